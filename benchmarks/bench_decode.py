@@ -1,0 +1,151 @@
+"""What does decoding a clip cost, beside the access pattern of V-JEPA's evaluation: open, fetch each window's frames, duplicates included?
+
+Draws clips of RAVDESS's and CREMA-D's sizes, reads their windows both ways in one process, and prints JSON: CPU seconds, median
+and spread. The reference's way of sliding windows, an open for each, is measured on a few windows and multiplied.
+
+    python benchmarks/bench_decode.py > benchmarks/bench_decode.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import decord
+import numpy as np
+import torch
+
+from vjepa_fer.cache.folder import library_versions
+from vjepa_fer.recipe import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Sampling
+from vjepa_fer.video import crop_views, decode_video, normalise, read_windows, sample_windows
+from vjepa_fer.video.sampling import reference_segments, reference_sliding
+
+CLIPS = {
+    "720p h264, 110 frames": ("libx264", (720, 1280), 110, "clip.mp4"),
+    "360p flv1, 76 frames": ("flv1", (360, 480), 76, "clip.flv"),
+}
+WINDOWS_MEASURED = 3
+
+
+def write_clip(path: Path, codec: str, size: tuple[int, int], num_frames: int) -> Path:
+    """Something like a face's detail: a blurred noise that drifts, at 3.7 Mbit/s."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (size[0] // 8 + 20, size[1] // 8 + 20, 3)).astype(np.uint8)
+    large = np.repeat(np.repeat(small, 8, 0), 8, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.height, stream.width, stream.pix_fmt, stream.bit_rate = *size, "yuv420p", 3_700_000
+        for number in range(num_frames):
+            shift = number % 100
+            picture = np.ascontiguousarray(large[shift : shift + size[0], shift : shift + size[1]])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cpu_seconds(job: Callable[[], Any], repeats: int) -> dict[str, Any]:
+    """CPU time of a call: one to warm up, then median, least and most of some."""
+    job()
+    times = []
+    for _ in range(repeats):
+        started = time.process_time()
+        job()
+        times.append(time.process_time() - started)
+    return {"median": statistics.median(times), "least": min(times), "most": max(times), "repeats": repeats}
+
+
+def fetch(path: Path, windows: np.ndarray) -> np.ndarray:
+    """The reference's access: a reader, and one batch with every frame of the windows, as often as they name it."""
+    reader = decord.VideoReader(str(path), num_threads=1, ctx=decord.cpu(0))
+    return reader.get_batch(windows.ravel().tolist()).asnumpy()
+
+
+def compare_decoding(path: Path, repeats: int) -> dict[str, Any]:
+    """Eight segments, and windows at stride 1."""
+    num_frames = decode_video(path).num_frames
+    keep = Preprocessing(crop_size=384, num_views=3)
+    segments = Sampling(rule="reference", num_segments=8)
+    sliding = Sampling(rule="reference", mode="sliding")
+    theirs = reference_segments(num_frames, segments)
+    slides = reference_sliding(num_frames, sliding)
+    some = slides[:: max(len(slides) // WINDOWS_MEASURED, 1)][:WINDOWS_MEASURED]
+    tiny = {"prepare": lambda rgb: rgb[::16, ::16].copy()}  # decoding alone: resizing is not the question here
+
+    def ours(sampling: Sampling) -> None:
+        def chosen(count: int) -> list[int]:
+            return sorted({i for w in sample_windows(count, sampling) for i in w.frame_indices})
+
+        decode_video(path, choose=chosen, **tiny)
+
+    one_by_one = cpu_seconds(lambda: [fetch(path, window) for window in some], repeats)
+    each = {k: v / len(some) * len(slides) if k != "repeats" else v for k, v in one_by_one.items()}
+    result = {
+        "frames": num_frames,
+        "eight_segments": {
+            "reference_s": cpu_seconds(lambda: fetch(path, theirs), repeats),
+            "ours_s": cpu_seconds(lambda: ours(segments), repeats),
+        },
+        "stride_1": {
+            "windows": len(slides),
+            "reference_s": {**each, "extrapolated_from_windows": len(some)},
+            "ours_s": cpu_seconds(lambda: ours(sliding), repeats),
+        },
+        "decode_and_resize_ours_s": cpu_seconds(lambda: read_windows(path, segments, keep), repeats),
+    }
+    for kind in ("eight_segments", "stride_1"):
+        result[kind]["ratio"] = result[kind]["reference_s"]["median"] / result[kind]["ours_s"]["median"]
+    return result
+
+
+def compare_normalising(repeats: int) -> dict[str, Any]:
+    """Three overlapping views of 16 frames: each in float64 on its own, against once and then slices."""
+    frames = np.random.default_rng(0).integers(0, 256, (16, 384, 682, 3)).astype(np.uint8)
+    recipe = Preprocessing(crop_size=384, num_views=3)
+    mean, std = (torch.tensor(v)[:, None, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+
+    def view_by_view() -> None:
+        for view in crop_views(frames, recipe):
+            buffer = np.zeros((3, *view.shape[:3]))
+            for position, picture in enumerate(view):
+                buffer[:, position] = picture.transpose(2, 0, 1)
+            (torch.from_numpy(buffer / 255).float() - mean) / std
+
+    def once() -> None:
+        crop_views(normalise(torch.from_numpy(frames), recipe).permute(1, 2, 3, 0).numpy(), recipe)
+
+    old, new = cpu_seconds(view_by_view, repeats), cpu_seconds(once, repeats)
+    return {"view_by_view_s": old, "once_s": new, "ratio": old["median"] / new["median"]}
+
+
+def main() -> None:
+    """All comparisons, as JSON to stdout."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        clips = {
+            name: compare_decoding(write_clip(Path(folder) / file, codec, size, frames), repeats)
+            for name, (codec, size, frames, file) in CLIPS.items()
+        }
+    result = {
+        "schema": "vjepa-fer/bench-decode/1",
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+        "versions": library_versions("vjepa-fer", "torch", "av", "decord", "numpy"),
+        "clips": clips,
+        "normalise_16_frames_3_views_384px": compare_normalising(repeats),
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

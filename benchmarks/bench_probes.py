@@ -1,0 +1,278 @@
+"""How much faster are the probes than the libraries a user would take, at the same objective or accuracy?
+
+    python benchmarks/bench_probes.py [logistic-ravdess logistic-crema-d logistic-grid mlp boosting attentive startup …]
+
+Each comparison runs both sides on the same data in the same process, one thread, CPU seconds, and prints objective or
+accuracy beside the time. Results go to ``bench_probes.json`` with the machine; parts that were not run keep their entry.
+
+Features are drawn: class means, subject offsets, subject × class interaction, a falling spectrum, the shapes of RAVDESS and
+CREMA-D, eight or six classes. They are no embeddings: ratios of time carry over, accuracies do not.
+"""
+
+# ruff: noqa: E402  (threads must be pinned before numpy loads its BLAS)
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import json
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+
+from vjepa_fer.probes import fit_probes, make_probe
+from vjepa_fer.probes.logistic_path import fit_logistic_path
+
+RESULTS = Path(__file__).with_suffix(".json")
+GRID = np.logspace(-5, 1, 12)
+GOAL = 5e-6  # worst suboptimality over the grid, in units of the mean loss
+SHAPES = {"ravdess": (2452, 1280, 24, 8), "crema-d": (7442, 1280, 91, 6), "grid": (2452, 10240, 24, 8)}
+
+
+class Fold(NamedTuple):
+    """Standardised features of a fold's training and test clips, their classes, and the training subjects."""
+
+    train: np.ndarray
+    y: np.ndarray
+    test: np.ndarray
+    y_test: np.ndarray
+    subjects: np.ndarray
+
+
+def draw(shape: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features (N, D) float32, classes and subjects (N,)."""
+    num_clips, dim, num_subjects, num_classes = SHAPES[shape]
+    rng = np.random.default_rng(seed)
+    spectrum = np.arange(1, dim + 1, dtype=np.float32) ** -0.55
+
+    def normal(*size: int) -> np.ndarray:
+        return rng.standard_normal((*size, dim), dtype=np.float32) * spectrum
+
+    subjects, y = np.arange(num_clips) % num_subjects, np.arange(num_clips) // num_subjects % num_classes
+    X = normal(num_clips) + normal(num_subjects)[subjects]
+    X += 0.7 * normal(num_subjects, num_classes)[subjects, y] + 0.2 * normal(num_classes)[y]
+    for _ in range(1 if dim == 1280 else 2):  # spread what there is over all columns
+        X = X[:, rng.permutation(dim)]
+        for start in range(0, dim, 1280):
+            turn = np.linalg.qr(rng.standard_normal((1280, 1280)))[0].astype(np.float32)
+            X[:, start : start + 1280] = X[:, start : start + 1280] @ turn
+    return np.ascontiguousarray(X), y, subjects
+
+
+def folds(shape: str, count: int) -> list[Fold]:
+    X, y, subjects = draw(shape)
+    made = []
+    for number in range(count):
+        test = subjects % 5 == number
+        scaler = StandardScaler().fit(X[~test])
+        made.append(Fold(scaler.transform(X[~test]), y[~test], scaler.transform(X[test]), y[test], subjects[~test]))
+    return made
+
+
+def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.process_time()
+    result = work()
+    return time.process_time() - started, result
+
+
+def objectives(weights: Sequence[np.ndarray], intercepts: Sequence[np.ndarray], fold: Fold) -> np.ndarray:
+    """scikit-learn's objective over C·N for each C of the grid, in float64."""
+    X, rows, values = fold.train.astype(np.float64), np.arange(len(fold.y)), []
+    for W, b, C in zip(weights, intercepts, GRID, strict=True):
+        logits = X @ W.T.astype(np.float64) + b
+        largest = logits.max(axis=1)
+        each = np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest - logits[rows, fold.y]
+        values.append(each.mean() + np.square(W, dtype=np.float64).sum() / (2 * C * len(X)))
+    return np.array(values)
+
+
+def bench_logistic(shape: str) -> dict[str, Any]:
+    """One fold, twelve values of C, fit and predict; scikit-learn at the loosest tolerance that meets the goal."""
+    (fold,) = folds(shape, 1)
+    exact = fit_logistic_path(fold.train.astype(np.float64), fold.y, C=GRID, tol=1e-11, max_iter=5000)
+    best = objectives(exact.weights, exact.intercepts, fold)
+
+    def ours() -> Any:
+        probes = [make_probe("logreg", {"C": C}) for C in GRID]
+        fit_probes(probes, fold.train, fold.y)
+        return probes, [probe.score(fold.test, fold.y_test) for probe in probes]
+
+    seconds, (probes, accuracies) = sorted((cpu_seconds(ours) for _ in range(3)), key=lambda run: run[0])[1]
+    worst = (objectives([p.coef_ for p in probes], [p.intercept_ for p in probes], fold) - best).max()
+    result = {"ours": {"seconds": seconds, "worst_suboptimality": worst, "best_accuracy": max(accuracies)}}
+    for tol in (1e-4, 1e-5, 1e-6, 1e-7):
+
+        def theirs(tol: float = tol) -> Any:
+            models = [LogisticRegression(C=C, tol=tol, max_iter=5000).fit(fold.train, fold.y) for C in GRID]
+            return models, [model.score(fold.test, fold.y_test) for model in models]
+
+        seconds, (models, accuracies) = cpu_seconds(theirs)
+        worst = (objectives([m.coef_ for m in models], [m.intercept_ for m in models], fold) - best).max()
+        entry = {"seconds": seconds, "worst_suboptimality": worst, "best_accuracy": max(accuracies)}
+        result[f"scikit-learn tol={tol:g}"] = entry
+        if worst <= GOAL:
+            break
+    return result | {"ratio": seconds / result["ours"]["seconds"]}
+
+
+def bench_mlp() -> dict[str, Any]:
+    """Twenty configurations, five folds with a seed each, early stopping on both sides."""
+    grid = [
+        {"alpha": alpha, "learning_rate_init": rate}
+        for alpha in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+        for rate in (3e-4, 1e-3, 3e-3, 1e-2)
+    ]
+    seconds, scores = (
+        {"ours": 0.0, "ours raw": 0.0, "scikit-learn": 0.0},
+        {"ours": [], "ours raw": [], "scikit-learn": []},
+    )
+    for seed, fold in enumerate(folds("ravdess", 5)):
+        for name, more in (("ours", {}), ("ours raw", {"n_components": None})):
+            probes = [make_probe("mlp", {**c, **more, "early_stopping": True}, random_state=seed) for c in grid]
+            seconds[name] += cpu_seconds(lambda: fit_probes(probes, fold.train, fold.y))[0]  # noqa: B023
+            scores[name].append(np.mean([probe.score(fold.test, fold.y_test) for probe in probes]))
+        models = [MLPClassifier(128, early_stopping=True, random_state=seed, **c) for c in grid]
+        seconds["scikit-learn"] += cpu_seconds(lambda: [m.fit(fold.train, fold.y) for m in models])[0]  # noqa: B023
+        scores["scikit-learn"].append(np.mean([model.score(fold.test, fold.y_test) for model in models]))
+    result: dict[str, Any] = {n: {"seconds": seconds[n], "mean_accuracy": float(np.mean(scores[n]))} for n in seconds}
+    for name in ("ours", "ours raw"):
+        gain = np.array(scores[name]) - scores["scikit-learn"]
+        half = 2.776 * gain.std(ddof=1) / np.sqrt(5)  # Student's t, 4 degrees of freedom
+        result[name]["accuracy_gain_95"] = [gain.mean() - half, gain.mean() + half]
+    return result | {"ratio": seconds["scikit-learn"] / seconds["ours"]}
+
+
+def bench_boosting(shape: str, naive_rounds: int) -> dict[str, Any]:
+    """A hundred rounds against LightGBM on the features as they are; its rounds beyond `naive_rounds` are extrapolated."""
+    import lightgbm
+
+    (fold,) = folds(shape, 1)
+    result: dict[str, Any] = {}
+    for name, params in {
+        "ours": {},
+        "64 directions": {"n_components": 64},
+        "256 directions": {"n_components": 256},
+        "31 leaves, all columns": {"num_leaves": 31, "colsample_bytree": 1.0},
+    }.items():
+        seconds, probe = cpu_seconds(lambda: make_probe("lightgbm", params).fit(fold.train, fold.y))  # noqa: B023
+        result[name] = {"seconds": seconds, "accuracy": probe.score(fold.test, fold.y_test)}
+    settings = {"objective": "multiclass", "num_class": 8, "num_threads": 1, "verbosity": -1, "seed": 0}
+    binned = lightgbm.Dataset(fold.train, fold.y)
+    binning, _ = cpu_seconds(binned.construct)
+    rounds, booster = cpu_seconds(lambda: lightgbm.train(settings, binned, num_boost_round=naive_rounds))
+    naive = {"seconds": binning + rounds * 100 / naive_rounds, "rounds_run": naive_rounds}
+    if naive_rounds == 100:
+        naive["accuracy"] = float((booster.predict(fold.test).argmax(axis=1) == fold.y_test).mean())
+    return result | {"LightGBM as it comes": naive, "ratio": naive["seconds"] / result["ours"]["seconds"]}
+
+
+def bench_attentive(num_tokens: int, batch: int) -> dict[str, Any]:
+    """One training step, forward, backward and AdamW, against the plain order of work; width 1280, 16 heads, float32."""
+    import torch
+
+    from vjepa_fer.probes.attentive_model import (
+        attentive_logits,
+        initial_parameters,
+        parameter_shapes,
+        token_statistics,
+    )
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from test_probes_attentive import plain_logits
+
+    torch.set_num_threads(1)
+    tokens, labels = torch.randn(batch, num_tokens, 1280), torch.arange(batch) % 8
+    statistics = token_statistics(tokens)
+    shapes = parameter_shapes(dim=1280, num_classes=8, depth=1, proj=True)
+    result: dict[str, Any] = {}
+    for name, steps in (("plain", 3), ("folded", 10)):
+        p = {n: v.requires_grad_() for n, v in initial_parameters(shapes, 0).items()}
+        adamw = torch.optim.AdamW(list(p.values()), fused=True)
+
+        def step() -> None:
+            adamw.zero_grad()  # noqa: B023
+            if name == "plain":  # noqa: B023
+                logits = plain_logits(p, tokens, 16, True)  # noqa: B023
+            else:
+                stacked = {n: v[None] for n, v in p.items()}  # noqa: B023
+                logits = attentive_logits(stacked, tokens, statistics, num_heads=16, proj=True)[0]
+            torch.nn.functional.cross_entropy(logits, labels).backward()
+            adamw.step()  # noqa: B023
+
+        step()
+        result[name] = {"seconds": float(np.median([cpu_seconds(step)[0] for _ in range(steps)]))}
+    return result | {"ratio": result["plain"]["seconds"] / result["folded"]["seconds"]}
+
+
+def bench_startup() -> dict[str, Any]:
+    """Wall seconds from process start until a logistic regression is asked for, and until scikit-learn's could be."""
+    codes = {
+        "ours": "from vjepa_fer.probes import make_probe; make_probe('logreg', {'C': 1})",
+        "scikit-learn": "from sklearn.linear_model import LogisticRegression",
+    }
+    result: dict[str, Any] = {}
+    for name, code in codes.items():
+        walls = []
+        for _ in range(4):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            walls.append(time.perf_counter() - started)
+        result[name] = {"seconds": min(walls)}
+    return result | {"ratio": result["scikit-learn"]["seconds"] / result["ours"]["seconds"]}
+
+
+BENCHMARKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "logistic-ravdess": lambda: bench_logistic("ravdess"),
+    "logistic-crema-d": lambda: bench_logistic("crema-d"),
+    "logistic-grid": lambda: bench_logistic("grid"),
+    "mlp": bench_mlp,
+    "boosting": lambda: bench_boosting("ravdess", 100),
+    "boosting-grid": lambda: bench_boosting("grid", 2),
+    "attentive-128": lambda: bench_attentive(128, 64),
+    "attentive-1568": lambda: bench_attentive(1568, 8),
+    "startup": bench_startup,
+}
+
+
+def machine() -> dict[str, Any]:
+    packages = ("numpy", "scikit-learn", "lightgbm", "torch")
+    versions = {name: metadata.version(name) for name in packages}
+    return {"system": platform.platform(), "processor": _processor(), "python": platform.python_version(), **versions}
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in sys.argv[1:] or BENCHMARKS:
+        result = BENCHMARKS[name]()
+        kept[name] = json.loads(json.dumps(result, default=float), parse_float=lambda text: float(f"{float(text):.4g}"))
+        print(f"{name}: {result['ratio']:.1f} times as fast")
+        for side, figures in kept[name].items():
+            print(f"    {side}: {figures}", flush=True)
+        RESULTS.write_text(
+            json.dumps({"machine": machine(), **{k: kept[k] for k in BENCHMARKS if k in kept}}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()

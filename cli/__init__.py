@@ -1,0 +1,1 @@
+"""Commands of vjepa-fer, installed as vjepa_fer.cli."""

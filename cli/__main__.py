@@ -1,0 +1,5 @@
+"""``python -m vjepa_fer.cli``."""
+
+from .main import main
+
+main()

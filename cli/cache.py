@@ -1,0 +1,102 @@
+"""``vjepa-fer cache …``: look after a cache."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from .cache_copy import merge, pool, subset
+from .cache_tables import export, import_
+from .options import CacheArgument, JsonOption, print_json, print_table, say, warn
+from .progress import progress_bar
+
+app = typer.Typer(no_args_is_help=True, help="Look after a cache: what is in it, is it whole; copy, import, export.")
+
+
+@app.command()
+def info(cache: CacheArgument, as_json: JsonOption = False) -> None:
+    """Say what a cache holds: recipe, clips by class and subject, bytes by level, what is missing or failed."""
+    from vjepa_fer.cache.care import cache_info
+
+    facts = cache_info(cache)
+    if as_json:
+        print_json(facts)
+        return
+    for title, rows in facts_tables(facts):
+        print_table(("", ""), rows, title=title)
+
+
+def facts_tables(facts: dict) -> list[tuple[str, list[tuple[str, object]]]]:
+    """The object of ``cache info --json`` as titled tables of name and value."""
+    overview = [
+        ("clips done", f"{facts['clips_done']:,} of {facts['clips_asked']:,}"),
+        ("clips failed", f"{facts['clips_failed']:,}"),
+        ("windows × views", f"{facts['rows']:,}"),
+        ("subjects", len(facts["subjects"])),
+        ("shards", facts["shards"]),
+        ("fingerprint", facts["fingerprint"][:16]),
+    ]
+    tables = [(facts["cache"], overview)]
+    tables.append(("labels", [(label, f"{n:,}") for label, n in facts["labels"].items()]))
+    tables.append(("levels", [(level, _size(size)) for level, size in facts["level_bytes"].items()]))
+    tables.append(("recipe", list(facts["recipe"].items())))
+    if facts["failed"]:
+        tables.append(("failed", [(f["clip_id"], f"{f['reason']}: {f['message']}") for f in facts["failed"][:10]]))
+    return tables
+
+
+@app.command()
+def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
+    """Read every byte and compare it with its checksums; exit status 1 if anything is wrong."""
+    from vjepa_fer.cache.verify import shard_files, verify_cache
+
+    with progress_bar(len(shard_files(cache)), "verify") as advance:
+        done = verify_cache(cache, progress=advance)
+    if as_json:
+        print_json({"schema": "vjepa-fer/cache-verify/1", "cache": str(cache), **asdict(done)})
+    else:
+        for problem in done.problems:
+            typer.echo(str(problem))
+        counts = f"{done.clips:,} clips, {done.rows:,} rows in {done.shards:,} shards, {_size(done.bytes_read)}"
+        say(f"{cache}: {counts}: {f'{len(done.problems)} problems' if done.problems else 'all whole'}")
+    if done.problems:
+        warn(f"`vjepa-fer cache repair {cache}` takes out what is damaged; extract then does it again")
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(cache: CacheArgument, as_json: JsonOption = False) -> None:
+    """Take out what is damaged, so that extract does exactly that again; damaged shards are renamed, not deleted."""
+    from vjepa_fer.cache.copying import repair_cache
+    from vjepa_fer.cache.verify import shard_files
+
+    with progress_bar(len(shard_files(cache)), "repair") as advance:
+        done = repair_cache(cache, progress=advance)
+    if as_json:
+        paths = {"set_aside": [str(p) for p in done.set_aside], "swept": [str(p) for p in done.swept]}
+        print_json({"schema": "vjepa-fer/cache-repair/1", "cache": str(cache), **asdict(done), **paths})
+        return
+    for problem in done.problems:
+        typer.echo(str(problem))
+    say(f"{cache}: {len(done.problems)} problems, {len(done.rescued):,} clips kept out of damaged shards")
+    for path in done.set_aside:
+        warn(f"set aside as {path}; run extract again, then delete it")
+
+
+app.command()(merge)
+app.command()(subset)
+app.command()(pool)
+
+
+def _size(num_bytes: int) -> str:
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
+app.command("import")(import_)
+app.command("export")(export)

@@ -1,0 +1,70 @@
+"""``vjepa-fer cache import | export``: feature tables of and for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cache_copy import Anonymise, KeyFile, anonymiser
+from .options import CacheArgument, say, warn
+
+
+def import_(
+    features: Annotated[
+        Path,
+        typer.Argument(metavar="FEATURES", help="CSV, NPZ, NPY or HDF5: one row a clip.", show_default=False),
+    ],
+    cache: CacheArgument,
+    manifest: Annotated[
+        Path, typer.Option("--manifest", "-m", help="Which clips, with label and subject.", show_default=False)
+    ],
+    id_column: Annotated[
+        str,
+        typer.Option(help="Column, array or dataset that holds the clip ids; for NPY a text file of them, one a line."),
+    ] = "clip_id",
+    values: Annotated[str, typer.Option(help="NPZ array or HDF5 dataset that holds the features.")] = "X",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Feature columns, a name or a pattern such as 'AU*'; may be repeated.", show_default="all others"
+        ),
+    ] = None,
+) -> None:
+    """Turn any table of features into a cache, so that stage 2 works with other people's features."""
+    from vjepa_fer.cache.import_arrays import read_feature_table
+    from vjepa_fer.cache.imports import import_features
+    from vjepa_fer.manifest import read_manifest
+
+    clips = read_manifest(manifest)
+    patterns = [p for value in columns or ["*"] for p in value.split(",")]
+    table = read_feature_table(features, ids=id_column, values=values, columns=patterns)
+    made, surplus = import_features(table, cache, clips)
+    say(f"{cache}: {len(made):,} clips × {len(table.columns)} features from {table.source}")
+    if surplus:
+        warn(f"{len(surplus)} rows are not clips of {manifest} and were left out, such as {surplus[0]!r}")
+    if made.failures:
+        warn(f"{len(made.failures)} clips of {manifest} have no row in {features}; see {cache}/failed.csv")
+        raise typer.Exit(4)
+
+
+def export(
+    cache: CacheArgument,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="A name ending in .npz, .safetensors, .csv or .parquet.", show_default=False),
+    ],
+    level: Annotated[str, typer.Option("--features", "-f", help="Stored level: mean, frames, grid:4 ….")] = "mean",
+    windows: Annotated[bool, typer.Option("--windows", help="One row a window, not their mean a clip.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    anonymise: Anonymise = False,
+    key_file: KeyFile = None,
+) -> None:
+    """Write a level as a feature table that other programs read."""
+    from vjepa_fer.cache import open_cache
+    from vjepa_fer.cache.exports import export_features
+
+    opened, hidden = open_cache(cache), anonymiser(anonymise, key_file)
+    export_features(opened, out, level, pool=None if windows else "mean", anonymiser=hidden, force=force)
+    say(f"{out}: {level} of {len(opened):,} clips")

@@ -1,0 +1,102 @@
+"""``vjepa-fer doctor``: what this machine can do for the two stages, and what it lacks."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import JsonOption, print_json, say
+
+FOLDER = Path(".")
+
+
+def doctor(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where caches will be: its disk is tried.")] = FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine this machine: packages, decoders, GPUs, disk, weights, and what is missing. Put it into bug reports."""
+    from vjepa_fer.doctor import examine
+
+    say("trying every package in a process of its own …")
+    found = examine(folder)
+    if as_json:
+        print_json({"schema": "vjepa-fer/doctor/1", **found})
+    else:
+        _show(found)
+    if _faults(found):
+        raise typer.Exit(1)
+
+
+def _show(found: dict[str, Any]) -> None:
+    width = min(shutil.get_terminal_size().columns, 110)
+    for label, lines in _sections(found):
+        for number, line in enumerate(lines):
+            head = f"{label if number == 0 else '':<10}"
+            typer.echo(
+                textwrap.fill(line, width, initial_indent=head, subsequent_indent=" " * 12, break_on_hyphens=False)
+            )
+
+
+def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    python, packages = found["python"], found["packages"]
+    yield (
+        "vjepa-fer",
+        [f"{found['vjepa_fer']}, Python {python['version']}, {python['platform']}, {python['cores']} cores"],
+    )
+    fine = [f"{name}=={facts.get('version', '?')}" for name, facts in packages.items() if facts["state"] == "ok"]
+    yield "packages", [", ".join(fine) or "none"]
+    yield "broken", [f"{name}: {facts['fault']}" for name, facts in packages.items() if facts["state"] == "broken"]
+    yield "decoders", [_decoder_line(name, facts) for name, facts in found["decoders"].items()] or ["none"]
+    yield "devices", _device_lines(found["devices"])
+    yield "disk", [_disk_line(found["disk"])]
+    yield (
+        "weights",
+        [_weights_line(entry) for entry in found["weights"]]
+        or [f"none in {found['home']}; `vjepa-fer models fetch MODEL` brings them"],
+    )
+    for stage, facts in found["stages"].items():
+        lacks = f"lacks {', '.join(facts['lacks'])}: {facts['install']}" if not facts["ready"] else "ready"
+        yield stage[:7], [lacks]
+
+
+def _decoder_line(name: str, facts: dict[str, Any]) -> str:
+    return f"{name} decodes the bundled video" if facts["decodes"] else f"{name} does NOT decode: {facts['fault']}"
+
+
+def _device_lines(devices: dict[str, Any]) -> list[str]:
+    lines = [f"{d['device']}: {d['name']}, {_memory(d)}" for d in devices["found"]]
+    if "fault" in devices:
+        lines.append(f"torch cannot say: {devices['fault']}")
+    return lines or ["no GPU that torch can use; the CPU works, slowly"]
+
+
+def _memory(device: dict[str, Any]) -> str:
+    free = f" ({device['free_gb']:.0f} free)" if "free_gb" in device else ""
+    return f"{device['memory_gb']:.0f} GB of memory{free}"
+
+
+def _disk_line(disk: dict[str, Any]) -> str:
+    if "fault" in disk:
+        return f"{disk['folder']}: {disk['fault']}"
+    case = "tells upper from lower case" if disk["case_sensitive"] else "does not tell upper from lower case"
+    locks = "locks work" if disk["locks"] else "locks do NOT work: let one process at a time write there"
+    speed = f"{disk['write_megabytes_a_second']:,} MB/s written"
+    return f"{disk['folder']}: {disk['free_gb']:,.0f} of {disk['total_gb']:,.0f} GB free, {speed}, {case}, {locks}"
+
+
+def _weights_line(entry: dict[str, Any]) -> str:
+    told = entry.get("fault") or f"SHA-256 {entry['sha256'][:16]}…"
+    return f"{entry['model']}: {entry['size'] / 1e9:.2f} GB, {told}"
+
+
+def _faults(found: dict[str, Any]) -> bool:
+    """Whether something that is installed does not work, or stage 2 is not ready: an absent stage 1 is no fault."""
+    broken = any(facts["state"] == "broken" for facts in found["packages"].values())
+    mute = any(not facts["decodes"] for facts in found["decoders"].values())
+    disk = "fault" in found["disk"]
+    return broken or mute or disk or not found["stages"]["stage 2 (laptop)"]["ready"]

@@ -1,0 +1,285 @@
+"""``vjepa-fer extract``: videos → token cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vjepa_fer.errors import CacheError, RecipeError
+from vjepa_fer.recipe import Mode, Precision, Rule, Sampling, Storage, TokenDtype
+
+from .options import JsonOption, print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from vjepa_fer.extract import ExtractSummary, Plan
+
+SAMPLING, STORAGE = Sampling(), Storage()
+OUTLOOK_AFTER_SECONDS = 30.0
+SETTINGS_CLIP_TIMEOUT = 300.0  # ExtractSettings.clip_timeout, which --help must not import torch for
+
+
+def extract(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)],
+    cache: Annotated[
+        Path, typer.Argument(metavar="CACHE", help="The cache folder; made if absent.", show_default=False)
+    ],
+    model: Annotated[str, typer.Option(help="The encoder; `vjepa-fer models list` shows them.", show_default=False)],
+    weights: Annotated[
+        str | None,
+        typer.Option(help="The official weights file, or random:SEED for a smoke test.", show_default=False),
+    ] = None,
+    state_key: Annotated[
+        str | None, typer.Option(help="Which state dict of the file.", show_default="the one of its family")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Of the encoder's matrix products.")] = "float32",
+    level: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to store: mean, frames, grid:G, tokens; may be repeated.", show_default=" ".join(STORAGE.levels)
+        ),
+    ] = None,
+    token_dtype: Annotated[TokenDtype, typer.Option(help="Of the levels grid and tokens.")] = STORAGE.token_dtype,
+    mode: Annotated[Mode, typer.Option(help="Segments spread over the clip, or sliding windows.")] = SAMPLING.mode,
+    rule: Annotated[
+        Rule, typer.Option(help="Our frame arithmetic, or that of V-JEPA's evaluation code, slips included.")
+    ] = SAMPLING.rule,
+    frames: Annotated[int, typer.Option(min=1, help="Frames a window.")] = SAMPLING.frames_per_window,
+    frame_step: Annotated[int, typer.Option(min=1, help="Frames from one to the next.")] = SAMPLING.frame_step,
+    segments: Annotated[int, typer.Option(min=1, help="Windows a clip (mode segments).")] = SAMPLING.num_segments,
+    stride: Annotated[int, typer.Option(min=1, help="Frames between windows (mode sliding).")] = SAMPLING.stride,
+    resolution: Annotated[
+        int | None, typer.Option(min=1, help="Side of the input in pixels.", show_default="as the encoder was trained")
+    ] = None,
+    views: Annotated[int, typer.Option(min=1, help="Spatial crops a window: 1 is the centre.")] = 1,
+    devices: Annotated[
+        str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Decode processes; 0 decodes in line.", show_default="all cores but two, up to 32"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows through the encoder at once.", show_default="what fits")
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, help="GB of decoded frames that wait at most.", show_default="an eighth of all, up to 8"
+        ),
+    ] = None,
+    decoder: Annotated[
+        Literal["pyav", "decord", "torchcodec"], typer.Option(help="The library that decodes; the pixels are the same.")
+    ] = "pyav",
+    clip_timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which a clip that will not decode is given up.")
+    ] = SETTINGS_CLIP_TIMEOUT,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say at the end which stage the others waited for.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option(help="Try the clips of failed.csv again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: room and time.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Begin although the disk looks too small.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send every clip of a manifest through a frozen encoder and store what it saw. Run it again to resume."""
+    from vjepa_fer.extras import require_extra
+
+    require_extra("extract", ("torch", "av"), "vjepa-fer extract")
+    from vjepa_fer.encoder import load_encoder, pick_device
+    from vjepa_fer.extract import (
+        ExtractSettings,
+        extract_manifest,
+        make_recipe,
+        measure_seconds,
+        plan_extraction,
+        recipe_without_weights,
+    )
+    from vjepa_fer.manifest import read_manifest
+    from vjepa_fer.video.pool import default_workers
+
+    try:
+        sampling = Sampling(
+            mode=mode, rule=rule, frames_per_window=frames, frame_step=frame_step, num_segments=segments, stride=stride
+        )
+        storage = Storage(levels=tuple(level or STORAGE.levels), token_dtype=token_dtype)
+    except RecipeError as error:
+        raise typer.BadParameter(str(error)) from error
+    clips = read_manifest(manifest)
+    settings = ExtractSettings(
+        batch_size=batch_size,
+        retry_failed=retry_failed,
+        workers=workers,
+        clip_timeout=clip_timeout,
+        decoder=decoder,
+        memory_bytes=None if memory is None else int(memory * 1e9),
+    )
+    places = [name.strip() for name in (devices or device).split(",")]
+    with stoppable(cache):
+        if dry_run and weights is None:
+            recipe = recipe_without_weights(
+                model, resolution=resolution, sampling=sampling, storage=storage, num_views=views, precision=precision
+            )
+            show_plan(plan_extraction(clips, cache, recipe)[0], cache, as_json=as_json)
+            return
+        encoders = [
+            load_encoder(
+                model,
+                weights=weights,
+                state_key=state_key,
+                device=pick_device(place),
+                precision=precision,
+                resolution=resolution,
+            )
+            for place in places
+        ]
+        encoder = encoders[0]
+        recipe = make_recipe(encoder, sampling=sampling, storage=storage, num_views=views)
+        if encoder.spec.weights.startswith("random:"):
+            warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
+        say(f"{model} on {', '.join(places)} in {encoder.precision}: {len(clips):,} clips → {cache}")
+        plan, left = plan_extraction(clips, cache, recipe)
+        if dry_run:
+            count = default_workers() if workers is None else workers
+            seconds = measure_seconds(plan, left, encoder, recipe, workers=count, devices=len(encoders))
+            show_plan(dataclasses.replace(plan, seconds=seconds), cache, as_json=as_json)
+            return
+        for line in plan_lines(plan):
+            say(line)
+        if not plan.fits and not force:
+            raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
+        outlook = _Outlook(plan.clips)
+        summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, report=outlook)
+    show_summary(summary, cache, as_json=as_json, profile=profile)
+    if summary.failures:
+        raise typer.Exit(4)
+
+
+class _Outlook:
+    """Says once, after the first clips, how long the rest will take: also where no progress bar is shown."""
+
+    def __init__(self, clips: int) -> None:
+        self.clips, self.done, self.started, self.said = clips, 0, time.monotonic(), False
+
+    def __call__(self, clip_ids: tuple[str, ...]) -> None:
+        self.done += len(clip_ids)
+        seconds = time.monotonic() - self.started
+        if not self.said and seconds > OUTLOOK_AFTER_SECONDS and self.done < self.clips:
+            self.said = True
+            say(
+                f"{self.done:,} clips in {seconds / 60:.1f} min: about {duration(seconds / self.done * (self.clips - self.done))} left"
+            )
+
+
+def duration(seconds: float) -> str:
+    """``"3.4 h"``, ``"12 min"``, ``"40 s"``."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def gigabytes(size: int) -> str:
+    """``"2.11 TB"``, ``"24.0 GB"``, ``"0.3 MB"``."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9)):
+        if size >= scale:
+            return f"{size / scale:,.3g} {unit}"
+    return f"{size / 1e6:.3g} MB"
+
+
+def about_room(plan: Plan, cache: Path) -> str:
+    """What is needed and what there is."""
+    return f"{cache}: needs {gigabytes(plan.needed_bytes)}, its disk has {gigabytes(plan.free_bytes)} free"
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan in a few lines."""
+    about = "" if plan.counted == plan.clips else f", from {plan.counted:,} clips"
+    lines = [
+        f"to do: {plan.clips:,} clips, {plan.windows:,} windows ({plan.rows:,} with views{about}), {plan.tokens:,} tokens"
+    ]
+    levels = ", ".join(f"{level} {gigabytes(size)}" for level, size in plan.level_bytes.items())
+    lines.append(f"on disk: {gigabytes(plan.needed_bytes)} ({levels}); {gigabytes(plan.free_bytes)} are free")
+    if plan.unreadable:
+        lines.append(f"{plan.unreadable:,} of the {plan.counted:,} clips looked at cannot be read; they will be listed")
+    if plan.seconds is not None:
+        lines.append(f"time: about {duration(plan.seconds)}, at the rate of a few clips measured here")
+    return lines
+
+
+def show_plan(plan: Plan, cache: Path, *, as_json: bool) -> None:
+    """The plan to stdout; nothing was written."""
+    if as_json:
+        totals = {"needed_bytes": plan.needed_bytes, "fits": plan.fits}
+        print_json({"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **dataclasses.asdict(plan), **totals})
+        return
+    for line in plan_lines(plan):
+        typer.echo(line)
+    if plan.seconds is None:
+        say("time: give --weights to have it measured on a few clips")
+    if not plan.fits:
+        warn(about_room(plan, cache))
+
+
+class _StopSignal(KeyboardInterrupt):
+    """Ctrl-C or a polite kill; a second one is not held up."""
+
+
+@contextmanager
+def stoppable(cache: Path) -> Iterator[None]:
+    """Answer Ctrl-C and SIGTERM: the open shard is written, how to go on is said, and the status is 130 or 143."""
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _StopSignal(number)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except _StopSignal as stopped:
+        from vjepa_fer.cache import open_cache
+
+        done = (
+            f"{len(open_cache(cache).done):,} clips are in {cache}"
+            if (cache / "cache.json").exists()
+            else "nothing done yet"
+        )
+        say(f"stopped: {done}; the same command goes on from there")
+        raise typer.Exit(128 + stopped.args[0]) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile: bool = False) -> None:
+    """Say on stderr (as JSON: on stdout) what an extraction did."""
+    if as_json:
+        failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
+        counts = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
+        counts |= {"elsewhere": summary.elsewhere, "bytes_written": summary.bytes_written}
+        times = dataclasses.asdict(summary.profile)
+        print_json({"schema": "vjepa-fer/extract/1", "cache": str(cache), **counts, "profile": times, "failed": failed})
+        return
+    say(f"{cache}: {summary.written:,} clips written ({summary.rows:,} rows), {summary.skipped:,} were there already")
+    if summary.elsewhere:
+        say(f"  {summary.elsewhere:,} clips are left to another process that is at them")
+    if summary.written or profile:
+        rate = summary.rows / max(summary.profile.wall_seconds, 1e-9)
+        say(f"  {rate:.1f} windows/s, {summary.bytes_written / 1e9:.2f} GB written; {summary.profile}")
+    if profile:
+        stages = summary.profile
+        rows = [
+            (stage, f"{share:.0%}", f"{stages.waits[stage]:.0%}" if stage in stages.waits else "")
+            for stage, share in stages.busy.items()
+        ]
+        print_table(("stage", "busy", "device waits for it"), rows, title=f"{duration(stages.wall_seconds)} in all")
+    for failure in summary.failures[:10]:
+        say(f"  failed: {failure.clip_id} ({failure.reason}): {failure.message}")
+    if summary.failures:
+        warn(f"{len(summary.failures)} clips failed; all are in {cache}/failed.csv, `--retry-failed` tries them again")

@@ -1,0 +1,69 @@
+"""The command ``vjepa-fer``: words from the terminal go in, an exit status comes out.
+
+0 all that was asked is done, 1 failed, 2 wrong usage, 3 a missing extra, 4 finished but some clips failed, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from vjepa_fer import __version__
+from vjepa_fer.errors import MissingExtraError, VjepaFerError
+
+from . import cache, demo, doctor, evaluate, extract, manifest, models, predict, probe, report, runs
+
+app = typer.Typer(
+    name="vjepa-fer",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+STAGE_1 = "Stage 1: videos → token cache (GPU box)"
+STAGE_2 = "Stage 2: cache → cross-validated probes (laptop)"
+HELP = "First steps"
+
+app.command(rich_help_panel=HELP)(demo.demo)
+app.command(rich_help_panel=HELP)(doctor.doctor)
+app.add_typer(manifest.app, name="manifest", rich_help_panel=STAGE_1)
+app.add_typer(models.app, name="models", rich_help_panel=STAGE_1)
+app.command(rich_help_panel=STAGE_1)(extract.extract)
+app.add_typer(cache.app, name="cache", rich_help_panel=STAGE_1)
+app.command(rich_help_panel=STAGE_2)(probe.probe)
+app.add_typer(runs.app, name="runs", rich_help_panel=STAGE_2)
+app.command(rich_help_panel=STAGE_2)(evaluate.evaluate)
+app.command(rich_help_panel=STAGE_2)(report.report)
+app.command(rich_help_panel=STAGE_2)(predict.predict)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vjepa-fer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What does a frozen V-JEPA video encoder see in a face? Extract tokens once, probe them in seconds."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one message on stderr, never in a traceback."""
+    try:
+        app()
+    except VjepaFerError as error:
+        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        typer.echo("\n".join([str(error), *getattr(error, "__notes__", [])]), err=True)
+        sys.exit(3 if isinstance(error, MissingExtraError) else 1)
+    except BrokenPipeError:  # `vjepa-fer … | head` is no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

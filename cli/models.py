@@ -1,0 +1,219 @@
+"""``vjepa-fer models …``: the encoders that can be asked for by name, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .options import JsonOption, print_json, say
+
+if TYPE_CHECKING:
+    from vjepa_fer.encoder.fetch import FetchedWeights
+
+app = typer.Typer(no_args_is_help=True, help="The official V-JEPA encoders: names, sizes, files, licences.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A name of `models list`.", show_default=False)]
+
+Source = Literal["meta", "huggingface"]
+
+WIDE = 118
+"""Columns from which the list shows the official file names too."""
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """Every encoder that `extract --model` knows, with what it costs to run and to store."""
+    from vjepa_fer.encoder.facts import encoder_facts
+    from vjepa_fer.encoder.registry import registration_files
+    from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS
+
+    mine = [str(path) for path in registration_files()]
+    models = [encoder_facts(name) for name in [*OFFICIAL_ENCODERS, *mine]]
+    if as_json:
+        print_json({"schema": "vjepa-fer/models/1", "models": models})
+        return
+    _print_models(models)
+    say("tokens of a window of 16 frames; MB a clip of two windows, by level; `models info MODEL` says the rest")
+
+
+def _print_models(models: list[dict[str, Any]]) -> None:
+    """The table, families apart, with the licence of each family's weights below."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    wide = console.width >= WIDE
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("model", no_wrap=True)
+    for name in ("params", "pixels", "tokens", "mean", "frames", "grid:4", "all", "here"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("official file", no_wrap=True)
+    for number, model in enumerate(models):
+        last_of_family = number + 1 == len(models) or _group(models[number + 1]) != _group(model)
+        row = _row(model)
+        table.add_row(*(row if wide else row[:-1]), end_section=last_of_family)
+    console.print(table)
+    console.print()
+    for family, licence in {m["family"]: m["licence"] for m in models if m["licence"]}.items():
+        names = {"v1": "vjepa1-*", "v2": "vjepa2-*", "v21": "vjepa2.1-*"}[family]
+        console.print(f"{names:<10}  {licence}")
+
+
+def _group(model: dict[str, Any]) -> str:
+    """Official encoders by family, then those of users."""
+    return str(model["family"]) if model["licence"] else "users"
+
+
+def _row(model: dict[str, Any]) -> list[str]:
+    megabytes = [f"{mb:.2f}" if mb < 1 else f"{mb:.1f}" for mb in model["megabytes_a_clip"].values()]
+    size = _short_count(model["parameters"])
+    here = "hub" if list(model["here"]) == ["huggingface"] else "yes" if model["here"] else "–"
+    file = model["file"].rpartition("/")[2]
+    return [model["name"], size, str(model["resolution"]), f"{model['tokens']:,}", *megabytes, here, file]
+
+
+def _short_count(number: int) -> str:
+    return f"{number / 1e9:.1f} B" if number >= 1e9 else f"{number / 1e6:.0f} M"
+
+
+@app.command()
+def info(name: NameArgument, as_json: JsonOption = False) -> None:
+    """Everything about one encoder: architecture, memory, file, state-dict key, licence, citation."""
+    from vjepa_fer.encoder.facts import encoder_facts
+
+    facts = encoder_facts(name)
+    if as_json:
+        print_json(facts)
+        return
+    lines = _info_lines(facts)
+    width = max(map(len, lines))
+    for label, text in lines.items():
+        typer.echo(f"{label:<{width}}  {text}")
+
+
+def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
+    family = {"v1": "V-JEPA", "v2": "V-JEPA 2", "v21": "V-JEPA 2.1"}[facts["family"]]
+    memory, stored = facts["memory_megabytes"], facts["megabytes_a_clip"]
+    lines = {
+        "model": f"{facts['name']}: {family} {facts['architecture']}, {facts['parameters']:,} parameters",
+        "shape": f"{facts['depth']} layers of {facts['heads']} heads, {facts['embed_dim']} wide",
+        "input": f"{facts['resolution']} × {facts['resolution']} pixels; trained on windows of up to "
+        f"{facts['pretraining_frames']} frames",
+        "output": f"{facts['tokens']:,} tokens a window of 16 frames",
+        "memory": f"{memory['float32'] / 1e3:.1f} GB of weights in float32, {memory['bfloat16'] / 1e3:.1f} GB in half precision",
+        "storage": ", ".join(f"{level} {mb:.2f}" for level, mb in stored.items()) + " MB a clip",
+        "file": facts["file"],
+        "state key": facts["state_key"],
+    }
+    if facts["huggingface"]:
+        lines["hub"] = f"{facts['huggingface']} (another state dict: encoder)"
+    if facts["citation"]:
+        paper = f"{facts['citation']}, https://arxiv.org/abs/{facts['citation'][6:]}"
+        lines |= {"licence": facts["licence"], "citation": paper}
+    return lines | _whereabouts(facts)
+
+
+def _whereabouts(facts: dict[str, Any]) -> dict[str, str]:
+    if not facts["here"] and not facts["licence"]:
+        return {"here": "no; the file that its registration names is not there"}
+    if not facts["here"]:
+        return {"here": f"no; `vjepa-fer models fetch {facts['name']}` downloads it"}
+    return {"here": "\n".join(facts["here"].values())}
+
+
+@app.command()
+def fetch(
+    name: NameArgument,
+    source: Annotated[
+        Source, typer.Option(help="Meta's own file; or for V-JEPA 2 Hugging Face's, which holds another state dict.")
+    ] = "meta",
+    url: Annotated[
+        str | None, typer.Option(help="Another address of Meta's file, such as a mirror.", show_default="Meta's")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Download an encoder's official weights, or check those that are here. Run it again to resume."""
+    from vjepa_fer.encoder.fetch import fetch_weights
+    from vjepa_fer.encoder.zoo import official_encoder
+
+    official = official_encoder(name)
+    say(f"{name}: the licence of its weights is {official.licence}; it is noted in every cache made with them")
+    if source == "huggingface":
+        if url:
+            raise typer.BadParameter("--url is for Meta's files; leave it out with --source huggingface")
+        from vjepa_fer.extras import require_extra
+
+        require_extra("extract,hub", ("torch", "huggingface_hub"), "fetching from Hugging Face")
+        from vjepa_fer.encoder.fetch_hub import fetch_from_hub
+
+        fetched = fetch_from_hub(name)
+    else:
+        with _byte_bar(name) as progress:
+            fetched = fetch_weights(name, url=url, progress=progress)
+    _show_fetched(name, fetched, as_json=as_json)
+
+
+@contextmanager
+def _byte_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar of bytes on stderr, silent when that is no terminal."""
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+
+        def show(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def _show_fetched(name: str, fetched: FetchedWeights, *, as_json: bool) -> None:
+    from vjepa_fer.encoder.home import HUB_STATE_KEY
+
+    record = fetched.record
+    if as_json:
+        facts = {"model": name, "path": str(fetched.path), "is_new": fetched.is_new, **asdict(record)}
+        print_json({"schema": "vjepa-fer/fetch/1", **facts})
+        return
+    typer.echo(fetched.path)
+    if fetched.is_first:
+        verdict = "recorded now, and compared from now on"
+    else:
+        verdict = f"as when it first came, on {record.fetched[:10]}"
+    if record.state_key == HUB_STATE_KEY:
+        say(f"it holds the online encoder, not its average: use it with `--state-key {HUB_STATE_KEY}`")
+    say(f"{record.size / 1e9:.2f} GB, SHA-256 {record.sha256} ({verdict})")
+
+
+@app.command()
+def slim(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A training checkpoint.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The new safetensors file.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option(help="The encoder that it must be.", show_default="by the official file name")
+    ] = None,
+    state_key: Annotated[
+        str | None, typer.Option(help="Which state dict of the file.", show_default="the one of its family")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the encoder alone of a training checkpoint: loads in a fraction of the time, and makes the same caches."""
+    from vjepa_fer.extras import require_extra
+
+    require_extra("extract", ("torch",), "vjepa-fer models slim")
+    from vjepa_fer.encoder.slim import slim_checkpoint
+
+    summary = slim_checkpoint(file, out, name=model, state_key=state_key)
+    if as_json:
+        print_json({"schema": "vjepa-fer/slim/1", **asdict(summary), "path": str(summary.path)})
+        return
+    typer.echo(summary.path)
+    share = f"{summary.size / 1e9:.2f} GB of {summary.origin_size / 1e9:.2f} GB"
+    say(f"{summary.num_tensors} tensors, {share}; it stands for SHA-256 {summary.origin_sha256}")

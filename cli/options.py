@@ -1,0 +1,60 @@
+"""The one place where an option that several commands share is spelled and explained; and how a command shows its answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+CacheArgument = Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+
+
+def print_json(value: Any) -> None:
+    """One object to stdout, for machines."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def say(message: str) -> None:
+    """A line for people, on stderr: stdout is for results."""
+    typer.echo(_wrapped(message), err=True)
+
+
+def warn(message: str) -> None:
+    """A line on stderr that should be read."""
+    label, _, rest = _wrapped(f"note: {message}").partition(" ")
+    typer.secho(label, fg="yellow", bold=True, nl=False, err=True)
+    typer.echo(f" {rest}", err=True)
+
+
+def _wrapped(message: str) -> str:
+    """The message in lines that fit the terminal, words whole; as it is where nobody looks."""
+    if not sys.stderr.isatty():
+        return message
+    width = shutil.get_terminal_size().columns
+    options = {"width": width, "subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    return "\n".join("\n".join(textwrap.wrap(line, **options)) for line in message.splitlines())  # type: ignore[arg-type]
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table to stdout: the first column to the left, figures to the right; plain text when piped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(header))
+    for position, name in enumerate(header):
+        table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console = Console(highlight=False, markup=False)
+    if title:
+        console.print(title, style="bold")
+    console.print(table)

@@ -1,0 +1,141 @@
+"""How ``probe`` shows a sweep: what was chosen honestly first, then every cell, ranked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .options import print_table, say, warn
+
+if TYPE_CHECKING:
+    from vjepa_fer.evaluate import Evaluation
+    from vjepa_fer.sweep import Swept
+    from vjepa_fer.transfer import Transfer
+
+TRANSFER_COLUMNS = ("probe", "policy", "WAR", "UAR", "clips scored")
+AXES = ("features", "scale", "decision")
+COLUMNS = ("probe", "WAR", "UAR", "macro-F1")
+GRID_NOTE = "picked from these rows, a figure would be chosen on the test parts"
+
+
+def print_sweep(swept: Swept, ceiling: dict[str, Any] | None = None) -> None:
+    """Tables to stdout, notes and run folders to stderr; `ceiling` is how well people do, where that is known."""
+    results = sorted((one.to_dict() for one in swept.cells), key=lambda result: -result["war"]["mean"])
+    if results:
+        _print_results(swept, results)
+        _print_groups((swept.chosen or swept.cells)[0].to_dict())
+    for one in swept.chosen:
+        say(f"chosen, {_chosen_words(one.to_dict(), ())}: {_choices_words(one.to_dict()['chosen'])}")
+    if ceiling:
+        say(
+            f"people, on the silent video of {ceiling['clips']:,} clips: one rater {ceiling['rater']:.2f} %, "
+            f"their most frequent answer {ceiling['majority']:.2f} %"
+        )
+    _say_what_became(swept)
+
+
+def _print_groups(result: dict[str, Any]) -> None:
+    """The honest choice's figures by group; those of the first cell typed where nothing was chosen."""
+    from .runs import print_groups
+
+    if result["by"]:
+        words = _chosen_words(result, ()) if "cells" in result else cell_words(result, ())
+        print_groups(result["by"], title=f"{words}, by group; %, all folds pooled")
+
+
+def _say_what_became(swept: Swept) -> None:
+    for line in swept.lost:
+        warn(f"lost: {line}")
+    everything = [*swept.nested, *swept.cells]
+    if everything:
+        _warn_of_folds(everything[0].evaluation)
+    resumed = sum(one.resumed for one in everything)
+    if resumed:
+        say(f"{resumed} of {len(everything)} runs were there already and were not fitted again")
+    for run in (one.run for one in everything if one.run):
+        say(f"run: {run}")
+
+
+def print_transfer(done: Transfer) -> None:
+    """A row a cell and policy with its coverage, then what each policy means."""
+    from vjepa_fer.policies import POLICIES
+
+    swept = done.swept
+    nested = [result for one in swept.chosen for result in done.results(one)]
+    grid = [result for one in swept.cells for result in done.results(one)]
+    if grid:
+        first = grid[0]
+        title = f"trained on all of one cache, tested on all of {done.test_on}\nclasses of both: {', '.join(first['shared'])}"
+        for key, what in (("only_trained", "only trained on"), ("only_tested", "only tested")):
+            title += f"\n{what}: {', '.join(first[key])}" if first[key] else ""
+        shared = [name for name in AXES if len({result[name] for result in grid}) == 1]
+        if nested:
+            rows = [(_chosen_words(result, shared), *_transfer_figures(result)) for result in nested]
+            print_table(TRANSFER_COLUMNS, rows, title=f"{title}\n% chosen on inner folds of the training cache")
+            title = f"% every cell; {GRID_NOTE}"
+        print_table(TRANSFER_COLUMNS, [(cell_words(r, shared), *_transfer_figures(r)) for r in grid], title=title)
+    for policy in done.policies:
+        say(f"{policy}: {POLICIES[policy].definition}")
+    _say_what_became(swept)
+
+
+def _transfer_figures(result: dict[str, Any]) -> tuple[str, ...]:
+    figures = (f"{result[figure]['pooled']:.2f}" for figure in ("war", "uar"))
+    return result["policy"], *figures, f"{result['coverage']['percent']:.1f} %"
+
+
+def _warn_of_folds(evaluation: Evaluation) -> None:
+    from vjepa_fer.manifest.folds import PRESETS
+
+    folds = evaluation.folds
+    if folds.note:
+        published = "; these are not the published protocol's figures" if folds.name in PRESETS else ""
+        warn(f"{folds.name}: {folds.note}{published}")
+    for leak in evaluation.leaks[:3]:
+        warn(f"LEAKY: {leak}")
+
+
+def _print_results(swept: Swept, results: Sequence[dict]) -> None:
+    first = results[0]
+    shared = [name for name in AXES if len({result[name] for result in results}) == 1]
+    common = "".join(f"; {name} {first[name]}" for name in shared)
+    title = (
+        f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}\n"
+        f"% mean ± sd over {len(first['war']['folds'])} folds{common}"
+    )
+    if swept.chosen:
+        rows = [(_chosen_words(one.to_dict(), shared), *_figures(one.to_dict())) for one in swept.chosen]
+        print_table(COLUMNS, rows, title=f"{title}\n% chosen on inner folds, which the test parts never saw")
+        title = f"% every cell; {GRID_NOTE}"
+    elif len(results) > 1:
+        title = f"{title}\n% not nested; {GRID_NOTE}"
+    print_table(COLUMNS, [(cell_words(r, shared), *_figures(r)) for r in results], title=title)
+
+
+def _figures(result: dict[str, Any]) -> tuple[str, ...]:
+    from vjepa_fer.results import shown
+
+    return tuple(shown(result[figure]) for figure in ("war", "uar", "macro_f1"))
+
+
+def _chosen_words(result: dict[str, Any], shared: Sequence[str]) -> str:
+    cells = f"{len(result['cells'])} cells"
+    if "," in result["probe"] or "," in result["features"]:
+        return f"best of {cells}"
+    level = "" if "features" in shared else f" · {result['features']}"
+    return f"{result['probe']} ({cells}){level}"
+
+
+def _choices_words(chosen: Sequence[dict[str, Any]]) -> str:
+    """``C=0.1 · standard in 4 folds, C=1.0 · none in 1``, the most frequent first."""
+    shared = [name for name in ("features",) if len({choice[name] for choice in chosen}) == 1]
+    counts = Counter(cell_words(choice, shared) for choice in chosen)
+    return ", ".join(f"{words} in {count}" for words, count in counts.most_common()) + f" of {len(chosen)} folds"
+
+
+def cell_words(result: dict[str, Any], shared: Sequence[str]) -> str:
+    """``knn k=10``, and the level and scaling unless all rows share them."""
+    params = "".join(f" {name}={value}" for name, value in result["params"].items())
+    differing = (result[name] for name in AXES if name not in shared)
+    return " · ".join([result["probe"] + params, *differing])

@@ -1,0 +1,67 @@
+"""``vjepa-fer report``: a page to look at, figures for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import SeedOption, say
+
+FORMATS = ("pdf", "svg", "png")
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN [RUN …]", help="Run folders; several are compared.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page; an older report there is replaced.")] = Path(
+        "report.html"
+    ),
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also draw the charts for print into this folder.", show_default=False),
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="With --figures: pdf, svg, png; several with commas.")
+    ] = "pdf",
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CACHE", help="The features, if they are not where the run says they were.", show_default=False
+        ),
+    ] = None,
+    tsne: Annotated[
+        bool, typer.Option("--tsne", help="Show features by t-SNE (some seconds) in place of PCA.")
+    ] = False,
+    by: Annotated[
+        str, typer.Option(help="Manifest columns to give figures by, with commas: sex,intensity.", show_default=False)
+    ] = "",
+    seed: SeedOption = 0,
+) -> None:
+    """Write one HTML page about one run or several: figures, checks in plain words, what goes wrong and where. No network."""
+    from vjepa_fer.extras import require_extra
+
+    require_extra("report", ("jinja2", "matplotlib") if figures else ("jinja2",), "vjepa-fer report")
+    from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
+
+    wanted = _formats(formats)
+    columns = tuple(word.strip() for word in by.split(",") if word.strip())
+    settings = ReportSettings(cache=cache, method="tsne" if tsne else "pca", by=columns, seed=seed)
+    numbers = gather_numbers(runs, settings)
+    write_page(out, render_page(numbers))
+    if figures:
+        from vjepa_fer.report.figures import write_figures
+
+        written = [path for one in numbers for path in write_figures(one, figures, formats=wanted)]
+        say(f"{figures}: {len(written)} figures")
+    say(f"{out}: {len(numbers)} {'run' if len(numbers) == 1 else 'runs'}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
+    odd = [word for word in words if word not in FORMATS]
+    if odd or not words:
+        raise typer.BadParameter(f"{', '.join(odd) or 'nothing'} is not of {', '.join(FORMATS)}", param_hint="--format")
+    return words

@@ -1,0 +1,184 @@
+"""``vjepa-fer runs …``: look at what was evaluated."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import JsonOption, SeedOption, print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from vjepa_fer.compare import Comparison
+
+LEAKY = "LEAKY "
+
+app = typer.Typer(no_args_is_help=True, help="Look at evaluated runs: list them, show one, compare several.")
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+
+
+@app.command("list")
+def list_(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with runs, at any depth.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs in a folder, best WAR first."""
+    from vjepa_fer.results import result_of, shown
+    from vjepa_fer.runs import list_runs
+
+    found = [run for run in list_runs(root) if not run.repeats_a_cell]
+    results = [result_of(run.evaluation, str(run.path)) for run in found]
+    results.sort(key=lambda result: -result["war"]["mean"])
+    if as_json:
+        print_json({"schema": "vjepa-fer/runs/1", "results": results})
+    elif results:
+        rows = [
+            (r["run"], LEAKY * r["leaky"] + r["folds"], f"{r['n_clips']:,}", shown(r["war"]), shown(r["uar"]))
+            for r in results
+        ]
+        print_table(("run", "folds", "clips", "WAR", "UAR"), rows)
+    else:
+        say(f"{root}: no runs in it; `vjepa-fer probe CACHE --out {root}` makes them")
+
+
+@app.command()
+def show(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Show one run: settings, figures per fold, recall by class, the pooled confusion matrix."""
+    from vjepa_fer.results import result_of
+    from vjepa_fer.runs import read_run
+
+    found = read_run(run)
+    result = result_of(found.evaluation, str(run))
+    if as_json:
+        print_json({"schema": "vjepa-fer/run/1", "settings": dict(found.settings), "result": result})
+        return
+    title = "\n".join([str(run), *(f"LEAKY: {leak}" for leak in result["leaks"])])
+    print_table(("setting", "value"), [(name, _short(value)) for name, value in found.settings.items()], title=title)
+    print_figures(result)
+    if result["by"]:
+        print_groups(result["by"])
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN …", help="Run folders, or tables of predictions.", show_default=False),
+    ],
+    intersect: Annotated[
+        bool, typer.Option("--intersect", help="Compare on the clips that all of them have, and count the others.")
+    ] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="The tables' class columns are scores, not probabilities.")
+    ] = False,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
+    from vjepa_fer.compare import compare as compare_predictions
+    from vjepa_fer.prediction_csv import read_predictions
+    from vjepa_fer.runs import leaks_of_run, read_run
+
+    leaky = [str(path) for path in runs if leaks_of_run(path / "run.json" if path.is_dir() else path)]
+    predictions = {
+        str(path): read_run(path).evaluation.predictions if path.is_dir() else read_predictions(path, scores=scores)
+        for path in runs
+    }
+    found = compare_predictions(predictions, intersect=intersect, seed=seed)
+    if as_json:
+        print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), "leaky": leaky})
+        return
+    _print_comparison(found)
+    for name in leaky:
+        warn(f"LEAKY: {name} was tested on what it knew from training; no difference from it means anything")
+    for note in found.notes:
+        warn(note)
+
+
+def _print_comparison(found: Comparison) -> None:
+    """The runs with a letter each, then every pair, figure by figure."""
+    result = found.to_dict()
+    letters = (a + b for b in ("", *string.digits) for a in string.ascii_uppercase)
+    letter = dict(zip(found.predictions, letters, strict=False))
+    rows = [
+        (f"{letter[run['name']]}  {run['name']}", f"{run['war']:.2f}", f"{run['uar']:.2f}", f"{run['left_out']:,}")
+        for run in result["runs"]
+    ]
+    title = f"{result['n_clips']:,} clips in common, {result['n_subjects']} subjects; %, all clips pooled"
+    print_table(("run", "WAR", "UAR", "left out"), rows, title=title)
+    for figure, head in (("war", "WAR"), ("uar", "UAR")):
+        chosen = [d for d in result["differences"] if d["figure"] == figure]
+        lines = [(f"{letter[d['second']]} − {letter[d['first']]}", *_difference_cells(d)) for d in chosen]
+        print_table((head, "points", "95 % over subjects", "p", "p Holm", "McNemar", "real"), lines)
+
+
+def _difference_cells(difference: dict) -> tuple[str, ...]:
+    low, high = difference["interval"]
+    p_values = (f"{difference[name]:.4f}" for name in ("p", "p_holm", "p_mcnemar"))
+    return f"{difference['value']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", *p_values, "yes" if difference["real"] else "no"
+
+
+def print_figures(result: dict) -> None:
+    """Figures per fold and the pooled confusion matrix."""
+    names = [("war", "WAR"), ("uar", "UAR"), ("macro_f1", "macro-F1"), ("weighted_f1", "w-F1")]
+    folds = [f"fold {number}" for number in range(len(result["war"]["folds"]))]
+    trust = [("ece", "ECE"), ("log_loss", "log-loss, nats")] if result["ece"] else []
+    rows = [(title, *_cells(result[name])) for name, title in names + trust]
+    print_table(("%", *folds, "mean", "sd", "pooled"), rows)
+    if result["war"]["interval"]:
+        spans = [(title, *(f"{end:.2f}" for end in result[name]["interval"])) for name, title in names]
+        print_table(("95 % over subjects, pooled", "from", "to"), spans)
+    print_table(("class", "clips", "recall", "precision", "F1"), list(_class_rows(result)))
+    print_table(("truth \\ said", *abbreviate(result["classes"]), "recall"), list(_confusion_rows(result)))
+
+
+def print_groups(by: dict, *, title: str | None = None) -> None:
+    """A row a group with its n."""
+    rows = [
+        (column, one["value"], f"{one['n_clips']:,}", one["n_subjects"], *_group_cells(one))
+        for column, groups in by.items()
+        for one in groups
+    ]
+    print_table(("by", "", "clips", "subjects", "WAR", "95 %", "UAR", "macro-F1"), rows, title=title)
+
+
+def _group_cells(one: dict) -> tuple[str, ...]:
+    ends = one["war_interval"]
+    span = "–" if ends is None else f"{ends[0]:.1f}–{ends[1]:.1f}"
+    return f"{one['war']:.2f}", span, f"{one['uar']:.2f}", f"{one['macro_f1']:.2f}"
+
+
+def _class_rows(result: dict) -> Iterator[tuple]:
+    for label, one in result["by_class"].items():
+        figures = ("–" if one[name] is None else f"{one[name]:.1f}" for name in ("recall", "precision", "f1"))
+        yield (label, f"{one['n_clips']:,}", *figures)
+
+
+def _short(value: object) -> object:
+    """Hashes as their first 16 digits; `--json` gives them whole."""
+    return value[:16] if isinstance(value, str) and len(value) == 64 else value
+
+
+def abbreviate(names: Sequence[str]) -> list[str]:
+    """Column heads: the shortest beginnings, three letters or more, that tell the names apart."""
+    longest = max(map(len, names))
+    for length in range(3, longest):
+        heads = [name[:length] for name in names]
+        if len(set(heads)) == len(names):
+            return heads
+    return list(names)
+
+
+def _cells(value: dict) -> list[str]:
+    sd = "–" if value["sd"] is None else f"{value['sd']:.2f}"
+    return [*(f"{v:.2f}" for v in value["folds"]), f"{value['mean']:.2f}", sd, f"{value['pooled']:.2f}"]
+
+
+def _confusion_rows(result: dict) -> Iterator[tuple]:
+    for number, (label, counts) in enumerate(zip(result["classes"], result["confusion"], strict=True)):
+        total = sum(counts)
+        yield (label, *counts, f"{100 * counts[number] / total:.1f}" if total else "–")

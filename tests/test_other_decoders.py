@@ -1,0 +1,92 @@
+"""decord and torchcodec, where installed, give PyAV's frames, or are not used for the file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from test_extract import all_levels, check_equal, manifest_of
+from videos import encode, set_display_matrix, write_video
+from vjepa_fer.errors import MissingExtraError, VideoError
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
+from vjepa_fer.recipe import Sampling
+from vjepa_fer.video import decode_video, others
+
+X264 = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"]
+FILES = {
+    "720p.mp4": ["-t", "1", "-s", "1280x720", *X264],
+    "360p.flv": ["-t", "1", "-s", "480x360", "-c:v", "flv1", "-q:v", "5"],
+    "360p.mp4": ["-t", "1", "-s", "480x360", *X264],
+    "bt709.mp4": ["-t", "1", *X264, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"],
+    "full_range.mp4": ["-t", "1", "-vf", "scale=out_range=full", *X264[:-1], "yuvj420p", "-color_range", "pc"],
+    "uneven.mp4": ["-t", "2", "-vf", "select='not(between(n,10,20))'", "-fps_mode", "vfr", *X264],
+}
+
+
+@pytest.fixture(scope="module", params=["decord", "torchcodec"])
+def decoder(request):
+    pytest.importorskip(request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_pixels_and_times_are_those_of_pyav(tmp_path, decoder, name):
+    path = encode("lavfi:testsrc2=rate=25:size=320x240", tmp_path / name, *FILES[name])
+    check_same(path, decoder)
+
+
+def check_same(path, decoder):
+    ours = decode_video(path)
+    theirs = decode_video(path, choose=lambda n: range(n - 1, -1, -3), decoder=decoder)
+    assert theirs.num_frames == ours.num_frames
+    assert (theirs.height, theirs.width) == (ours.height, ours.width)
+    np.testing.assert_array_equal(theirs.frames, ours.frames[theirs.frame_numbers])
+    np.testing.assert_allclose(theirs.timestamps, ours.timestamps, rtol=0, atol=1e-12)
+
+
+def test_a_rotated_video_is_shown_upright_by_all(tmp_path, decoder):
+    path = set_display_matrix(write_video(tmp_path / "v.mp4", 10, size=(64, 96)), 0, 1, -1, 0)
+    assert decode_video(path).height == 96
+    check_same_or_refused(path, decoder)  # decord 0.6 stumbles over some
+
+
+def test_frames_that_the_library_makes_up_are_refused(tmp_path, decoder, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 10)
+    real = others._OPEN[decoder]
+    monkeypatch.setitem(others._OPEN, decoder, lambda name: (13, real(name)[1]))
+    with pytest.raises(VideoError, match=f"{decoder} sees 13 frames where the file has 10 .*--decoder pyav"):
+        decode_video(path, decoder=decoder)
+
+
+def test_a_file_with_an_edit_list_gives_the_frames_of_pyav_or_none(tmp_path, decoder):
+    whole = encode("lavfi:testsrc2=rate=25:size=320x240", tmp_path / "whole.mp4", "-t", "4", *X264, "-g", "50")
+    cut = encode(whole, tmp_path / "cut.mp4", "-c", "copy", "-ss", "1.2")
+    moved = encode(whole, tmp_path / "moved.mp4", "-c", "copy", "-t", "2.1")
+    for path in (cut, moved):
+        check_same_or_refused(path, decoder)
+
+
+def check_same_or_refused(path, decoder):
+    """Either is right; a third thing is not."""
+    try:
+        check_same(path, decoder)
+    except VideoError as error:
+        assert "use --decoder pyav" in str(error)  # noqa: PT017
+
+
+def test_extraction_with_another_decoder_gives_the_same_cache(tmp_path, decoder):
+    from vjepa_fer.encoder import load_encoder
+
+    encoder = load_encoder("tiny-v21", weights="random:1")
+    recipe = make_recipe(encoder, sampling=Sampling(frame_step=1))
+    manifest = manifest_of([write_video(tmp_path / f"v{i}.mp4", 20 + i) for i in range(3)])
+    for name, workers in (("pyav", 0), (decoder, 1)):
+        settings = ExtractSettings(decoder=name, workers=workers)
+        extract_manifest(manifest, tmp_path / name, encoder, recipe, settings=settings)
+    check_equal(all_levels(tmp_path / "pyav"), all_levels(tmp_path / decoder))
+
+
+def test_a_decoder_that_is_not_installed_is_said_before_anything_begins(monkeypatch):
+    monkeypatch.setattr(others.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="--decoder torchcodec needs torchcodec, not installed here"):
+        others.require_decoder("torchcodec")

@@ -1,0 +1,130 @@
+"""What an extraction will take is said before it begins, and it is what it then takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+
+import pytest
+
+from test_extract import manifest_of
+from videos import write_video
+from vjepa_fer.cache import open_cache
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe, measure_seconds, plan_extraction
+from vjepa_fer.manifest import write_manifest
+from vjepa_fer.recipe import Sampling, Storage
+from vjepa_fer.video import pool
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder("tiny-v21", weights="random:1")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    return [write_video(folder / f"v{i}.mp4", 10 + 5 * i) for i in range(8)]
+
+
+@pytest.fixture
+def recipe(encoder):
+    storage = Storage(levels=("mean", "frames", "grid:2", "tokens"))
+    return make_recipe(encoder, sampling=Sampling(frame_step=1, num_segments=3), storage=storage, num_views=3)
+
+
+def test_the_plan_is_what_the_job_then_writes(tmp_path, encoder, recipe, videos):
+    plan, left = plan_extraction(manifest_of(videos), tmp_path / "cache", recipe)
+    assert (plan.clips, plan.counted, plan.unreadable, len(left)) == (8, 8, 0, 8)
+    summary = extract_manifest(manifest_of(videos), tmp_path / "cache", encoder, recipe)
+    assert plan.rows == summary.rows == 3 * plan.windows
+    assert plan.windows < 3 * 8, "the short clips' equal windows are merged"
+    assert plan.tokens == summary.rows * 8 * 4 * 4
+    stored = {level: sum(c.level(level).size for c in open_cache(tmp_path / "cache")) for level in plan.level_bytes}
+    assert plan.level_bytes == {k: n * (4 if k in ("mean", "frames") else 2) for k, n in stored.items()}
+    assert sum(plan.level_bytes.values()) < plan.needed_bytes < summary.bytes_written * 1.2
+
+
+def test_only_what_the_cache_lacks_is_planned(tmp_path, encoder, recipe, videos):
+    extract_manifest(manifest_of(videos[:6]), tmp_path, encoder, recipe)
+    plan, left = plan_extraction(manifest_of(videos), tmp_path, recipe)
+    assert [clip.clip_id for clip in left] == ["v6", "v7"]
+    assert plan.rows == 2 * 3 * 3
+    everything = plan_extraction(manifest_of(videos[:6]), tmp_path, recipe)[0]
+    assert (everything.clips, everything.rows, everything.needed_bytes) == (0, 0, 0)
+
+
+def test_a_sample_stands_for_all_clips(tmp_path, recipe, videos):
+    plan, _ = plan_extraction(manifest_of(videos[4:] * 1), tmp_path / "c", recipe, sample=2)
+    assert (plan.clips, plan.counted, plan.windows) == (4, 2, 12)
+
+
+def test_clips_that_cannot_be_read_are_counted(tmp_path, recipe, videos):
+    broken = tmp_path / "text.mp4"
+    broken.write_text("no video")
+    assert plan_extraction(manifest_of([broken, *videos]), tmp_path / "c", recipe)[0].unreadable == 1
+
+
+def test_the_rate_is_measured_on_a_few_clips(tmp_path, encoder, recipe, videos):
+    plan, left = plan_extraction(manifest_of(videos), tmp_path / "c", recipe)
+    assert 0 < measure_seconds(plan, left, encoder, recipe, workers=1) < 60
+    none = dataclasses.replace(plan, clips=0)
+    assert measure_seconds(none, [], encoder, recipe, workers=1) == 0
+
+
+def cli(*words, **options):
+    from test_cli import run
+
+    return run(*words, **options)
+
+
+@pytest.fixture
+def study(tmp_path, videos):
+    write_manifest(manifest_of(videos), tmp_path / "clips.csv")
+    return tmp_path
+
+
+def test_a_dry_run_needs_no_weights_and_writes_nothing(study):
+    words = ["extract", "clips.csv", "cache", "--model", "vjepa1-huge-384", "--level", "tokens", "--dry-run"]
+    done = cli(*words, cwd=study)
+    assert "to do: 8 clips, 8 windows" in done.stdout
+    assert "tokens 94.4 MB" in done.stdout  # 8 windows of 8 × 24 × 24 tokens of 1,280 float16 numbers
+    assert "give --weights to have it measured" in done.stderr
+    assert not (study / "cache").exists()
+
+
+def test_a_dry_run_with_weights_says_the_time(study):
+    words = ["extract", "clips.csv", "cache", "--model", "tiny-v21", "--weights", "random:0", "--dry-run", "--json"]
+    plan = json.loads(cli(*words, cwd=study).stdout)
+    assert plan["schema"] == "vjepa-fer/extract-plan/1"
+    assert plan["seconds"] > 0
+    assert plan["fits"] is True
+
+
+def test_a_job_that_the_disk_has_no_room_for_is_refused_before_it_begins(study, monkeypatch):
+    import shutil
+    from typing import NamedTuple
+
+    from typer.testing import CliRunner
+
+    from vjepa_fer.cli.main import app
+
+    class Usage(NamedTuple):
+        free: int
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1000))
+    monkeypatch.chdir(study)
+    words = ["extract", "clips.csv", "cache", "--model", "tiny-v21", "--weights", "random:0", "--workers", "0"]
+    refused = CliRunner().invoke(app, words)
+    assert "its disk has 0.001 MB free. Store fewer or smaller levels" in str(refused.exception)
+    assert not (study / "cache").exists()
+    assert CliRunner().invoke(app, [*words, "--force"]).exit_code == 0
+
+
+def test_the_command_line_states_the_librarys_default_timeout():
+    from vjepa_fer.cli import extract
+
+    assert extract.SETTINGS_CLIP_TIMEOUT == ExtractSettings().clip_timeout == pool.DEFAULT_TIMEOUT_SECONDS
+    assert inspect.signature(extract.extract).parameters["clip_timeout"].default == extract.SETTINGS_CLIP_TIMEOUT

@@ -1,0 +1,190 @@
+"""Promises of vjepa_fer.predict: a new video is treated exactly as the run's clips were, or refused by name."""
+
+import csv
+import dataclasses
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+pytest.importorskip("av")
+
+from test_cli_probe import call, make_cache
+from test_evaluate import faces
+from videos import write_video
+from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.derive import pool_cache
+from vjepa_fer.cli import predict as predict_cli
+from vjepa_fer.demo import DemoSettings, write_demo_set
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.errors import RecipeMismatchError, RunError, VideoError
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
+from vjepa_fer.predict import load_predictor, write_timeline
+from vjepa_fer.recipe import Sampling, Storage
+
+app = typer.Typer()
+app.command()(predict_cli.predict)
+
+
+def predict(*arguments, status=0):
+    outcome = CliRunner().invoke(app, [str(a) for a in arguments])
+    if outcome.exception and not isinstance(outcome.exception, SystemExit):
+        raise outcome.exception
+    assert outcome.exit_code == status, outcome.output
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Eighteen drawn faces, and their cache by an untrained encoder with every level, windows of 16 frames 1 apart."""
+    folder = tmp_path_factory.mktemp("drawn")
+    manifest = write_demo_set(folder, DemoSettings(num_subjects=3, num_repetitions=1))
+    encoder = load_encoder("tiny-v21", weights="random:3")
+    storage = Storage(levels=("mean", "grid:2", "tokens"), token_dtype="int8")
+    recipe = make_recipe(encoder, sampling=Sampling(frame_step=1, num_segments=3), storage=storage)
+    extract_manifest(manifest, folder / "cache", encoder, recipe, settings=ExtractSettings(workers=0))
+    return folder, manifest
+
+
+def fitted_run(cache, folder, level="mean"):
+    call("probe", cache, "--features", level, "--folds", "loso", "--out", folder, "--refit")
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def run(drawn, tmp_path_factory):
+    return fitted_run(drawn[0] / "cache", tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def video(drawn):
+    return drawn[1].clips[7].path
+
+
+def decided(predictor, cache, number, level):
+    """What the probe says of one cached clip; by itself, for a matrix product rounds as its number of rows has it."""
+    row = cache.features(level).X[number : number + 1]
+    return predictor.fitted.predict_proba(row, level=level, recipe=cache.recipe)
+
+
+@pytest.mark.parametrize("level", ["mean", "grid:2"])
+def test_a_video_of_the_cache_is_decided_as_its_cached_features_are(drawn, tmp_path, level):
+    folder, manifest = drawn
+    cache = open_cache(folder / "cache")
+    predictor = load_predictor(fitted_run(folder / "cache", tmp_path / "runs", level))
+    for number in (0, 7):
+        found = predictor(manifest.clips[number].path)
+        (expected,) = decided(predictor, cache, number, level)
+        np.testing.assert_array_equal(found.probabilities, expected)
+        assert (found.num_windows, found.num_frames, found.shorter_than_window) == (3, 24, False)
+        assert found.label == found.classes[expected.argmax()]
+
+
+def test_levels_pooled_from_stored_tokens_are_pooled_so_again(drawn, tmp_path):
+    folder, manifest = drawn
+    cache = pool_cache(folder / "cache", tmp_path / "pooled", ("mean",))
+    predictor = load_predictor(fitted_run(tmp_path / "pooled", tmp_path / "runs"))
+    np.testing.assert_array_equal(
+        predictor(manifest.clips[2].path).probabilities, decided(predictor, cache, 2, "mean")[0]
+    )
+
+
+def test_other_weights_are_refused_with_both_values(run):
+    with pytest.raises(RecipeMismatchError, match=r"encoder\.weights: 'random:4' there, 'random:3'"):
+        load_predictor(run, weights="random:4")
+
+
+def test_a_run_of_imported_features_cannot_see_videos(tmp_path):
+    run = fitted_run(make_cache(tmp_path, faces()), tmp_path / "runs")
+    with pytest.raises(RunError, match=r"its features were imported from features\.csv; a new video needs the program"):
+        load_predictor(run)
+
+
+def test_a_run_without_a_fitted_probe_says_how_to_get_one(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fitted"))
+    with pytest.raises(RunError, match="holds no fitted probe"):
+        load_predictor(tmp_path / "run")
+    described = json.loads((run / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**described, "format": "vjepa-fer/run/9"}))
+    with pytest.raises(RunError, match="or a newer version's"):
+        load_predictor(tmp_path / "run")
+
+
+def test_the_timeline_has_a_row_a_window_with_its_seconds(run, video, tmp_path):
+    timeline = load_predictor(run).timeline(video, stride=4)
+    np.testing.assert_allclose(timeline.start, [0, 4 / 25, 8 / 25], atol=1e-3)
+    np.testing.assert_allclose(timeline.end - timeline.start, 15 / 25, atol=1e-3)
+    np.testing.assert_allclose(timeline.probabilities.sum(axis=1), 1, atol=1e-6)  # float32
+    assert len(timeline.key_frames) == len(timeline.key_seconds) == 8
+    assert timeline.key_seconds[[0, -1]] == pytest.approx([0, 23 / 25], abs=1e-3)
+    table, picture = write_timeline(timeline, tmp_path, "face")
+    rows = list(csv.DictReader(table.open()))
+    assert [float(row["happy"]) for row in rows] == pytest.approx(
+        timeline.probabilities[:, timeline.classes.index("happy")], abs=1e-6
+    )
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_windows_of_the_timeline_are_the_encoders_windows(run, drawn, video):
+    predictor = load_predictor(run)
+    single = dataclasses.replace(predictor.recipe.sampling, num_segments=2)
+    first_and_last = dataclasses.replace(predictor, recipe=dataclasses.replace(predictor.recipe, sampling=single))
+    timeline = predictor.timeline(video, stride=8)
+    with first_and_last._read(video, single) as (cache, _):
+        expected = predictor._decide(cache.window_features("mean").X)
+    np.testing.assert_allclose(timeline.probabilities, expected, rtol=1e-5)
+
+
+def test_a_video_shorter_than_a_window_is_decided_and_told(run, tmp_path):
+    short = write_video(tmp_path / "short.mp4", 5)
+    said = predict(short, "--run", run)
+    assert "5 frames are shorter than a window; the last one is repeated" in said.stderr
+    assert len(load_predictor(run).timeline(short).start) == 1
+
+
+def test_one_broken_video_stops_nothing_and_the_status_tells(run, video, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    outcome = predict(video, tmp_path / "broken.mp4", tmp_path / "gone.mp4", "--run", run, "--json", status=4)
+    answer = json.loads(outcome.stdout)
+    assert [one["path"] for one in answer["results"]] == [video]
+    assert [(one["path"], one["reason"]) for one in answer["failed"]] == [
+        (str(tmp_path / "broken.mp4"), "not_video"),
+        (str(tmp_path / "gone.mp4"), "missing"),
+    ]
+    assert sum(answer["results"][0]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_folders_are_searched_and_equal_names_do_not_collide(run, video, tmp_path):
+    for name in ("a/face.mp4", "b/face.mp4"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(video, tmp_path / name)
+    outcome = predict(tmp_path, "--run", run, "--timeline", tmp_path / "time", "--stride", 8)
+    assert outcome.stdout.count("face.mp4") == 2
+    assert "fitted once on all training clips" in outcome.stderr
+    names = sorted(path.name for path in (tmp_path / "time").iterdir())
+    assert names == ["face-2.csv", "face-2.png", "face.csv", "face.png"]
+
+
+def test_an_unwritable_timeline_and_too_long_a_video_are_refused(run, video, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="the timeline cannot be written"):
+        predict(video, "--run", run, "--timeline", tmp_path / "file" / "out")
+    import vjepa_fer.video.reading as reading
+
+    original = reading.read_windows
+    monkeypatch.setattr(reading, "read_windows", lambda *a, **k: original(*a, **{**k, "max_bytes": 1000}))
+    with pytest.raises(VideoError) as caught:
+        load_predictor(run).timeline(video)
+    assert caught.value.reason == "too_long"
+
+
+def test_three_seconds_take_well_under_a_minute(run, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", 59, size=(360, 480))
+    predictor, started = load_predictor(run), time.monotonic()
+    predictor(clip)
+    assert time.monotonic() - started < 10

@@ -1,0 +1,151 @@
+"""Logistic regression reaches scikit-learn's optimum for every C of a grid, in either space, and learns from nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.probes import fit_probes, make_probe
+from vjepa_fer.probes.logistic_path import fit_logistic_path
+
+GRID = np.logspace(-5, 1, 12)
+GOAL = 5e-6  # of the mean loss, for the worst C
+
+
+def draw(num_clips, dim, num_classes=5, seed=0):
+    """Standardised features with subject offsets and a falling spectrum, hard enough that classes overlap."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.arange(1, dim + 1) ** -0.55
+    subjects, codes = np.arange(num_clips) % 12, np.arange(num_clips) // 12 % num_classes
+    X = rng.normal(size=(num_clips, dim)) + rng.normal(size=(12, dim))[subjects]
+    X += (
+        0.7 * rng.normal(size=(12, num_classes, dim))[subjects, codes]
+        + 0.2 * rng.normal(size=(num_classes, dim))[codes]
+    )
+    X = (X * spectrum) @ np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+    return ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32), codes
+
+
+def objective(weights, intercepts, X, codes, C, sample_weight=None):
+    """scikit-learn's objective per unit of weight, in float64."""
+    s = np.ones(len(X)) if sample_weight is None else sample_weight
+    logits = X.astype(np.float64) @ weights.astype(np.float64).T + intercepts
+    largest = logits.max(axis=1)
+    each = np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest - logits[np.arange(len(X)), codes]
+    return (s @ each + np.square(weights, dtype=np.float64).sum() / (2 * C)) / s.sum()
+
+
+def reference(X, codes, C, sample_weight=None):
+    """Optimal objective by scikit-learn in float64, an independent solver."""
+    model = LogisticRegression(C=C, tol=1e-9, max_iter=20000).fit(X.astype(np.float64), codes, sample_weight)
+    return objective(model.coef_, model.intercept_, X, codes, C, sample_weight)
+
+
+@pytest.mark.parametrize("shape", [(500, 60), (900, 700), (300, 700)], ids=["few", "many", "more than clips"])
+def test_every_c_of_a_grid_is_within_the_goal_of_the_optimum(shape):
+    X, codes = draw(*shape)
+    path = fit_logistic_path(X, codes, C=GRID)
+    for number, C in enumerate(GRID):
+        reached = objective(path.weights[number], path.intercepts[number], X, codes, C)
+        assert -1e-8 < reached - reference(X, codes, C) < GOAL, f"C={C:g}"
+    assert path.converged.all()
+
+
+@pytest.mark.parametrize("shape", [(400, 30), (90, 200)], ids=["by feature", "by clip"])
+def test_weights_of_clips_reach_the_weighted_optimum(shape):
+    X, codes = draw(*shape)
+    weights = np.random.default_rng(1).integers(0, 4, len(X)) * 0.5
+    path = fit_logistic_path(X, codes, C=[0.01, 1], sample_weight=weights)
+    for number, C in enumerate([0.01, 1]):
+        reached = objective(path.weights[number], path.intercepts[number], X, codes, C, weights)
+        assert -1e-8 < reached - reference(X, codes, C, weights) < GOAL
+
+
+def test_features_far_from_zero_are_no_harder():
+    X, codes = draw(300, 40)
+    near = fit_logistic_path(X, codes, C=[1.0])
+    far = fit_logistic_path(X + np.float32(50), codes, C=[1.0])
+    np.testing.assert_allclose(far.weights, near.weights, atol=2e-3)
+
+
+def test_unscaled_features_converge():
+    X, codes = draw(300, 40)
+    X = X * np.logspace(-1, 1, 40).astype(np.float32)
+    path = fit_logistic_path(X, codes, C=GRID)
+    worst = max(
+        objective(path.weights[j], path.intercepts[j], X, codes, C) - reference(X, codes, C) for j, C in enumerate(GRID)
+    )
+    assert worst < GOAL
+
+
+def test_a_grid_and_single_fits_agree():
+    X, codes = draw(400, 50)
+    probes = [make_probe("logreg", {"C": C}) for C in GRID]
+    fit_probes(probes, X, codes)
+    for probe, C in zip(probes, GRID, strict=True):
+        alone = make_probe("logreg", {"C": C}).fit(X, codes)
+        assert (probe.predict(X) == alone.predict(X)).mean() > 0.99
+        together, apart = (objective(p.coef_, p.intercept_, X, codes, C) for p in (probe, alone))
+        assert abs(together - apart) < GOAL
+
+
+def test_two_classes_have_scikit_learns_one_row():
+    X, codes = draw(300, 20, num_classes=2)
+    ours = make_probe("logreg", {"C": 0.1, "tol": 1e-9}).fit(X.astype(np.float64), codes)
+    theirs = LogisticRegression(C=0.1, tol=1e-9).fit(X.astype(np.float64), codes)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-4)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 3.0, 2: 0.5}])
+def test_class_weights_mean_what_scikit_learns_mean(class_weight):
+    X, codes = draw(200, 20)
+    X, codes = X[codes * 30 < np.arange(200)], codes[codes * 30 < np.arange(200)]  # classes of different sizes
+    ours = make_probe("logreg", {"class_weight": class_weight, "tol": 1e-9}).fit(X.astype(np.float64), codes)
+    theirs = LogisticRegression(class_weight=class_weight, tol=1e-9, max_iter=1000).fit(X.astype(np.float64), codes)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=2e-4)
+
+
+def test_float32_features_stay_float32_and_are_not_touched():
+    X, codes = draw(300, 40)
+    X.setflags(write=False)
+    assert make_probe("logreg").fit(X, codes).coef_.dtype == np.float32
+
+
+def test_a_fit_needs_at_most_three_times_its_features():
+    X, codes = draw(2000, 1000, num_classes=8)
+    tracemalloc.start()
+    fit_logistic_path(X, codes, C=GRID)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (peak + X.nbytes) / X.nbytes < 3
+
+
+def test_too_few_steps_are_a_warning_that_says_what_to_do():
+    X, codes = draw(300, 40)
+    with pytest.warns(
+        UserWarning, match="C=10 has not converged after .* steps: scale the features, or raise max_iter"
+    ):
+        make_probe("logreg", {"C": 10, "max_iter": 2}).fit(X, codes)
+
+
+@pytest.mark.parametrize(("name", "value"), [("C", 0), ("C", "high"), ("tol", -1), ("max_iter", 0), ("C", np.inf)])
+def test_a_parameter_out_of_range_is_named(name, value):
+    X, codes = draw(60, 5)
+    with pytest.raises(ProbeError, match=rf"{name} is .*, but must be a number above 0"):
+        make_probe("logreg", {name: value}).fit(X, codes)
+
+
+def test_fitting_and_predicting_import_no_learning_library():
+    code = (
+        "import sys, numpy as np; from vjepa_fer.probes import make_probe; r = np.random.default_rng(0);"
+        "X, y = r.normal(size=(40, 3)), np.arange(40) % 4; make_probe('logreg').fit(X, y).predict_proba(X);"
+        "assert not {'sklearn', 'scipy', 'lightgbm', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,58 @@
+"""Promises of vjepa_fer.report.figures: what the page shows, drawn for print from the same numbers."""
+
+import numpy as np
+import pytest
+
+from test_evaluate import judge
+from test_report import EVIL, cache, nested, report, runs  # noqa: F401 (fixtures)
+from test_report import faces as make_faces
+from test_runs import SOURCE
+from vjepa_fer.errors import RunError
+from vjepa_fer.report import gather_numbers
+from vjepa_fer.report.figures import draw_calibration, draw_confusion, draw_folds, write_figures
+from vjepa_fer.runs import write_run
+
+pytest.importorskip("matplotlib")
+
+
+def test_all_charts_are_written_in_every_format_asked_for(nested, tmp_path):  # noqa: F811
+    said = report(nested, "-o", tmp_path / "page.html", "--figures", tmp_path / "out", "--format", "pdf,svg,png")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    charts = ("calibration", "confusion", "features", "folds", "recall", "subjects")
+    assert names == sorted(f"{nested.name}-{chart}.{kind}" for chart in charts for kind in ("pdf", "svg", "png"))
+    assert "18 figures" in said
+
+
+def test_equal_numbers_make_equal_files(nested, tmp_path):  # noqa: F811
+    numbers = gather_numbers([nested])[0]
+    first, second = (write_figures(numbers, tmp_path / part, formats=("pdf", "svg")) for part in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_the_matrix_shows_the_numbers_that_it_was_given():
+    figure = draw_confusion(np.array([[75.0, 25.0], [10.0, 90.0]]), ["a", "b"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["75", "25", "10", "90"]
+
+
+def test_folds_and_calibration_are_drawn_where_they_are():
+    (dots, mean) = draw_folds({"WAR": [50.0, 70.0]}).axes[0].lines
+    assert (dots.get_xdata().tolist(), mean.get_xdata().tolist()) == ([50.0, 70.0], [60.0])
+    curve = draw_calibration(np.array([0.3, 0.9]), np.array([0.4, 0.8]), np.array([5, 10])).axes[0].lines[1]
+    assert curve.get_xydata().tolist() == [[0.3, 0.4], [0.9, 0.8]]
+
+
+def test_names_with_dollar_signs_and_html_are_only_names(tmp_path):
+    table = make_faces()
+    odd = table._replace(y=np.array([f"_$\\frac{label}{EVIL}" for label in table.y]))
+    run = write_run(tmp_path / "odd", judge(odd), source=SOURCE)
+    paths = write_figures(gather_numbers([run.path])[0], tmp_path, formats=("svg",))
+    assert len(paths) == 5
+    assert all("<script" not in path.read_text() for path in paths)
+
+
+def test_an_unknown_format_and_an_unwritable_folder_are_refused(nested, tmp_path):  # noqa: F811
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AssertionError, match="gif is not of pdf, svg, png"):
+        report(nested, "-o", tmp_path / "page.html", "--figures", tmp_path / "out", "--format", "gif")
+    with pytest.raises(RunError, match="the figure cannot be written"):
+        report(nested, "-o", tmp_path / "page.html", "--figures", tmp_path / "file" / "out")

@@ -1,0 +1,39 @@
+"""A cache folder goes in, facts about it come out: what it holds, what is missing, what failed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.cache import layout
+from vjepa_fer.cache.reader import open_cache
+from vjepa_fer.recipe import flat_recipe
+
+
+def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
+    """Facts for people and machines: ``cache info --json`` prints this dictionary."""
+    cache = open_cache(root)
+    failures = cache.failures
+    rows = sum(len(shard) for shard in cache.shards)
+    sizes = {d.path.split("/")[1]: rows * d.row_bytes for d in layout.level_datasets(cache.recipe)}
+    missing = [c.clip_id for c in cache.manifest.clips if c.clip_id not in cache.done and c.clip_id not in failures]
+    return {
+        "schema": "vjepa-fer/cache-info/1",
+        "cache": str(Path(root)),
+        "fingerprint": cache.fingerprint,
+        "clips_asked": len(cache.manifest.clips),
+        "clips_done": len(cache),
+        "clips_failed": len(failures),
+        "missing": missing,
+        "failed": [asdict(failure) for failure in failures.values()],
+        "rows": rows,
+        "shards": len(cache.shards),
+        "labels": dict(sorted(Counter(clip.label for clip in cache.clips).items())),
+        "subjects": dict(sorted(Counter(clip.subject for clip in cache.clips).items())),
+        "level_bytes": sizes,
+        "disk_bytes": sum(shard.path.stat().st_size for shard in cache.shards),
+        "recipe": {name: value for name, value in flat_recipe(cache.recipe).items() if name != "columns"},
+    }

@@ -1,0 +1,61 @@
+"""What a user typed (``label=happy,sad``, a file of clip ids) goes in; the question whether to keep a clip comes out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vjepa_fer.cache.folder import read_cache_manifest
+from vjepa_fer.errors import CacheError
+from vjepa_fer.manifest import Clip, Manifest, nearest
+
+
+def chosen(
+    root: str | os.PathLike[str], where: Sequence[str], clips_file: str | os.PathLike[str] | None = None
+) -> Callable[[Clip], bool]:
+    """A predicate over clips for :func:`vjepa_fer.cache.copying.subset_cache`.
+
+    Parameters
+    ----------
+    root : path
+        The cache whose clips are meant: columns, values and ids that it does not have are refused.
+    where : sequence of str
+        ``COLUMN=VALUE[,VALUE…]``; all must hold.
+    clips_file : path, optional
+        Clip ids, one a line; blank lines are skipped.
+
+    Raises
+    ------
+    CacheError
+        Nothing to choose by, or a column, value or clip that is not there.
+    """
+    manifest = read_cache_manifest(Path(root))
+    if not where and clips_file is None:
+        raise CacheError("say which clips to keep, such as --where label=happy,sad or --clips ids.txt")
+    conditions = [_condition(text, manifest) for text in where]
+    ids = _read_ids(Path(clips_file), manifest) if clips_file is not None else None
+    return lambda clip: (ids is None or clip.clip_id in ids) and all(clip.value(c) in v for c, v in conditions)
+
+
+def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
+    column, equals, values = text.partition("=")
+    if not equals or column not in manifest.columns:
+        raise CacheError(f"{text!r} is not COLUMN=VALUE[,VALUE…] with one of the columns {', '.join(manifest.columns)}")
+    wanted = frozenset(value.strip() for value in values.split(","))
+    known = {clip.value(column) for clip in manifest.clips}
+    for value in sorted(wanted - known):
+        raise CacheError(f"{text!r}: no clip has the {column} {value!r}{nearest(value, known)}")
+    return column, wanted
+
+
+def _read_ids(path: Path, manifest: Manifest) -> frozenset[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CacheError(f"{path}: cannot be read as a list of clip ids ({error})") from error
+    ids = frozenset(line.strip() for line in lines if line.strip())
+    unknown = sorted(ids - {clip.clip_id for clip in manifest.clips})
+    if unknown:
+        raise CacheError(f"{path}: {len(unknown)} ids are no clips of the cache, such as {unknown[0]!r}")
+    return ids

@@ -1,0 +1,115 @@
+"""A cache with tokens goes in, a small one with pooled levels comes out: no video, no encoder, no GPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vjepa_fer.cache.copying import checked_clips
+from vjepa_fer.cache.folder import create_cache, write_failures
+from vjepa_fer.cache.int8 import dequantise
+from vjepa_fer.cache.reader import Cache, open_cache
+from vjepa_fer.cache.rows import ClipRows
+from vjepa_fer.cache.writer import ShardWriter
+from vjepa_fer.errors import CacheError
+from vjepa_fer.recipe import Recipe, TokenDtype, parse_level
+
+
+def pool_cache(
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    levels: Sequence[str] = ("mean", "frames", "grid:4"),
+    *,
+    token_dtype: TokenDtype | None = None,
+) -> Cache:
+    """Pool the stored tokens of every finished clip to smaller levels, in a new cache.
+
+    The numbers are those that extract would have written, but for the rounding of the stored tokens: a pooled value differs
+    by at most half a unit in the last place of the largest token in its cell (float16: 2⁻¹¹ of it; int8: half a step), and
+    by float32 summation order when the tokens are float32. So the recipe says ``pooled_from`` with the tokens' dtype, and
+    has another fingerprint than extract's.
+
+    Parameters
+    ----------
+    root : path
+        A cache that stores ``tokens``.
+    out : path
+        A new folder.
+    levels : sequence of str
+        Of mean, frames, grid:G.
+    token_dtype : {"float16", "float32", "int8"}, optional
+        Of the level grid; by default as the tokens.
+
+    Raises
+    ------
+    CacheError
+        No tokens are stored, a clip is damaged, or `out` exists.
+    RecipeError
+        Levels that do not exist or do not fit the token grid.
+    """
+    cache = open_cache(root)
+    cache.stored_level("tokens")
+    recipe = pooled_recipe(cache, levels, token_dtype)
+    create_cache(out, recipe, cache.manifest)
+    write_failures(Path(out), cache.failures)
+    writer = ShardWriter(out, recipe)
+    for number, shard in enumerate(cache.shards):
+        own = [clip_id for clip_id, place in cache.places.items() if place.shard_number == number]
+        for clip_id, columns in checked_clips(shard, own):
+            writer.add(_pooled_rows(clip_id, columns, recipe))
+    writer.flush()
+    return open_cache(out)
+
+
+def pooled_recipe(cache: Cache, levels: Sequence[str], token_dtype: TokenDtype | None = None) -> Recipe:
+    """The recipe of `levels` pooled from the cache's tokens."""
+    recipe = cache.recipe
+    if not isinstance(recipe, Recipe) or "tokens" in levels:
+        raise CacheError(f"{cache.root}: tokens are pooled to mean, frames or grid:G; asked for {', '.join(levels)}")
+    stored = recipe.storage.token_dtype
+    storage = dataclasses.replace(
+        recipe.storage, levels=tuple(levels), token_dtype=token_dtype or stored, pooled_from=stored
+    )
+    return dataclasses.replace(recipe, storage=storage)
+
+
+def _pooled_rows(clip_id: str, columns: dict[str, np.ndarray], recipe: Recipe) -> ClipRows:
+    tokens = columns["levels/tokens"]
+    if "scales/tokens" in columns:
+        tokens = dequantise(tokens, columns["scales/tokens"])
+    index = {name.removeprefix("index/"): array for name, array in columns.items() if name.startswith("index/")}
+    del index["clip_id"]
+    source = bytes(index.pop("source_sha256")[0]).decode()
+    return ClipRows(
+        clip_id=clip_id,
+        source_sha256=source,
+        levels=pool_volume(tokens.astype(np.float32), recipe.storage.levels),
+        **index,
+    )
+
+
+def pool_volume(volume: np.ndarray, levels: Sequence[str]) -> dict[str, np.ndarray]:
+    """Tokens float32 (R, T', H', W', D) to levels by kind: ``mean`` (R, D), ``frames`` (R, T', D), ``grid`` (R, T', G, G, D)."""
+    pooled = {}
+    for level in levels:
+        kind, side = parse_level(level)
+        pooled[kind] = _POOLERS[kind](volume, side or 0)
+    return pooled
+
+
+def _pool_grid(volume: np.ndarray, side: int) -> np.ndarray:
+    """Cell g of G along n tokens covers floor(g·n/G) up to ceil((g+1)·n/G), as torch's adaptive_avg_pool2d."""
+    rows, columns = ([slice(g * n // side, -(-(g + 1) * n // side)) for g in range(side)] for n in volume.shape[2:4])
+    cells = [[volume[:, :, r, c].mean(axis=(2, 3)) for c in columns] for r in rows]  # each (R, T', D)
+    return np.stack([np.stack(line, axis=2) for line in cells], axis=2)
+
+
+_POOLERS = {
+    "mean": lambda volume, _: volume.mean(axis=(1, 2, 3)),
+    "frames": lambda volume, _: volume.mean(axis=(2, 3)),
+    "grid": _pool_grid,
+}

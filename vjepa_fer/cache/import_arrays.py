@@ -1,0 +1,166 @@
+"""Features in an NPY, NPZ or HDF5 file go in, a checked feature table comes out. Nothing is unpickled, nothing is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vjepa_fer.cache.imports import FeatureTable, check_ids, match_columns, read_feature_csv
+from vjepa_fer.cache.shard import hard_dataset
+from vjepa_fer.errors import CacheError
+
+MAX_BYTES = 8 << 30
+"""Arrays larger than this are refused: a table has one row a clip, and a few bytes of a file can claim any shape."""
+
+
+def read_feature_table(
+    path: str | os.PathLike[str],
+    *,
+    ids: str = "clip_id",
+    values: str = "X",
+    columns: Sequence[str] = ("*",),
+) -> FeatureTable:
+    """Read features of any kind of file that we know, by its suffix.
+
+    Parameters
+    ----------
+    path : path
+        ``.csv``/``.tsv``/``.txt``; ``.npz`` or ``.h5``/``.hdf5`` with an array of ids (N,) and one of values (N, D); ``.npy``
+        with values (N, D).
+    ids : str
+        Name of the column, array or dataset that holds the clip ids. For ``.npy``: a text file, one id a line.
+    values : str
+        Name of the array or dataset that holds the values; not used for CSV and NPY.
+    columns : sequence of str
+        Which features, names or patterns. The columns of arrays are an array ``columns`` beside them, or ``X_0``, ``X_1`` ….
+
+    Raises
+    ------
+    CacheError
+        Names the file and what is wrong with it.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise CacheError(f"{source}: no such file")
+    reader = _READERS.get(source.suffix.lower())
+    if reader is None:
+        return read_feature_csv(source, id_column=ids, columns=columns)
+    try:
+        clip_ids, array, names = reader(source, ids, values)
+    except CacheError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        EOFError,
+        MemoryError,
+        NotImplementedError,
+    ) as error:
+        raise CacheError(f"{source}: cannot be read as {source.suffix[1:].upper()} ({str(error)[:200]})") from error
+    except zipfile.BadZipFile as error:
+        raise CacheError(f"{source}: not a whole NPZ file ({error})") from error
+    return _checked_table(source, clip_ids, array, names, values, columns)
+
+
+def _checked_table(
+    source: Path, clip_ids: list[str], array: np.ndarray, names: list[str] | None, values: str, columns: Sequence[str]
+) -> FeatureTable:
+    if array.ndim != 2 or array.dtype.kind not in "fiub" or 0 in array.shape:
+        raise CacheError(
+            f"{source}: {values} is {array.dtype} of shape {array.shape}, expected numbers (clips, features)"
+        )
+    if len(clip_ids) != len(array):
+        raise CacheError(f"{source}: {len(clip_ids)} ids, but {len(array)} rows of values")
+    check_ids(clip_ids, source)
+    names = names or [f"{values}_{n}" for n in range(array.shape[1])]
+    if len(names) != array.shape[1]:
+        raise CacheError(f"{source}: {len(names)} column names, but {array.shape[1]} columns of values")
+    chosen = [names.index(name) for name in match_columns(names, columns, None, source)]
+    with np.errstate(over="ignore"):
+        table = array[:, chosen].astype(np.float32)
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        row, column = bad[0]
+        raise CacheError(f"{source}: clip {clip_ids[row]}: {names[chosen[column]]} is not a finite number in float32")
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    return FeatureTable(tuple(clip_ids), tuple(names[n] for n in chosen), table, source.name, sha256)
+
+
+def _read_npz(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
+    with zipfile.ZipFile(source) as packed:
+        found = {info.filename.removesuffix(".npy"): info for info in packed.infolist()}
+        arrays = {}
+        for name in (ids, values, "columns"):
+            if name in found:
+                with packed.open(found[name]) as file:
+                    arrays[name] = _read_npy_stream(file, found[name].file_size, f"{source}: {name}")
+            elif name != "columns":
+                raise CacheError(f"{source}: no array {name!r}; the arrays are {', '.join(sorted(found))}")
+    names = _texts(arrays["columns"], source) if "columns" in arrays else None
+    return _texts(arrays[ids], source), arrays[values], names
+
+
+def _read_npy(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, None]:
+    try:
+        lines = Path(ids).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CacheError(
+            f"{source}: an NPY file has no ids; expected a text file of them, one a line, at {ids}"
+        ) from error
+    with source.open("rb") as file:
+        array = _read_npy_stream(file, source.stat().st_size, str(source))
+    return [line.strip() for line in lines if line.strip()], array, None
+
+
+def _read_npy_stream(file: Any, size: int, what: str) -> np.ndarray:
+    """One array, after its header was compared with how many bytes there are."""
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(file)
+    expected = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or expected > min(size, MAX_BYTES):
+        raise CacheError(
+            f"{what} says {dtype} of shape {shape}, but only {size} bytes are there, or it holds Python objects"
+        )
+    array = np.frombuffer(bytearray(file.read(expected)), dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def _read_hdf5(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
+    with h5py.File(source, "r", locking=False) as file:
+        array = _bounded(hard_dataset(file, values, source), source)
+        clip_ids = _texts(_bounded(hard_dataset(file, ids, source), source), source)
+        names = _texts(_bounded(hard_dataset(file, "columns", source), source), source) if "columns" in file else None
+    return clip_ids, array, names
+
+
+def _bounded(found: h5py.Dataset, source: Path) -> np.ndarray:
+    """The values, if the file can really hold as many: unfiltered ones must all be there."""
+    if found.nbytes > MAX_BYTES or (not found.compression and found.nbytes > source.stat().st_size):
+        raise CacheError(f"{source}: {found.name} says shape {found.shape}, more than the file can hold")
+    return found[()]
+
+
+def _texts(array: np.ndarray, source: Path) -> list[str]:
+    if array.ndim != 1:
+        raise CacheError(f"{source}: ids and column names should be one-dimensional, have shape {array.shape}")
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+
+
+_READERS: dict[str, Callable[[Path, str, str], tuple[list[str], np.ndarray, list[str] | None]]] = {
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+}

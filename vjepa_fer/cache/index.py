@@ -1,0 +1,116 @@
+"""A folder of shards goes in, their checked indices come out: remembered in one file, so that 1,000 shards open at once.
+
+``shards/index.npz`` is a convenience that any reader may make again. A shard that it does not know under the same name, size
+and time of change is read itself; an index that is damaged, or cannot be written, does not matter.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vjepa_fer.cache import layout
+from vjepa_fer.cache.shard import ShardIndex, read_shard_index
+from vjepa_fer.cache.writer import write_durably
+from vjepa_fer.errors import CacheError
+from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
+
+WORTH_WRITING = 16
+"""Shards that had to be read themselves before the index is written again."""
+
+
+def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
+    """All complete shards of a cache, by name.
+
+    Raises
+    ------
+    CacheError
+        A shard is damaged.
+    RecipeMismatchError
+        A shard has another recipe than the cache.
+    """
+    paths = sorted(folder.glob(f"*{layout.SHARD_SUFFIX}"))
+    known = {shard.path.name: shard for shard in _remembered(folder, recipe)}
+    shards = [_if_unchanged(known.get(path.name), path) or _read_own(path, recipe) for path in paths]
+    if sum(shard is not known.get(shard.path.name) for shard in shards) >= WORTH_WRITING:
+        _remember(folder, recipe, shards)
+    return shards
+
+
+def _if_unchanged(shard: ShardIndex | None, path: Path) -> ShardIndex | None:
+    if shard is None:
+        return None
+    status = path.stat()
+    return shard if (status.st_size, status.st_mtime_ns) == (shard.size, shard.mtime_ns) else None
+
+
+def _read_own(path: Path, recipe: AnyRecipe) -> ShardIndex:
+    shard = read_shard_index(path)
+    require_same_recipe(shard.recipe, recipe, str(path))
+    return shard
+
+
+def _remember(folder: Path, recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> None:
+    files = [[s.path.name, s.size, s.mtime_ns, len(s)] for s in shards]
+    about = {"format_version": layout.FORMAT_VERSION, "fingerprint": fingerprint(recipe), "shards": files}
+    arrays: dict[str, Any] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+    arrays[layout.CLIP_ID] = np.array([i.encode() for s in shards for i in s.clip_ids])
+    for name in shards[0].columns:
+        arrays[name] = np.concatenate([s.columns[name] for s in shards])
+    for name in shards[0].offsets:
+        arrays[f"offsets/{name}"] = np.concatenate([s.offsets[name] for s in shards])
+    image = io.BytesIO()
+    np.savez(image, **arrays)
+    try:
+        write_durably(folder / layout.INDEX_NPZ, image.getvalue())
+    except OSError:  # a disk that is full or may not be written to: reading works without
+        return
+
+
+def _remembered(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
+    """The shards of ``index.npz``; none if it is absent, damaged, or of another recipe."""
+    try:
+        with (folder / layout.INDEX_NPZ).open("rb") as file:
+            arrays = _plain_arrays(file)
+        about = json.loads(arrays.pop("about").tobytes())
+        if (about["format_version"], about["fingerprint"]) != (layout.FORMAT_VERSION, fingerprint(recipe)):
+            return []
+        return _split(folder, recipe, about["shards"], arrays)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError):
+        return []
+    except (zipfile.BadZipFile, NotImplementedError, CacheError):
+        return []
+
+
+def _plain_arrays(file: io.BufferedReader) -> dict[str, np.ndarray]:
+    """What `numpy.savez` wrote, with its CRC checked; nothing compressed, so that no few bytes become many."""
+    with zipfile.ZipFile(file) as packed:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
+            raise CacheError("compressed")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def _split(folder: Path, recipe: AnyRecipe, files: list, arrays: dict[str, np.ndarray]) -> list[ShardIndex]:
+    total = sum(num_rows for *_, num_rows in files)
+    wanted = {d.path: (total, *d.row_shape) for d in layout.index_datasets(recipe)}
+    wanted |= {f"offsets/{d.path}": (total,) for d in layout.stored_datasets(recipe)}
+    if {name: array.shape for name, array in arrays.items()} != wanted:
+        return []
+    ids = [i.decode() for i in arrays.pop(layout.CLIP_ID).tolist()]
+    shards, start = [], 0
+    for name, size, mtime_ns, num_rows in files:
+        rows = slice(start, start + num_rows)
+        part = {key: array[rows] for key, array in arrays.items()}
+        columns = {key: array for key, array in part.items() if not key.startswith("offsets/")}
+        offsets = {key.removeprefix("offsets/"): part[key] for key in part.keys() - columns.keys()}
+        shards.append(ShardIndex(folder / name, recipe, tuple(ids[rows]), columns, offsets, size, mtime_ns))
+        start += num_rows
+    return shards

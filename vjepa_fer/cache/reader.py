@@ -1,0 +1,300 @@
+"""A cache folder, or several of one recipe, go in; a read-only sequence of finished clips comes out, and feature matrices."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from vjepa_fer.cache import layout
+from vjepa_fer.cache.folder import Failure, read_cache_manifest, read_cache_recipe, read_failures, unite_manifests
+from vjepa_fer.cache.index import read_shards
+from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
+from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
+from vjepa_fer.cache.shard import ShardIndex
+from vjepa_fer.errors import CacheError, RecipeError
+from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_recipe
+
+CachePath = str | os.PathLike[str]
+
+
+def open_cache(path: CachePath | Sequence[CachePath]) -> Cache:
+    """Open a cache for reading. Only complete shards are seen, so it may be growing meanwhile.
+
+    Parameters
+    ----------
+    path : path or sequence of paths
+        The cache folder; or several of one recipe, read as one. A clip that several hold is taken from the first.
+
+    Raises
+    ------
+    CacheError
+        Not a cache, damaged, or written by a newer version; or two folders give one clip different labels or subjects.
+    RecipeMismatchError
+        The folders, or the shards of one, have different recipes.
+    """
+    roots = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(p) for p in path]
+    if not roots:
+        raise CacheError("no cache folder given; expected at least one")
+    recipe = read_cache_recipe(roots[0])
+    for root in roots[1:]:
+        require_same_recipe(read_cache_recipe(root), recipe, str(root))
+    manifest = unite_manifests({root: read_cache_manifest(root) for root in roots})
+    shards = [shard for root in roots for shard in read_shards(root / layout.SHARDS, recipe)]
+    return Cache(roots, recipe, manifest, shards)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a clip's rows are: which of the cache's shards, and which of its rows."""
+
+    shard_number: int
+    rows: slice
+
+
+@dataclass(frozen=True, eq=False)
+class CachedClip:
+    """One finished clip; R rows = windows × views.
+
+    Attributes
+    ----------
+    clip : Clip
+        Its row of the manifest.
+    start_frame, view, multiplicity, num_real_frames : ndarray of int32, shape (R,)
+    frame_indices : ndarray of int32, shape (R, F)
+    timestamps : ndarray of float64, shape (R, F)
+        Seconds.
+    """
+
+    clip: Clip
+    start_frame: np.ndarray
+    view: np.ndarray
+    multiplicity: np.ndarray
+    num_real_frames: np.ndarray
+    frame_indices: np.ndarray
+    timestamps: np.ndarray
+    source_sha256: str
+    _cache: Cache
+    _place: Place
+
+    def __len__(self) -> int:
+        return len(self.start_frame)
+
+    def __repr__(self) -> str:
+        return f"CachedClip({self.clip.clip_id!r}, {self.clip.label!r}, {len(self)} rows)"
+
+    def level(self, level: str, *, dtype: Literal["float32", "stored"] = "float32") -> np.ndarray:
+        """A stored level: ``mean`` (R, D), ``frames`` (R, T', D), ``grid`` (R, T', G, G, D), ``tokens`` (R, T', H', W', D).
+
+        Parameters
+        ----------
+        level : str
+        dtype : {"float32", "stored"}
+            "stored" leaves float16 as it is, which saves the conversion; int8 is always decoded to float32.
+        """
+        stored = self._cache.level_plan(level)
+        shard = self._cache.shards[self._place.shard_number]
+        with shard_bytes(shard) as file:
+            values = read_decoded(file, shard, stored, self._place.rows)
+        return values if dtype == "stored" else values.astype(np.float32, copy=False)
+
+
+class Cache(Sequence[CachedClip]):
+    """Read-only sequence of the finished clips, in manifest order. Made by :func:`open_cache`.
+
+    It holds no open file, so it can be pickled and used by forked and spawned processes.
+
+    Attributes
+    ----------
+    roots : tuple of Path
+        The folders; `root` is the first.
+    recipe : Recipe or ImportedRecipe
+    fingerprint : str
+    manifest : Manifest
+        All clips asked for.
+    clips : tuple of Clip
+        The finished ones, in manifest order.
+    shards : tuple of ShardIndex
+    """
+
+    def __init__(self, roots: Sequence[Path], recipe: AnyRecipe, manifest: Manifest, shards: list[ShardIndex]) -> None:
+        self.roots = tuple(roots)
+        self.root = self.roots[0]
+        self.recipe = recipe
+        self.fingerprint = fingerprint(recipe)
+        self.manifest = manifest
+        self.shards = tuple(shards)
+        self.places = _find_places(shards)
+        self._plans: dict[str, StoredLevel] = {}
+        self.clips = tuple(clip for clip in manifest.clips if clip.clip_id in self.places)
+
+    def __repr__(self) -> str:
+        levels = ", ".join(self.recipe.storage.levels)
+        where = ", ".join(repr(str(root)) for root in self.roots)
+        return f"Cache({where}, {len(self)} of {len(self.manifest.clips)} clips, levels {levels})"
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @overload
+    def __getitem__(self, index: int) -> CachedClip: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[CachedClip]: ...
+    def __getitem__(self, index: int | slice) -> CachedClip | list[CachedClip]:
+        if isinstance(index, slice):
+            return [self._clip(clip) for clip in self.clips[index]]
+        return self._clip(self.clips[operator.index(index)])
+
+    def __iter__(self) -> Iterator[CachedClip]:
+        return (self._clip(clip) for clip in self.clips)
+
+    def _clip(self, clip: Clip) -> CachedClip:
+        place = self.places[clip.clip_id]
+        shard = self.shards[place.shard_number]
+        columns = {name.split("/")[1]: array[place.rows] for name, array in shard.columns.items()}
+        source = bytes(columns.pop("source_sha256")[0]).decode()
+        return CachedClip(clip=clip, source_sha256=source, _cache=self, _place=place, **columns)
+
+    @property
+    def done(self) -> frozenset[str]:
+        """Ids of all clips whose rows are in a complete shard."""
+        return frozenset(self.places)
+
+    @property
+    def failures(self) -> dict[str, Failure]:
+        """Clips that could not be done, by id."""
+        return {k: v for root in self.roots for k, v in read_failures(root).items() if k not in self.places}
+
+    def table(self) -> Any:
+        """The finished clips with all their columns: a pandas DataFrame, or a list of dictionaries where pandas is absent."""
+        names = self.manifest.columns
+        records = [{name: clip.value(name) for name in names} for clip in self.clips]
+        try:
+            import pandas
+        except ImportError:
+            return records
+        return pandas.DataFrame.from_records(records, columns=list(names))
+
+    def torch_dataset(self, level: str = "tokens") -> Any:
+        """A map-style dataset for ``torch.utils.data.DataLoader``: see :class:`vjepa_fer.cache.torch_data.ClipDataset`."""
+        from vjepa_fer.cache.torch_data import ClipDataset
+
+        return ClipDataset(self, self.stored_level(level), self.manifest.labels)
+
+    def stored_level(self, level: str) -> str:
+        """A level by the name under which the recipe stores it: ``grid`` alone means the stored ``grid:G``.
+
+        Raises
+        ------
+        CacheError
+            The recipe does not store it; the message lists what it stores.
+        """
+        stored = self.recipe.storage.levels
+        try:
+            name = next((s for s in stored if s == level or (level == "grid" and s.startswith("grid:"))), None)
+            parse_level(name or level)
+        except RecipeError as error:
+            raise CacheError(f"{error} (stored here: {', '.join(stored)})") from error
+        if name is None:
+            raise CacheError(f"{self.root}: level {level} is not stored; stored are {', '.join(stored)}")
+        return name
+
+    def level_plan(self, level: str) -> StoredLevel:
+        """Where a level is stored, looked up once: reading a small clip takes no longer than the look-up."""
+        if level not in self._plans:
+            self._plans[level] = StoredLevel.of(self.recipe, self.stored_level(level))
+        return self._plans[level]
+
+    def window_features(self, level: str = "mean") -> WindowFeatures:
+        """One flattened float32 vector a window-view, clips in order: X (num_rows, dim), clip_index, multiplicity.
+
+        Raises
+        ------
+        CacheError
+            The level is not stored, no clip is finished, or a clip's values are not finite.
+        """
+        name = self.stored_level(level)
+        if not self.clips:
+            raise CacheError(f"{self.root}: no finished clip in this cache; run extract first")
+        places = [self.places[clip.clip_id] for clip in self.clips]
+        counts = np.array([p.rows.stop - p.rows.start for p in places])
+        dim = math.prod(self.level_plan(name).dataset.row_shape)
+        x = np.empty((int(counts.sum()), dim), np.float32)
+        multiplicity = np.empty(len(x), np.int32)
+        self._fill(x, multiplicity, name, places, counts)
+        clip_index = np.repeat(np.arange(len(places)), counts)
+        self._require_finite(x, clip_index, name)
+        return WindowFeatures(x, clip_index, multiplicity)
+
+    def _fill(
+        self, x: np.ndarray, multiplicity: np.ndarray, level: str, places: list[Place], counts: np.ndarray
+    ) -> None:
+        """Read shard by shard: each file is opened once, and neighbouring rows are one read."""
+        shard_of = np.repeat([p.shard_number for p in places], counts)
+        starts = np.array([p.rows.start for p in places])
+        source = np.arange(len(x)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        order = np.argsort(shard_of, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(shard_of[order])) + 1):
+            shard = self.shards[shard_of[rows[0]]]
+            multiplicity[rows] = shard.columns[layout.MULTIPLICITY][source[rows]]
+            with shard_bytes(shard) as file:
+                for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+                    read_into(file, shard, self.level_plan(level), source[run], x[run[0] : run[-1] + 1])
+
+    def _require_finite(self, x: np.ndarray, clip_index: np.ndarray, level: str) -> None:
+        with np.errstate(invalid="ignore"):
+            bad = np.isnan(
+                x @ np.zeros(x.shape[1], np.float32)
+            )  # 0 × infinity is NaN, and a product is the fastest look
+        if bad.any():
+            clip = self.clips[clip_index[bad.argmax()]].clip_id
+            raise CacheError(
+                f"{self.root}: clip {clip} holds NaN or infinity in {level}; `cache repair`, then extract again"
+            )
+
+    def features(self, level: str = "mean", *, pool: Literal["mean"] | None = "mean") -> Features:
+        """The level, flattened, as float32 vectors with their labels.
+
+        Parameters
+        ----------
+        level : str
+            ``mean``, ``frames``, ``grid`` or ``tokens``, if the recipe stores it.
+        pool : {"mean", None}
+            "mean": one row a clip, the mean over its windows and views. None: one row a window-view; a clip's label, subject
+            and id stand once a row.
+
+        Returns
+        -------
+        Features
+            ``X`` float32 (num_rows, dim), ``y``, ``subjects``, ``clip_ids`` str (num_rows,).
+
+        Raises
+        ------
+        CacheError
+            The level is not stored, no clip is finished, or a value is not finite.
+        """
+        if pool not in ("mean", None):
+            raise CacheError(f"pool {pool!r} is not 'mean' (one row a clip) or None (one row a window)")
+        windows = self.window_features(level)
+        columns = [[c.label for c in self.clips], [c.subject for c in self.clips], [c.clip_id for c in self.clips]]
+        y, subjects, clip_ids = (np.array(column) for column in columns)
+        if pool is None:
+            where = windows.clip_index
+            return Features(windows.X, y[where], subjects[where], clip_ids[where])
+        return Features(mean_over_windows(windows, len(self.clips)), y, subjects, clip_ids)
+
+
+def _find_places(shards: list[ShardIndex]) -> dict[str, Place]:
+    """Clip id → its rows. Two processes may have done one clip twice, equally; the first shard by name counts."""
+    places: dict[str, Place] = {}
+    for number, shard in enumerate(shards):
+        for clip_id, rows in shard.clip_runs:
+            places.setdefault(clip_id, Place(number, rows))
+    return places

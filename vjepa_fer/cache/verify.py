@@ -1,0 +1,148 @@
+"""A cache goes in; every byte of it is read, and what is wrong comes out, by shard and clip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from vjepa_fer.cache import layout
+from vjepa_fer.cache.folder import read_cache_recipe
+from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
+from vjepa_fer.cache.shard import ShardIndex, hard_dataset, open_shard, read_attribute, read_shard_index, shard_errors
+from vjepa_fer.cache.writer import row_checksums
+from vjepa_fer.errors import CacheError, VjepaFerError
+from vjepa_fer.recipe import AnyRecipe, require_same_recipe
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a shard.
+
+    Attributes
+    ----------
+    shard : str
+        File name.
+    clip_id : str or None
+        The clip whose rows are wrong; None when it is the shard as a whole.
+    what : str
+    """
+
+    shard: str
+    clip_id: str | None
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {f'clip {self.clip_id}: ' if self.clip_id else ''}{self.what}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`verify_cache` read, and what is wrong with it."""
+
+    shards: int
+    clips: int
+    rows: int
+    bytes_read: int
+    problems: tuple[Problem, ...]
+
+
+def verify_cache(root: str | os.PathLike[str], *, progress: Callable[[str], None] = lambda shard: None) -> Verification:
+    """Read all shards of a cache and compare every row and every dataset with its checksums.
+
+    A flipped bit in a row names the clip; what cannot be tied to a clip names the shard. Each level is read both as HDF5
+    reads it and as :class:`Cache` does, so that the two cannot differ unnoticed.
+
+    Parameters
+    ----------
+    root : path
+    progress : callable
+        Told the name of each shard when it is done.
+
+    Raises
+    ------
+    CacheError
+        `root` is not a cache, or its ``cache.json`` is damaged.
+    """
+    folder = Path(root)
+    recipe = read_cache_recipe(folder)
+    paths = shard_files(folder)
+    problems: list[Problem] = []
+    num_clips = num_rows = 0
+    for path in paths:
+        shard, found = verify_shard(path, recipe)
+        problems += found
+        num_clips += len(shard.clip_runs) if shard else 0
+        num_rows += len(shard) if shard else 0
+        progress(path.name)
+    return Verification(len(paths), num_clips, num_rows, sum(p.stat().st_size for p in paths), tuple(problems))
+
+
+def shard_files(root: Path) -> list[Path]:
+    """The complete shards of a cache folder, by name."""
+    return sorted((root / layout.SHARDS).glob(f"*{layout.SHARD_SUFFIX}"))
+
+
+def verify_shard(path: Path, recipe: AnyRecipe) -> tuple[ShardIndex | None, list[Problem]]:
+    """The index of one shard (None if it cannot be read) and what is wrong with it."""
+    try:
+        shard = read_shard_index(path)
+        require_same_recipe(shard.recipe, recipe, path.name)
+        with open_shard(path) as file, shard_errors(path):
+            return shard, _wrong_rows(file, shard)
+    except VjepaFerError as error:
+        return None, [Problem(path.name, None, str(error).removeprefix(f"{path}: "))]
+
+
+def _wrong_rows(file: h5py.File, shard: ShardIndex) -> list[Problem]:
+    digests = _stored_digests(file, shard.path)
+    problems = []
+    for dataset in layout.shard_datasets(shard.recipe):
+        wrong, digest = _check_rows(file, shard, dataset)
+        clips = [clip_id for clip_id, rows in shard.clip_runs if wrong[rows].any()]
+        problems += [Problem(shard.path.name, clip, f"{dataset.path} is damaged") for clip in clips]
+        if digest != digests.get(dataset.path) and not clips:
+            what = f"{dataset.path} does not have the SHA-256 that the shard says, though its rows are right"
+            problems.append(Problem(shard.path.name, None, what))
+    return problems
+
+
+def _stored_digests(file: h5py.File, path: Path) -> dict[str, str]:
+    stored = json.loads(str(read_attribute(file, "checksums", path)))
+    if not isinstance(stored, dict):
+        raise CacheError(f"{path}: the attribute 'checksums' is not a JSON object; the file is damaged")
+    return stored
+
+
+def stored_checksums(file: h5py.File, dataset: layout.Dataset, num_rows: int, path: Path) -> np.ndarray:
+    """CRC-32 of each row as the shard says them: uint32 (N,)."""
+    name = f"{layout.CHECKSUMS}/{dataset.path}"
+    found = hard_dataset(file, name, path)
+    plain = found.chunks is None and found.id.get_storage_size() == 4 * num_rows
+    if found.shape != (num_rows,) or found.dtype != np.dtype("<u4") or not plain:
+        raise CacheError(f"{path}: {name} is not a plain uint32 column of {num_rows} rows; the file is damaged")
+    return found[:]
+
+
+def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> tuple[np.ndarray, str]:
+    """Which rows are wrong, bool (N,), and the SHA-256 of all of them; in batches, so that memory stays bounded."""
+    want = stored_checksums(file, dataset, len(shard), shard.path)
+    wrong = np.zeros(len(shard), bool)
+    digest = hashlib.sha256()
+    step = max(1, BATCH_BYTES // max(1, dataset.row_bytes))
+    with shard_bytes(shard) as raw:
+        for start in range(0, len(shard), step):
+            rows = slice(start, start + step)
+            values = file[dataset.path][rows]
+            digest.update(values.tobytes())
+            wrong[rows] = row_checksums(values) != want[rows]
+            if dataset.path in shard.offsets:
+                wrong[rows] |= row_checksums(read_rows(raw, shard, dataset, rows)) != want[rows]
+                wrong[rows] |= ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return wrong, digest.hexdigest()

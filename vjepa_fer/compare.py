@@ -1,0 +1,226 @@
+"""Predictions of several classifiers for the same clips go in; every difference, its interval and whether it is real come out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from vjepa_fer import metrics
+from vjepa_fer.errors import RunError
+from vjepa_fer.intervals import NUM_DRAWS, Interval, confusion_by_subject, draw_subjects
+from vjepa_fer.predictions import Predictions
+from vjepa_fer.significance import holm, mcnemar_p, sign_flip_p
+from vjepa_fer.splits import shortlist
+
+FIGURES = ("war", "uar")
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One pair, one figure; fractions.
+
+    Attributes
+    ----------
+    first, second : str
+    figure : str
+        ``war`` or ``uar``, of all clips together.
+    value : float
+        Second minus first.
+    interval : Interval
+        95 %, by bootstrap over subjects, both classifiers on the same draws.
+    p, p_holm : float
+        Subject-level sign-flip permutation; adjusted for the number of pairs.
+    p_mcnemar : float
+        Exact, over clips as if they were independent: a second opinion that is too easily impressed.
+    """
+
+    first: str
+    second: str
+    figure: str
+    value: float
+    interval: Interval
+    p: float
+    p_holm: float
+    p_mcnemar: float
+
+    @property
+    def real(self) -> bool:
+        """Chance does as much in fewer than one of twenty worlds, counting every pair that was looked at."""
+        return self.p_holm < LEVEL
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; differences in percentage points."""
+        interval = [round(100 * end, 4) for end in self.interval]
+        values = dataclasses.asdict(self) | {"value": round(100 * self.value, 4), "interval": interval}
+        return values | {"real": self.real}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What was compared on what.
+
+    Attributes
+    ----------
+    predictions : mapping of str to Predictions
+        By name, all for the same clips in the same order.
+    left_out : mapping of str to int
+        Clips that each had alone or with some, where the common ones were asked for.
+    differences : tuple of Difference
+        Every pair, figure by figure.
+    notes : tuple of str
+        What a reader should know, such as that folds differ.
+    """
+
+    predictions: Mapping[str, Predictions]
+    left_out: Mapping[str, int]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, in percent."""
+        first = next(iter(self.predictions.values()))
+        scores = {
+            name: {f: metrics.SCORES[f](one.confusion) for f in FIGURES} for name, one in self.predictions.items()
+        }
+        return {
+            "n_clips": len(first),
+            "n_subjects": first.num_subjects,
+            "runs": [
+                {"name": name, "left_out": self.left_out[name], **{f: round(100 * float(v), 4) for f, v in one.items()}}
+                for name, one in scores.items()
+            ],
+            "differences": [difference.to_dict() for difference in self.differences],
+            "notes": list(self.notes),
+        }
+
+
+def compare(
+    predictions: Mapping[str, Predictions], *, intersect: bool = False, num_draws: int = NUM_DRAWS, seed: int = 0
+) -> Comparison:
+    """Compare every pair on identical clips.
+
+    Parameters
+    ----------
+    predictions : mapping of str to Predictions
+        At least two, by name; every clip with its subject.
+    intersect : bool
+        Keep the clips that all of them have; otherwise different clips are refused.
+    num_draws, seed : int
+        Of the bootstrap; the permutation's draws have the same seed.
+
+    Raises
+    ------
+    RunError
+        Fewer than two, different clips, different true labels or subjects for a clip, unknown subjects, or only one.
+    """
+    if len(predictions) < 2:
+        raise RunError("a comparison needs at least two runs; runs given twice count once")
+    common = _common_clips(predictions, intersect)
+    classes = tuple(sorted({name for one in predictions.values() for name in one.classes}))
+    aligned = {name: _aligned(one, common, classes) for name, one in predictions.items()}
+    _check_same_truth(aligned)
+    drawn = draw_subjects(len(set(next(iter(aligned.values())).subjects.tolist())), num_draws=num_draws, seed=seed)
+    differences = [d for figure in FIGURES for d in _all_pairs(aligned, figure, drawn.astype(np.float64), seed)]
+    left_out = {name: len(one) - len(common) for name, one in predictions.items()}
+    return Comparison(aligned, left_out, tuple(differences), _notes(aligned))
+
+
+def _common_clips(predictions: Mapping[str, Predictions], intersect: bool) -> np.ndarray:
+    """Ids of the clips to compare on, in the order of the first predictions."""
+    ids = {name: set(one.clip_ids.tolist()) for name, one in predictions.items()}
+    common = reduce(set.intersection, ids.values())
+    extra = {name: clips - common for name, clips in ids.items() if clips - common}
+    if not common:
+        raise RunError(f"{' and '.join(ids)} have no clip in common; are they of one data set?")
+    if extra and not intersect:
+        counts = "; ".join(f"{name} has {len(clips)} others: {shortlist(clips, 3)}" for name, clips in extra.items())
+        raise RunError(
+            f"not the same clips: {len(common)} in common; {counts}. "
+            "A fair comparison is paired; --intersect compares on the common ones"
+        )
+    first = next(iter(predictions.values())).clip_ids
+    return first[np.isin(first, sorted(common))]
+
+
+def _aligned(one: Predictions, clip_ids: np.ndarray, classes: tuple[str, ...]) -> Predictions:
+    """The predictions for these clips in this order, with these classes; probabilities are not needed any more."""
+    row = {clip: number for number, clip in enumerate(one.clip_ids.tolist())}
+    kept = one.take(np.array([row[clip] for clip in clip_ids.tolist()]))
+    number = np.array([classes.index(name) for name in one.classes])
+    truth, predicted = number[kept.truth], number[kept.predicted]
+    return dataclasses.replace(kept, classes=classes, truth=truth, predicted=predicted, probabilities=None)
+
+
+def _check_same_truth(aligned: Mapping[str, Predictions]) -> None:
+    (first_name, first), *others = aligned.items()
+    nameless = first.clip_ids[first.subjects == ""]
+    if len(nameless):
+        raise RunError(
+            f"{first_name}: {len(nameless)} clips have no subject: {shortlist(nameless.tolist())}; {_NEEDED}"
+        )
+    if first.num_subjects < 2:
+        raise RunError(f"{first_name}: all clips have one subject; {_NEEDED}")
+    for name, one in others:
+        for what, here, there in (("true label", first.truth, one.truth), ("subject", first.subjects, one.subjects)):
+            odd = first.clip_ids[here != there]
+            if len(odd):
+                raise RunError(
+                    f"{first_name} and {name} give {len(odd)} clips another {what}: {shortlist(odd.tolist())}; "
+                    "they were not asked the same question"
+                )
+
+
+_NEEDED = "chance is judged over subjects, so each clip needs one (column subject), and there must be at least two"
+
+
+def _all_pairs(aligned: Mapping[str, Predictions], figure: str, drawn: np.ndarray, seed: int) -> list[Difference]:
+    pairs = list(itertools.combinations(aligned, 2))
+    p_values = [sign_flip_p(_by_subject(aligned[a], aligned[b], figure), seed=seed) for a, b in pairs]
+    differences = []
+    for (a, b), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
+        first, second = aligned[a], aligned[b]
+        right, right_too = first.predicted == first.truth, second.predicted == second.truth
+        mcnemar = mcnemar_p(int(np.sum(right & ~right_too)), int(np.sum(~right & right_too)))
+        value, interval = _bootstrap(first, second, figure, drawn)
+        differences.append(Difference(a, b, figure, value, interval, p, p_holm, mcnemar))
+    return differences
+
+
+def _bootstrap(first: Predictions, second: Predictions, figure: str, drawn: np.ndarray) -> tuple[float, Interval]:
+    score = metrics.SCORES[figure]
+    value = float(score(second.confusion) - score(first.confusion))
+    worlds = [score(np.tensordot(drawn, confusion_by_subject(one).astype(float), axes=1)) for one in (first, second)]
+    low, high = np.quantile(worlds[1] - worlds[0], (0.025, 0.975))
+    return value, Interval(float(low), float(high))
+
+
+def _by_subject(first: Predictions, second: Predictions, figure: str) -> np.ndarray:
+    """What each subject adds to the difference of WAR or UAR, float64 (num_subjects,): both are sums over clips."""
+    gain = (second.predicted == second.truth).astype(float) - (first.predicted == first.truth)
+    if figure == "uar":
+        size = np.bincount(first.truth, minlength=len(first.classes))
+        gain = gain / size[first.truth]
+    _, subject = np.unique(first.subjects, return_inverse=True)
+    return np.bincount(subject, weights=gain)
+
+
+def _notes(aligned: Mapping[str, Predictions]) -> tuple[str, ...]:
+    (first_name, first), *others = aligned.items()
+    return tuple(
+        f"{first_name} and {name} were tested in different folds: part of a difference is what each was trained on"
+        for name, one in others
+        if not _same_partition(first.fold, one.fold)
+    )
+
+
+def _same_partition(a: np.ndarray, b: np.ndarray) -> bool:
+    """Do two fold columns put the same clips together, whatever the folds are called?"""
+    pairs = set(zip(a.tolist(), b.tolist(), strict=True))
+    return len(pairs) == len(set(a.tolist())) == len(set(b.tolist()))

@@ -1,0 +1,113 @@
+"""What a probe said about each window goes in; one decision a clip comes out, by a rule that is named.
+
+``mean-feature`` averages windows before the probe sees them, so that a clip is one row in training too. The other rules train
+on windows, each distinct window one row, and join its answers about a clip's windows. Identical windows were encoded once and
+count once: a clip of 64 frames that a sampling rule pads into eight equal windows has said one thing, not the same thing eight
+times. (The mean of features weighs them as often as the rule made them, which is what the recipe's mean is.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+DECIMALS = 12
+"""Scores that agree to so many places are equal: the order of summing must not decide a clip."""
+
+
+class Windowed(NamedTuple):
+    """Features a row a window, with everything else a row a clip.
+
+    Attributes
+    ----------
+    X : ndarray of float32, shape (num_rows, dim)
+    y, subjects, clip_ids : ndarray of str, shape (num_clips,)
+    clip_index : ndarray of int, shape (num_rows,)
+        Position of the row's clip; ascending.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    subjects: np.ndarray
+    clip_ids: np.ndarray
+    clip_index: np.ndarray
+
+
+def rows_of(features: Any, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of these clips (ascending) in ``features.X``, and each row's clip: its windows, or the one row that it is."""
+    if not isinstance(features, Windowed):
+        return clips, clips
+    rows = np.flatnonzero(np.isin(features.clip_index, clips))
+    return rows, features.clip_index[rows]
+
+
+class Joined(NamedTuple):
+    """A decision a clip: probabilities (num_clips, num_classes), and the number of the class decided for, (num_clips,)."""
+
+    probabilities: np.ndarray
+    predicted: np.ndarray
+
+
+def join_windows(rule: str, probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+    """Decide each clip by `rule`.
+
+    Equal classes are decided for the first in the order of classes; equal numbers of votes for the larger summed
+    probability, and only then for the first.
+
+    Parameters
+    ----------
+    rule : str
+        Of :data:`RULES`.
+    probabilities : ndarray of float64, shape (num_rows, num_classes)
+    votes : ndarray of int64, shape (num_rows,)
+        The class that the probe decided for, row by row.
+    clip : ndarray of int64, shape (num_rows,)
+        Clip of each row, numbered from 0 without gaps.
+    """
+    return RULES[rule](np.asarray(probabilities, np.float64), votes, clip)
+
+
+def _sums(values: np.ndarray, clip: np.ndarray) -> np.ndarray:
+    total = np.zeros((int(clip.max()) + 1, values.shape[1]))
+    np.add.at(total, clip, values)
+    return total
+
+
+def _first_largest(scores: np.ndarray) -> np.ndarray:
+    return np.round(scores, DECIMALS).argmax(axis=1)
+
+
+def _by_sum(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+    total = _sums(probabilities, clip)
+    return Joined(total / total.sum(axis=1, keepdims=True), _first_largest(total))
+
+
+def _by_mean(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+    mean = _sums(probabilities, clip) / np.bincount(clip)[:, None]
+    return Joined(mean, _first_largest(mean))
+
+
+def _by_mean_logit(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+    logits = np.log(np.clip(probabilities, np.finfo(np.float64).eps, 1))
+    mean = _sums(logits, clip) / np.bincount(clip)[:, None]
+    likely = np.exp(mean - mean.max(axis=1, keepdims=True))
+    return Joined(likely / likely.sum(axis=1, keepdims=True), _first_largest(mean))
+
+
+def _by_vote(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+    ballots = _sums(np.eye(probabilities.shape[1])[votes], clip)
+    leading = ballots == ballots.max(axis=1, keepdims=True)
+    total = np.where(leading, np.round(_sums(probabilities, clip), DECIMALS), -1)
+    return Joined(ballots / ballots.sum(axis=1, keepdims=True), total.argmax(axis=1))
+
+
+RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Joined]] = {
+    "mean-probability": _by_mean,
+    "sum": _by_sum,
+    "vote": _by_vote,
+    "mean-logit": _by_mean_logit,
+}
+"""How answers about windows are joined. ``sum`` is the paper's; it decides as ``mean-probability`` does, a clip's windows
+being as many for every class."""

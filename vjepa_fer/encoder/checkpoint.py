@@ -1,0 +1,242 @@
+"""A weights file comes in, an encoder that carries exactly its tensors goes out; whatever does not fit is refused by name.
+
+Nothing in a file is ever executed: PyTorch files are read with ``weights_only=True`` and memory-mapped, so that of a 15 GB
+training checkpoint only the encoder asked for is touched; safetensors files are mapped likewise.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from vjepa_fer.encoder.home import HUB_STATE_KEY
+from vjepa_fer.encoder.hub import is_hub_layout, official_names
+from vjepa_fer.encoder.vit import Encoder, VJepa2, build_encoder
+from vjepa_fer.errors import CheckpointError
+
+WHOLE_FILE = "file"
+"""The state key of a file that is itself one state dict, without a training checkpoint around it."""
+
+_WRAPPERS = re.compile(r"^(?:(?:module|backbone|_orig_mod)\.)+")
+_NAMES_SHOWN = 4
+
+
+def read_state(path: str | Path, *, state_key: str) -> dict[str, Tensor]:
+    """Read one state dict of a weights file, its names freed of leading ``module.``, ``backbone.`` and ``_orig_mod.``.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PyTorch file (zip format, torch ≥ 1.6) or a safetensors file; told apart by content, not by name.
+    state_key : str
+        Which entry of the file: ``target_encoder``, ``ema_encoder``, ``encoder``; :data:`WHOLE_FILE` where the file itself
+        is the state dict. A safetensors file has one, whose key it tells in its metadata as ``state_key``, or by Hugging
+        Face's layout (:mod:`vjepa_fer.encoder.hub`), which is always ``encoder``.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU, mapped from the file: bytes are read when first used.
+
+    Raises
+    ------
+    CheckpointError
+        Not a weights file, truncated, with anything but tensors and plain values inside, or without that key: another key
+        is never taken instead.
+    """
+    path = Path(path)
+    read = _READERS[_file_kind(path)]
+    return _plain_state(path, read(path, state_key))
+
+
+def _file_kind(path: Path) -> str:
+    """ "zip" or "safetensors" from the first bytes; anything else is refused with its name."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such weights file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if head.startswith(b"PK"):
+        return "zip"
+    if head[8:9] == b"{":
+        return "safetensors"
+    raise CheckpointError(f"{path}: {_what_it_is(head)}")
+
+
+def _what_it_is(head: bytes) -> str:
+    text = head.lstrip().lower()
+    if not head:
+        return "an empty file, not weights; download it again"
+    if text.startswith(b"<"):
+        return "an HTML or XML page, not weights: the download was answered with a web page; check the address"
+    if text.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the weights themselves; run 'git lfs pull' where it came from"
+    if head.startswith(b"\x80"):
+        return "a bare pickle, which may run code when read, so it was not; with a torch of your own save it as safetensors"
+    return "neither a PyTorch nor a safetensors file"
+
+
+def _read_zip(path: Path, state_key: str) -> Any:
+    """The value under `state_key` of what ``torch.save`` wrote."""
+    _check_archive(path)
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        message = f"{path}: refused, it holds Python objects other than tensors and plain values; none was run"
+        raise CheckpointError(message) from error
+    except Exception as error:  # a damaged or hostile file can raise anything from torch's reader
+        raise CheckpointError(f"{path}: cannot be read as a PyTorch file: {_first_line(error)}") from error
+    if state_key == WHOLE_FILE:
+        return data
+    if not isinstance(data, dict) or state_key not in data:
+        found = _listed(map(str, data), shown=12) if isinstance(data, dict) else type(data).__name__
+        raise CheckpointError(
+            f"{path}: no state dict {state_key!r} inside; found: {found}. Name one with the state key"
+        )
+    return data[state_key]
+
+
+def _check_archive(path: Path) -> None:
+    """Every entry is there and uncompressed, as ``torch.save`` writes: memory is then bounded by the file's own size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            compressed = [e.filename for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        size = path.stat().st_size
+        raise CheckpointError(f"{path}: truncated or damaged ({size:,} bytes); download it again") from error
+    if compressed:
+        raise CheckpointError(f"{path}: not written by torch.save, its entry {compressed[0]!r} is compressed")
+
+
+def _read_safetensors(path: Path, state_key: str) -> dict[str, Tensor]:
+    """All tensors, provided that the file is known to hold the state key asked for, or the whole file is asked for."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            from_hub = is_hub_layout(file.keys())
+            origin = HUB_STATE_KEY if from_hub else (file.metadata() or {}).get("state_key")
+            if state_key in (WHOLE_FILE, origin):
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                return official_names(state, path) if from_hub else state
+    except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: truncated or damaged safetensors file: {_first_line(error)}") from error
+    said = f"holds {origin!r}" if origin else "does not say which state dict it holds"
+    raise CheckpointError(
+        f"{path}: {said}, not {state_key!r}; take it as it is with the state key {origin or WHOLE_FILE!r}"
+    )
+
+
+_READERS = {"zip": _read_zip, "safetensors": _read_safetensors}
+
+
+def _plain_state(path: Path, state: Any) -> dict[str, Tensor]:
+    """The state dict with the wrappers' prefixes gone, every value an ordinary tensor of floating-point numbers."""
+    if not isinstance(state, dict) or not state:
+        raise CheckpointError(f"{path}: the state dict is {type(state).__name__} of no tensors")
+    plain: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = _WRAPPERS.sub("", str(key))
+        if not _is_plain(value):
+            raise CheckpointError(f"{path}: {key} is not an ordinary tensor of floating-point numbers")
+        if name in plain:
+            raise CheckpointError(f"{path}: holds {name} twice, under two prefixes")
+        plain[name] = value
+    return plain
+
+
+def _is_plain(value: Any) -> bool:
+    ordinary = isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+    return ordinary and value.is_floating_point()
+
+
+def load_state(module: Encoder, state: Mapping[str, Tensor], *, source: str | Path) -> None:
+    """Give an encoder its tensors: all of them, no others, every shape right; a copy of none is made.
+
+    Parameters
+    ----------
+    module : Encoder
+        Best built on the meta device; its parameters become the tensors of `state` themselves.
+    state : mapping of str to Tensor
+        Under the official names without prefixes, as :func:`read_state` returns. V-JEPA 2 files may hold a surplus
+        ``pos_embed``, which their rotary encoders do not use.
+    source : str or Path
+        The file, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        Names what is missing, unexpected or of another shape, and says what the tensors look like instead.
+    """
+    state = dict(state)
+    if isinstance(module, VJepa2) and "pos_embed" in state:
+        _check_unused_positions(module, state.pop("pos_embed"), source)
+    faults = _faults({name: tuple(p.shape) for name, p in module.state_dict().items()}, state)
+    if faults:
+        raise CheckpointError(f"{source}: not the weights of this encoder ({_describe(state)}): {'; '.join(faults)}")
+    module.load_state_dict(state, strict=True, assign=True)
+
+
+def check_state(config: Mapping[str, Any], state: Mapping[str, Tensor], *, source: str | Path) -> None:
+    """Raise :class:`CheckpointError` unless `state` is exactly the encoder of these architecture numbers; none is built."""
+    with torch.device("meta"):
+        hollow = build_encoder(config)
+    load_state(hollow, state, source=source)
+
+
+def _faults(want: Mapping[str, tuple[int, ...]], state: Mapping[str, Tensor]) -> list[str]:
+    missing = [name for name in want if name not in state]
+    unexpected = [name for name in state if name not in want]
+    misshapen = [
+        f"{name} {tuple(state[name].shape)} instead of {shape}"
+        for name, shape in want.items()
+        if name in state and tuple(state[name].shape) != shape
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    return [f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds.items() if names]
+
+
+def _check_unused_positions(module: VJepa2, positions: Tensor, source: str | Path) -> None:
+    """Tell V-JEPA 2 from V-JEPA 1, and 256 from 384 pixels: nothing but the number of positions differs between such files.
+
+    V-JEPA 2 saw windows of 2, 4, 8 … 64 frames: places = tubelets × side², with tubelets a power of two.
+    """
+    places, per_frame = (
+        positions.shape[-2] if positions.ndim == 3 else 0,
+        module.trained_grid[1] * module.trained_grid[2],
+    )
+    tubelets, rest = divmod(places, per_frame)
+    if rest or tubelets.bit_count() != 1:
+        shape, side = tuple(positions.shape), module.trained_grid[1] * module.patch[1]
+        message = f"pos_embed {shape} does not belong to a V-JEPA 2 encoder of {side} pixels"
+        raise CheckpointError(f"{source}: not the weights of this encoder: {message}; another family or resolution?")
+
+
+def _describe(state: Mapping[str, Tensor]) -> str:
+    """What the tensors look like, such as "it looks like V-JEPA 2.1, 24 layers, 1024 wide"."""
+    layers = {name.split(".")[1] for name in state if name.startswith("blocks.")}
+    if not layers or "patch_embed.proj.bias" not in state:
+        return "it looks like no V-JEPA encoder"
+    older = "V-JEPA 1" if "pos_embed" in state else "V-JEPA 2"
+    family = "V-JEPA 2.1" if "norms_block.0.weight" in state else older
+    return f"it looks like {family}, {len(layers)} layers, {state['patch_embed.proj.bias'].numel()} wide"
+
+
+def _listed(names: Iterable[str], shown: int = _NAMES_SHOWN) -> str:
+    names = list(names)
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,88 @@
+"""An encoder's name comes in, what a person chooses it by goes out: sizes, memory, storage a clip, licence, files. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.encoder.home import weights_here
+from vjepa_fer.encoder.registry import KnownEncoder, find_encoder
+from vjepa_fer.encoder.zoo import official_encoder, parameter_count, tokens_of
+from vjepa_fer.recipe import Sampling, parse_level
+
+LEVELS = ("mean", "frames", "grid:4", "tokens")
+MEGABYTE = 1e6
+
+
+def encoder_facts(name: str) -> dict[str, Any]:
+    """Everything about one encoder, official or a user's, as one flat object, for `models info` and ``--json``.
+
+    Windows have 16 frames, and a clip the default sampling's two windows.
+
+    Raises
+    ------
+    RecipeError
+        No encoder has this name, or it is the tiny one.
+    """
+    if (known := find_encoder(name)).registration is not None:
+        return _registered_facts(known)
+    model = official_encoder(name)
+    config = model.config
+    return {
+        "name": name,
+        "architecture": model.architecture,
+        **_sizes(config),
+        "file": model.url,
+        "state_key": model.state_key,
+        "huggingface": model.hub_repo,
+        "licence": model.licence,
+        "citation": model.citation,
+        "here": {source: str(path) for source, path in weights_here(name).items()},
+    }
+
+
+def _registered_facts(known: KnownEncoder) -> dict[str, Any]:
+    """The same of a user's encoder, whose licence and citation are the user's to know."""
+    file = str(known.weights)
+    return {
+        "name": known.name,
+        "architecture": f"as {known.registration} says",
+        **_sizes(known.config),
+        "file": file,
+        "state_key": known.state_key,
+        "huggingface": None,
+        "licence": None,
+        "citation": None,
+        "here": {"registered": file} if Path(file).is_file() else {},
+    }
+
+
+def _sizes(config: dict[str, Any]) -> dict[str, Any]:
+    parameters = parameter_count(config)
+    return {
+        "family": config["family"],
+        "parameters": parameters,
+        "embed_dim": config["embed_dim"],
+        "depth": config["depth"],
+        "heads": config["num_heads"],
+        "resolution": config["img_size"],
+        "pretraining_frames": config["num_frames"],
+        "tokens": tokens_of(config, Sampling().frames_per_window),
+        "megabytes_a_clip": {level: clip_megabytes(config, level) for level in LEVELS},
+        "memory_megabytes": {"float32": 4 * parameters / MEGABYTE, "bfloat16": 2 * parameters / MEGABYTE},
+    }
+
+
+def clip_megabytes(config: dict[str, Any], level: str, sampling: Sampling | None = None) -> float:
+    """Megabytes of one clip at one level: the small levels in float32, grid and tokens in float16."""
+    sampling = sampling or Sampling()
+    kind, side = parse_level(level)
+    tubelets = sampling.frames_per_window // config["tubelet_size"]
+    places = {
+        "mean": 1,
+        "frames": tubelets,
+        "grid": tubelets * (side or 0) ** 2,
+        "tokens": tokens_of(config, sampling.frames_per_window),
+    }
+    bytes_a_number = 2 if kind in ("grid", "tokens") else 4
+    return sampling.num_segments * places[kind] * config["embed_dim"] * bytes_a_number / MEGABYTE

@@ -1,0 +1,223 @@
+"""A model name and a weights file come in; an encoder ready to run goes out, together with the preprocessing it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vjepa_fer.encoder.checkpoint import load_state, read_state
+from vjepa_fer.encoder.fetch import fetched_weights
+from vjepa_fer.encoder.registry import find_encoder
+from vjepa_fer.encoder.slim import weights_identity
+from vjepa_fer.encoder.vit import Encoder, build_encoder, sincos_positions
+from vjepa_fer.encoder.zoo import refuse_file_of_another_encoder
+from vjepa_fer.errors import RecipeError
+from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, check
+
+_DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+_PORTIONS = 16
+"""Of an encoder that is converted while it loads: beside the result, a sixteenth of the file is in memory."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedEncoder:
+    """An encoder with everything that decides its numbers.
+
+    Attributes
+    ----------
+    module : Encoder
+        Weights in the dtype of `precision`, on `device`.
+    spec : EncoderSpec
+        Architecture and provenance of the weights, for the recipe.
+    preprocessing : Preprocessing
+        How its pixels must be made.
+    precision : {"float32", "bfloat16", "float16"}
+    device : torch.device
+    """
+
+    module: Encoder
+    spec: EncoderSpec
+    preprocessing: Preprocessing
+    precision: Precision
+    device: torch.device
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Encode normalised pixels (B, 3, T, H, W), on any device, to tokens (B, N, D): float32 on the encoder's device."""
+        return self.module(pixels.to(self.device)).float()
+
+
+def load_encoder(
+    name_or_path: str,
+    *,
+    weights: str | Path | None = None,
+    state_key: str | None = None,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    resolution: int | None = None,
+) -> LoadedEncoder:
+    """Load a named encoder from a weights file, strictly, or with seeded random weights.
+
+    The file is memory-mapped and its tensors become the encoder's own. Where they must become another dtype, or go to another
+    device, that happens in small portions: no second copy exists at any moment.
+
+    Parameters
+    ----------
+    name_or_path : str
+        A model name of :func:`vjepa_fer.encoder.zoo.encoder_names`, or of a user's registration, or the path of one
+        (:mod:`vjepa_fer.encoder.registry`).
+    weights : str or Path
+        A PyTorch or safetensors file; or ``random:SEED`` for untrained weights, the same bits on every machine. By default
+        the file that ``vjepa-fer models fetch`` brought, or that the registration names.
+    state_key : str, optional
+        Which state dict of the file, by default the one the official evaluation reads; never another in its place.
+    device : str
+        As torch spells it: ``cpu``, ``cuda:0``, ``mps``.
+    precision : {"float32", "bfloat16", "float16"}
+        Of weights and activations. Rotary angles are always computed in float32.
+    resolution : int, optional
+        Side of the square input in pixels, by default the one it was trained on. V-JEPA 1 interpolates its positions for
+        another, V-JEPA 2 and 2.1 compute theirs anew; how well the features hold up is for a probe to say.
+
+    Returns
+    -------
+    LoadedEncoder
+
+    Raises
+    ------
+    RecipeError
+        Unknown model, precision, seed, a resolution that patches do not fill, or a device that this machine does not have.
+    CheckpointError
+        A file that is not exactly this encoder's weights, or none that was fetched.
+    """
+    known = find_encoder(name_or_path)
+    name, config = known.name, known.config
+    check(precision in _DTYPES, f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
+    side = _usable_resolution(config, resolution)
+    place = _usable_device(device)
+    if weights is None:
+        weights = known.weights or fetched_weights(name, state_key)
+    if str(weights).startswith("random:"):
+        check(state_key is None, f"random weights have no state key, but {state_key!r} was asked for")
+        seed = _seed(str(weights))
+        spec = EncoderSpec(name=name, weights=f"random:{seed}", state_key="random", **config)
+        module = random_encoder(config, seed).to(place, _DTYPES[precision])
+    else:
+        if known.registration is None:
+            refuse_file_of_another_encoder(name, weights)
+        identity, key = weights_identity(weights), state_key or known.state_key
+        spec = EncoderSpec(name=name, weights=identity, state_key=key, **config)
+        module = _encoder_from_file(config, Path(weights), spec.state_key, place, _DTYPES[precision])
+    return LoadedEncoder(
+        module=module,
+        spec=spec,
+        preprocessing=Preprocessing(crop_size=side),
+        precision=precision,
+        device=place,
+    )
+
+
+def pick_device(device: str) -> str:
+    """``auto`` becomes the best device at hand, CUDA before Apple's MPS before the CPU; any other name stays as it is."""
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _usable_resolution(config: dict[str, Any], resolution: int | None) -> int:
+    trained, patch = config["img_size"], config["patch_size"]
+    if resolution is None:
+        return int(trained)
+    below, above = resolution // patch * patch, -(-resolution // patch) * patch
+    hint = f"{below} and {above} are" if below > 0 else f"{patch} is"
+    whole = resolution > 0 and resolution % patch == 0
+    check(whole, f"resolution {resolution} is not a multiple of the patch size, {patch} pixels; {hint}")
+    return resolution
+
+
+def _usable_device(device: str) -> torch.device:
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without the device
+        raise RecipeError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return place
+
+
+def _encoder_from_file(
+    config: dict[str, Any], path: Path, state_key: str, place: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Tensors that are right as they lie in the file stay mapped; others are converted a few at a time."""
+    module = _hollow_encoder(config)
+    load_state(module, read_state(path, state_key=state_key), source=path)
+    if place.type == "cpu" and all(p.dtype == dtype for p in module.parameters()):
+        return module
+    for names in _portions(module):
+        # The file is mapped anew for each portion: what was read for the one before is then let go, which a mapping that
+        # lives on would keep in memory.
+        state = read_state(path, state_key=state_key)
+        converted = {name: state[name].to(place, dtype, copy=True) for name in names}
+        del state
+        module.load_state_dict(converted, strict=False, assign=True)
+    return module.requires_grad_(False)
+
+
+def _portions(module: Encoder) -> list[list[str]]:
+    """The names of all parameters, in :data:`_PORTIONS` runs of about equal size."""
+    sizes = {name: p.numel() for name, p in module.named_parameters()}
+    share, filled = sum(sizes.values()) / _PORTIONS, 0
+    portions: list[list[str]] = [[]]
+    for name, size in sizes.items():
+        if portions[-1] and filled + size > share * len(portions):
+            portions.append([])
+        portions[-1].append(name)
+        filled += size
+    return portions
+
+
+def _hollow_encoder(config: dict[str, Any]) -> Encoder:
+    """All shapes and no memory: tensors are assigned afterwards."""
+    with torch.device("meta"):
+        return build_encoder(config)
+
+
+def _seed(weights: str) -> int:
+    text = weights.removeprefix("random:")
+    valid = text.isascii() and text.isdigit() and len(text) < 19
+    check(valid, f"weights {weights!r}: the seed after 'random:' must be a whole number of up to 18 digits")
+    return int(text)
+
+
+def random_encoder(config: dict[str, Any], seed: int) -> Encoder:
+    """An untrained encoder in which every part matters, also those that training starts at zero."""
+    module = _hollow_encoder(config)
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {name: tuple(p.shape) for name, p in sorted(module.state_dict().items())}
+    state = {name: _random_tensor(name, shape, generator) for name, shape in shapes.items()}
+    if "pos_embed" in state:
+        grid, power = module.trained_grid, config["uniform_power"]
+        state["pos_embed"] = sincos_positions(grid, config["embed_dim"], uniform_power=power)
+    load_state(module, state, source=f"random:{seed}")
+    return module
+
+
+def _random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform: variance about 1 / inputs for matrices, less for vectors; the weights of norms are around 1.
+
+    Whole numbers times a power of two: nothing is rounded, so every machine draws the same bits.
+    """
+    inputs = torch.Size(shape[1:]).numel() if len(shape) > 1 else 3 * 2**9
+    scale = 2.0 ** -((inputs // 3).bit_length() // 2)
+    values = torch.empty(shape).random_(-(2**23), 2**23, generator=generator).mul_(scale * 2.0**-23)
+    return values.add_(1) if "norm" in name and name.endswith("weight") else values

@@ -1,0 +1,135 @@
+"""A name or a small TOML file comes in, an encoder's architecture and weights go out: official ones, and those of users.
+
+A user's encoder is called like its file.
+
+::
+
+    # models/my-faces.toml in the home folder, or anywhere: --model path/to/my-faces.toml
+    like = "vjepa2.1-large-384"     # its architecture; without it, all of [architecture]
+    weights = "my-faces.pt"         # seen from this file
+    state_key = "ema_encoder"       # which state dict; "file" when the file itself is one
+
+    [architecture]                  # what differs, or everything
+    family = "v21"
+    img_size = 256
+
+Needs no torch.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.encoder.home import home_folder
+from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
+from vjepa_fer.errors import RecipeError
+from vjepa_fer.recipe import EncoderSpec, check
+
+_FIELDS = {"like", "weights", "state_key", "architecture"}
+_DEFAULTS = {"patch_size": 16, "tubelet_size": 2, "mlp_ratio": 4.0, "layer_norm_eps": 1e-6}
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LARGEST = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownEncoder:
+    """An encoder that can be loaded by name.
+
+    Attributes
+    ----------
+    name : str
+    config : dict
+        The architecture numbers, as :func:`vjepa_fer.encoder.build_encoder` takes them.
+    state_key : str
+        Which state dict of its file is read unless asked otherwise.
+    weights : Path or None
+        The file that its registration names; None for official encoders.
+    registration : Path or None
+        The TOML file.
+    """
+
+    name: str
+    config: dict[str, Any]
+    state_key: str
+    weights: Path | None = None
+    registration: Path | None = None
+
+
+def find_encoder(name_or_path: str) -> KnownEncoder:
+    """An official encoder by name, a user's by name, or one described in a TOML file.
+
+    Raises
+    ------
+    RecipeError
+        No such name, or a TOML file that describes no encoder.
+    """
+    if name_or_path.endswith(".toml"):
+        return read_registration(Path(name_or_path))
+    mine = registration_file(name_or_path)
+    if name_or_path not in encoder_names() and mine is not None:
+        return read_registration(mine)
+    config = encoder_config(name_or_path)
+    state_key = "target_encoder" if name_or_path == TINY else official_encoder(name_or_path).state_key
+    return KnownEncoder(name=name_or_path, config=config, state_key=state_key)
+
+
+def registration_file(name: str) -> Path | None:
+    """The TOML file of a user's encoder in the home folder, by the file's own name; None when there is none."""
+    return next((path for path in registration_files() if path.stem == name), None)
+
+
+def registration_files() -> list[Path]:
+    """Every TOML file of the home folder's ``models``, in order of name."""
+    return sorted((home_folder() / "models").glob("*.toml"))
+
+
+def read_registration(path: Path) -> KnownEncoder:
+    """Read one registration.
+
+    Raises
+    ------
+    RecipeError
+        Not TOML, a field that is unknown, missing or out of range, or a name that is an official encoder's; the file and the
+        field are named.
+    """
+    data = _read_toml(path)
+    unknown = sorted(set(data) - _FIELDS)
+    check(not unknown, f"{path}: unknown {', '.join(unknown)}; the fields are {', '.join(sorted(_FIELDS))}")
+    name, like = path.stem, data.get("like")
+    check(like is None or like in OFFICIAL_ENCODERS, f"{path}: like {like!r} is no official encoder of `models list`")
+    check(bool(_NAME.fullmatch(name)), f"{path}: the file's name is the encoder's: use a-z, 0-9, '.', '_' and '-'")
+    check(name not in encoder_names(), f"{path}: {name!r} is an official encoder's name; choose another")
+    weights, key = data.get("weights"), data.get("state_key", OFFICIAL_ENCODERS[like].state_key if like else None)
+    check(isinstance(weights, str) and weights != "", f'{path}: weights must name the file, such as "my-faces.pt"')
+    check(isinstance(key, str) and key != "", f'{path}: state_key must say which state dict, or "file"')
+    file = (path.parent / str(weights)).absolute()
+    config = _architecture(path, like, data.get("architecture", {}))
+    return KnownEncoder(name=name, config=config, state_key=str(key), weights=file, registration=path)
+
+
+def _architecture(path: Path, like: str | None, numbers: Any) -> dict[str, Any]:
+    check(isinstance(numbers, dict), f"{path}: architecture must be a table, [architecture]")
+    start = encoder_config(like) if like else _DEFAULTS | {"uniform_power": numbers.get("family") == "v1"}
+    try:
+        spec = EncoderSpec(**{**start, **numbers}, name="custom", weights="random:0", state_key="random")
+    except TypeError as error:
+        fields = str(error).partition("__init__() ")[2] or str(error)
+        raise RecipeError(f"{path}: [architecture] {fields}") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: [architecture] {error}") from error
+    return spec.config
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise RecipeError(f"{path}: {path.stat().st_size:,} bytes; a registration is a few lines of TOML")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{path}: not TOML: {error}") from error

@@ -1,0 +1,154 @@
+"""One encoder's tensors go into a small safetensors file that says whose they are, and which file they came from.
+
+A slim file stands for its origin: it carries the SHA-256 of the file that it was taken from, so that caches made with either
+have one recipe, and the SHA-256 of its own tensors, so that a damaged copy is not taken for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vjepa_fer.encoder.checkpoint import check_state, read_state
+from vjepa_fer.encoder.hashes import known_sha256
+from vjepa_fer.encoder.zoo import (
+    encoder_config,
+    encoder_of_file,
+    official_encoder,
+    refuse_file_of_another_encoder,
+)
+from vjepa_fer.errors import CheckpointError
+
+_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
+_UNKNOWN = "0" * 64
+_LONGEST_HEADER = 100_000_000  # safetensors' own limit
+
+
+@dataclass(frozen=True)
+class SlimSummary:
+    """What :func:`slim_checkpoint` wrote."""
+
+    path: Path
+    num_tensors: int
+    size: int
+    origin_size: int
+    origin_sha256: str
+
+
+def slim_checkpoint(path: Path, out: Path, *, name: str | None = None, state_key: str | None = None) -> SlimSummary:
+    """Write one state dict of a weights file, and nothing else of it, as safetensors.
+
+    Of the large file only that state dict is read, but for its SHA-256; one tensor at a time is in memory.
+
+    Parameters
+    ----------
+    path : Path
+        A training checkpoint, or any file that :func:`vjepa_fer.encoder.checkpoint.read_state` reads.
+    out : Path
+        The new file; its folder must exist, and the file must not.
+    name : str, optional
+        The encoder that it must be, checked strictly; by default the one whose official file is called like `path`.
+    state_key : str, optional
+        Which state dict; by default the one that the official evaluation of that encoder reads. Remembered in the new file.
+
+    Raises
+    ------
+    CheckpointError
+        The file or the key is not what was asked for, or `out` is there already.
+    """
+    owner = encoder_of_file(path)
+    name = name or (owner.name if owner else None)
+    state_key = state_key or (official_encoder(name).state_key if name else None)
+    if state_key is None:
+        raise CheckpointError(f"{path}: no official file's name; say which encoder it is, or which state dict to take")
+    state = read_state(path, state_key=state_key)
+    if name:
+        refuse_file_of_another_encoder(name, path)
+        check_state(encoder_config(name), state, source=path)
+    if out.exists():
+        raise CheckpointError(f"{out}: is there already; remove it or choose another name")
+    origin = weights_identity(path)
+    metadata = {"state_key": state_key, "origin_file": path.name, "origin_sha256": origin}
+    try:
+        write_encoder_file(out, state, metadata)
+    except OSError as error:
+        raise CheckpointError(f"{out}: cannot be written: {error.strerror or error}") from error
+    return SlimSummary(out, len(state), out.stat().st_size, path.stat().st_size, origin)
+
+
+def write_encoder_file(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors as safetensors with `metadata` and the SHA-256 of all tensor bytes, one tensor in memory at a time.
+
+    The file has another name until it is whole. The same tensors and metadata give the same bytes.
+    """
+    part = path.with_name(path.name + ".partial")
+    try:
+        with part.open("wb") as file:
+            file.write(_header(state, metadata, _UNKNOWN))
+            digest = hashlib.sha256()
+            for tensor in state.values():
+                data = tensor.contiguous().flatten().view(torch.uint8).numpy().data
+                digest.update(data)
+                file.write(data)
+            file.seek(0)
+            file.write(_header(state, metadata, digest.hexdigest()))  # as long as the first
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _header(state: Mapping[str, Tensor], metadata: Mapping[str, str], payload_sha256: str) -> bytes:
+    """The length (8 bytes) and the JSON, padded to a multiple of 8 as safetensors does."""
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt", **metadata, "payload_sha256": payload_sha256}}
+    start = 0
+    for name, tensor in state.items():
+        end = start + tensor.numel() * tensor.element_size()
+        entries[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def weights_identity(path: str | Path) -> str:
+    """The SHA-256 that a recipe calls these weights by: the file's own, or for a slim file its origin's.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or it is a slim file whose tensors are not the ones that were written.
+    """
+    length, metadata = _slim_metadata(Path(path))
+    origin, payload = metadata.get("origin_sha256"), metadata.get("payload_sha256")
+    if not (_is_sha256(origin) and _is_sha256(payload)):
+        return known_sha256(path)
+    if known_sha256(path, start=length) != payload:
+        raise CheckpointError(f"{path}: damaged, its tensors are not the ones that `models slim` wrote; make it again")
+    return str(origin)
+
+
+def _slim_metadata(path: Path) -> tuple[int, dict[str, Any]]:
+    """Length of a safetensors file's head and its metadata; (0, {}) of anything else."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _LONGEST_HEADER or file.peek(1)[:1] != b"{":
+                return 0, {}
+            metadata = json.loads(file.read(length))["__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return 0, {}
+    return 8 + length, metadata if isinstance(metadata, dict) else {}
+
+
+def _is_sha256(text: Any) -> bool:
+    return isinstance(text, str) and len(text) == 64 and set(text) <= set("0123456789abcdef")

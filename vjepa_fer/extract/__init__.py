@@ -1,0 +1,17 @@
+"""Stage 1: a manifest and an encoder go in, a token cache comes out."""
+
+from __future__ import annotations
+
+from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
+from vjepa_fer.extract.plan import Plan, measure_seconds, plan_extraction, recipe_without_weights
+
+__all__ = [
+    "ExtractSettings",
+    "ExtractSummary",
+    "Plan",
+    "extract_manifest",
+    "make_recipe",
+    "measure_seconds",
+    "plan_extraction",
+    "recipe_without_weights",
+]

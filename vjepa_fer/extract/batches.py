@@ -1,0 +1,142 @@
+"""Windows of many clips go in, pooled levels come out: batches of one shape that know nothing of clips.
+
+The last, incomplete batch is filled up with black windows, so that every window goes through the very same kernels and its
+numbers do not depend on what shared its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.errors import VjepaFerError
+from vjepa_fer.extract.clock import StageClock
+from vjepa_fer.extract.levels import pool_on_device
+from vjepa_fer.recipe import Recipe
+from vjepa_fer.video import normalise
+
+CPU_BATCH = 4
+"""A CPU gains nothing from more: its cores are busy with one window of a large encoder."""
+
+_MOST = 64
+
+
+class Row(Protocol):
+    """One window-view on its way: its pixels, and what is to become of its levels."""
+
+    pixels: np.ndarray
+
+    def finish(self, levels: dict[str, np.ndarray]) -> None:
+        """Take this row's levels."""
+
+
+class Batcher:
+    """Runs batches on one device: the next one starts before the results of the last are fetched.
+
+    Parameters
+    ----------
+    size : int, optional
+        Window-views a batch; by default as many as there is memory for.
+
+    Attributes
+    ----------
+    size : int
+        Now: it halves when the device runs out of memory.
+    """
+
+    def __init__(self, encoder: LoadedEncoder, recipe: Recipe, clock: StageClock, *, size: int | None = None) -> None:
+        self.encoder, self.recipe, self.clock = encoder, recipe, clock
+        self.size = size or auto_batch_size(encoder, recipe)
+        self._flying: tuple[list[Row], dict[str, torch.Tensor], torch.cuda.Event | None] | None = None
+
+    def run(self, rows: Sequence[Row]) -> None:
+        """Encode rows, in batches of `size`; those of the last batch are finished by the next call or by :meth:`land`."""
+        waiting = list(rows)
+        while waiting:
+            batch = waiting[: self.size]
+            try:
+                launched = self._launch(batch)
+            except torch.OutOfMemoryError as error:
+                self._shrink(error)
+                continue
+            self.land()
+            self._flying = launched
+            waiting = waiting[len(batch) :]
+
+    def land(self) -> None:
+        """Finish the rows of the batch that is still on the device."""
+        if self._flying is None:
+            return
+        rows, levels, event = self._flying
+        self._flying = None
+        if event is not None:
+            with self.clock.stage("encode"):
+                event.synchronize()
+        arrays = {kind: tensor.numpy() for kind, tensor in levels.items()}
+        for position, row in enumerate(rows):
+            row.finish({kind: array[position] for kind, array in arrays.items()})
+
+    def _launch(self, rows: list[Row]) -> tuple[list[Row], dict[str, torch.Tensor], torch.cuda.Event | None]:
+        with self.clock.stage("transfer"):
+            pixels = normalise(self._stage(rows), self.recipe.preprocessing)
+        with self.clock.stage("encode"):
+            levels = pool_on_device(self.encoder.encode(pixels), self.recipe.token_grid, self.recipe.storage)
+            return rows, *_send_home(levels)
+
+    def _stage(self, rows: list[Row]) -> torch.Tensor:
+        """The rows' pixels as one uint8 tensor of constant shape on the device."""
+        on_cuda = self.encoder.device.type == "cuda"
+        shape = (self.size, *rows[0].pixels.shape)
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=on_cuda)
+        array = pixels.numpy()
+        for position, row in enumerate(rows):
+            array[position] = row.pixels
+        array[len(rows) :] = 0
+        return pixels.to(self.encoder.device, non_blocking=on_cuda)
+
+    def _shrink(self, error: Exception) -> None:
+        self.land()
+        if self.size == 1:
+            raise VjepaFerError(
+                f"{self.encoder.spec.name} in {self.encoder.precision} does not fit into the memory of "
+                f"{self.encoder.device} with a single window: try --precision bfloat16, or a smaller model"
+            ) from error
+        self.size //= 2
+        if self.encoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _send_home(levels: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.cuda.Event | None]:
+    """Start copying results to the CPU; on CUDA the event says when they are there, and nobody waits until then."""
+    first = next(iter(levels.values()))
+    if first.device.type != "cuda":
+        return {kind: tensor.cpu() for kind, tensor in levels.items()}, None
+    home = {}
+    for kind, tensor in levels.items():
+        home[kind] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        home[kind].copy_(tensor, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(first.device))
+    return home, event
+
+
+def auto_batch_size(encoder: LoadedEncoder, recipe: Recipe) -> int:
+    """The power of two up to 64 that fits into two thirds of a GPU's free memory, from what one and two windows take."""
+    if encoder.device.type != "cuda":
+        return CPU_BATCH
+    size = recipe.preprocessing.crop_size
+    peaks = []
+    for count in (1, 2):
+        torch.cuda.reset_peak_memory_stats(encoder.device)
+        shape = (count, recipe.sampling.frames_per_window, size, size, 3)
+        pixels = normalise(torch.zeros(shape, dtype=torch.uint8, device=encoder.device), recipe.preprocessing)
+        pool_on_device(encoder.encode(pixels), recipe.token_grid, recipe.storage)
+        peaks.append(torch.cuda.max_memory_allocated(encoder.device))
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(encoder.device)
+    fits = max(int(free * 2 / 3) // max(peaks[1] - peaks[0], 1), 1)
+    return min(1 << (fits.bit_length() - 1), _MOST)

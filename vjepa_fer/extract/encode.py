@@ -1,0 +1,97 @@
+"""Decoded clips go in, the rows that the cache stores come out; windows of different clips share batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vjepa_fer.cache import ClipRows
+from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.extract.batches import Batcher
+from vjepa_fer.extract.clock import StageClock
+from vjepa_fer.manifest import Clip
+from vjepa_fer.recipe import Recipe
+from vjepa_fer.video import ClipPixels
+from vjepa_fer.video.pool import ReadClip
+
+Done = Callable[[Clip, ClipRows], None]
+
+
+class _OpenClip:
+    """A clip whose rows are on their way: what is known of it without its pixels, and the levels that have come."""
+
+    def __init__(self, clip: Clip, source_sha256: str, pixels: ClipPixels, num_views: int, done: Done) -> None:
+        self.clip, self.source_sha256, self.num_views, self.done = clip, source_sha256, num_views, done
+        self.windows, self.timestamps = pixels.windows, pixels.timestamps
+        self.missing = len(pixels.windows) * num_views
+        self.levels: dict[str, np.ndarray] = {}
+
+    def take(self, row: int, levels: dict[str, np.ndarray]) -> None:
+        if not self.levels:
+            count = len(self.windows) * self.num_views
+            self.levels = {kind: np.empty((count, *a.shape), a.dtype) for kind, a in levels.items()}
+        for kind, array in levels.items():
+            self.levels[kind][row] = array
+        self.missing -= 1
+        if not self.missing:
+            self.done(self.clip, self.as_rows())
+
+    def as_rows(self) -> ClipRows:
+        """Windows in order of time, the views of a window side by side."""
+        windows, num_views = self.windows, self.num_views
+        return ClipRows(
+            clip_id=self.clip.clip_id,
+            source_sha256=self.source_sha256,
+            start_frame=np.repeat([w.start_frame for w in windows], num_views),
+            view=np.tile(np.arange(num_views), len(windows)),
+            multiplicity=np.repeat([w.multiplicity for w in windows], num_views),
+            num_real_frames=np.repeat([w.num_real_frames for w in windows], num_views),
+            frame_indices=np.repeat([w.frame_indices for w in windows], num_views, axis=0),
+            timestamps=np.repeat(self.timestamps, num_views, axis=0),
+            levels=self.levels,
+        )
+
+
+@dataclass(eq=False)
+class _Row:
+    """A window-view of an open clip."""
+
+    clip: _OpenClip
+    number: int
+    pixels: np.ndarray
+
+    def finish(self, levels: dict[str, np.ndarray]) -> None:
+        self.clip.take(self.number, levels)
+
+
+def encode_clips(reads: Iterable[ReadClip[Clip]], batcher: Batcher, num_views: int, done: Done) -> None:
+    """Encode all windows and views of clips as they come, and hand over each clip once its last row is there.
+
+    A clip's pixels are released as soon as they are copied into batches.
+    """
+    waiting: list[_Row] = []
+    for read in reads:
+        assert read.pixels is not None
+        clip = _OpenClip(read.clip, read.source_sha256, read.pixels, num_views, done)
+        for window in range(len(read.pixels.windows)):
+            views = read.pixels.window_pixels(window)
+            waiting += [_Row(clip, window * num_views + view, pixels) for view, pixels in enumerate(views)]
+            while len(waiting) >= batcher.size:
+                full, waiting = waiting[: batcher.size], waiting[batcher.size :]
+                batcher.run(full)
+        read.release()
+    batcher.run(waiting)
+    batcher.land()
+
+
+def encode_clip(
+    clip: Clip, source_sha256: str, pixels: ClipPixels, encoder: LoadedEncoder, recipe: Recipe, *, batch_size: int
+) -> ClipRows:
+    """Encode one clip by itself: the same numbers as among others in batches of the same size."""
+    finished: list[ClipRows] = []
+    batcher = Batcher(encoder, recipe, StageClock(), size=batch_size)
+    read = ReadClip(clip, pixels, source_sha256)
+    encode_clips([read], batcher, recipe.preprocessing.num_views, lambda _, rows: finished.append(rows))
+    return finished[0]

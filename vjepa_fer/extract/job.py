@@ -1,0 +1,338 @@
+"""A manifest and an encoder go in; finished clips appear in the cache, and a summary says what was done and what failed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.folder import Failure, prepare_cache, read_failures, write_failures
+from vjepa_fer.cache.rows import ClipRows
+from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
+from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.errors import CacheError, VjepaFerError
+from vjepa_fer.extract.batches import Batcher
+from vjepa_fer.extract.claims import Claims
+from vjepa_fer.extract.clock import Profile, StageClock
+from vjepa_fer.extract.encode import encode_clips
+from vjepa_fer.extract.sharing import ClipShare, DoneClips
+from vjepa_fer.extract.writing import BackgroundWriter, Report
+from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.recipe import Recipe, Sampling, Storage
+from vjepa_fer.video.others import Decoder, require_decoder
+from vjepa_fer.video.pool import (
+    DEFAULT_TIMEOUT_SECONDS,
+    DecodePool,
+    PoolSettings,
+    ReadClip,
+    default_memory,
+    default_workers,
+    read_in_line,
+)
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """What may change how fast an extraction runs, never what it writes.
+
+    Attributes
+    ----------
+    batch_size : int, optional
+        Window-views that go through the encoder together; by default as many as fit.
+    shard_bytes, shard_seconds
+        Size and age at which a shard is closed: a kill costs at most the open one.
+    retry_failed : bool
+        Try the clips of ``failed.csv`` again.
+    workers : int, optional
+        Decode processes; by default as the cores allow. 0 decodes in line, without `clip_timeout`.
+    clip_timeout : float
+        Seconds after which a clip that is still not decoded is given up.
+    memory_bytes : int, optional
+        Of shared memory for decoded clips; by default an eighth of the machine's, up to 8 GB.
+    decoder : {"pyav", "decord", "torchcodec"}
+        The library that decodes; the pixels are the same.
+    """
+
+    batch_size: int | None = None
+    shard_bytes: int = DEFAULT_SHARD_BYTES
+    shard_seconds: float = 120.0
+    retry_failed: bool = False
+    workers: int | None = None
+    clip_timeout: float = DEFAULT_TIMEOUT_SECONDS
+    memory_bytes: int | None = None
+    decoder: Decoder = "pyav"
+
+
+@dataclass(frozen=True)
+class ExtractSummary:
+    """What one call of :func:`extract_manifest` did.
+
+    Attributes
+    ----------
+    written : int
+        Clips that this call put into the cache.
+    skipped : int
+        Clips that were there already, or that another process put there meanwhile.
+    failures : tuple of Failure
+        Clips of the manifest that could not be done, now or (not tried again) before.
+    rows, bytes_written : int
+        Rows and bytes of this call.
+    elsewhere : int
+        Clips that another process is at.
+    profile : Profile
+        Where the time went.
+    """
+
+    written: int
+    skipped: int
+    failures: tuple[Failure, ...]
+    rows: int
+    bytes_written: int
+    elsewhere: int
+    profile: Profile
+
+
+def make_recipe(
+    encoder: LoadedEncoder, *, sampling: Sampling | None = None, storage: Storage | None = None, num_views: int = 1
+) -> Recipe:
+    """The recipe of an extraction with this encoder and its own preprocessing."""
+    return Recipe(
+        encoder=encoder.spec,
+        sampling=sampling or Sampling(),
+        preprocessing=dataclasses.replace(encoder.preprocessing, num_views=num_views),
+        storage=storage or Storage(),
+        precision=encoder.precision,
+    )
+
+
+def extract_manifest(
+    manifest: Manifest,
+    cache: str | os.PathLike[str],
+    encoder: LoadedEncoder | Sequence[LoadedEncoder],
+    recipe: Recipe,
+    *,
+    settings: ExtractSettings | None = None,
+    progress: bool | None = None,
+    report: Report | None = None,
+) -> ExtractSummary:
+    """Extract every clip of `manifest` that the cache lacks.
+
+    In order: the cache folder is made or reopened (another recipe is refused); finished clips are skipped; the others are
+    claimed, decoded ahead by worker processes, encoded in batches across clips and added to the open shard; a clip that cannot
+    be done is listed in ``failed.csv`` and the rest goes on. When it stops for whatever reason, the open shard is written first.
+    Several processes may do this on one cache at once.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    cache : path
+        The cache folder.
+    encoder : LoadedEncoder or several
+        As `recipe` says; each of several, on a device of its own, takes what it can.
+    recipe : Recipe
+    settings : ExtractSettings, optional
+    progress : bool, optional
+        Show a progress bar on stderr; by default only on a terminal.
+    report : callable, optional
+        Called, from another thread, with the ids of clips once they are safely on disk.
+
+    Raises
+    ------
+    RecipeMismatchError
+        The cache was written with another recipe.
+    CacheError
+        The folder is something else, or cannot be written, or the disk is full.
+    VjepaFerError
+        The encoder does not fit into the device's memory, or no decode worker can be started.
+    """
+    encoders = [encoder] if isinstance(encoder, LoadedEncoder) else list(encoder)
+    require_decoder((settings or ExtractSettings()).decoder)
+    root = Path(cache)
+    with _disk_errors_explained(root):
+        union = prepare_cache(root, recipe, manifest)
+    asked = {clip.clip_id for clip in manifest.clips}
+    clips = [clip for clip in union.clips if clip.clip_id in asked]
+    with tqdm(total=len(clips), unit="clip", disable=None if progress is None else not progress) as bar:
+        return _Job(root, clips, encoders, recipe, settings or ExtractSettings(), bar, report).run()
+
+
+class _Job:
+    """One run of :func:`extract_manifest`: its threads, and what they have in common."""
+
+    def __init__(
+        self,
+        root: Path,
+        clips: list[Clip],
+        encoders: list[LoadedEncoder],
+        recipe: Recipe,
+        settings: ExtractSettings,
+        bar: tqdm,
+        report: Report | None,
+    ) -> None:
+        self.root, self.clips, self.recipe, self.settings, self.bar = root, clips, recipe, settings, bar
+        self.cache = open_cache(root)
+        self.done = self.cache.done
+        self.failures: dict[str, Failure] = {}  # of this run
+        self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
+        self.workers = default_workers() if settings.workers is None else settings.workers
+        self.batchers = [Batcher(encoder, recipe, self.clock, size=settings.batch_size) for encoder in encoders]
+        self.writer = BackgroundWriter(
+            root,
+            recipe,
+            self.clock,
+            shard_bytes=settings.shard_bytes,
+            shard_seconds=settings.shard_seconds,
+            report=report,
+        )
+
+    def run(self) -> ExtractSummary:
+        given_up = {} if self.settings.retry_failed else read_failures(self.root)
+        todo = [clip for clip in self.clips if clip.clip_id not in self.done and clip.clip_id not in given_up]
+        self.bar.update(len(self.clips) - len(todo))
+        elsewhere: list[Clip] = []
+        try:
+            with _disk_errors_explained(self.root), ExitStack() as stack:
+                claims = stack.enter_context(Claims(self.root))  # first in, last out: given up after the last shard
+                stack.enter_context(self.writer)
+                known = DoneClips(self.cache, self.writer.writer_id)
+                while todo:
+                    share = ClipShare(self.root, claims, known, retry_failed=self.settings.retry_failed)
+                    self._encode(share.claimed(todo, self.stop))
+                    elsewhere = share.held_elsewhere
+                    gone = share.failed_meanwhile()
+                    todo = [c for c in elsewhere if c.clip_id not in gone] if share.taken else []
+        finally:
+            self._write_failures()
+        return self._summary(len(elsewhere))
+
+    def _encode(self, clips: Iterator[Clip]) -> None:
+        """Decode and encode `clips` with one thread a device; on an error or a signal all of them are ended."""
+        errors: list[BaseException] = []
+
+        def serve(batcher: Batcher, reads: Iterable[ReadClip[Clip]]) -> None:
+            try:
+                views = self.recipe.preprocessing.num_views
+                encode_clips(self._decoded(reads), batcher, views, self._finish)
+            except BaseException as error:
+                errors.append(error)
+                self.stop.set()
+
+        with self._reads(clips) as reads:
+            threads = [threading.Thread(target=serve, args=(batcher, reads)) for batcher in self.batchers]
+            for thread in threads:
+                thread.start()
+            try:
+                while any(thread.is_alive() for thread in threads) and not errors:
+                    threads[0].join(0.1)
+                    self._show()
+            finally:
+                if any(thread.is_alive() for thread in threads):  # stopped early
+                    self.stop.set()
+                    if isinstance(reads, DecodePool):
+                        reads.close()
+                for thread in threads:
+                    thread.join()
+        if errors:
+            raise errors[0]
+
+    @contextmanager
+    def _reads(self, clips: Iterator[Clip]) -> Iterator[Iterable[ReadClip[Clip]]]:
+        sampling, preprocessing = self.recipe.sampling, self.recipe.preprocessing
+        if not self.workers:
+            yield _InTurns(read_in_line(clips, sampling, preprocessing, decoder=self.settings.decoder))
+            return
+        settings = PoolSettings(
+            workers=self.workers,
+            timeout_seconds=self.settings.clip_timeout,
+            memory_bytes=self.settings.memory_bytes or default_memory(),
+            decoder=self.settings.decoder,
+        )
+        with DecodePool(clips, sampling, preprocessing, settings) as pool:
+            yield pool
+
+    def _decoded(self, reads: Iterable[ReadClip[Clip]]) -> Iterator[ReadClip[Clip]]:
+        """Those of `reads` that have pixels; the others are listed."""
+        iterator = iter(reads)
+        while not self.stop.is_set():
+            with self.clock.stage("wait for decode"):
+                read = next(iterator, None)
+            if read is None:
+                return
+            self.clock.add("decode", read.busy_seconds)
+            if read.error is None:
+                yield read
+            else:
+                self._fail(Failure.from_error(read.clip.clip_id, read.clip.path, read.error))
+
+    def _fail(self, failure: Failure) -> None:
+        self.bar.write(f"failed: {failure.clip_id}: {failure.path}: {failure.message}", file=sys.stderr)
+        with self.lock:
+            self.failures[failure.clip_id] = failure
+        self._write_failures()
+        self.bar.update()
+
+    def _finish(self, clip: Clip, rows: ClipRows) -> None:
+        self.writer.put(rows)
+        self.bar.update()
+
+    def _show(self) -> None:
+        rate = self.writer.rows / max(self.clock.wall_seconds, 1e-9)
+        self.bar.set_postfix_str(
+            f"{rate:.1f} windows/s, {self.writer.bytes_written / 1e9:.2f} GB written", refresh=False
+        )
+
+    def _write_failures(self) -> None:
+        """Bring ``failed.csv`` up to date; the rows of other processes stay."""
+        with self.lock:
+            listed = read_failures(self.root)
+            done = self.done | self.writer.durable
+            merged = {k: v for k, v in (listed | self.failures).items() if k not in done}
+            if merged != listed:
+                write_failures(self.root, merged)
+
+    def _summary(self, elsewhere: int) -> ExtractSummary:
+        listed = read_failures(self.root)
+        failures = tuple(listed[clip.clip_id] for clip in self.clips if clip.clip_id in listed)
+        written = len(self.writer.durable)
+        return ExtractSummary(
+            written=written,
+            skipped=len(self.clips) - written - len(failures) - elsewhere,
+            failures=failures,
+            rows=self.writer.rows,
+            bytes_written=self.writer.bytes_written,
+            elsewhere=elsewhere,
+            profile=self.clock.profile(workers=self.workers, devices=len(self.batchers)),
+        )
+
+
+class _InTurns:
+    """An iterable that several threads may ask in turns."""
+
+    def __init__(self, items: Iterator[ReadClip[Clip]]) -> None:
+        self._items, self._lock = items, threading.Lock()
+
+    def __iter__(self) -> Iterator[ReadClip[Clip]]:
+        while True:
+            with self._lock:
+                item = next(self._items, None)
+            if item is None:
+                return
+            yield item
+
+
+@contextmanager
+def _disk_errors_explained(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, VjepaFerError):
+            raise
+        raise CacheError(f"{root}: cannot be written ({error}); what was done before is safe") from error

@@ -1,0 +1,171 @@
+"""Clips, a recipe and a cache folder go in; what extracting them will take comes out: windows, tokens, bytes a level, room, hours."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vjepa_fer.cache import layout, open_cache
+from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.encoder.registry import find_encoder
+from vjepa_fer.errors import VideoError
+from vjepa_fer.extract.batches import Batcher
+from vjepa_fer.extract.clock import StageClock
+from vjepa_fer.extract.encode import encode_clips
+from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.video import count_packets, sample_windows
+from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
+
+SAMPLE = 200
+"""Clips whose frames are counted; of the others as many windows are expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an extraction will take.
+
+    Attributes
+    ----------
+    clips : int
+        Still to be done.
+    counted, unreadable : int
+        Clips whose frames were counted, evenly from all, and those of them that could not be read.
+    windows, rows, tokens : int
+        Windows after equal ones are merged, window-views (rows of the cache), and tokens that the encoder makes.
+    level_bytes : dict
+        Level → bytes on disk.
+    other_bytes : int
+        Of the index and the checksums.
+    free_bytes : int
+        Room on the disk of the cache folder.
+    seconds : float or None
+        At the measured rate, if one was measured.
+    """
+
+    clips: int
+    counted: int
+    unreadable: int
+    windows: int
+    rows: int
+    tokens: int
+    level_bytes: dict[str, int]
+    other_bytes: int
+    free_bytes: int
+    seconds: float | None = None
+
+    @property
+    def needed_bytes(self) -> int:
+        """Bytes on disk of all levels and the index."""
+        return sum(self.level_bytes.values()) + self.other_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether the disk has room for it."""
+        return self.needed_bytes <= self.free_bytes
+
+
+def plan_extraction(
+    manifest: Manifest, cache: str | os.PathLike[str], recipe: Recipe, *, sample: int = SAMPLE
+) -> tuple[Plan, list[Clip]]:
+    """Plan what the cache still lacks of `manifest`; no picture is decoded.
+
+    Frames are counted by their packets, milliseconds a clip, of `sample` clips spread evenly over the manifest.
+
+    Returns
+    -------
+    Plan
+    list of Clip
+        The clips to be done, their paths absolute.
+    """
+    root = Path(cache)
+    clips = _clips_left(manifest, root)
+    chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
+    with ThreadPoolExecutor(default_workers() or 1) as threads:
+        counts = [count for count in threads.map(_count_frames, chosen) if count]
+    share = len(clips) / max(len(chosen), 1)  # clips that each counted one stands for
+    windows = math.ceil(sum(len(sample_windows(count, recipe.sampling)) for count in counts) * share)
+    rows = windows * recipe.preprocessing.num_views
+    index = sum(d.row_bytes or layout.MAX_CLIP_ID_BYTES // 16 for d in layout.index_datasets(recipe))
+    plan = Plan(
+        clips=len(clips),
+        counted=len(chosen),
+        unreadable=len(chosen) - len(counts),
+        windows=windows,
+        rows=rows,
+        tokens=rows * math.prod(recipe.token_grid),
+        level_bytes={level: rows * layout.level_dataset(recipe, level).row_bytes for level in recipe.storage.levels},
+        other_bytes=rows * (index + 4 * len(layout.shard_datasets(recipe))),
+        free_bytes=shutil.disk_usage(_existing(root)).free,
+    )
+    return plan, clips
+
+
+def _clips_left(manifest: Manifest, root: Path) -> list[Clip]:
+    clips = [manifest.absolute(clip) for clip in manifest.clips]
+    if not (root / layout.MANIFEST_CSV).is_file():
+        return clips
+    cache = open_cache(root)
+    return [clip for clip in clips if clip.clip_id not in cache.done and clip.clip_id not in cache.failures]
+
+
+def _count_frames(clip: Clip) -> int:
+    try:
+        return count_packets(clip.path)
+    except VideoError:
+        return 0
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    return path if path.exists() else _existing(path.parent)
+
+
+def measure_seconds(
+    plan: Plan, clips: Sequence[Clip], encoder: LoadedEncoder, recipe: Recipe, *, workers: int, devices: int = 1
+) -> float:
+    """Seconds that `plan` will take at the rate of a few clips, decoded and encoded here and thrown away.
+
+    The slower of decoding by all workers and encoding by all devices counts: they work side by side.
+    """
+    chosen = [clips[i] for i in sorted({0, len(clips) // 2, len(clips) - 1})] if clips else []
+    reads = [read for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing) if read.pixels is not None]
+    if not reads:
+        return 0.0
+    decode = sum(read.busy_seconds for read in reads) / len(reads) * plan.clips / max(workers, 1)
+    encode = _seconds_a_row(reads, encoder, recipe) * plan.rows / devices
+    return max(decode, encode) if workers else decode + encode
+
+
+def _seconds_a_row(reads: list[ReadClip[Clip]], encoder: LoadedEncoder, recipe: Recipe) -> float:
+    batcher = Batcher(encoder, recipe, StageClock(), size=None if encoder.device.type == "cuda" else 1)
+    views, rows = recipe.preprocessing.num_views, list[int]()
+
+    def run(some: list[ReadClip[Clip]]) -> float:
+        started = time.perf_counter()
+        copies = [ReadClip(read.clip, read.pixels, read.source_sha256) for read in some]
+        encode_clips(copies, batcher, views, lambda _, done: rows.append(len(done)))
+        return time.perf_counter() - started
+
+    run(reads[:1])  # the first batch also pays for loading kernels
+    rows.clear()
+    seconds = run(reads)
+    return seconds / (-(-sum(rows) // batcher.size) * batcher.size)  # black windows that fill a batch cost as much
+
+
+def recipe_without_weights(
+    model: str, *, resolution: int | None, sampling: Sampling, storage: Storage, num_views: int, precision: Precision
+) -> Recipe:
+    """A recipe to plan with before the weights are there: right in everything but their identity."""
+    known = find_encoder(model)
+    spec = EncoderSpec(name=known.name, weights="random:0", state_key="random", **known.config)
+    preprocessing = Preprocessing(crop_size=resolution or spec.img_size, num_views=num_views)
+    return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)

@@ -1,0 +1,159 @@
+"""What a user names as folds (a preset, ``loso``, a manifest column, a file) goes in; folds as data come out, and go to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vjepa_fer.clip_folds import ClipFolds, ClipLists
+from vjepa_fer.errors import SplitError
+from vjepa_fer.manifest import Clip, Manifest, nearest
+from vjepa_fer.splits import Folds, make_folds
+
+FORMAT = "vjepa-fer/folds/1"
+MAX_FOLDS_BYTES = 64 * 2**20
+AnyFolds = Folds | ClipFolds
+
+TRAIN, VALIDATION, TEST = {"train", "training"}, {"val", "valid", "validation", "dev"}, {"test", "testing"}
+MAX_FOLDS = 100
+
+
+def plan_folds(spec: str, manifest: Manifest, clips: tuple[Clip, ...], seed: int = 0) -> AnyFolds:
+    """The folds that `spec` names, for these clips.
+
+    Parameters
+    ----------
+    spec : str
+        What :func:`vjepa_fer.splits.make_folds` knows, or ``column:NAME`` (a manifest column with train / test or a fold's name
+        in each row), or ``file:PATH`` (JSON, as :func:`folds_to_json` writes it).
+    manifest : Manifest
+        All clips asked for.
+    clips : tuple of Clip
+        Those of them that have features.
+    seed : int
+        Of drawn folds.
+
+    Raises
+    ------
+    SplitError
+        An unknown specification, a column or file that holds no folds, or folds that do not fit the clips.
+    """
+    kind, _, argument = spec.partition(":")
+    if kind == "column":
+        return column_folds(argument, manifest).on((c.clip_id for c in clips), (c.clip_id for c in manifest))
+    if kind == "file":
+        folds = read_folds(argument)
+        if isinstance(folds, ClipFolds):
+            return folds.on((c.clip_id for c in clips), (c.clip_id for c in manifest))
+        return folds
+    return make_folds(spec, np.array([c.subject for c in clips]), np.array([c.label for c in clips]), seed)
+
+
+def column_folds(column: str, manifest: Manifest) -> ClipFolds:
+    """Folds that a manifest column spells out.
+
+    ``train`` / ``test`` (and ``val``) make one fold that trains on the first and tests the second; a validation part is on
+    neither side. Where no clip is marked test (AFEW's test labels are secret), the validation part is tested. Any other
+    values are fold names, each tested with everyone else trained on. A clip with an empty value is on no side.
+    """
+    if column not in manifest.columns:
+        raise SplitError(
+            f"folds 'column:{column}': the manifest has no such column; its columns are "
+            f"{', '.join(manifest.columns)}{nearest(column, manifest.columns)}"
+        )
+    marked: dict[str, list[str]] = {}
+    for clip in manifest:
+        marked.setdefault(clip.value(column).strip(), []).append(clip.clip_id)
+    marked.pop("", None)
+    name = f"column:{column}"
+    if {word.lower() for word in marked} <= TRAIN | VALIDATION | TEST:
+        return _official(name, marked)
+    if not 2 <= len(marked) <= MAX_FOLDS:
+        raise SplitError(f"folds {name!r}: {len(marked)} different values; 2 to {MAX_FOLDS} fold names are expected")
+    names = sorted(marked, key=lambda word: (0, int(word), word) if word.isdecimal() else (1, 0, word))
+    train = tuple(tuple(c for other in names if other != fold for c in marked[other]) for fold in names)
+    return ClipFolds(name, train, tuple(tuple(marked[fold]) for fold in names))
+
+
+def _official(name: str, marked: dict[str, list[str]]) -> ClipFolds:
+    train, validation, test = (
+        [clip for word, clips in marked.items() if word.lower() in side for clip in clips]
+        for side in (TRAIN, VALIDATION, TEST)
+    )
+    note = f"the validation part ({len(validation)} clips) is neither trained on nor tested" if validation else ""
+    if not test:
+        test, note = validation, "no clip is marked test, so the validation part is tested"
+    return ClipFolds(name, (tuple(train),), (tuple(test),), note)
+
+
+def read_folds(path: str) -> AnyFolds:
+    """Folds from a JSON file, named after it.
+
+    Raises
+    ------
+    SplitError
+        No such file, or not folds.
+    """
+    file = Path(path)
+    try:
+        if file.stat().st_size > MAX_FOLDS_BYTES:
+            raise SplitError(f"{file}: over {MAX_FOLDS_BYTES // 2**20} MiB, too big for folds; is it the right file?")
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SplitError(f"folds 'file:{path}': cannot be read ({error})") from error
+    return folds_from_json(text, str(file))
+
+
+def folds_to_json(folds: AnyFolds) -> str:
+    """Readable JSON with the hash in it; :func:`folds_from_json` gives an equal value back."""
+    data: dict[str, Any] = {"format": FORMAT, "name": folds.name, "note": folds.note, "sha256": folds.sha256}
+    if isinstance(folds, ClipFolds):
+        data |= {"train_clips": folds.train_clips, "test_clips": folds.test_clips}
+    else:
+        data |= {"test_subjects": folds.test_subjects}
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def folds_from_json(text: str, where: str) -> AnyFolds:
+    """Read folds back; `where` names the file in messages.
+
+    ``{"format": "vjepa-fer/folds/1", "name": …}`` and either ``"test_subjects": [[…], …]`` or ``"train_clips"`` with
+    ``"test_clips"``, a list a fold each. ``sha256`` is checked where it is there.
+
+    Raises
+    ------
+    SplitError
+        Not JSON, not folds, or edited without their hash.
+    """
+    try:
+        data = json.loads(text)
+        known_format, folds = data["format"] == FORMAT, _from_dict(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, SplitError):
+            raise
+        raise SplitError(f"{where}: not a folds file as vjepa-fer writes it ({error!r})") from error
+    if not known_format:
+        raise SplitError(f"{where}: format {data['format']!r} is not {FORMAT!r}; a newer version may read it")
+    if data.get("sha256", folds.sha256) != folds.sha256:
+        raise SplitError(
+            f"{where}: the folds do not have the sha256 beside them; if the edit was meant, remove that line"
+        )
+    return folds
+
+
+def _from_dict(data: Any) -> AnyFolds:
+    name, note = str(data["name"]), str(data.get("note", ""))
+    if "test_clips" in data:
+        return ClipFolds(name, _lists(data["train_clips"]), _lists(data["test_clips"]), note)
+    return Folds(name, _lists(data["test_subjects"]), note)
+
+
+def _lists(folds: Any) -> ClipLists:
+    if not isinstance(folds, list) or not all(isinstance(fold, list) for fold in folds):
+        raise TypeError("folds must be a list of lists of names")
+    if not all(isinstance(name, str) for fold in folds for name in fold):
+        raise TypeError("folds must be a list of lists of names, in quotation marks")
+    return tuple(map(tuple, folds))

@@ -1,0 +1,144 @@
+"""Clips and their splits go in; every pair that makes a test easier than it looks comes out, before anything is fitted.
+
+What may not be on both sides of a fold: a clip (or windows of it), a file's bytes, a recording (RAVDESS hands out each
+performance with and without sound), a subject. A published CREMA-D split has all 91 actors on both sides, and its
+figures are ten points too good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vjepa_fer.errors import SplitError
+from vjepa_fer.splits import Split, shortlist
+
+KINDS = {
+    "clip": "the same clip",
+    "content": "the same file content",
+    "recording": "the same recording",
+    "subject": "the same subject",
+}
+"""What is looked for, gravest first, and how a message says it."""
+
+RAVDESS = re.compile(r"0[1-3](-0[12]-0[1-8]-0[12]-0[12]-0[12]-\d{2})")
+NUM_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One kind of leak in one fold.
+
+    Attributes
+    ----------
+    kind : str
+        Of :data:`KINDS`.
+    fold : int
+    shared : tuple of str
+        What is on both sides, sorted: subjects, recordings …
+    num_test : int
+        How many test clips have a counterpart in the training part.
+    pairs : tuple of (str, str)
+        A training and a test clip for each of the first few that are shared.
+    """
+
+    kind: str
+    fold: int
+    shared: tuple[str, ...]
+    num_test: int
+    pairs: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        what = {"content": "files"}.get(self.kind, f"{self.kind}s")
+        names = "" if self.kind == "content" else f" ({shortlist(list(self.shared), NUM_SHOWN)})"
+        examples = "; ".join(f"{train} trained on, {test} tested" for train, test in self.pairs)
+        return (
+            f"fold {self.fold}: {KINDS[self.kind]} on both sides: {len(self.shared)} {what}{names}, "
+            f"{self.num_test} test clips, such as {examples}"
+        )
+
+
+def identities(
+    clip_ids: Sequence[str], subjects: Sequence[str], recordings: Sequence[str] = (), contents: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """By kind, what each clip shares with its likes, str (num_clips,); "" shares nothing.
+
+    Parameters
+    ----------
+    clip_ids, subjects : sequences of str
+        One a clip (or one a window: windows of a clip have its id).
+    recordings : sequence of str
+        As the manifest's column says; where it is empty, RAVDESS twins are known by their names.
+    contents : sequence of str
+        Hashes of the files; "" where there was none.
+    """
+    said = recordings or [""] * len(clip_ids)
+    return {
+        "clip": np.array(clip_ids, dtype=str),
+        "content": np.array(contents or [""] * len(clip_ids), dtype=str),
+        "recording": np.array(
+            [name or recording_of(str(c)) for c, name in zip(clip_ids, said, strict=True)], dtype=str
+        ),
+        "subject": np.array(subjects, dtype=str),
+    }
+
+
+def recording_of(clip_id: str) -> str:
+    """The performance that a RAVDESS name shows, whatever its modality; "" for other names.
+
+    >>> recording_of("02-01-06-01-02-01-12") == recording_of("01-01-06-01-02-01-12")
+    True
+    """
+    match = RAVDESS.fullmatch(clip_id)
+    return match[1].lstrip("-") if match else ""
+
+
+def find_leaks(splits: Iterable[Split], shares: Mapping[str, np.ndarray]) -> tuple[Leak, ...]:
+    """Every kind of leak in every fold, by fold, gravest first; `shares` as :func:`identities` gives it."""
+    found = (
+        _leak(kind, number, split, shares[kind], shares["clip"])
+        for number, split in enumerate(splits)
+        for kind in KINDS
+        if kind in shares
+    )
+    return tuple(leak for leak in found if leak)
+
+
+def _leak(kind: str, fold: int, split: Split, values: np.ndarray, clip_ids: np.ndarray) -> Leak | None:
+    shared = np.intersect1d(values[split.train], values[split.test])
+    shared = shared[shared != ""]
+    if len(shared) == 0:
+        return None
+    pairs = tuple(
+        tuple(str(clip_ids[side][values[side] == value][0]) for side in (split.train, split.test))
+        for value in shared[:NUM_SHOWN]
+    )
+    num_test = int(np.isin(values[split.test], shared).sum())
+    return Leak(kind, fold, tuple(map(str, shared)), num_test, pairs)  # type: ignore[arg-type]
+
+
+def refuse_leaks(name: str, leaks: Sequence[Leak]) -> None:
+    """Raise unless there is none.
+
+    Raises
+    ------
+    SplitError
+        The first few are named with clips, and how many there are.
+    """
+    if not leaks:
+        return
+    lines = [f"  {leak}" for leak in leaks[:NUM_SHOWN]]
+    if len(leaks) > NUM_SHOWN:
+        lines.append(f"  and {len(leaks) - NUM_SHOWN} more of the kind")
+    raise SplitError(
+        "\n".join(
+            [
+                f"folds {name!r} leak: what is tested is known from training.",
+                *lines,
+                "Use subject-independent folds (subject-kfold:5, loso, a preset); --allow-leak goes on and labels every figure LEAKY.",
+            ]
+        )
+    )

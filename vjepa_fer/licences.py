@@ -1,0 +1,19 @@
+"""A recipe comes in, the licence of the weights behind its tokens goes out: what was made with them may carry its terms."""
+
+from __future__ import annotations
+
+from vjepa_fer.recipe import AnyRecipe, Family, Recipe
+
+WEIGHTS_LICENCES: dict[Family, str] = {
+    "v1": "CC-BY-NC-4.0 (non-commercial)",
+    "v2": "MIT (code); model cards say MIT or Apache-2.0",
+    "v21": "MIT",
+}
+"""Of each family's official weights, and so of whatever was tuned from them."""
+
+
+def weights_licence(recipe: AnyRecipe) -> str | None:
+    """The licence of the family's official weights; None for random weights and for features of other programs."""
+    if not isinstance(recipe, Recipe) or recipe.encoder.weights.startswith("random:"):
+        return None
+    return WEIGHTS_LICENCES[recipe.encoder.family]

@@ -1,0 +1,37 @@
+"""Which clips, with which label and subject: tables and downloads in, checked manifests out."""
+
+from vjepa_fer.manifest.choose import is_damaged, only_where, without_damaged
+from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest
+from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
+from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
+from vjepa_fer.manifest.ravdess import ravdess_clips, ravdess_manifest
+from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
+from vjepa_fer.manifest.tables import read_manifest, read_table, write_atomically, write_manifest
+from vjepa_fer.manifest.verify import FAULTS, FileFault, Verification, verify_download
+
+__all__ = [
+    "COLUMNS",
+    "CORPORA",
+    "FAULTS",
+    "Clip",
+    "FileFault",
+    "Manifest",
+    "Verification",
+    "check_label",
+    "corpus_manifest",
+    "crema_d_clips",
+    "crema_d_manifest",
+    "csv_manifest",
+    "folder_manifest",
+    "is_damaged",
+    "nearest",
+    "only_where",
+    "ravdess_clips",
+    "ravdess_manifest",
+    "read_manifest",
+    "read_table",
+    "verify_download",
+    "without_damaged",
+    "write_atomically",
+    "write_manifest",
+]

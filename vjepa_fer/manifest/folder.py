@@ -1,0 +1,132 @@
+"""Your own videos: class folders, or a table with any column names, in; a manifest out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.official import require_some
+from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
+from vjepa_fer.manifest.tables import Table, manifest_from_table, read_table, require_column
+from vjepa_fer.manifest.walk import abridged, check_folder, file_notes, find_videos
+
+CLASS_FOLDERS = r"(?P<label>[^/]+)/.+"
+"""The pattern of ``ROOT/<label>/…``; it names no subject."""
+
+NO_SUBJECTS = (
+    "no subjects known: each clip counts as a subject of its own, so folds cannot keep a person's clips together "
+    "and scores may be too good"
+)
+
+
+def folder_manifest(root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDERS) -> Manifest:
+    r"""Videos below a folder, label and subject taken from their paths.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    pattern
+        Regular expression that the whole path relative to `root` must match (with ``/`` on every system). Its named
+        groups become columns: ``label`` must be there; ``subject`` should, otherwise each clip counts as a subject of its
+        own; ``clip_id`` is the path without suffix and with ``__`` for ``/`` unless named.
+        ``(?P<subject>[^/]+)/(?P<label>[^/]+)/.+`` reads ``anna/happy/3.mp4``.
+
+    Raises
+    ------
+    ManifestError
+        The pattern is not one or has no ``label``, or no video matches it.
+    """
+    rule = _compile(pattern)
+    folder = check_folder(root)
+    videos = find_videos(folder)
+    matched = {video: rule.fullmatch(video.relative_to(folder).as_posix()) for video in videos}
+    others = [video.relative_to(folder) for video, match in matched.items() if not match]
+    clips = {video: _clip(video.relative_to(folder), video, match) for video, match in matched.items() if match}
+    require_some(clips, folder, f"videos whose relative path matches {pattern}", others)
+    left_out = (
+        f"{len(others):,} videos do not match the pattern and were left out: {abridged([o.as_posix() for o in others])}"
+    )
+    notes = (
+        *([left_out] if others else []),
+        *([] if "subject" in rule.groupindex else [NO_SUBJECTS]),
+        *file_notes(list(clips)),
+    )
+    return Manifest(clips=tuple(clips.values()), notes=notes)
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        rule = re.compile(pattern)
+    except re.error as error:
+        raise ManifestError(f"pattern {pattern!r} is not a regular expression: {error}") from error
+    if "label" not in rule.groupindex:
+        raise ManifestError(
+            f"pattern {pattern!r} has no group (?P<label>…); it must say which part of a path is the label"
+        )
+    if "path" in rule.groupindex:
+        raise ManifestError(f"pattern {pattern!r}: the path is known already; give the group (?P<path>…) another name")
+    return rule
+
+
+def _clip(relative: Path, video: Path, match: re.Match[str]) -> Clip:
+    clip_id = "__".join(relative.with_suffix("").parts)
+    values = {"clip_id": clip_id, "subject": clip_id} | {name: value or "" for name, value in match.groupdict().items()}
+    try:
+        extra = {name: value for name, value in values.items() if name not in COLUMNS}
+        return Clip(values["clip_id"], str(video), values["label"], values["subject"], extra)
+    except ManifestError as error:
+        raise ManifestError(f"{video}: {error}") from None
+
+
+def csv_manifest(
+    path: str | os.PathLike[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    root: str | os.PathLike[str] | None = None,
+) -> Manifest:
+    """Any table with one row a clip as a manifest.
+
+    Parameters
+    ----------
+    path
+        The table.
+    columns
+        Which of its columns is what: ``{"label": "emotion", "subject": "speaker"}``. Columns that have our name already
+        need no entry; a table without ``clip_id`` gets the file names without suffix.
+    root
+        Folder that relative paths start at; the table's own when not given.
+
+    Raises
+    ------
+    ManifestError
+        The table cannot be used; the message names file, row, column and value.
+    """
+    table = _renamed(read_table(path), columns or {})
+    if "clip_id" not in table.header:
+        require_column(table, "path")
+        rows = tuple((number, {"clip_id": Path(row["path"]).stem, **row}) for number, row in table.rows)
+        table = dataclasses.replace(table, header=("clip_id", *table.header), rows=rows)
+    manifest = manifest_from_table(table)
+    if root is None:
+        return manifest
+    base = check_folder(root)
+    clips = [dataclasses.replace(clip, path=str(base / clip.path)) if clip.path else clip for clip in manifest]
+    return manifest.where(clips)
+
+
+def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
+    for ours, theirs in columns.items():
+        require_column(table, theirs)
+        if ours in table.header and ours != theirs:
+            raise ManifestError(f"{table.path}: cannot call {theirs!r} {ours!r}: it has a column {ours!r} already")
+    new = {theirs: ours for ours, theirs in columns.items()}
+    if len(new) < len(columns):
+        raise ManifestError(f"{table.path}: one column cannot have two names: {dict(columns)}")
+    header = tuple(new.get(name, name) for name in table.header)
+    rows = tuple((number, {new.get(name, name): value for name, value in row.items()}) for number, row in table.rows)
+    return Table(table.path, header, rows)

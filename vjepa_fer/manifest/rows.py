@@ -1,0 +1,180 @@
+"""What a clip is and what a manifest is: checked values in, and nothing unchecked past this door."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vjepa_fer.errors import ManifestError
+
+COLUMNS = ("clip_id", "path", "label", "subject")
+"""The columns that vjepa-fer itself reads; a manifest may carry any further ones."""
+
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+# control characters, and the surrogates that stand for file names which are not valid Unicode
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video file of a data set: the thing that has a label, a subject and a fold.
+
+    Attributes
+    ----------
+    clip_id : str
+        Unique in its manifest. No path separators and no control characters, so that it may name a file or a table row.
+    path : str
+        Of the video, absolute or relative to the manifest's folder; "" in a manifest for imported features.
+    label, subject : str
+        Never empty.
+    extra : mapping of str to str
+        Further columns (intensity, sentence, age …); an absent one reads as "".
+
+    Raises
+    ------
+    ManifestError
+        A value is empty or has characters that it must not have.
+    """
+
+    clip_id: str
+    path: str
+    label: str
+    subject: str
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        for column in COLUMNS:
+            _check_value(column, getattr(self, column))
+        if re.search(r"[/\\]", self.clip_id) or self.clip_id in (".", ".."):
+            raise ManifestError(
+                f"clip_id {self.clip_id!r} is a path; use a plain name, such as the file's without suffix"
+            )
+        clash = sorted(set(self.extra) & set(COLUMNS))
+        if clash:
+            raise ManifestError(f"clip {self.clip_id!r}: {', '.join(clash)} cannot be a further column as well")
+
+    def value(self, column: str) -> str:
+        """The value in `column`, one of :data:`COLUMNS` or a further one; "" where this clip has none."""
+        return getattr(self, column) if column in COLUMNS else self.extra.get(column, "")
+
+
+def _check_value(column: str, value: str) -> None:
+    if column != "path" and not value.strip():
+        raise ManifestError(f"{column} is empty; every clip needs one")
+    if _FORBIDDEN.search(value):
+        raise ManifestError(
+            f"{column} {value!r} holds a control character (line break, tab, NUL …) or is not Unicode; rename it"
+        )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The clips of a study, in order, each with its label and subject.
+
+    Attributes
+    ----------
+    clips : tuple of Clip
+        At least one; no clip_id twice.
+    columns : tuple of str
+        Every column in file order. Columns that only some clip carries are added at the end.
+    source : pathlib.Path or None
+        The file it was read from. Relative paths start at its folder (at the working directory when there is no file).
+    notes : tuple of str
+        What a reader wants the person to know ("1,380 of 1,440 videos found"); not stored in the file.
+
+    Raises
+    ------
+    ManifestError
+        No clips, a clip_id twice, or two labels that differ only in letter case.
+    """
+
+    clips: tuple[Clip, ...]
+    columns: tuple[str, ...] = ()
+    source: Path | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clips", tuple(self.clips))
+        further = [name for clip in self.clips for name in clip.extra]
+        object.__setattr__(self, "columns", tuple(dict.fromkeys([*(self.columns or COLUMNS), *further])))
+        where = f"{self.source}: " if self.source else ""
+        if not self.clips:
+            raise ManifestError(f"{where}no clips in the manifest; it needs at least one row below its header")
+        _check_unique([clip.clip_id for clip in self.clips], where)
+        _check_spelling(self.labels, where)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that occur, sorted: the class order of everything downstream."""
+        return tuple(sorted({clip.label for clip in self.clips}))
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects that occur, sorted."""
+        return tuple(sorted({clip.subject for clip in self.clips}))
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)
+
+    def resolve(self, clip: Clip) -> Path:
+        """Absolute path of the clip's video; a relative one starts at the manifest file's folder.
+
+        Raises
+        ------
+        ManifestError
+            The clip has no path: the manifest was made for imported features.
+        """
+        if not clip.path:
+            raise ManifestError(
+                f"clip {clip.clip_id!r} has no path: this manifest was made for imported features, not for videos"
+            )
+        folder = self.source.parent if self.source else Path()
+        return Path(os.path.abspath(folder / clip.path))
+
+    def absolute(self, clip: Clip) -> Clip:
+        """The same clip with an absolute path; a clip without a path stays as it is."""
+        return dataclasses.replace(clip, path=str(self.resolve(clip))) if clip.path else clip
+
+    def where(self, clips: Iterable[Clip]) -> Manifest:
+        """The same manifest with only these clips (any subset of its own)."""
+        return dataclasses.replace(self, clips=tuple(clips))
+
+
+def _check_unique(clip_ids: Sequence[str], where: str) -> None:
+    clip_id, count = Counter(clip_ids).most_common(1)[0]
+    if count > 1:
+        raise ManifestError(f"{where}clip_id {clip_id!r} is there {count} times; every clip needs its own")
+
+
+def _check_spelling(labels: Sequence[str], where: str) -> None:
+    spelt: dict[str, str] = {}
+    for label in labels:
+        other = spelt.setdefault(label.casefold(), label)
+        if other != label:
+            raise ManifestError(f"{where}labels {other!r} and {label!r} differ only in letter case; spell them alike")
+
+
+def check_label(label: str, known: Sequence[str]) -> None:
+    """Raise :class:`ManifestError` unless `label` is one of `known`; the message suggests the nearest one.
+
+    >>> check_label("hapy", ["angry", "happy", "sad"])
+    Traceback (most recent call last):
+    vjepa_fer.errors.ManifestError: label 'hapy' is not one of angry, happy, sad; did you mean 'happy'?
+    """
+    if label not in known:
+        raise ManifestError(f"label {label!r} is not one of {', '.join(known)}{nearest(label, known)}")
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """``"; did you mean 'happy'?"`` when one of `words` is close to `word`, otherwise ""."""
+    spelt = {w.casefold(): w for w in words}
+    close = difflib.get_close_matches(word.casefold(), spelt, n=1)
+    return f"; did you mean {spelt[close[0]]!r}?" if close else ""

@@ -1,0 +1,225 @@
+"""A table of clips on disk: read into a checked manifest, written back whole or not at all.
+
+Accepted: UTF-8 with or without BOM, any line ending, commas, semicolons or tabs. Written: UTF-8, commas, ``\\n``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
+
+MAX_TABLE_BYTES = 256 * 2**20
+"""A bigger file is not a manifest (a million clips take a quarter of it): refused before it fills the memory."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A text table as it is on disk.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    header : tuple of str
+        Column names, each once.
+    rows : tuple of (int, dict)
+        Row number as a spreadsheet shows it (the header is row 1), and the stripped values by column.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+
+
+def read_table(path: str | os.PathLike[str], header: Sequence[str] | None = None) -> Table:
+    """Read a text table; empty rows are skipped, but counted in the row numbers.
+
+    Parameters
+    ----------
+    path
+        The file; unpacked on the way when its name ends in ``.gz``.
+    header
+        Column names of a file that has no header row.
+
+    Raises
+    ------
+    ManifestError
+        Missing, a folder, too big, not UTF-8, empty, a column without name or twice, or a row of another length.
+    """
+    file = Path(path)
+    text = _decode(file, _read_bytes(file))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
+    except csv.Error as error:
+        raise ManifestError(f"{file}: not a readable table ({error}); is a quotation mark left open?") from error
+    cells = [
+        (number, [cell.strip() for cell in row]) for number, row in enumerate(rows, start=1) if any(map(str.strip, row))
+    ]
+    if header is None and cells:
+        header, cells = cells[0][1], cells[1:]
+    if not header:
+        raise ManifestError(f"{file}: empty file; a table needs a header row and one row a clip")
+    _check_header(file, header)
+    return Table(file, tuple(header), tuple((number, _as_dict(file, number, header, row)) for number, row in cells))
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            data = stream.read(MAX_TABLE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"{file}: no such file; `vjepa-fer manifest --help` lists the commands that make one"
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ManifestError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if len(data) > MAX_TABLE_BYTES:
+        raise ManifestError(
+            f"{file}: over {MAX_TABLE_BYTES // 2**20} MiB, too big for a table of clips; is it the right file?"
+        )
+    return data
+
+
+def _decode(file: Path, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte, row = data[error.start], data[: error.start].count(b"\n") + 1
+        raise ManifestError(
+            f"{file}, row {row}: byte 0x{byte:02x} is not UTF-8; save the table as 'CSV UTF-8'"
+        ) from error
+
+
+def _delimiter(text: str) -> str:
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+
+    def likelihood(delimiter: str) -> tuple[int, int]:
+        names = [name.strip(' "\r') for name in first.split(delimiter)]
+        return sum(name in COLUMNS for name in names), len(names)
+
+    return max(",;\t", key=likelihood)
+
+
+def _check_header(file: Path, header: Sequence[str]) -> None:
+    for name in header:
+        if not name:
+            raise ManifestError(
+                f"{file}, row 1: a column without a name; the columns are {', '.join(map(repr, header))}"
+            )
+        if list(header).count(name) > 1:
+            raise ManifestError(f"{file}, row 1: column {name!r} is there twice")
+
+
+def _as_dict(file: Path, number: int, header: Sequence[str], row: Sequence[str]) -> dict[str, str]:
+    if len(row) != len(header):
+        raise ManifestError(
+            f"{file}, row {number}: {len(row)} values, but the header has {len(header)} columns; "
+            "a value that holds a separator must stand in quotation marks"
+        )
+    return dict(zip(header, row, strict=True))
+
+
+def read_manifest(path: str | os.PathLike[str], *, labels: Sequence[str] | None = None) -> Manifest:
+    """Read a manifest; its columns are ``clip_id, path, label, subject`` and any further ones.
+
+    Parameters
+    ----------
+    path
+        The table. Without a column ``path`` it can be used for imported features only.
+    labels
+        The labels that may occur; any when not given.
+
+    Raises
+    ------
+    ManifestError
+        The table cannot be used; the message names file, row, column and value.
+    """
+    return manifest_from_table(read_table(path), labels=labels)
+
+
+def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None) -> Manifest:
+    """A table with our column names as a manifest; see :func:`read_manifest`."""
+    for column in ("clip_id", "label", "subject"):
+        require_column(table, column)
+    first_row: dict[str, int] = {}
+    clips = []
+    for number, row in table.rows:
+        try:
+            clips.append(_clip(row, labels))
+            _check_first(clips[-1].clip_id, number, first_row)
+        except ManifestError as error:
+            raise ManifestError(f"{table.path}, row {number}: {error}") from None
+    return Manifest(clips=tuple(clips), columns=table.header, source=table.path)
+
+
+def _clip(row: Mapping[str, str], labels: Sequence[str] | None) -> Clip:
+    extra = {name: value for name, value in row.items() if name not in COLUMNS}
+    clip = Clip(row["clip_id"], row.get("path", ""), row["label"], row["subject"], extra)
+    if labels is not None:
+        check_label(clip.label, labels)
+    return clip
+
+
+def _check_first(clip_id: str, number: int, first_row: dict[str, int]) -> None:
+    if first_row.setdefault(clip_id, number) != number:
+        raise ManifestError(f"clip_id {clip_id!r} is already in row {first_row[clip_id]}; every clip needs its own")
+
+
+def require_column(table: Table, column: str) -> None:
+    """Raise :class:`ManifestError`, listing the columns there are, unless the table has `column`."""
+    if column not in table.header:
+        raise ManifestError(
+            f"{table.path}: no column {column!r}; its columns are {', '.join(table.header)}{nearest(column, table.header)}\n"
+            f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv"
+        )
+
+
+def write_manifest(manifest: Manifest, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a manifest under a temporary name, then rename: a reader sees the old file or the whole new one.
+
+    Relative paths that were read from another folder are written absolute, so that they keep pointing at the same videos.
+
+    Raises
+    ------
+    ManifestError
+        The file is there already and `force` is not set, or it cannot be written.
+    """
+    target = Path(path)
+    if target.exists() and not force:
+        raise ManifestError(f"{target}: is there already; choose another name, or --force to replace it")
+    moved = manifest.source is not None and manifest.source.parent.resolve() != target.parent.resolve()
+    clips = [manifest.absolute(clip) if moved else clip for clip in manifest.clips]
+    try:
+        write_atomically(target, _as_csv(manifest.columns, clips).encode("utf-8"))
+    except OSError as error:
+        raise ManifestError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+
+def _as_csv(columns: Sequence[str], clips: Sequence[Clip]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([clip.value(column) for column in columns] for clip in clips)
+    return text.getvalue()
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `target`, fsync, rename; what was there before stays until the rename."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,11 @@
+"""A run with a fitted probe and a new video go in; class probabilities come out, for the clip or over time.
+
+Both stages on one video: decode → encode → pool → probe, with the recipe that the probe was fitted on, down to the bytes of the weights.
+"""
+
+from __future__ import annotations
+
+from vjepa_fer.predict.predictor import Prediction, Predictor, load_predictor
+from vjepa_fer.predict.timeline import Timeline, write_timeline
+
+__all__ = ["Prediction", "Predictor", "Timeline", "load_predictor", "write_timeline"]

@@ -1,0 +1,63 @@
+"""Anyone's predictions and a manifest go in; predictions with the manifest's subjects come out, and which clips nobody predicted."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from vjepa_fer.errors import RunError
+from vjepa_fer.leaks import find_leaks, identities
+from vjepa_fer.manifest import Manifest
+from vjepa_fer.predictions import Predictions
+from vjepa_fer.splits import Split, shortlist
+
+
+class Joined(NamedTuple):
+    """Predictions that the manifest knows, and the ids of its clips that have none, in its order."""
+
+    predictions: Predictions
+    missing: tuple[str, ...]
+
+
+def join_manifest(predictions: Predictions, manifest: Manifest) -> Joined:
+    """Look every predicted clip up; a subject that the table does not tell is the manifest's.
+
+    Labels are not compared: a table may be about perceived labels, or call anger ANG.
+
+    Raises
+    ------
+    RunError
+        A clip that the manifest lacks, or a subject that is another one there.
+    """
+    known = {clip.clip_id: clip.subject for clip in manifest}
+    strangers = [clip for clip in predictions.clip_ids.tolist() if clip not in known]
+    if strangers:
+        raise RunError(
+            f"{len(strangers)} of {len(predictions)} predicted clips are not in the manifest: {shortlist(strangers)}; "
+            "are they of another data set, or are the ids file names?"
+        )
+    subjects = np.array([known[clip] for clip in predictions.clip_ids.tolist()])
+    differ = (predictions.subjects != "") & (predictions.subjects != subjects)
+    if differ.any():
+        row = int(differ.argmax())
+        raise RunError(
+            f"{int(differ.sum())} clips have another subject than in the manifest, such as {predictions.clip_ids[row]}: "
+            f"{str(predictions.subjects[row])!r} here, {str(subjects[row])!r} there"
+        )
+    predicted = set(predictions.clip_ids.tolist())
+    missing = tuple(clip.clip_id for clip in manifest if clip.clip_id not in predicted)
+    return Joined(dataclasses.replace(predictions, subjects=subjects), missing)
+
+
+def straddling(predictions: Predictions) -> tuple[str, ...]:
+    """What is tested in more than one fold, in words: whoever trained on the other folds has met it.
+
+    The table does not tell what was trained on, so this is what cross-validation would have leaked: each fold against the
+    others. Only subjects and RAVDESS' recordings can be known from it.
+    """
+    fold = predictions.fold
+    splits = [Split(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
+    shares = identities(predictions.clip_ids.tolist(), predictions.subjects.tolist())
+    return tuple(map(str, find_leaks(splits, shares)))

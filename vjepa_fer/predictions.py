@@ -1,0 +1,121 @@
+"""One decision a clip: what was true, what was said, how sure; the value that every metric reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vjepa_fer import metrics
+from vjepa_fer.errors import RunError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Predictions:
+    """What a classifier said about every clip, each clip once.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        In the order that numbers them everywhere.
+    clip_ids, subjects : ndarray of str, shape (num_clips,)
+        A subject "" is unknown.
+    fold : ndarray of int64, shape (num_clips,)
+        The fold that tested the clip.
+    truth, predicted : ndarray of int64, shape (num_clips,)
+        Class numbers.
+    probabilities : ndarray of float64, shape (num_clips, num_classes), or None
+        Rows sum to 1; None when only scores were given.
+    """
+
+    classes: tuple[str, ...]
+    clip_ids: np.ndarray
+    subjects: np.ndarray
+    fold: np.ndarray
+    truth: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in ("clip_ids", "subjects", "fold", "truth", "predicted")}
+        if len(set(lengths.values())) != 1:
+            raise RunError(f"predictions with columns of different lengths: {lengths}")
+        if len(self) == 0:
+            raise RunError("no predictions: there is not one clip to score")
+
+    def __len__(self) -> int:
+        return len(self.clip_ids)
+
+    @property
+    def num_subjects(self) -> int:
+        """How many subjects are known by name."""
+        return len(set(self.subjects.tolist()) - {""})
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """All clips pooled, int64 (C, C), rows = truth."""
+        return metrics.confusion_matrix(self.truth, self.predicted, len(self.classes))
+
+    @property
+    def confusion_by_fold(self) -> np.ndarray:
+        """One matrix a fold, in the order of their numbers, int64 (num_folds, C, C)."""
+        _, fold = np.unique(self.fold, return_inverse=True)
+        return metrics.confusion_by_group(self.truth, self.predicted, fold, len(self.classes))
+
+    def take(self, rows: np.ndarray) -> Predictions:
+        """Some of the clips, by row number or mask."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        columns = ("clip_ids", "subjects", "fold", "truth", "predicted")
+        values = {name: getattr(self, name)[rows] for name in columns}
+        return Predictions(classes=self.classes, probabilities=probabilities, **values)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure per fold, as a fraction.
+
+    Attributes
+    ----------
+    folds : tuple of float
+    pooled : float
+        Of all clips together, which is not the mean of the folds when these differ in size.
+    """
+
+    folds: tuple[float, ...]
+    pooled: float
+
+    @property
+    def mean(self) -> float:
+        """Over folds."""
+        return float(np.mean(self.folds))
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over folds with n−1; None for a single fold."""
+        return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else None
+
+
+def score(predictions: Predictions) -> Mapping[str, Score]:
+    """Every headline figure of :data:`vjepa_fer.metrics.SCORES`, by its name."""
+    by_fold, pooled = predictions.confusion_by_fold, predictions.confusion
+    return {
+        name: Score(tuple(float(v) for v in figure(by_fold)), float(figure(pooled)))
+        for name, figure in metrics.SCORES.items()
+    }
+
+
+def calibration(predictions: Predictions) -> Mapping[str, Score]:
+    """How far the probabilities can be believed: ``ece``, a fraction, and ``log_loss`` in nats; empty without probabilities."""
+    if predictions.probabilities is None:
+        return {}
+    parts = [predictions, *(predictions.take(predictions.fold == fold) for fold in np.unique(predictions.fold))]
+    pooled, *folds = [(_ece(part), metrics.log_loss(part.truth, np.asarray(part.probabilities))) for part in parts]
+    return {
+        name: Score(tuple(fold[number] for fold in folds), pooled[number])
+        for number, name in enumerate(("ece", "log_loss"))
+    }
+
+
+def _ece(part: Predictions) -> float:
+    return metrics.expected_calibration_error(part.truth, part.predicted, np.asarray(part.probabilities))

@@ -1,0 +1,114 @@
+"""Light classifiers on cached features, found by name: ``make_probe("knn", {"k": 10})`` gives an unfitted estimator.
+
+Importing this package imports no learning library; each probe loads its own when it is fitted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.probes.base import Probe
+
+__all__ = ["PROBES", "Probe", "ProbeEntry", "fit_probes", "make_probe", "probe_class", "probe_parameters"]
+
+
+@dataclass(frozen=True)
+class ProbeEntry:
+    """Where a probe lives, what it is in a line, and the short names of its parameters."""
+
+    module: str
+    class_name: str
+    summary: str
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+PROBES: dict[str, ProbeEntry] = {
+    "logreg": ProbeEntry("linear", "LogisticProbe", "multinomial logistic regression, L2"),
+    "mlp": ProbeEntry("mlp", "MLPProbe", "multi-layer perceptron", {"hidden": "hidden_layer_sizes"}),
+    "lightgbm": ProbeEntry("boosting", "BoostingProbe", "gradient-boosted trees (LightGBM)"),
+    "knn": ProbeEntry("neighbors", "KnnProbe", "k nearest neighbours", {"k": "n_neighbors"}),
+    "svm": ProbeEntry("svm", "SvmProbe", "support vector machine, RBF or linear kernel"),
+    "centroid": ProbeEntry("neighbors", "CentroidProbe", "nearest class mean"),
+    "attentive": ProbeEntry("attentive", "AttentiveProbe", "V-JEPA's attentive classifier on tokens (needs torch)"),
+}
+
+
+def probe_class(name: str) -> type[Probe]:
+    """Class of the probe called `name`; its own library is not imported yet.
+
+    Raises
+    ------
+    ProbeError
+        No probe has this name.
+    """
+    if name not in PROBES:
+        raise ProbeError(f"there is no probe {name!r}{_hint(name, PROBES)}; the probes are {', '.join(PROBES)}")
+    entry = PROBES[name]
+    return getattr(importlib.import_module(f"vjepa_fer.probes.{entry.module}"), entry.class_name)
+
+
+def probe_parameters(name: str) -> dict[str, Any]:
+    """Parameters of the probe called `name` with their defaults."""
+    return probe_class(name).parameters()
+
+
+def make_probe(name: str, params: Mapping[str, Any] | None = None, random_state: int | None = None) -> Probe:
+    """An unfitted probe by name, with `params` over its defaults; short names such as ``k`` are understood.
+
+    Raises
+    ------
+    ProbeError
+        No probe or parameter has this name; the message lists those there are.
+    """
+    cls = probe_class(name)
+    known, aliases = cls.parameters(), PROBES[name].aliases
+    values: dict[str, Any] = {}
+    for given, value in (params or {}).items():
+        parameter = aliases.get(given, given)
+        if parameter not in known:
+            valid = [*known, *aliases]
+            raise ProbeError(f"{name} has no parameter {given!r}{_hint(given, valid)}; it has {', '.join(valid)}")
+        if parameter in values:
+            raise ProbeError(f"{name}: {given!r} is given twice (it stands for {parameter!r})")
+        values[parameter] = value
+    return cls(**{"random_state": random_state, **values})
+
+
+def fit_probes(
+    probes: Sequence[Probe],
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+) -> None:
+    """Fit many unfitted probes on the same clips, sharing what can be shared: a grid of C costs little more than one C.
+
+    Parameters
+    ----------
+    probes : sequence of Probe
+        Of any kinds, in any order; each is fitted in place and equals what its own ``fit`` gives up to its tolerance.
+    X, y : array (N, D) and (N,)
+        Features and labels of the training clips, and of no others.
+    sample_weight : array (N,), optional
+        What each clip counts.
+    groups : array (N,), optional
+        Subjects, for probes that stop early on subjects held out of these clips; the others pay no heed.
+    """
+    families: dict[type[Probe], list[Probe]] = {}
+    for probe in probes:
+        families.setdefault(type(probe), []).append(probe)
+    for cls, family in families.items():
+        cls.fit_together(family, X, y, sample_weight=sample_weight, groups=groups)
+
+
+def _hint(given: str, valid: Collection[str]) -> str:
+    near = difflib.get_close_matches(given, list(valid), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

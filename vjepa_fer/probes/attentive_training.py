@@ -1,0 +1,188 @@
+"""Frozen tokens and labels come in; attentive heads trained side by side, each with its own rate and decay, come out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.probes.attentive_model import attentive_logits, initial_parameters, parameter_shapes, token_statistics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+READ_AT_ONCE = 64
+"""Clips read together when order does not matter."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What one of the heads trained side by side has for itself: its rate and its decay, first and last value."""
+
+    lr: float
+    weight_decay: float
+    final_weight_decay: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What heads trained side by side share."""
+
+    depth: int
+    num_heads: int
+    proj: bool
+    epochs: int
+    batch_size: int
+    clip_grad: float | None
+    decay_biases: bool
+    seed: int
+    device: str
+
+
+class Tokens:
+    """Tokens ``(N, T, D)`` behind an array, memory map or anything read by ``X[rows]``: a batch at a time, in float32.
+
+    A flat ``(N, T·D)`` matrix is cut into tokens of `embed_dim` numbers (without it, a row is one token).
+
+    Raises
+    ------
+    ProbeError
+        Another shape, or (when a batch is read) NaN or infinity.
+    """
+
+    def __init__(self, X: Any, embed_dim: int | None) -> None:
+        self.X = X
+        width = int(np.prod(X.shape[1:]))
+        dim = embed_dim or X.shape[-1]
+        if width % dim or (len(X.shape) > 2 and X.shape[-1] != dim):
+            raise ProbeError(f"X of shape {tuple(X.shape)} does not hold tokens of embed_dim {dim}")
+        self.shape = (len(X), width // dim, dim)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, rows: slice | NDArray) -> Tensor:
+        """Tokens ``(B, T, D)`` of some clips; `rows` ascend, as files are read in order."""
+        import torch
+
+        tokens = np.asarray(self.X[rows], dtype=np.float32).reshape(-1, *self.shape[1:])
+        if not np.isfinite(tokens.sum(dtype=np.float64)):
+            bad = np.flatnonzero(~np.isfinite(tokens).all(axis=(1, 2)))
+            if len(bad):
+                row = np.arange(len(self))[rows][bad[0]]
+                raise ProbeError(f"X holds NaN or infinity at row {row}: leave this clip out, or extract it again")
+        return torch.from_numpy(tokens)
+
+    def in_order(self) -> Iterator[Tensor]:
+        for start in range(0, len(self), READ_AT_ONCE):
+            yield self.read(slice(start, start + READ_AT_ONCE))
+
+
+def train_heads(
+    tokens: Tokens, codes: NDArray[np.intp], num_classes: int, heads: Sequence[Head], plan: Plan
+) -> list[dict[str, NDArray]]:
+    """Parameters of each head under their official names, float32, after `plan.epochs` passes over all clips.
+
+    Every head starts at the same parameters and sees the same batches, so that it ends where it would have ended alone.
+    AdamW; rate and decay follow half a cosine, the rate down to 0; each head's gradient is clipped by itself.
+    """
+    import torch
+
+    shapes = parameter_shapes(dim=tokens.shape[2], num_classes=num_classes, depth=plan.depth, proj=plan.proj)
+    first = initial_parameters(shapes, plan.seed)
+    stacked = {
+        name: value.expand(len(heads), *value.shape).clone().to(plan.device).requires_grad_()
+        for name, value in first.items()
+    }
+    optimizer = _Optimizer(stacked, heads, plan)
+    means, rescales = _all_statistics(tokens)
+    labels = torch.from_numpy(codes)
+    rng = np.random.default_rng(plan.seed)
+    steps = math.ceil(len(tokens) / plan.batch_size) * plan.epochs
+    for step, rows in enumerate(_batches(len(tokens), plan, rng)):
+        batch, wanted = tokens.read(rows).to(plan.device), labels[rows].to(plan.device)
+        known = (means[rows].to(plan.device), rescales[rows].to(plan.device))
+        logits = attentive_logits(stacked, batch, known, num_heads=plan.num_heads, proj=plan.proj)
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.repeat(len(heads)), reduction="sum")
+        optimizer.step(losses / len(rows), step / steps)
+    return [_to_numpy(stacked, number) for number in range(len(heads))]
+
+
+class _Optimizer:
+    """AdamW on slices of stacked parameters: one fused step, but rates, decays and clipping head by head."""
+
+    def __init__(self, stacked: Mapping[str, Tensor], heads: Sequence[Head], plan: Plan) -> None:
+        import torch
+
+        self.stacked, self.heads, self.plan = stacked, heads, plan
+        # slices share memory with the stack, so stepping them moves it
+        self.slices = [{name: p.detach()[n] for name, p in stacked.items()} for n in range(len(heads))]
+        groups = []
+        for head, slices in zip(heads, self.slices, strict=True):
+            matrices = [p for p in slices.values() if p.ndim > 1 or plan.decay_biases]
+            others = [p for p in slices.values() if p.ndim == 1 and not plan.decay_biases]
+            groups.append({"params": matrices, "head": head, "decays": True})
+            if others:
+                groups.append({"params": others, "head": head, "decays": False, "weight_decay": 0.0})
+        self.adamw = torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+    def step(self, loss: Tensor, progress: float) -> None:
+        """One step down `loss`; `progress` runs from 0 to 1 over the training."""
+        import torch
+
+        for parameter in self.stacked.values():
+            parameter.grad = None
+        loss.backward()
+        for number, slices in enumerate(self.slices):
+            for name, slice_ in slices.items():
+                gradient = self.stacked[name].grad
+                slice_.grad = None if gradient is None else gradient[number]
+            if self.plan.clip_grad is not None:
+                torch.nn.utils.clip_grad_norm_(slices.values(), self.plan.clip_grad)
+        wave = (1 + math.cos(math.pi * progress)) / 2
+        for group in self.adamw.param_groups:
+            head: Head = group["head"]
+            group["lr"] = head.lr * wave
+            if group["decays"]:
+                group["weight_decay"] = head.final_weight_decay + (head.weight_decay - head.final_weight_decay) * wave
+        self.adamw.step()
+
+
+def predict_probabilities(
+    tokens: Tokens, parameters: Mapping[str, NDArray], *, num_heads: int, proj: bool, device: str
+) -> NDArray[np.float64]:
+    """Probabilities ``(N, K)`` of one head."""
+    import torch
+
+    held = {name: torch.from_numpy(value)[None].to(device) for name, value in parameters.items()}
+    parts = []
+    with torch.inference_mode():
+        for batch in tokens.in_order():
+            batch = batch.to(device)
+            logits = attentive_logits(held, batch, token_statistics(batch), num_heads=num_heads, proj=proj)
+            parts.append(logits[0].double().softmax(dim=1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _all_statistics(tokens: Tokens) -> tuple[Tensor, Tensor]:
+    """Token statistics ``(N, T)`` of all clips, in one pass that also finds a clip with NaN before training starts."""
+    import torch
+
+    means, rescales = zip(*(token_statistics(batch) for batch in tokens.in_order()), strict=True)
+    return torch.cat(means), torch.cat(rescales)
+
+
+def _batches(num_clips: int, plan: Plan, rng: np.random.Generator) -> Iterator[NDArray]:
+    for _ in range(plan.epochs):
+        order = rng.permutation(num_clips)
+        for start in range(0, num_clips, plan.batch_size):
+            yield np.sort(order[start : start + plan.batch_size])
+
+
+def _to_numpy(stacked: Mapping[str, Tensor], number: int) -> dict[str, NDArray]:
+    return {name: value.detach()[number].cpu().numpy().copy() for name, value in stacked.items()}

@@ -1,0 +1,118 @@
+"""Gradient-boosted trees on the leading principal directions of the training features, with LightGBM inside."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_number, check_weights, seed_of
+from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
+
+
+class BoostingProbe(Probe):
+    """Gradient-boosted decision trees, deterministic.
+
+    An embedding spreads what it knows over all its dimensions, and a tree reads one at a time: on principal directions,
+    learnt from the training clips, trees are both faster and better (``benchmarks/bench_probes.json`` has the comparison
+    that the defaults come from). Features are binned from the training clips of each fit.
+
+    Parameters
+    ----------
+    n_estimators : int
+        Rounds; each grows one tree a class.
+    learning_rate, num_leaves, min_child_samples, colsample_bytree, max_bin
+        LightGBM's, under the names of its scikit-learn interface.
+    n_components : int or None
+        How many principal directions the trees see; None: the features as they are, as when there are no more than that.
+    n_jobs : int
+        Threads; the numbers do not depend on it.
+    random_state : int or None
+        Of the columns drawn for each tree; None is 0.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 100,
+        *,
+        learning_rate: float = 0.1,
+        num_leaves: int = 15,
+        min_child_samples: int = 20,
+        colsample_bytree: float = 0.3,
+        max_bin: int = 63,
+        n_components: int | None = 128,
+        n_jobs: int = 1,
+        random_state: int | None = None,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_child_samples = min_child_samples
+        self.colsample_bytree = colsample_bytree
+        self.max_bin = max_bin
+        self.n_components = n_components
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    reduction_: Reduction | None
+    model_: Any
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Grow the trees: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels, weights or parameters that cannot be used.
+        """
+        import lightgbm
+
+        self._check_parameters()
+        features, codes = self._check_training(X, y)
+        weights = check_weights(sample_weight, len(features))
+        if weights is not None:
+            check_every_class_counts(self.classes_, codes, weights)
+            features, codes, weights = features[weights > 0], codes[weights > 0], weights[weights > 0]
+        self.reduction_ = fit_reduction(features, self.n_components)
+        data = lightgbm.Dataset(self._reduced(features), codes, weight=weights)
+        self.model_ = lightgbm.train(self._settings(), data, num_boost_round=self.n_estimators)
+        return self
+
+    def _check_parameters(self) -> None:
+        for name in ("n_estimators", "learning_rate", "max_bin"):
+            check_number(name, getattr(self, name), above=0)
+        check_number("num_leaves", self.num_leaves, above=1)
+        if self.n_components is not None:
+            check_number("n_components", self.n_components, above=0)
+
+    def _reduced(self, features: NDArray) -> NDArray:
+        return features if self.reduction_ is None else self.reduction_.apply(features)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "objective": "multiclass",
+            "num_class": len(self.classes_),
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": self.min_child_samples,
+            "feature_fraction": self.colsample_bytree,
+            "max_bin": self.max_bin,
+            "num_threads": self.n_jobs,
+            "seed": seed_of(self.random_state),
+            "deterministic": True,
+            "force_col_wise": True,
+            "verbosity": -1,
+        }
+
+    def _probabilities(self, X: NDArray) -> NDArray:
+        return np.asarray(self.model_.predict(self._reduced(X), num_threads=self.n_jobs))
+
+    def _learnt(self) -> Learnt:
+        return Learnt(reduction_arrays(self.reduction_), texts={"model": self.model_.model_to_string()})
+
+    def _recall(self, learnt: Learnt) -> None:
+        import lightgbm
+
+        self.reduction_ = reduction_from(learnt.arrays)
+        self.model_ = lightgbm.Booster(model_str=learnt.texts["model"])

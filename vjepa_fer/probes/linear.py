@@ -1,0 +1,131 @@
+"""The linear probe: multinomial logistic regression, one value of C or a whole grid from one pass over the clips."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_number, check_weights, softmax
+from vjepa_fer.probes.logistic_path import LogisticPath, class_weights, fit_logistic_path
+
+
+class LogisticProbe(Probe):
+    """Multinomial logistic regression with an L2 penalty: scikit-learn's ``LogisticRegression``, objective for objective.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty.
+    class_weight : None, "balanced" or dict
+        "balanced" weighs each class by one over its share of the clips; a dict gives a weight by label.
+    tol : float
+        Error in the mean loss to stop at. The default is tighter than scikit-learn's, whose high C are not converged.
+    max_iter : int
+        Most steps; reaching it is a warning.
+    random_state
+        Not used: nothing is random. It is there because every probe has it.
+
+    Attributes
+    ----------
+    coef_, intercept_ : ndarray (K, D) and (K,), one row for two classes
+    n_iter_ : int
+    """
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        class_weight: str | dict | None = None,
+        tol: float = 5e-6,
+        max_iter: int = 1000,
+        random_state: int | None = None,
+    ) -> None:
+        self.C = C
+        self.class_weight = class_weight
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    coef_: NDArray
+    intercept_: NDArray
+    n_iter_: int
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Minimise the penalised cross-entropy: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels, weights or parameters that cannot be used.
+        """
+        self.fit_together([self], X, y, sample_weight=sample_weight)
+        return self
+
+    @classmethod
+    def fit_together(
+        cls,
+        probes: Sequence[Probe],
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> None:
+        """Fit many of these on the same clips: those that differ in C alone share every matrix product."""
+        families: dict[tuple, list[LogisticProbe]] = {}
+        for probe in probes:
+            assert isinstance(probe, cls)
+            families.setdefault((repr(probe.class_weight), probe.tol, probe.max_iter), []).append(probe)
+        for family in families.values():
+            family[0]._fit_path(family, X, y, sample_weight)
+
+    def _fit_path(
+        self, family: Sequence[LogisticProbe], X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> None:
+        for probe in family:
+            probe._check_parameters()
+        features, codes = self._check_training(X, y)
+        weights = check_weights(sample_weight, len(features))
+        weights = class_weights(self.class_weight, self.classes_, codes, weights)
+        if weights is not None:
+            check_every_class_counts(self.classes_, codes, weights)
+        C = [probe.C for probe in family]
+        path = fit_logistic_path(features, codes, C=C, sample_weight=weights, tol=self.tol, max_iter=self.max_iter)
+        for number, probe in enumerate(family):
+            probe._copy_training(self)
+            probe._take(path, number)
+
+    def _check_parameters(self) -> None:
+        check_number("C", self.C, above=0)
+        check_number("tol", self.tol, above=0)
+        check_number("max_iter", self.max_iter, above=0)
+
+    def _take(self, path: LogisticPath, number: int) -> None:
+        weights, intercepts = path.weights[number], path.intercepts[number]
+        if len(weights) == 2:  # as scikit-learn: one row, for the second class
+            weights, intercepts = weights[1:] - weights[:1], intercepts[1:] - intercepts[:1]
+        self.coef_, self.intercept_ = weights, intercepts
+        self.n_iter_ = max(int(path.n_iter[number]), 1)
+        if not path.converged[number]:
+            warnings.warn(
+                f"logistic regression with C={self.C:g} has not converged after {self.n_iter_} steps: scale the "
+                "features, or raise max_iter",
+                stacklevel=6,
+            )
+
+    def _probabilities(self, X: NDArray) -> NDArray:
+        scores = X @ self.coef_.T + self.intercept_
+        if scores.shape[1] == 1:
+            scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+        return softmax(scores)
+
+    def _learnt(self) -> Learnt:
+        return Learnt({"coef": self.coef_, "intercept": self.intercept_}, {"n_iter": self.n_iter_})
+
+    def _recall(self, learnt: Learnt) -> None:
+        self.coef_, self.intercept_ = learnt.arrays["coef"], learnt.arrays["intercept"]
+        self.n_iter_ = int(learnt.numbers["n_iter"])

@@ -1,0 +1,176 @@
+"""A multi-layer perceptron on features, alone or many side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.probes.base import Learnt, Probe, check_number, seed_of, softmax
+from vjepa_fer.probes.perceptron import Layers, Network, Training, forward, train_networks
+from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
+
+
+class MLPProbe(Probe):
+    """Hidden layers of rectified units, trained with Adam: scikit-learn's ``MLPClassifier`` in initial weights and rules.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or tuple of int
+        Units of each hidden layer.
+    alpha : float
+        Strength of the L2 penalty.
+    learning_rate_init : float
+        Adam's rate.
+    batch_size : int or "auto"
+        Clips a step; "auto" is 200, or all if there are fewer.
+    max_iter : int
+        Most epochs: a budget, not a failure when it is used up.
+    tol, n_iter_no_change : float, int
+        Training ends when the loss has not fallen by `tol` for so many epochs.
+    early_stopping : bool
+        Judge by the accuracy on clips held out of the training clips instead, and go back to the best epoch. With
+        ``fit(…, groups=subjects)`` whole subjects are held out, else single clips.
+    validation_fraction : float
+        Which part of the subjects, or clips, is held out then.
+    n_components : int or None
+        Learn on so many principal directions of the training clips, several times faster; None: on the features as they
+        are, as when there are no more than that.
+    random_state : int or None
+        Of the initial weights; None is 0. Batches and held-out clips are the same for every seed, so that seeds can be
+        trained side by side.
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | tuple[int, ...] = 128,
+        *,
+        alpha: float = 1e-4,
+        learning_rate_init: float = 1e-3,
+        batch_size: int | str = "auto",
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_components: int | None = 256,
+        random_state: int | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.alpha = alpha
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_components = n_components
+        self.random_state = random_state
+
+    reduction_: Reduction | None
+    layers_: Layers
+    n_iter_: int
+
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Train the network: features ``(N, D)``, labels ``(N,)``, and subjects ``(N,)`` for early stopping.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels or parameters that cannot be used, or too few clips or subjects to hold some out.
+        """
+        self.fit_together([self], X, y, groups=groups)
+        return self
+
+    @classmethod
+    def fit_together(
+        cls,
+        probes: Sequence[Probe],
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> None:
+        """Fit many of these on the same clips: those that differ in alpha, rate and seed alone share every step."""
+        if sample_weight is not None:
+            raise ProbeError("MLPProbe cannot weigh clips: fit it without sample_weight")
+        families: dict[str, list[MLPProbe]] = {}
+        own = ("alpha", "learning_rate_init", "random_state")
+        for probe in probes:
+            assert isinstance(probe, cls)
+            probe._check_parameters()
+            shared = {k: v for k, v in probe.get_params().items() if k not in own}
+            families.setdefault(repr(shared), []).append(probe)
+        for family in families.values():
+            family[0]._fit_stack(family, X, y, groups)
+
+    def _fit_stack(self, family: Sequence[MLPProbe], X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> None:
+        features, codes = self._check_training(X, y)
+        train, held_out = self._hold_out(codes, groups)
+        reduction = fit_reduction(features[train], self.n_components)
+        features = features if reduction is None else reduction.apply(features)
+        hidden = self.hidden_layer_sizes
+        training = Training(
+            hidden=(hidden,) if isinstance(hidden, int | np.integer) else tuple(hidden),
+            batch_size=min(200, len(train)) if self.batch_size == "auto" else int(self.batch_size),
+            max_iter=self.max_iter,
+            tol=self.tol,
+            patience=self.n_iter_no_change,
+            train=train,
+            held_out=held_out,
+        )
+        networks = [Network(p.alpha, p.learning_rate_init, seed_of(p.random_state)) for p in family]
+        trained = train_networks(features, codes, len(self.classes_), networks, training)
+        for probe, (layers, epochs) in zip(family, trained, strict=True):
+            probe._copy_training(self)
+            probe.reduction_, probe.layers_, probe.n_iter_ = reduction, layers, epochs
+
+    def _hold_out(self, codes: NDArray[np.intp], groups: ArrayLike | None) -> tuple[NDArray, NDArray]:
+        """Clips to train on and clips to judge by, without a subject in both."""
+        rows = np.arange(len(codes))
+        if not self.early_stopping:
+            return rows, rows[:0]
+        units = np.unique(rows if groups is None else np.asarray(groups), return_inverse=True)[1]
+        if len(units) != len(rows):
+            raise ProbeError(f"groups has {len(units)} entries, but X has {len(rows)} rows: give one subject a row")
+        order = np.random.default_rng(0).permutation(units.max() + 1)
+        chosen = order[: max(1, round(self.validation_fraction * len(order)))]
+        held = np.isin(units, chosen)
+        if set(codes[~held]) != set(codes):
+            what = "clips" if groups is None else "subjects"
+            raise ProbeError(
+                f"early_stopping holds out {len(chosen)} of {len(order)} {what}, which leaves some class without a "
+                "training clip: use fewer, or early_stopping=False"
+            )
+        return rows[~held], rows[held]
+
+    def _check_parameters(self) -> None:
+        for name in ("learning_rate_init", "max_iter", "n_iter_no_change", "validation_fraction"):
+            check_number(name, getattr(self, name), above=0)
+        check_number("alpha", self.alpha, least=0)
+        if not self.validation_fraction < 1:
+            raise ProbeError(f"validation_fraction is {self.validation_fraction!r}, but must be below 1")
+        if self.batch_size != "auto":
+            check_number("batch_size", self.batch_size, above=0)
+        if self.n_components is not None:
+            check_number("n_components", self.n_components, above=0)
+        for size in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)):
+            check_number("hidden_layer_sizes", size, above=0)
+
+    def _probabilities(self, X: NDArray) -> NDArray:
+        features = X if self.reduction_ is None else self.reduction_.apply(X)
+        return softmax(forward(self.layers_, features))
+
+    def _learnt(self) -> Learnt:
+        layers = {f"layer{number}": layer for number, layer in enumerate(self.layers_)}
+        return Learnt(layers | reduction_arrays(self.reduction_), {"n_iter": self.n_iter_})
+
+    def _recall(self, learnt: Learnt) -> None:
+        self.reduction_ = reduction_from(learnt.arrays)
+        self.layers_ = [learnt.arrays[f"layer{n}"] for n in range(sum(k.startswith("layer") for k in learnt.arrays))]
+        self.n_iter_ = int(learnt.numbers["n_iter"])

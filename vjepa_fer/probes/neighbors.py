@@ -1,0 +1,143 @@
+"""The two probes that compare clips by distance: k nearest neighbours, and the nearest class mean."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_weights, softmax
+
+Metric = Literal["euclidean", "cosine"]
+
+
+class KnnProbe(Probe):
+    """k nearest neighbours, with scikit-learn's ``KNeighborsClassifier`` inside, so that its figures are that one's.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        How many training clips vote.
+    metric : {"euclidean", "cosine"}
+        Distance between two clips' features.
+    weights : {"uniform", "distance"}
+        Each neighbour counts the same, or by one over its distance.
+    random_state
+        Not used: nothing is random. It is there because every probe has it.
+    """
+
+    def __init__(
+        self,
+        n_neighbors: int = 5,
+        *,
+        metric: Metric = "euclidean",
+        weights: Literal["uniform", "distance"] = "uniform",
+        random_state: int | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.metric = metric
+        self.weights = weights
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Keep the training clips: features ``(N, D)`` and labels ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features or labels that cannot be used, or fewer training clips than `n_neighbors`.
+        """
+        features, codes = self._check_training(X, y)
+        if not 1 <= self.n_neighbors <= len(features):
+            raise ProbeError(
+                f"n_neighbors {self.n_neighbors!r} must be between 1 and the number of training clips, {len(features)}"
+            )
+        _check_metric(self.metric)
+        self._keep(features, codes)
+        return self
+
+    def _keep(self, features: NDArray, codes: NDArray[np.intp]) -> None:
+        from sklearn.neighbors import KNeighborsClassifier
+
+        self.model_ = KNeighborsClassifier(self.n_neighbors, metric=self.metric, weights=self.weights)
+        self.model_.fit(features, codes)
+        self.clips_, self.codes_ = features, codes
+
+    def _learnt(self) -> Learnt:
+        return Learnt({"clips": self.clips_, "codes": self.codes_.astype(np.int64)})
+
+    def _recall(self, learnt: Learnt) -> None:
+        self._keep(learnt.arrays["clips"], learnt.arrays["codes"].astype(np.intp))
+
+    def _decide(self, X: NDArray) -> NDArray:
+        return self.model_.predict(X)
+
+    def _probabilities(self, X: NDArray) -> NDArray:
+        return self.model_.predict_proba(X)
+
+
+class CentroidProbe(Probe):
+    """The nearest class mean: the cheapest baseline there is.
+
+    Probabilities are a softmax of ``-d²/(2 s²)``, where d is the distance to a class mean and s² the mean of d² of the
+    training clips to their own class mean.
+
+    Parameters
+    ----------
+    metric : {"euclidean", "cosine"}
+        With "cosine", clips and class means are scaled to length 1 first.
+    random_state
+        Not used: nothing is random. It is there because every probe has it.
+    """
+
+    def __init__(self, *, metric: Metric = "euclidean", random_state: int | None = None) -> None:
+        self.metric = metric
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Average each class over its clips: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels or weights that cannot be used, or a class without any weight.
+        """
+        _check_metric(self.metric)
+        features, codes = self._check_training(X, y)
+        weights = check_weights(sample_weight, len(features))
+        weights = np.ones(len(features)) if weights is None else weights
+        check_every_class_counts(self.classes_, codes, weights)
+        members = np.zeros((len(self.classes_), len(features)))
+        members[codes, np.arange(len(features))] = weights
+        totals = members.sum(axis=1, keepdims=True)
+        points = self._points(features)
+        self.centroids_ = self._points(members @ points / totals)  # (K, D)
+        own = np.square(points - self.centroids_[codes]).sum(axis=1)
+        self.spread_ = float(np.average(own, weights=weights))
+        return self
+
+    def _learnt(self) -> Learnt:
+        return Learnt({"centroids": self.centroids_}, {"spread": self.spread_})
+
+    def _recall(self, learnt: Learnt) -> None:
+        self.centroids_, self.spread_ = learnt.arrays["centroids"], float(learnt.numbers["spread"])
+
+    def _points(self, X: NDArray) -> NDArray[np.float64]:
+        points = X.astype(np.float64)
+        if self.metric == "cosine":
+            lengths = np.linalg.norm(points, axis=1, keepdims=True)
+            points /= np.where(lengths > 0, lengths, 1.0)
+        return points
+
+    def _probabilities(self, X: NDArray) -> NDArray:
+        points, centroids = self._points(X), self.centroids_
+        # |x - c|² without |x|², which is the same for every class
+        distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T
+        return softmax(-distances / (2 * max(self.spread_, np.finfo(float).tiny)))
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in ("euclidean", "cosine"):
+        raise ProbeError(f"metric {metric!r} is not one of euclidean, cosine")

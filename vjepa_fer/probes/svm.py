@@ -1,0 +1,156 @@
+"""A support vector machine on features: scikit-learn's ``SVC`` finds it, and its decisions are taken here, equal to that one's."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vjepa_fer.probes.base import Learnt, Probe, check_weights, softmax
+
+
+class SvmProbe(Probe):
+    """Support vector machine.
+
+    ``predict`` is that of scikit-learn's ``SVC`` (one against one, majority vote). ``predict_proba`` is a softmax of its
+    one-against-rest decision values: ordered as the machine orders them, highest for the predicted class, not calibrated.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty on the weights.
+    kernel : {"rbf", "linear"}
+        Shape of the boundary.
+    gamma : {"scale", "auto"} or float
+        Width of the RBF kernel; "scale" is ``1 / (D · X.var())``.
+    class_weight : None or "balanced"
+        "balanced" weighs each class by one over its share of the clips.
+    random_state
+        Not used: nothing is random. It is there because every probe has it.
+    """
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        kernel: Literal["rbf", "linear"] = "rbf",
+        gamma: float | str = "scale",
+        class_weight: str | dict | None = None,
+        random_state: int | None = None,
+    ) -> None:
+        self.C = C
+        self.kernel = kernel
+        self.gamma = gamma
+        self.class_weight = class_weight
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Find the boundary between classes: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels or weights that cannot be used.
+        """
+        from sklearn.svm import SVC
+
+        features, codes = self._check_training(X, y)
+        weights = check_weights(sample_weight, len(features))
+        class_weight = self._class_weight_by_code()
+        found = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma, class_weight=class_weight)
+        found.fit(features, codes, sample_weight=weights)
+        sign = -1 if len(self.classes_) == 2 else 1  # scikit-learn turns a lone pair round
+        self.machine_ = Machine(
+            vectors=found.support_vectors_,
+            counts=found.n_support_.astype(np.int64),
+            coefficients=sign * found.dual_coef_,
+            intercepts=sign * found.intercept_,
+            gamma=float(found._gamma) if self.kernel == "rbf" else None,
+        )
+        return self
+
+    def _class_weight_by_code(self) -> str | dict | None:
+        if not isinstance(self.class_weight, dict):
+            return self.class_weight
+        codes = {label: code for code, label in enumerate(self.classes_.tolist())}
+        return {codes[label]: weight for label, weight in self.class_weight.items() if label in codes}
+
+    def _decide(self, X: NDArray) -> NDArray:
+        return _votes(self.machine_.pairwise(X), len(self.classes_)).argmax(axis=1)
+
+    def _probabilities(self, X: NDArray) -> NDArray:
+        pairwise = self.machine_.pairwise(X)
+        votes = _votes(pairwise, len(self.classes_))
+        if pairwise.shape[1] == 1:
+            return softmax(np.concatenate([pairwise, -pairwise], axis=1) / 2)
+        values = votes + _confidences(pairwise, len(self.classes_))
+        return softmax(_predicted_first(values, votes.argmax(axis=1)))
+
+    def _learnt(self) -> Learnt:
+        m = self.machine_
+        arrays = {"vectors": m.vectors, "counts": m.counts, "coefficients": m.coefficients, "intercepts": m.intercepts}
+        return Learnt(arrays, {} if m.gamma is None else {"gamma": m.gamma})
+
+    def _recall(self, learnt: Learnt) -> None:
+        self.machine_ = Machine(**learnt.arrays, gamma=learnt.numbers.get("gamma"))
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """Support vectors ``(S, D)`` class by class, how many each class has ``(K,)``, and libsvm's coefficients ``(K-1, S)``.
+
+    For classes i < j, row ``j - 1`` of the coefficients holds those of class i's vectors, row ``i`` those of class j's.
+    """
+
+    vectors: NDArray
+    counts: NDArray
+    coefficients: NDArray
+    intercepts: NDArray
+    gamma: float | None
+
+    def pairwise(self, X: NDArray) -> NDArray:
+        """Decision values ``(N, K·(K-1)/2)`` of clips ``(N, D)``, above 0 for the first class of each pair."""
+        kernel = self._kernel(X.astype(np.float64))
+        ends = np.cumsum(self.counts)
+        parts = [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True)]
+        decided = [
+            kernel[:, parts[i]] @ self.coefficients[j - 1, parts[i]]
+            + kernel[:, parts[j]] @ self.coefficients[i, parts[j]]
+            for i, j in itertools.combinations(range(len(parts)), 2)
+        ]
+        return np.stack(decided, axis=1) + self.intercepts
+
+    def _kernel(self, X: NDArray) -> NDArray:
+        products = X @ self.vectors.T
+        if self.gamma is None:
+            return products
+        squares = np.square(X).sum(axis=1)[:, None] + np.square(self.vectors).sum(axis=1) - 2 * products
+        return np.exp(-self.gamma * np.maximum(squares, 0))
+
+
+def _votes(pairwise: NDArray, num_classes: int) -> NDArray:
+    votes = np.zeros((len(pairwise), num_classes))
+    for values, (i, j) in zip(pairwise.T, itertools.combinations(range(num_classes), 2), strict=True):
+        votes[:, i] += values > 0
+        votes[:, j] += values <= 0
+    return votes
+
+
+def _confidences(pairwise: NDArray, num_classes: int) -> NDArray:
+    """How clearly each class wins its pairs, within a third of a vote: it orders classes with equally many votes."""
+    sums = np.zeros((len(pairwise), num_classes))
+    for values, (i, j) in zip(pairwise.T, itertools.combinations(range(num_classes), 2), strict=True):
+        sums[:, i] += values
+        sums[:, j] -= values
+    return sums / (3 * (np.abs(sums) + 1))
+
+
+def _predicted_first(values: NDArray, predicted: NDArray) -> NDArray:
+    """Swap values where a tie of votes was broken otherwise, so that the predicted class has the largest one."""
+    rows, largest = np.arange(len(values)), values.argmax(axis=1)
+    values = values.copy()
+    values[rows, largest], values[rows, predicted] = values[rows, predicted], values[rows, largest].copy()
+    return values

@@ -1,0 +1,168 @@
+"""The plan of an evaluation as values: what is fitted on what, and how it is judged. Every default of the commands is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MEAN_FEATURE = "mean-feature"
+"""The decision that averages a clip's windows before the probe; the others are :data:`vjepa_fer.decisions.RULES`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell of a sweep: a probe with its parameters, the level that it reads, and how columns are scaled.
+
+    Attributes
+    ----------
+    probe : str
+        A name of :data:`vjepa_fer.probes.PROBES`.
+    params : mapping
+        As the user named them, nothing else.
+    level : str
+        ``mean``, ``frames``, ``grid:4`` …
+    scale : {"none", "standard", "minmax"}
+        Fitted on the training part of each fold.
+    decision : str
+        How a clip's windows become one decision, of :data:`vjepa_fer.grid.DECISIONS`.
+    """
+
+    probe: str = "logreg"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    level: str = "mean"
+    scale: str = "standard"
+    decision: str = MEAN_FEATURE
+
+    @property
+    def windowed(self) -> bool:
+        """The probe is trained on windows, and its answers about them are joined."""
+        return self.decision != MEAN_FEATURE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, in the words of ``probe --json``."""
+        return {
+            "probe": self.probe,
+            "params": dict(self.params),
+            "features": self.level,
+            "scale": self.scale,
+            "decision": self.decision,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Cell:
+        """The cell that :meth:`to_dict` described; lists of its parameters are tuples again."""
+        params = {k: tuple(v) if isinstance(v, list) else v for k, v in data["params"].items()}
+        decision = data.get("decision", MEAN_FEATURE)
+        return cls(probe=data["probe"], params=params, level=data["features"], scale=data["scale"], decision=decision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nest:
+    """Cells, usually all of one probe on one level, and the choice among them, made inside each fold's training part.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+        In the order typed; of equally good ones the first is chosen.
+    inner_folds : int
+        Subject-wise folds of the training part that choose by WAR; fewer where it has fewer subjects.
+    """
+
+    cells: tuple[Cell, ...]
+    inner_folds: int
+
+    @property
+    def probe(self) -> str:
+        """The cells' probe; several, when the choice goes over probes too, with commas."""
+        return ",".join(_different(cell.probe for cell in self.cells))
+
+    @property
+    def level(self) -> str:
+        """The level that they read, or levels with commas."""
+        return ",".join(_different(cell.level for cell in self.cells))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the words of :meth:`Cell.to_dict`, with every value offered in a list."""
+        names = dict.fromkeys(name for cell in self.cells for name in cell.params)
+        params = {name: _different(cell.params[name] for cell in self.cells if name in cell.params) for name in names}
+        return {
+            "probe": self.probe,
+            "params": params,
+            "features": self.level,
+            "scale": ",".join(_different(cell.scale for cell in self.cells)),
+            "decision": ",".join(_different(cell.decision for cell in self.cells)),
+            "inner_folds": self.inner_folds,
+            "cells": [cell.to_dict() for cell in self.cells],
+        }
+
+
+def _different(values: Iterable[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for value in values:
+        if value not in kept:
+            kept.append(value)
+    return kept
+
+
+Plan = Cell | Nest
+"""What an evaluation judged: one cell, or the honest choice among many."""
+
+
+def plan_from_dict(data: Mapping[str, Any]) -> Plan:
+    """The plan that its ``to_dict`` described."""
+    if "cells" not in data:
+        return Cell.from_dict(data)
+    return Nest(cells=tuple(map(Cell.from_dict, data["cells"])), inner_folds=int(data["inner_folds"]))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one fold's inner folds chose.
+
+    Attributes
+    ----------
+    cell : Cell
+    war : float
+        Its WAR on the inner folds, pooled, as a fraction.
+    """
+
+    cell: Cell
+    war: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``inner_war`` in percent."""
+        return {**self.cell.to_dict(), "inner_war": round(100 * self.war, 4)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Choice:
+        """The choice that :meth:`to_dict` described."""
+        return cls(Cell.from_dict(data), float(data["inner_war"]) / 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How every cell is judged.
+
+    Attributes
+    ----------
+    folds : str
+        See :func:`vjepa_fer.fold_sources.plan_folds`.
+    seed : int
+        Of drawn folds and of probes with random parts.
+    nested : bool
+        Where there is more than one cell, choose among them on inner folds too, which the test parts never see.
+    inner_folds : int
+        How many of these.
+    allow_leak : bool
+        Go on where training and test parts share a subject, a recording or a file, and label every figure LEAKY.
+    by : tuple of str
+        Manifest columns to give figures by, besides those of all clips; see :mod:`vjepa_fer.groups`.
+    """
+
+    folds: str = "subject-kfold:5"
+    seed: int = 0
+    nested: bool = True
+    inner_folds: int = 4
+    allow_leak: bool = False
+    by: tuple[str, ...] = ()

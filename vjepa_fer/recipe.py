@@ -1,0 +1,381 @@
+"""Everything that decides what a token is, as one frozen value: it is stored in every shard, and its fingerprint decides reuse.
+
+A recipe covers what may change a number (weights, frames, pixels, precision, stored levels). It does not cover what must
+not change one: batch size, device, number of workers, decoder back end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from vjepa_fer.errors import RecipeError, RecipeMismatchError
+
+SEMANTICS = 1
+"""Raised whenever our own code changes a number that a recipe promises."""
+
+Family = Literal["v1", "v2", "v21"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Mode = Literal["segments", "sliding"]
+Rule = Literal["corrected", "reference"]
+TokenDtype = Literal["float16", "float32", "int8"]
+PooledFrom = Literal["output", "float16", "float32", "int8"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise :class:`RecipeError` with `message` unless `condition` holds."""
+    if not condition:
+        raise RecipeError(message)
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    allowed = get_args(choices)
+    check(value in allowed, f"{name} {value!r} is not one of {', '.join(allowed)}")
+
+
+def _check_positive(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        check(whole and value > 0, f"{name} {value!r} must be a whole number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which frames of a clip make its windows.
+
+    Attributes
+    ----------
+    mode : {"segments", "sliding"}
+        `num_segments` windows spread over the clip, or a window every `stride` frames.
+    rule : {"corrected", "reference"}
+        Ours (frames exactly `frame_step` apart, the last window reaches the last frame), or the arithmetic of V-JEPA's
+        published evaluation code, kept bit for bit for comparison.
+    frames_per_window, frame_step, num_segments, stride : int
+        Frames that enter the encoder; distance between two of them; windows in "segments" mode; distance between two
+        windows' starts in "sliding" mode. Two segments of 61 frames cover clips of up to 122 frames, which is nearly
+        every clip of RAVDESS and CREMA-D.
+    """
+
+    mode: Mode = "segments"
+    rule: Rule = "corrected"
+    frames_per_window: int = 16
+    frame_step: int = 4
+    num_segments: int = 2
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        _check_choice("mode", self.mode, Mode)
+        _check_choice("rule", self.rule, Rule)
+        _check_positive(self, "frames_per_window", "frame_step", "num_segments", "stride")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a decoded frame becomes pixels of the encoder's input.
+
+    Attributes
+    ----------
+    crop_size : int
+        Side of the square that enters the encoder, in pixels.
+    num_views : int
+        1: short side resized to ``int(crop_size * 256 / 224)``, centre crop. More: short side resized to `crop_size`,
+        that many squares spread along the long side (V-JEPA's two evaluation transforms).
+    interpolation : {"bilinear"}
+        Two-tap bilinear on uint8 without antialiasing, as V-JEPA's evaluation does.
+    mean, std : tuple of float
+        Per RGB channel, of pixels scaled to [0, 1].
+    """
+
+    crop_size: int = 224
+    num_views: int = 1
+    interpolation: Literal["bilinear"] = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "crop_size", "num_views")
+        check(self.interpolation == "bilinear", f"interpolation {self.interpolation!r} is not 'bilinear'")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+            check(len(getattr(self, name)) == 3, f"{name} must have three values (R, G, B)")
+            check(all(map(math.isfinite, getattr(self, name))), f"{name} {getattr(self, name)} must be finite numbers")
+        check(all(v > 0 for v in self.std), f"std {self.std} must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """An encoder: its architecture numbers and exactly which weights it carries.
+
+    Attributes
+    ----------
+    name : str
+        Our name for it (``vjepa2.1-large-384``), or ``custom``.
+    family : {"v1", "v2", "v21"}
+        V-JEPA, V-JEPA 2, V-JEPA 2.1.
+    weights : str
+        SHA-256 of the weights file (64 hex digits), or ``random:SEED``.
+    state_key : str
+        Which state dict of the file was read (``target_encoder``, ``ema_encoder``, ``encoder``), ``random`` without one.
+    """
+
+    name: str
+    family: Family
+    img_size: int
+    patch_size: int = 16
+    num_frames: int = 16
+    tubelet_size: int = 2
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float = 4.0
+    uniform_power: bool = False
+    layer_norm_eps: float = 1e-6
+    weights: str
+    state_key: str
+
+    def __post_init__(self) -> None:
+        _check_choice("family", self.family, Family)
+        names = ("img_size", "patch_size", "num_frames", "tubelet_size", "embed_dim", "depth", "num_heads")
+        _check_positive(self, *names)
+        if isinstance(self.mlp_ratio, int):  # a TOML's 4 is the 4.0 of everyone else, also in the fingerprint
+            object.__setattr__(self, "mlp_ratio", float(self.mlp_ratio))
+        check(
+            self.embed_dim % self.num_heads == 0,
+            f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}",
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The architecture alone, as :func:`vjepa_fer.encoder.build_encoder` takes it."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "weights", "state_key")}
+
+
+def parse_level(level: str) -> tuple[str, int | None]:
+    """Split a level into kind and grid size: ``"grid:4"`` → ``("grid", 4)``, ``"mean"`` → ``("mean", None)``.
+
+    Raises
+    ------
+    RecipeError
+        The level is none of mean, frames, grid:G (G ≥ 1), tokens.
+    """
+    kind, colon, size = level.partition(":")
+    message = f"level {level!r} is not one of mean, frames, grid:G (such as grid:4), tokens"
+    check(kind in ("mean", "frames", "grid", "tokens") and bool(colon) == (kind == "grid"), message)
+    if kind != "grid":
+        return kind, None
+    check(size.isascii() and size.isdigit() and 0 < int(size) < 1000, message)
+    return kind, int(size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """How much of each window is stored.
+
+    Attributes
+    ----------
+    levels : tuple of str
+        Of ``mean`` (D), ``frames`` (T', D), ``grid:G`` (T', G, G, D; at most one) and ``tokens`` (T', H', W', D), stored in
+        this canonical order. Pooling happens in float32 before rounding.
+    token_dtype : {"float16", "float32", "int8"}
+        Of the large levels, grid and tokens; int8 with a scale and an offset for each channel of each window-view. The
+        small levels, mean and frames, are float32.
+    pooled_from : {"output", "float16", "float32", "int8"}
+        What the pooled levels were computed from: the encoder's output, or (``cache pool``) stored tokens of that dtype.
+    """
+
+    levels: tuple[str, ...] = ("mean", "frames", "grid:4")
+    token_dtype: TokenDtype = "float16"
+    pooled_from: PooledFrom = "output"
+
+    def __post_init__(self) -> None:
+        _check_choice("token_dtype", self.token_dtype, TokenDtype)
+        _check_choice("pooled_from", self.pooled_from, PooledFrom)
+        kinds = [parse_level(level)[0] for level in self.levels]
+        check(len(kinds) > 0, "levels is empty: store at least one of mean, frames, grid:G, tokens")
+        check(
+            len(set(kinds)) == len(kinds),
+            f"levels {', '.join(self.levels)}: each kind at most once (one grid size a cache)",
+        )
+        order = ("mean", "frames", "grid", "tokens")
+        object.__setattr__(self, "levels", tuple(sorted(self.levels, key=lambda v: order.index(parse_level(v)[0]))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what a stored token is. Equal recipes give equal numbers.
+
+    Attributes
+    ----------
+    encoder, sampling, preprocessing, storage
+        The four parts.
+    precision : {"float32", "bfloat16", "float16"}
+        Of the encoder's matrix products.
+    semantics : int
+        :data:`SEMANTICS` of the code that wrote the tokens.
+    """
+
+    encoder: EncoderSpec
+    sampling: Sampling = field(default_factory=Sampling)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    storage: Storage = field(default_factory=Storage)
+    precision: Precision = "float32"
+    semantics: int = SEMANTICS
+    kind: Literal["encoder"] = "encoder"
+
+    def __post_init__(self) -> None:
+        _check_choice("precision", self.precision, Precision)
+        check(self.kind == "encoder", f"kind {self.kind!r} is not 'encoder'")
+        patch, tubelet = self.encoder.patch_size, self.encoder.tubelet_size
+        crop, frames = self.preprocessing.crop_size, self.sampling.frames_per_window
+        check(crop % patch == 0, f"crop_size {crop} is not a multiple of the encoder's patch size {patch}")
+        check(frames % tubelet == 0, f"frames_per_window {frames} is not a multiple of the tubelet size {tubelet}")
+        for level in self.storage.levels:
+            grid = parse_level(level)[1]
+            check(
+                grid is None or grid <= crop // patch,
+                f"level {level}: the token grid is only {crop // patch} × {crop // patch}",
+            )
+
+    @property
+    def token_grid(self) -> tuple[int, int, int]:
+        """Tokens of a window along time, height and width: (T', H', W')."""
+        side = self.preprocessing.crop_size // self.encoder.patch_size
+        return self.sampling.frames_per_window // self.encoder.tubelet_size, side, side
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedRecipe:
+    """The recipe of features that another program made: which file, and which of its columns.
+
+    Attributes
+    ----------
+    source : str
+        Name of the imported file (no folder).
+    source_sha256 : str
+        Of the file's bytes.
+    columns : tuple of str
+        The feature columns in order; the feature matrix is stored as the level ``mean``.
+    """
+
+    source: str
+    source_sha256: str
+    columns: tuple[str, ...]
+    semantics: int = SEMANTICS
+    kind: Literal["imported"] = "imported"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(self.columns))
+        check(self.kind == "imported", f"kind {self.kind!r} is not 'imported'")
+        check(len(self.columns) > 0, "an imported recipe needs at least one feature column")
+
+    @property
+    def storage(self) -> Storage:
+        """An imported table holds one vector a clip: the level ``mean``."""
+        return Storage(levels=("mean",))
+
+
+AnyRecipe = Recipe | ImportedRecipe
+
+_LATER_FIELDS = (("storage", "pooled_from", "output"),)
+"""Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
+
+_PARTS = {"encoder": EncoderSpec, "sampling": Sampling, "preprocessing": Preprocessing, "storage": Storage}
+
+
+def recipe_to_json(recipe: AnyRecipe) -> str:
+    """Canonical JSON: sorted keys, no white space, so that equal recipes give equal bytes."""
+    return json.dumps(recipe_to_dict(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def recipe_to_dict(recipe: AnyRecipe) -> dict[str, Any]:
+    """The recipe as nested dictionaries. A field of :data:`_LATER_FIELDS` is left out at its default, as if it were not there."""
+    data = dataclasses.asdict(recipe)
+    for part, name, default in _LATER_FIELDS:
+        if data.get(part, {}).get(name) == default:
+            del data[part][name]
+    return data
+
+
+def recipe_from_json(text: str) -> AnyRecipe:
+    """Read a recipe back; ``recipe_from_json(recipe_to_json(r)) == r``.
+
+    Raises
+    ------
+    RecipeError
+        Not JSON, not a recipe, or with fields that this version does not know.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"the stored recipe is not JSON: {error}") from error
+    check(isinstance(data, dict), "the stored recipe is not a JSON object")
+    return recipe_from_dict(data)
+
+
+def recipe_from_dict(data: dict[str, Any]) -> AnyRecipe:
+    """Build a recipe from the dictionary that its JSON holds."""
+    if data.get("kind") == "imported":
+        return _build(ImportedRecipe, data)
+    parts = {name: _build(part, data.get(name)) for name, part in _PARTS.items()}
+    return _build(Recipe, {**data, **parts})
+
+
+def _build(cls: Any, data: Any) -> Any:
+    check(isinstance(data, dict), f"the stored recipe has no {cls.__name__}")
+    known = {f.name for f in dataclasses.fields(cls)}
+    unknown = sorted(set(data) - known)
+    check(not unknown, f"the stored recipe has fields that this version does not know: {', '.join(unknown)}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    try:
+        return cls(**values)
+    except (TypeError, AttributeError) as error:
+        raise RecipeError(f"the stored recipe is not readable: {error}") from error
+
+
+def fingerprint(recipe: AnyRecipe) -> str:
+    """SHA-256 of the canonical JSON, as 64 hex digits; messages show the first 16."""
+    return hashlib.sha256(recipe_to_json(recipe).encode()).hexdigest()
+
+
+def recipe_differences(a: AnyRecipe, b: AnyRecipe) -> dict[str, tuple[Any, Any]]:
+    """Fields that differ, as ``{"sampling.frame_step": (4, 2)}``; empty when the recipes are equal."""
+    flat_a, flat_b = flat_recipe(a), flat_recipe(b)
+    names = list(dict.fromkeys([*flat_a, *flat_b]))
+    missing = "(absent)"
+    return {
+        n: (flat_a.get(n, missing), flat_b.get(n, missing))
+        for n in names
+        if flat_a.get(n, missing) != flat_b.get(n, missing)
+    }
+
+
+def flat_recipe(recipe: AnyRecipe) -> dict[str, Any]:
+    """All fields by dotted name, ``{"sampling.frame_step": 4, …}``."""
+    return _flatten(dataclasses.asdict(recipe))
+
+
+def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in data.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def require_same_recipe(have: AnyRecipe, want: AnyRecipe, where: str) -> None:
+    """Raise :class:`RecipeMismatchError`, naming each differing field with both values, unless the recipes are equal."""
+    differences = {} if have == want else recipe_differences(have, want)
+    if differences:
+        lines = [f"  {name}: {a!r} there, {b!r} asked for" for name, (a, b) in differences.items()]
+        raise RecipeMismatchError(
+            f"{where} was written with another recipe ({fingerprint(have)[:16]}, not {fingerprint(want)[:16]}):\n"
+            + "\n".join(lines)
+            + "\nUse another cache folder, or the settings it was written with."
+        )

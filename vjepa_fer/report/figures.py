@@ -1,0 +1,177 @@
+"""Arrays go in, matplotlib figures for a paper come out; a run's numbers go in, files of all its figures come out.
+
+The numbers are those of the page, so that page and paper cannot disagree. No function touches matplotlib's global state.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vjepa_fer.errors import RunError
+from vjepa_fer.extras import require_extra
+from vjepa_fer.report.numbers import RunNumbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, GREY = "#1f6fb2", "#8a949c"
+COLUMN, SQUARE = (3.4, 2.4), (3.4, 3.4)
+"""Inches: a column of a two-column page."""
+LONGEST_NAME = 18
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "vjepa-fer",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def write_figures(
+    numbers: RunNumbers, folder: str | os.PathLike[str], *, formats: Sequence[str] = ("pdf",)
+) -> list[Path]:
+    """Draw what the page draws into ``folder/RUN-CHART.FORMAT``; files of the same name are replaced.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    RunError
+        The folder cannot be written.
+    """
+    require_extra("report", ("matplotlib",), "figures for papers")
+    import matplotlib
+
+    written = []
+    with matplotlib.rc_context(STYLE):
+        for name, figure in _figures(numbers):
+            for kind in formats:
+                path = Path(folder) / f"{numbers.name}-{name}.{kind}"
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    figure.savefig(path, dpi=300, metadata=_NO_DATE[kind])
+                except OSError as error:
+                    raise RunError(f"{path}: the figure cannot be written ({error.strerror})") from error
+                written.append(path)
+    return written
+
+
+_NO_DATE: Mapping[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None}
+"""Equal numbers make equal files."""
+
+
+def _figures(numbers: RunNumbers) -> Iterator[tuple[str, Figure]]:
+    result = numbers.result
+    yield "confusion", draw_confusion(numbers.row_percent, result["classes"])
+    yield "folds", draw_folds({name: result[key]["folds"] for key, name in _HEADLINES.items()})
+    yield (
+        "recall",
+        draw_bars(result["classes"], [one["recall"] or 0 for one in result["by_class"].values()], "recall, %"),
+    )
+    if numbers.subjects:
+        yield (
+            "subjects",
+            draw_bars([s.name for s in numbers.subjects], [100 * s.war for s in numbers.subjects], "WAR, %"),
+        )
+    if numbers.bins:
+        columns = ([getattr(one, name) for one in numbers.bins] for name in ("confidence", "accuracy", "num_clips"))
+        yield "calibration", draw_calibration(*map(np.array, columns))
+    if numbers.grid and len(numbers.grid.axes) == 1:
+        axis, points = numbers.grid.axes[0], [point for point in numbers.grid.points if point.at[0] >= 0]
+        yield "sweep", draw_curve([axis.values[p.at[0]] for p in points], *_war_and_sd(points), axis.name)
+    if numbers.projection:
+        shown = numbers.projection
+        yield "features", draw_points(shown.xy, numbers.predictions.truth[shown.rows], result["classes"])
+
+
+_HEADLINES = {"war": "WAR", "uar": "UAR", "macro_f1": "macro-F1"}
+
+
+def _war_and_sd(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([point.war for point in points]), np.array([point.sd for point in points])
+
+
+def _axes(size: tuple[float, float]) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def draw_confusion(row_percent: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Row percentages (C, C), rows = truth, as shaded squares with their numbers."""
+    figure, axes = _axes(SQUARE)
+    axes.imshow(row_percent, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), value in np.ndenumerate(row_percent):
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 55 else "black")
+    axes.set_xticks(range(len(classes)), _plain(classes), rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), _plain(classes))
+    axes.set(xlabel="predicted", ylabel="true")
+    return figure
+
+
+def draw_folds(figures: Mapping[str, Sequence[float]]) -> Figure:
+    """A row a figure, a dot a fold, percent; the bar is the mean."""
+    figure, axes = _axes((COLUMN[0], 0.5 + 0.4 * len(figures)))
+    for row, values in enumerate(figures.values()):
+        axes.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.7, markersize=4)
+        axes.plot([np.mean(values)], [row], "|", color="black", markersize=12)
+    axes.set_yticks(range(len(figures)), list(figures))
+    axes.set(xlabel="%", ylim=(len(figures) - 0.5, -0.5))
+    return figure
+
+
+def draw_bars(names: Sequence[str], values: Sequence[float], label: str) -> Figure:
+    """A bar a name, percent."""
+    figure, axes = _axes(COLUMN)
+    axes.bar(range(len(names)), values, color=BLUE)
+    axes.set_xticks(
+        range(len(names)), _plain(names), rotation=45 if len(names) <= 12 else 90, fontsize=8 if len(names) <= 30 else 4
+    )
+    axes.set(ylabel=label, ylim=(0, 100))
+    return figure
+
+
+def draw_calibration(confidence: np.ndarray, accuracy: np.ndarray, num_clips: np.ndarray) -> Figure:
+    """How often right against how sure, fractions (num_bins,); a dot's area says how many clips."""
+    figure, axes = _axes(SQUARE)
+    axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1)
+    axes.plot(confidence, accuracy, color=BLUE)
+    axes.scatter(confidence, accuracy, s=10 + 90 * num_clips / num_clips.max(), color=BLUE, zorder=3)
+    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    return figure
+
+
+def draw_curve(values: Sequence[Any], war: np.ndarray, sd: np.ndarray, name: str) -> Figure:
+    """Mean WAR over folds with its sd, percent, against a parameter's values, evenly spaced."""
+    figure, axes = _axes(COLUMN)
+    at = np.arange(len(values))
+    axes.fill_between(at, war - sd, war + sd, color=BLUE, alpha=0.15, linewidth=0)
+    axes.plot(at, war, "o-", color=BLUE, markersize=4)
+    axes.set_xticks(at, _plain(map(str, values)))
+    axes.set(xlabel=_plain([name])[0], ylabel="WAR, %")
+    return figure
+
+
+def draw_points(xy: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Points (num_points, 2), a colour a class."""
+    from matplotlib import colormaps
+
+    figure, axes = _axes(SQUARE)
+    for number, label in enumerate(_plain(classes)):
+        own = truth == number
+        axes.scatter(*xy[own].T, s=3, color=colormaps["tab20" if len(classes) > 10 else "tab10"](number), label=label)
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    figure.legend(loc="outside lower center", ncols=4, markerscale=3, frameon=False)
+    return figure
+
+
+def _plain(names: Any) -> list[str]:
+    """Short enough to leave room for the chart; dollar signs are no mathematics, and a leading underscore hides nothing."""
+    short = (name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names)
+    return [(f" {name}" if name.startswith("_") else name).replace("$", r"\$") for name in short]

@@ -1,0 +1,140 @@
+"""A run goes in; the other cells of its sweep, as they lie beside it, come out as a curve or a table of WAR."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.errors import VjepaFerError
+from vjepa_fer.protocol import Cell, Nest, plan_from_dict
+from vjepa_fer.runs import RUN_JSON, Run, read_run
+
+PLAN_WORDS = {"probe", "params", "features", "scale", "decision", "inner_folds", "cells"}
+"""The settings that a sweep varies; all others must be equal for two runs to be of one sweep."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What varies, and its values in ascending order where they have one."""
+
+    name: str
+    values: tuple[Any, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """The values are numbers: there is an edge beyond which better ones may lie."""
+        return all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class GridPoint:
+    """One cell.
+
+    Attributes
+    ----------
+    at : tuple of int
+        Position on each axis; -1 where the cell has no such parameter.
+    words : str
+    war, sd : float
+        Mean and sd over folds, percent; `sd` is 0 for a single fold.
+    chosen_in : tuple of int
+        The folds whose training part chose it.
+    """
+
+    at: tuple[int, ...]
+    words: str
+    war: float
+    sd: float
+    chosen_in: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A sweep; `chosen` are the numbers of the points that inner folds chose, or else the best one."""
+
+    axes: tuple[Axis, ...]
+    points: tuple[GridPoint, ...]
+    nested: bool
+
+    @property
+    def chosen(self) -> tuple[GridPoint, ...]:
+        """What inner folds chose; without them, the best on the test parts."""
+        if self.nested:
+            return tuple(point for point in self.points if point.chosen_in)
+        return (max(self.points, key=lambda point: point.war),)
+
+
+def siblings(run: Run) -> tuple[list[Run], tuple[str, ...]]:
+    """The single cells of the same probe and level beside `run`, judged on the same clips and folds; itself included.
+
+    Returns
+    -------
+    tuple
+        The runs, by name, and a line for each that cannot be read.
+    """
+    found, unread = [], []
+    for folder in sorted(path.parent for path in run.path.resolve().parent.glob(f"*/{RUN_JSON}")):
+        try:
+            if _same_sweep(folder, run):
+                found.append(read_run(folder))
+        except VjepaFerError as error:
+            unread.append(f"a neighbouring run is left out of the sweep: {error}")
+    return found, tuple(unread)
+
+
+def _same_sweep(folder: Path, run: Run) -> bool:
+    try:
+        settings = json.loads((folder / RUN_JSON).read_text(encoding="utf-8"))["settings"]
+        plan = plan_from_dict(settings)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    own = run.evaluation.cell
+    if not isinstance(plan, Cell) or (isinstance(own, Nest) and plan not in own.cells):
+        return False
+    if isinstance(own, Cell) and (plan.probe, plan.level) != (own.probe, own.level):
+        return False
+    names = ({*settings} | {*run.settings}) - PLAN_WORDS
+    return all(settings.get(name) == run.settings.get(name) for name in names)
+
+
+def grid_of(run: Run, cells: Sequence[Run]) -> Grid | None:
+    """The sweep as axes and points; None for fewer than two cells."""
+    if len(cells) < 2:
+        return None
+    settings = [_settings(one.evaluation.cell) for one in cells]
+    axes = _axes(settings)
+    choices = run.evaluation.choices
+    points = [
+        GridPoint(
+            at=tuple(axis.values.index(values[axis.name]) if axis.name in values else -1 for axis in axes),
+            words=", ".join(f"{axis.name}={values[axis.name]}" for axis in axes if axis.name in values),
+            war=100 * one.evaluation.scores["war"].mean,
+            sd=100 * (one.evaluation.scores["war"].sd or 0),
+            chosen_in=tuple(fold for fold, choice in enumerate(choices) if choice.cell == one.evaluation.cell),
+        )
+        for one, values in zip(cells, settings, strict=True)
+    ]
+    return Grid(axes, tuple(sorted(points, key=lambda point: point.at)), nested=bool(choices))
+
+
+def _settings(cell: Any) -> dict[str, Any]:
+    return {**cell.params, "features": cell.level, "scale": cell.scale, "decision": cell.decision, "probe": cell.probe}
+
+
+def _axes(settings: Sequence[dict[str, Any]]) -> tuple[Axis, ...]:
+    """What differs between cells, the longest first: it goes along the chart."""
+    names = dict.fromkeys(name for values in settings for name in values)
+    axes = [Axis(name, _ascending([values[name] for values in settings if name in values])) for name in names]
+    return tuple(sorted((axis for axis in axes if len(axis.values) > 1), key=lambda a: (not a.ordered, -len(a.values))))
+
+
+def _ascending(values: Sequence[Any]) -> tuple[Any, ...]:
+    different: list[Any] = []
+    for value in values:
+        if value not in different:
+            different.append(value)
+    axis = Axis("", tuple(different))
+    return tuple(sorted(different, key=None if axis.ordered else str))

@@ -1,0 +1,250 @@
+"""A run goes in; every number behind its charts, tables and sentences comes out, once, so that page and paper cannot disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vjepa_fer import metrics
+from vjepa_fer.cache import Cache
+from vjepa_fer.groups import group_clips
+from vjepa_fer.predictions import Predictions
+from vjepa_fer.recipe import flat_recipe
+from vjepa_fer.report.grid import Grid, grid_of, siblings
+from vjepa_fer.report.projection import Projection
+from vjepa_fer.report.reproduce import commands
+from vjepa_fer.results import result_of
+from vjepa_fer.runs import RUN_JSON, Run
+
+NUM_BINS = 10
+NUM_MISTAKES = 20
+
+
+@dataclass(frozen=True)
+class SubjectScore:
+    """One subject's clips; `war` is a fraction, `fold` the one that tested them (-1: several)."""
+
+    name: str
+    num_clips: int
+    fold: int
+    war: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Clips of about one confidence: how sure the probe was on average, and how often it was right; fractions."""
+
+    low: float
+    high: float
+    num_clips: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A clip that the run got wrong.
+
+    Attributes
+    ----------
+    clip_id, subject, true, predicted : str
+    confidence : float or None
+        Probability of the predicted class.
+    times_wrong : int
+        In how many of the sweep's cells (or, alone, in this run) it was wrong.
+    """
+
+    clip_id: str
+    subject: str
+    true: str
+    predicted: str
+    confidence: float | None
+    times_wrong: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the run's cache says about it; a report without the cache has none."""
+
+    num_asked: int
+    num_failed: int
+    damaged: tuple[str, ...]
+    recipe: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class RunNumbers:
+    """Everything that a report says about one run.
+
+    Attributes
+    ----------
+    name : str
+    run : Run
+    result : mapping
+        As ``runs show --json`` prints it, in percent.
+    majority : (str, float)
+        The most frequent class and its share of the clips.
+    subjects : tuple of SubjectScore
+        Best first; empty where subjects are unknown.
+    bins : tuple of Bin
+    grid : Grid or None
+        The sweep that the run was part of.
+    mistakes : tuple of Mistake
+        Most often wrong first, then the surest.
+    num_judged : int
+        Runs that `times_wrong` counts over.
+    projection : Projection or None
+    source : Source or None
+    commands : tuple of str
+    versions : mapping
+    notes : tuple of str
+        What could not be shown, and why.
+    """
+
+    name: str
+    run: Run
+    result: Mapping[str, Any]
+    majority: tuple[str, float]
+    subjects: tuple[SubjectScore, ...]
+    bins: tuple[Bin, ...]
+    grid: Grid | None
+    mistakes: tuple[Mistake, ...]
+    num_judged: int
+    projection: Projection | None
+    source: Source | None
+    commands: tuple[str, ...]
+    versions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def predictions(self) -> Predictions:
+        """One row a clip."""
+        return self.run.evaluation.predictions
+
+    @property
+    def row_percent(self) -> np.ndarray:
+        """The pooled confusion matrix in percent of each true class, float64 (C, C); 0 for a class without clips."""
+        counts = np.array(self.result["confusion"])
+        return 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+def numbers_of(
+    run: Run,
+    *,
+    cache: Cache | None = None,
+    projection: Projection | None = None,
+    by: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> RunNumbers:
+    """Compute them all from the run's predictions, its neighbours of the same sweep and, where it is at hand, its cache.
+
+    Raises
+    ------
+    ManifestError
+        A column of `by` that the manifest lacks.
+    """
+    if cache is not None and by:
+        run = replace(run, evaluation=replace(run.evaluation, groups=group_clips(cache.manifest, by)))
+    evaluation = run.evaluation
+    predictions = evaluation.predictions
+    found, unread = siblings(run)
+    judged = [one.evaluation.predictions for one in found] or [predictions]
+    return RunNumbers(
+        name=run.path.resolve().name,
+        run=run,
+        result=result_of(evaluation, str(run.path)),
+        majority=_majority(predictions),
+        subjects=subject_scores(predictions),
+        bins=calibration_bins(predictions),
+        grid=grid_of(run, found),
+        mistakes=mistakes(predictions, judged),
+        num_judged=len(judged),
+        projection=projection,
+        source=None if cache is None else _source(cache, predictions),
+        commands=commands(run),
+        versions=_versions(run),
+        notes=(*notes, *unread),
+    )
+
+
+def _majority(predictions: Predictions) -> tuple[str, float]:
+    counts = np.bincount(predictions.truth, minlength=len(predictions.classes))
+    return predictions.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+
+
+def subject_scores(predictions: Predictions) -> tuple[SubjectScore, ...]:
+    """Every known subject's WAR, best first."""
+    scores = []
+    for name in sorted(set(predictions.subjects.tolist()) - {""}):
+        own = predictions.take(predictions.subjects == name)
+        folds = set(own.fold.tolist())
+        fold = folds.pop() if len(folds) == 1 else -1
+        scores.append(SubjectScore(str(name), len(own), int(fold), float(metrics.war(own.confusion))))
+    return tuple(sorted(scores, key=lambda one: -one.war))
+
+
+def calibration_bins(predictions: Predictions, num_bins: int = NUM_BINS) -> tuple[Bin, ...]:
+    """Clips by the probability of the predicted class; empty bins are left out, and all of them without probabilities."""
+    if predictions.probabilities is None:
+        return ()
+    confidence = predictions.probabilities[np.arange(len(predictions)), predictions.predicted]
+    right = predictions.predicted == predictions.truth
+    number = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    return tuple(
+        Bin(
+            k / num_bins,
+            (k + 1) / num_bins,
+            int((number == k).sum()),
+            float(confidence[number == k].mean()),
+            float(right[number == k].mean()),
+        )
+        for k in range(num_bins)
+        if (number == k).any()
+    )
+
+
+def mistakes(predictions: Predictions, judged: Sequence[Predictions], num: int = NUM_MISTAKES) -> tuple[Mistake, ...]:
+    """The clips of `predictions` that are wrong, those first that most of `judged` get wrong, then the surest."""
+    times: dict[str, int] = {}
+    for one in judged:
+        for clip in one.clip_ids[one.predicted != one.truth].tolist():
+            times[clip] = times.get(clip, 0) + 1
+    wrong = [
+        _mistake(predictions, int(row), times) for row in np.flatnonzero(predictions.predicted != predictions.truth)
+    ]
+    return tuple(sorted(wrong, key=lambda one: (-one.times_wrong, -(one.confidence or 0), one.clip_id))[:num])
+
+
+def _mistake(predictions: Predictions, row: int, times: Mapping[str, int]) -> Mistake:
+    said, clip = int(predictions.predicted[row]), str(predictions.clip_ids[row])
+    probabilities = predictions.probabilities
+    return Mistake(
+        clip_id=clip,
+        subject=str(predictions.subjects[row]),
+        true=predictions.classes[predictions.truth[row]],
+        predicted=predictions.classes[said],
+        confidence=None if probabilities is None else float(probabilities[row, said]),
+        times_wrong=times.get(clip, 0),
+    )
+
+
+def _source(cache: Cache, predictions: Predictions) -> Source:
+    judged = set(predictions.clip_ids.tolist())
+    damaged = tuple(clip.clip_id for clip in cache.clips if clip.clip_id in judged and clip.value("damaged").strip())
+    recipe = tuple((name, _short(value)) for name, value in flat_recipe(cache.recipe).items())
+    return Source(len(cache.manifest.clips), len(cache.failures), damaged, recipe)
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """As ``run.json`` has them; ``read_run`` has checked the file already."""
+    said = json.loads((run.path / RUN_JSON).read_text(encoding="utf-8")).get("versions", {})
+    return {str(name): str(version) for name, version in said.items()}

@@ -1,0 +1,168 @@
+"""Numbers of one run or several go in; one HTML file that needs nothing else comes out.
+
+Every word that is not ours (clip ids, labels, subjects, paths) passes through Jinja's escaping, and a policy in the page's head lets
+the browser run our one script, known by its hash, and fetch nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vjepa_fer import __version__
+from vjepa_fer.compare import Comparison, compare
+from vjepa_fer.disk import replace_text
+from vjepa_fer.errors import RunError
+from vjepa_fer.extras import require_extra
+from vjepa_fer.report.checks import run_checks
+from vjepa_fer.report.numbers import RunNumbers
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MARK = "<!-- made by vjepa-fer report -->"
+"""Second line of every page: one that has it may be replaced by a newer one."""
+
+
+def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report") -> str:
+    """The page as text.
+
+    Raises
+    ------
+    MissingExtraError
+        Jinja2 is not installed.
+    """
+    require_extra("report", ("jinja2",), "vjepa-fer report")
+    environment = _environment()
+    script = _own_text("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    comparison, why_not = _comparison(runs)
+    return environment.get_template("page.html").render(
+        title=title,
+        mark=MARK,
+        runs=[_view(number, numbers) for number, numbers in enumerate(runs)],
+        comparison=comparison,
+        why_not=why_not,
+        style=_own_text("style.css"),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        version=__version__,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def write_page(path: str | os.PathLike[str], html: str) -> None:
+    """Write the page whole or not at all; an older report in its place is replaced, anything else is refused.
+
+    Raises
+    ------
+    RunError
+        Something else is there, or it cannot be written.
+    """
+    file = Path(path)
+    try:
+        if file.exists() and MARK not in file.read_text(encoding="utf-8", errors="replace")[:200]:
+            raise RunError(f"{file}: is there already and no report; choose another -o, or remove it")
+        replace_text(file, html)
+    except OSError as error:
+        raise RunError(f"{file}: the report cannot be written ({error.strerror}); choose another -o") from error
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("vjepa_fer.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["px"] = lambda value: f"{float(value):.1f}".removesuffix(".0")
+    environment.filters["ours"] = Markup  # the style and the script beside this file, nothing else
+    environment.filters["hue"] = lambda number: int(number * 137.508) % 360
+    return environment
+
+
+def _own_text(name: str) -> str:
+    return (resources.files("vjepa_fer.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _view(number: int, numbers: RunNumbers) -> dict[str, Any]:
+    """What the template needs of a run, by name."""
+    evaluation = numbers.run.evaluation
+    return {
+        "id": f"run{number}",
+        "n": numbers,
+        "result": numbers.result,
+        "checks": run_checks(numbers),
+        "rows": numbers.row_percent.tolist(),
+        "folds": sorted(set(numbers.predictions.fold.tolist())),
+        "points": _points(numbers),
+        "plan": _plan(numbers),
+        "tested": [
+            sorted(set(numbers.predictions.take(numbers.predictions.fold == fold).subjects.tolist()))
+            for fold in sorted(set(numbers.predictions.fold.tolist()))
+        ],
+        "choices": [(fold, *_choice(choice)) for fold, choice in enumerate(evaluation.choices)],
+    }
+
+
+def _choice(choice: Any) -> tuple[str, float]:
+    cell = choice.cell
+    params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
+    return " · ".join(word for word in (cell.probe, params, cell.level, cell.scale) if word), 100 * choice.war
+
+
+def _plan(numbers: RunNumbers) -> list[tuple[str, str]]:
+    """Settings as rows of two words; the cells of a sweep are counted, not listed."""
+    settings = {**numbers.run.settings}
+    cells = settings.pop("cells", None)
+    if cells is not None:
+        settings["cells"] = f"{len(cells)}, chosen among on inner folds"
+    return [(name, _said(value)) for name, value in settings.items()]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_said(one)}" for name, one in value.items()) or "defaults"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _points(numbers: RunNumbers) -> dict[str, Any] | None:
+    """The projection's points as small numbers, with the names that these stand for."""
+    shown, said = numbers.projection, numbers.predictions
+    if shown is None:
+        return None
+    subjects = sorted(set(said.subjects.tolist()))
+    rows = shown.rows.tolist()
+    return {
+        "classes": list(said.classes),
+        "subjects": subjects,
+        "clips": said.clip_ids[shown.rows].tolist(),
+        "true": said.truth[rows].tolist(),
+        "predicted": said.predicted[rows].tolist(),
+        "subject": [subjects.index(name) for name in said.subjects[rows].tolist()],
+        "fold": said.fold[rows].tolist(),
+        "xy": shown.xy.round(4).tolist(),
+    }
+
+
+def _comparison(runs: Sequence[RunNumbers]) -> tuple[Comparison | None, str]:
+    """The runs on their common clips; or why they cannot be compared."""
+    if len(runs) < 2:
+        return None, ""
+    names = [numbers.name for numbers in runs]
+    names = names if len(set(names)) == len(names) else [str(numbers.run.path) for numbers in runs]
+    try:
+        predictions = {name: numbers.predictions for name, numbers in zip(names, runs, strict=True)}
+        return compare(predictions, intersect=True), ""
+    except RunError as error:
+        return None, str(error)

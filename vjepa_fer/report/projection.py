@@ -1,0 +1,94 @@
+"""A cache and a run's predictions go in; a point in the plane for each of at most two thousand clips comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vjepa_fer.cache import Cache
+from vjepa_fer.predictions import Predictions
+
+MOST = {"pca": 2000, "tsne": 1000}
+Method = Literal["pca", "tsne"]
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Clips in the plane.
+
+    Attributes
+    ----------
+    method : {"pca", "tsne"}
+    level : str
+    xy : ndarray of float64, shape (num_points, 2)
+        Between 0 and 1.
+    rows : ndarray of int64, shape (num_points,)
+        Their row numbers in the run's predictions.
+    explained : tuple of float
+        Shares of variance of the two axes; empty for t-SNE.
+    num_clips : int
+        How many there were to draw from.
+    """
+
+    method: Method
+    level: str
+    xy: np.ndarray
+    rows: np.ndarray
+    explained: tuple[float, ...]
+    num_clips: int
+
+
+def project(cache: Cache, predictions: Predictions, level: str, *, method: Method = "pca", seed: int = 0) -> Projection:
+    """Draw clips with a seed, read their features (``mean``, where it is stored), and put them into the plane.
+
+    Only the drawn clips are read, so memory is bounded by them.
+
+    Raises
+    ------
+    CacheError
+        The level is not stored, or no clip of the run is in the cache.
+    """
+    stored = cache.recipe.storage.levels
+    level = "mean" if "mean" in stored else cache.stored_level(level)
+    place = {clip.clip_id: number for number, clip in enumerate(cache.clips)}
+    rows = np.array([row for row, clip in enumerate(predictions.clip_ids.tolist()) if clip in place], dtype=np.int64)
+    drawn = np.sort(np.random.default_rng(seed).permutation(rows)[: MOST[method]])
+    x = np.stack([_one_vector(cache, place[str(predictions.clip_ids[row])], level) for row in drawn])
+    xy, explained = _pca(x, 2) if method == "pca" else (_tsne(x, seed), ())
+    return Projection(method, level, _unit_square(xy), drawn, explained, len(rows))
+
+
+def _one_vector(cache: Cache, number: int, level: str) -> np.ndarray:
+    clip = cache[number]
+    values = clip.level(level).reshape(len(clip), -1)
+    return np.average(values, axis=0, weights=clip.multiplicity)
+
+
+def _pca(x: np.ndarray, num_axes: int) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Coordinates on the first axes of standardised columns, (num_points, num_axes), and the variance that they hold."""
+    x = x - x.mean(axis=0)
+    spread = x.std(axis=0)
+    x = x / np.where(spread > 0, spread, 1)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    u, s = u[:, :num_axes], s
+    u = u * np.where(u[np.abs(u).argmax(axis=0), np.arange(u.shape[1])] < 0, -1, 1)  # a sign that does not wander
+    shares = s**2 / max(float((s**2).sum()), np.finfo(float).tiny)
+    return u * s[:num_axes], tuple(float(share) for share in shares[:num_axes])
+
+
+def _tsne(x: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.manifold import TSNE
+
+    reduced, _ = _pca(x, min(50, *x.shape))
+    perplexity = min(30.0, (len(x) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+
+
+def _unit_square(xy: np.ndarray) -> np.ndarray:
+    if xy.shape[1] == 1:  # one column of features, or one clip
+        xy = np.hstack([xy, np.zeros_like(xy)])
+    low, span = xy.min(axis=0), np.ptp(xy, axis=0).max()
+    centred = xy - low - np.ptp(xy, axis=0) / 2
+    return centred / (span or 1) + 0.5

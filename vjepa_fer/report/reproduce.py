@@ -1,0 +1,67 @@
+"""A run goes in; the commands that make its numbers again come out, ready to paste."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from vjepa_fer.protocol import Nest
+from vjepa_fer.runs import FOLDS_JSON, Run
+
+
+def commands(run: Run) -> tuple[str, ...]:
+    """The ``probe`` line with the very folds of the run; empty where one line cannot say it (two corpora, uneven sweeps)."""
+    evaluation = run.evaluation
+    if not run.cache or evaluation.folds.name.startswith("test-on:"):
+        return ()
+    plan = evaluation.cell
+    cells = plan.cells if isinstance(plan, Nest) else (plan,)
+    scales, decisions = (list(dict.fromkeys(getattr(c, name) for c in cells)) for name in ("scale", "decision"))
+    params = _values([dict(cell.params) for cell in cells])
+    if len(cells) != len(scales) * len(decisions) * _product(params):
+        return ()
+    words = ["vjepa-fer", "probe", run.cache, "--probe", plan.probe, "--features", plan.level]
+    words += ["--scale", ",".join(scales), "--decision", ",".join(decisions)]
+    for name, values in params.items():
+        words += ["--param", f"{name}={','.join(map(_spelled, values))}"]
+    words += ["--folds", f"file:{run.path / FOLDS_JSON}", "--seed", str(evaluation.seed)]
+    words += _labels(str(run.settings.get("labels", "intended")))
+    if isinstance(plan, Nest):
+        words += ["--inner-folds", str(plan.inner_folds)]
+    if evaluation.leaks:
+        words.append("--allow-leak")
+    return (shlex.join(words),)
+
+
+def _values(params: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    values: dict[str, list[Any]] = {}
+    for one in params:
+        for name, value in one.items():
+            if value not in values.setdefault(name, []):
+                values[name].append(value)
+    return values
+
+
+def _product(params: dict[str, list[Any]]) -> int:
+    number = 1
+    for values in params.values():
+        number *= len(values)
+    return number
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_spelled, value))})"
+    return (
+        {True: "true", False: "false", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
+
+
+def _labels(name: str) -> list[str]:
+    """``perceived:face:skip`` as options."""
+    kind, _, rest = name.partition(":")
+    if kind == "intended":
+        return []
+    source, _, ties = rest.partition(":")
+    return ["--labels", f"{kind}:av" if source == "av" else kind, *(["--ties", ties] if ties else [])]

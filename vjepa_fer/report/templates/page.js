@@ -1,0 +1,77 @@
+"use strict";
+(() => {
+  // One tooltip for everything that has data-tip; for a finger as for a mouse and the keyboard.
+  const tip = document.getElementById("tip");
+  const show = (mark, x, y) => {
+    tip.textContent = mark.dataset.tip;
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect();
+    tip.style.left = Math.max(4, Math.min(x + 12, innerWidth - box.width - 8)) + "px";
+    tip.style.top = (y + 16 + box.height > innerHeight ? Math.max(4, y - box.height - 8) : y + 16) + "px";
+  };
+  const hide = () => { tip.hidden = true; };
+  const marked = (event) => event.target.closest && event.target.closest("[data-tip]");
+  for (const kind of ["pointermove", "pointerover", "pointerdown"])
+    document.addEventListener(kind, (event) => {
+      const mark = marked(event);
+      if (mark) show(mark, event.clientX, event.clientY); else hide();
+    });
+  document.addEventListener("focusin", (event) => {
+    const mark = marked(event);
+    if (!mark) return;
+    const box = mark.getBoundingClientRect();
+    show(mark, box.right, box.bottom);
+  });
+  document.addEventListener("focusout", hide);
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  addEventListener("scroll", hide, { passive: true });
+
+  // The projection: names on hover, and the colours of class, subject, fold, or right and wrong.
+  for (const chart of document.querySelectorAll("[data-points]")) {
+    const data = JSON.parse(document.getElementById(chart.dataset.points).textContent);
+    const circles = [...chart.querySelectorAll("circle")];
+    const legend = chart.querySelector(".legend");
+    const folds = [...new Set(data.fold)].sort((a, b) => a - b);
+    const kinds = {
+      "class": { key: (i) => data.true[i], names: data.classes },
+      subject: { key: (i) => data.subject[i], names: data.subjects.map((s) => s || "unknown") },
+      fold: { key: (i) => folds.indexOf(data.fold[i]), names: folds.map((f) => "fold " + f) },
+      "right or wrong": { key: (i) => (data.true[i] === data.predicted[i] ? 0 : 1), names: ["right", "wrong"] },
+    };
+    circles.forEach((circle, i) => {
+      const wrong = data.true[i] === data.predicted[i] ? "" : ", taken for " + data.classes[data.predicted[i]];
+      circle.dataset.tip = data.clips[i] + "\n" + data.classes[data.true[i]] + wrong
+        + "\nsubject " + (data.subjects[data.subject[i]] || "unknown") + ", fold " + data.fold[i];
+    });
+    const hue = (number) => Math.floor(number * 137.508) % 360;
+    const colour = (kind, number) => (kind === "class" ? "k" + (number % 12) : "");
+    const paint = (kind) => {
+      const { key, names } = kinds[kind];
+      circles.forEach((circle, i) => {
+        circle.setAttribute("class", colour(kind, key(i)));
+        circle.style.fill = kind === "class" ? "" : kind === "right or wrong" ? ["var(--calm)", "var(--bad)"][key(i)] : `hsl(${hue(key(i))} 60% 50%)`;
+      });
+      legend.replaceChildren();
+      if (names.length > 30) { legend.textContent = names.length + " " + kind + "s: hover for names"; return; }
+      names.forEach((name, number) => {
+        const item = document.createElement("span"), dot = document.createElement("i");
+        dot.className = colour(kind, number);
+        if (kind !== "class") dot.style.background = kind === "right or wrong" ? ["var(--calm)", "var(--bad)"][number] : `hsl(${hue(number)} 60% 50%)`;
+        item.append(dot, name);
+        legend.append(item);
+      });
+    };
+    for (const button of chart.querySelectorAll("button"))
+      button.addEventListener("click", () => {
+        for (const other of chart.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
+        paint(button.dataset.kind);
+      });
+  }
+
+  for (const button of document.querySelectorAll("button.copy"))
+    button.addEventListener("click", async () => {
+      const text = button.nextElementSibling.textContent;
+      try { await navigator.clipboard.writeText(text); button.textContent = "copied"; }
+      catch { getSelection().selectAllChildren(button.nextElementSibling); }
+    });
+})();

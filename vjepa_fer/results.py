@@ -1,0 +1,97 @@
+"""An evaluation goes in; the plain object that ``--json`` prints and the row that a table shows come out, in percent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from vjepa_fer import metrics
+from vjepa_fer.evaluate import Evaluation
+from vjepa_fer.groups import group_figures
+from vjepa_fer.intervals import Interval, subject_intervals
+from vjepa_fer.predictions import Predictions, Score, calibration, score
+from vjepa_fer.protocol import Nest
+
+SCHEMA = "vjepa-fer/probe/1"
+
+
+def figures_of(predictions: Predictions) -> dict[str, Any]:
+    """Headline figures in percent, the pooled confusion matrix, and how many clips and subjects they rest on.
+
+    ``by_class`` has each class' recall, precision and F1 over all clips, None where there is nothing to divide by. ``ece`` is
+    in percent, ``log_loss`` in nats; both are None where there are no probabilities.
+    """
+    intervals, trust = subject_intervals(predictions), calibration(predictions)
+    return {
+        **{name: percent(value, intervals.get(name)) for name, value in score(predictions).items()},
+        "ece": percent(trust["ece"]) if trust else None,
+        "log_loss": _nats(trust["log_loss"]) if trust else None,
+        "by_class": _by_class(predictions),
+        "classes": list(predictions.classes),
+        "confusion": predictions.confusion.tolist(),
+        "n_clips": len(predictions),
+        "n_subjects": predictions.num_subjects,
+    }
+
+
+def _by_class(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    confusion = predictions.confusion
+    columns = {name: getattr(metrics, name)(confusion) for name in ("recall", "precision", "f1")}
+    return {
+        label: {
+            "n_clips": int(confusion[number].sum()),
+            **{name: None if math.isnan(v[number]) else _percent(float(v[number])) for name, v in columns.items()},
+        }
+        for number, label in enumerate(predictions.classes)
+    }
+
+
+def _nats(value: Score) -> dict[str, Any]:
+    sd = None if value.sd is None else round(value.sd, 6)
+    folds = [round(v, 6) for v in value.folds]
+    return {"mean": round(value.mean, 6), "sd": sd, "folds": folds, "pooled": round(value.pooled, 6)}
+
+
+def percent(value: Score, interval: Interval | None = None) -> dict[str, Any]:
+    """A score as ``{"mean", "sd", "folds", "pooled", "interval"}`` in percent.
+
+    ``sd`` (n−1) is None for a single fold. ``interval`` holds the pooled figure with 95 % confidence, by bootstrap over
+    subjects, and is None where subjects are unknown.
+    """
+    sd = None if value.sd is None else _percent(value.sd)
+    folds = [_percent(v) for v in value.folds]
+    ends = None if interval is None else [_percent(end) for end in interval]
+    return {"mean": _percent(value.mean), "sd": sd, "folds": folds, "pooled": _percent(value.pooled), "interval": ends}
+
+
+def _percent(fraction: float) -> float:
+    return round(100 * fraction, 4)
+
+
+Selection = Literal["fixed", "grid", "nested"]
+"""How a result's parameters came about: given; one of several typed, to pick from by these very figures; or chosen on
+inner folds that never saw the test parts."""
+
+
+def result_of(evaluation: Evaluation, run: str | None = None, *, selection: Selection = "fixed") -> dict[str, Any]:
+    """One entry of ``results`` or ``nested``; `run` is the folder where it was written."""
+    plan = evaluation.cell
+    chosen = {"chosen": [choice.to_dict() for choice in evaluation.choices]} if evaluation.choices else {}
+    return {
+        **plan.to_dict(),
+        "selection": "nested" if isinstance(plan, Nest) else selection,
+        **chosen,
+        "folds": evaluation.folds.name,
+        "leaky": bool(evaluation.leaks),
+        "leaks": list(evaluation.leaks),
+        "seed": evaluation.seed,
+        **figures_of(evaluation.predictions),
+        "by": group_figures(evaluation.predictions, evaluation.groups),
+        "run": run,
+    }
+
+
+def shown(value: Mapping[str, Any]) -> str:
+    """A score for people: ``78.86 ± 2.81``."""
+    return f"{value['mean']:.2f}" + ("" if value["sd"] is None else f" ± {value['sd']:.2f}")

@@ -1,0 +1,111 @@
+"""Features with their folds go in, and tasks; what was decided on each training part comes out, from one process or several."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from vjepa_fer.cache import Features
+from vjepa_fer.decisions import Windowed
+from vjepa_fer.evaluate import Decided, Targets, fit_predict
+from vjepa_fer.fold_sources import AnyFolds
+from vjepa_fer.nested import count_hits, inner_splits
+from vjepa_fer.protocol import Cell, Protocol
+from vjepa_fer.splits import Split
+from vjepa_fer.workers import Done, run_tasks
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Cells of one probe to fit together on one training part.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+    outer : int
+        The fold.
+    inner_folds : int
+        0: fit the training part, decide the test part. Otherwise: count, on that many inner folds of the training part,
+        what each cell gets right; the test part is not touched.
+    """
+
+    cells: tuple[Cell, ...]
+    outer: int
+    inner_folds: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A task's result: one decision a cell, or its inner hits, int64 (num_cells,); and how long it took."""
+
+    decided: list[Decided]
+    hits: np.ndarray | None
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One level's features with the folds that judge every cell on them."""
+
+    features: Features | Windowed
+    splits: tuple[Split, ...]
+    folds: AnyFolds
+    protocol: Protocol
+    targets: Targets | None = None
+
+    def run(self, task: Task) -> Answer:
+        """Do a task in this process."""
+        started = time.perf_counter()
+        if task.inner_folds:
+            hits = self._inner_hits(task)
+            return Answer([], hits, time.perf_counter() - started)
+        decided = fit_predict(self.features, self.splits[task.outer], task.cells, self.protocol.seed, self.targets)
+        return Answer(decided, None, time.perf_counter() - started)
+
+    def _inner_hits(self, task: Task) -> np.ndarray:
+        train, seed = self.splits[task.outer].train, self.protocol.seed
+        where = f"fold {task.outer} of {self.folds.name}"
+        hits = np.zeros(len(task.cells), np.int64)
+        for split in inner_splits(self.features, train, task.inner_folds, seed=seed, where=where):
+            decided = fit_predict(self.features, split, task.cells, seed, self.targets)
+            hits += count_hits(self.features, split, decided)
+        return hits
+
+
+def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Iterator[Done]:
+    """Yield each task's :class:`Answer`, or :class:`vjepa_fer.workers.Lost`, as it is done.
+
+    With several processes the feature matrix goes through a temporary file that all of them map, so that it is in memory once.
+    """
+    if jobs == 1 or len(tasks) < 2:
+        yield from run_tasks(study.run, tasks)
+        return
+    with tempfile.TemporaryDirectory(prefix="vjepa-fer-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "features.npy"
+        np.save(path, study.features.X)
+        bare = dataclasses.replace(study, features=study.features._replace(X=np.empty((0, 0), np.float32)))
+        yield from run_tasks(_MappedStudy(path, bare).run, tasks, jobs=jobs)
+
+
+@dataclass(frozen=True)
+class _MappedStudy:
+    """A study whose features are mapped from a file by whoever works on it."""
+
+    path: Path
+    bare: Study
+
+    @cached_property
+    def study(self) -> Study:
+        x = np.load(self.path, mmap_mode="r")
+        return dataclasses.replace(self.bare, features=self.bare.features._replace(X=x))
+
+    def run(self, task: Task) -> Answer:
+        """Do a task in the process that asks."""
+        return self.study.run(task)

@@ -1,0 +1,149 @@
+"""One clip comes in, the pixels of all its windows go out: decode → sample → keep each needed frame once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vjepa_fer.errors import VideoError
+from vjepa_fer.recipe import Preprocessing, Sampling
+from vjepa_fer.video.decoding import MAX_BYTES, decode_video
+from vjepa_fer.video.others import Decoder
+from vjepa_fer.video.sampling import Window, sample_windows
+from vjepa_fer.video.transforms import crop_views, prepare_frame
+
+
+@dataclass(frozen=True, eq=False)
+class ClipPixels:
+    """A clip ready for the encoder: its windows, and every frame that some window needs, once.
+
+    Attributes
+    ----------
+    frames : ndarray, shape (K, H, W, 3), uint8
+        Resized frames: (crop, crop) for one view, else with a short side of the crop's length.
+    windows : tuple of Window
+        The W windows.
+    rows : ndarray, shape (W, F), int64
+        For each frame of each window its place in `frames`.
+    timestamps : ndarray, shape (W, F), float64
+        And its time on the file's clock, in seconds.
+    num_frames : int
+        Frames of the clip, counted by decoding them.
+    preprocessing : Preprocessing
+        What `frames` were prepared for.
+    """
+
+    frames: np.ndarray
+    windows: tuple[Window, ...]
+    rows: np.ndarray
+    timestamps: np.ndarray
+    num_frames: int
+    preprocessing: Preprocessing
+
+    def __post_init__(self) -> None:
+        if not len(self.windows) == len(self.rows) == len(self.timestamps) or self.frames.ndim != 4:
+            raise ValueError(f"{len(self.windows) = }, {self.rows.shape = }, {self.frames.shape = }")
+
+    def __repr__(self) -> str:
+        return f"ClipPixels({len(self.windows)} windows, frames {self.frames.shape} of {self.num_frames})"
+
+    def window_pixels(self, window: int) -> np.ndarray:
+        """All views of one window: (V, F, crop, crop, 3) uint8, a copy of just these pixels."""
+        return crop_views(self.frames, self.preprocessing)[:, self.rows[window]]
+
+
+def read_windows(
+    path: str | os.PathLike[str],
+    sampling: Sampling,
+    preprocessing: Preprocessing,
+    *,
+    max_bytes: int = MAX_BYTES,
+    decoder: Decoder = "pyav",
+) -> ClipPixels:
+    """Decode a clip once and return the pixels of its windows.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Refuse a clip whose needed frames are more than this, rather than fill the memory.
+
+    Raises
+    ------
+    VideoError
+        See its `reason`; nothing is ever put in the place of a frame that cannot be decoded.
+    """
+
+    def needed(num_frames: int) -> Sequence[int]:
+        return _distinct(sample_windows(num_frames, sampling)).tolist()
+
+    def prepare(rgb: np.ndarray) -> np.ndarray:
+        return prepare_frame(rgb, preprocessing)
+
+    video = decode_video(path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder)
+    indices = np.array([window.frame_indices for window in sample_windows(video.num_frames, sampling)])
+    return assemble_clip(video.frames, video.timestamps[indices], video.num_frames, sampling, preprocessing)
+
+
+def assemble_clip(
+    frames: np.ndarray, timestamps: np.ndarray, num_frames: int, sampling: Sampling, preprocessing: Preprocessing
+) -> ClipPixels:
+    """Put a clip together from the frames that its windows need, in order, and the windows' timestamps (W, F)."""
+    windows = sample_windows(num_frames, sampling)
+    indices = np.array([window.frame_indices for window in windows])
+    return ClipPixels(
+        frames=frames,
+        windows=windows,
+        rows=np.searchsorted(_distinct(windows), indices),
+        timestamps=timestamps,
+        num_frames=num_frames,
+        preprocessing=preprocessing,
+    )
+
+
+def read_clip(
+    path: str | os.PathLike[str],
+    sampling: Sampling,
+    preprocessing: Preprocessing,
+    *,
+    max_bytes: int = MAX_BYTES,
+    decoder: Decoder = "pyav",
+) -> tuple[ClipPixels, str]:
+    """:func:`read_windows` and the SHA-256 of the very file that was decoded.
+
+    Raises
+    ------
+    VideoError
+        As :func:`read_windows`; or ``changed``, when the file was replaced or written to meanwhile.
+    """
+    before = _version_of(path)
+    pixels = read_windows(path, sampling, preprocessing, max_bytes=max_bytes, decoder=decoder)
+    sha256 = _file_sha256(path)
+    if before is None or _version_of(path) != before:
+        raise VideoError(
+            "changed", os.fspath(path), "the file was replaced or written to while it was read: try again later"
+        )
+    return pixels, sha256
+
+
+def _version_of(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None  # reading it will say why
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _file_sha256(path: str | os.PathLike[str]) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VideoError("changed", os.fspath(path), f"vanished while it was read ({error.strerror})") from error
+
+
+def _distinct(windows: tuple[Window, ...]) -> np.ndarray:
+    return np.unique([window.frame_indices for window in windows])
