@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,6 +25,7 @@ from vjepa_fer.extract.claims import Claims
 from vjepa_fer.extract.clock import Profile, StageClock
 from vjepa_fer.extract.encode import encode_clips
 from vjepa_fer.extract.sharing import ClipShare, DoneClips
+from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Recipe, Sampling, Storage
@@ -217,7 +219,7 @@ class _Job:
         """Decode and encode `clips` with one thread a device; on an error or a signal all of them are ended."""
         errors: list[BaseException] = []
 
-        def serve(batcher: Batcher, reads: Iterable[ReadClip[Clip]]) -> None:
+        def serve(batcher: Batcher) -> None:
             try:
                 views = self.recipe.preprocessing.num_views
                 encode_clips(self._decoded(reads), batcher, views, self._finish)
@@ -226,20 +228,19 @@ class _Job:
                 self.stop.set()
 
         with self._reads(clips) as reads:
-            threads = [threading.Thread(target=serve, args=(batcher, reads)) for batcher in self.batchers]
+            threads = [Worker(partial(serve, batcher)) for batcher in self.batchers]
             for thread in threads:
                 thread.start()
             try:
-                while any(thread.is_alive() for thread in threads) and not errors:
-                    threads[0].join(0.1)
+                while not (all(thread.wait(0.1) for thread in threads) or errors):
                     self._show()
             finally:
-                if any(thread.is_alive() for thread in threads):  # stopped early
+                if not all(thread.wait(0) for thread in threads):  # stopped early
                     self.stop.set()
                     if isinstance(reads, DecodePool):
                         reads.close()
                 for thread in threads:
-                    thread.join()
+                    thread.wait_surely()
         if errors:
             raise errors[0]
 

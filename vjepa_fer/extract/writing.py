@@ -13,6 +13,7 @@ from vjepa_fer.cache import ShardWriter
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extract.clock import StageClock
+from vjepa_fer.extract.threads import Worker
 from vjepa_fer.recipe import Recipe
 
 WAITING_BYTES = 1 << 30
@@ -55,7 +56,7 @@ class BackgroundWriter:
         self._waiting = 0
         self._changed = threading.Condition()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
+        self._thread = Worker(self._run)
 
     @property
     def bytes_written(self) -> int:
@@ -73,7 +74,7 @@ class BackgroundWriter:
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._queue.put(None)
-        self._thread.join()
+        self._thread.wait_surely()
         if self._error and error is not self._error:
             raise self._error
 
