@@ -26,6 +26,8 @@ def test_headline_figures_equal_scikit_learn(seed):
     assert metrics.uar(confusion) == pytest.approx(sk.balanced_accuracy_score(truth, said), abs=1e-12)
     assert metrics.macro_f1(confusion) == pytest.approx(sk.f1_score(truth, said, average="macro"), abs=1e-12)
     assert metrics.weighted_f1(confusion) == pytest.approx(sk.f1_score(truth, said, average="weighted"), abs=1e-12)
+    expected = sk.precision_score(truth, said, average="macro", zero_division=0)
+    assert metrics.macro_precision(confusion) == pytest.approx(expected, abs=1e-12)
     np.testing.assert_allclose(metrics.recall(confusion), sk.recall_score(truth, said, average=None), atol=1e-12)
     np.testing.assert_allclose(metrics.precision(confusion), sk.precision_score(truth, said, average=None), atol=1e-12)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from vjepa_fer import metrics
 from vjepa_fer.errors import RunError
-from vjepa_fer.intervals import NUM_DRAWS, Interval, confusion_by_subject, draw_subjects
+from vjepa_fer.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
 from vjepa_fer.predictions import Predictions
 from vjepa_fer.significance import holm, mcnemar_p, sign_flip_p
 from vjepa_fer.splits import shortlist
@@ -126,8 +126,9 @@ def compare(
     classes = tuple(sorted({name for one in predictions.values() for name in one.classes}))
     aligned = {name: _aligned(one, common, classes) for name, one in predictions.items()}
     _check_same_truth(aligned)
-    drawn = draw_subjects(len(set(next(iter(aligned.values())).subjects.tolist())), num_draws=num_draws, seed=seed)
-    differences = [d for figure in FIGURES for d in _all_pairs(aligned, figure, drawn.astype(np.float64), seed)]
+    by_subject = np.stack([confusion_by_subject(one) for one in aligned.values()], axis=1)
+    worlds = dict(zip(aligned, np.moveaxis(resample(by_subject, num_draws=num_draws, seed=seed), 1, 0), strict=True))
+    differences = [d for figure in FIGURES for d in _all_pairs(aligned, figure, worlds, seed)]
     left_out = {name: len(one) - len(common) for name, one in predictions.items()}
     return Comparison(aligned, left_out, tuple(differences), _notes(aligned))
 
@@ -180,7 +181,10 @@ def _check_same_truth(aligned: Mapping[str, Predictions]) -> None:
 _NEEDED = "chance is judged over subjects, so each clip needs one (column subject), and there must be at least two"
 
 
-def _all_pairs(aligned: Mapping[str, Predictions], figure: str, drawn: np.ndarray, seed: int) -> list[Difference]:
+def _all_pairs(
+    aligned: Mapping[str, Predictions], figure: str, worlds: Mapping[str, np.ndarray], seed: int
+) -> list[Difference]:
+    """Every pair's difference in one figure; `worlds` has each one's confusion matrices on the same drawn subjects."""
     pairs = list(itertools.combinations(aligned, 2))
     p_values = [sign_flip_p(_by_subject(aligned[a], aligned[b], figure), seed=seed) for a, b in pairs]
     differences = []
@@ -188,17 +192,12 @@ def _all_pairs(aligned: Mapping[str, Predictions], figure: str, drawn: np.ndarra
         first, second = aligned[a], aligned[b]
         right, right_too = first.predicted == first.truth, second.predicted == second.truth
         mcnemar = mcnemar_p(int(np.sum(right & ~right_too)), int(np.sum(~right & right_too)))
-        value, interval = _bootstrap(first, second, figure, drawn)
+        score = metrics.SCORES[figure]
+        value = float(score(second.confusion) - score(first.confusion))
+        low, high = np.quantile(score(worlds[b]) - score(worlds[a]), (0.025, 0.975))
+        interval = Interval(float(low), float(high))
         differences.append(Difference(a, b, figure, value, interval, p, p_holm, mcnemar))
     return differences
-
-
-def _bootstrap(first: Predictions, second: Predictions, figure: str, drawn: np.ndarray) -> tuple[float, Interval]:
-    score = metrics.SCORES[figure]
-    value = float(score(second.confusion) - score(first.confusion))
-    worlds = [score(np.tensordot(drawn, confusion_by_subject(one).astype(float), axes=1)) for one in (first, second)]
-    low, high = np.quantile(worlds[1] - worlds[0], (0.025, 0.975))
-    return value, Interval(float(low), float(high))
 
 
 def _by_subject(first: Predictions, second: Predictions, figure: str) -> np.ndarray:

@@ -61,6 +61,15 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
     return _mean_of_defined(f1(confusion))
 
 
+def macro_precision(confusion: np.ndarray) -> np.ndarray:
+    """Mean precision over the classes that are true or predicted, one never predicted counting 0, (...), as scikit-learn does.
+
+    What the code of arXiv 2601.09524 prints as "UAR" is this.
+    """
+    seen = (confusion.sum(-1) > 0) | (confusion.sum(-2) > 0)
+    return _ratio(np.where(seen, np.nan_to_num(precision(confusion)), 0).sum(-1), seen.sum(-1))
+
+
 def weighted_f1(confusion: np.ndarray) -> np.ndarray:
     """Mean F1 weighted by how many clips each true class has, (...)."""
     support = confusion.sum(-1)
@@ -72,24 +81,58 @@ def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     return _ratio(np.where(defined, values, 0).sum(-1), defined.sum(-1))
 
 
-SCORES = {"war": war, "uar": uar, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
+SCORES = {
+    "war": war,
+    "uar": uar,
+    "macro_f1": macro_f1,
+    "weighted_f1": weighted_f1,
+    "macro_precision": macro_precision,
+}
 """The headline figures, in the order in which tables show them."""
+
+BY_CLASS = {"recall": recall, "precision": precision, "f1": f1}
+"""The figures that each class has."""
 
 
 def log_loss(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of −ln p(true class), with p held above 2⁻⁵² so that one certain mistake stays finite, as scikit-learn does."""
+    """Mean of −ln p(true class), in nats."""
+    return float(losses(truth, probabilities).mean())
+
+
+def losses(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """−ln p(true class) of each clip, with p held above 2⁻⁵² so that one certain mistake stays finite, as scikit-learn does."""
     held = np.clip(probabilities[np.arange(len(truth)), truth].astype(np.float64), np.finfo(np.float64).eps, 1)
-    return float(-np.log(held).mean())
+    return -np.log(held)
+
+
+NUM_BINS = 15
 
 
 def expected_calibration_error(
-    truth: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, *, num_bins: int = 15
+    truth: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, *, num_bins: int = NUM_BINS
 ) -> float:
     """Mean gap between confidence (the probability of the predicted class) and accuracy, over equal-width bins.
 
     Bin k holds confidences in (k / num_bins, (k+1) / num_bins], weighted by its clips (Guo et al. 2017).
     """
+    together = np.zeros(len(truth), np.int64)
+    surplus = surplus_by_bin(truth, predicted, probabilities, together, num_bins=num_bins)
+    return float(np.abs(surplus).sum() / len(truth))
+
+
+def surplus_by_bin(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    probabilities: np.ndarray,
+    group: np.ndarray,
+    *,
+    num_bins: int = NUM_BINS,
+) -> np.ndarray:
+    """Confidence minus hits, summed over each group's clips of each bin: float64 (num_groups, num_bins)."""
     confidence = probabilities[np.arange(len(truth)), predicted].astype(np.float64)
     bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
-    surplus = np.bincount(bins, weights=confidence - (truth == predicted), minlength=num_bins)
-    return float(np.abs(surplus).sum() / len(truth))
+    num_groups = int(group.max()) + 1
+    flat = np.bincount(
+        group * num_bins + bins, weights=confidence - (truth == predicted), minlength=num_groups * num_bins
+    )
+    return flat.reshape(num_groups, num_bins)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from vjepa_fer import metrics
 from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.groups import group_figures
-from vjepa_fer.intervals import Interval, subject_intervals
+from vjepa_fer.intervals import METHOD, Interval, Intervals, intervals_of
 from vjepa_fer.predictions import Predictions, Score, calibration, score
 from vjepa_fer.protocol import Nest
 
@@ -19,38 +19,49 @@ SCHEMA = "vjepa-fer/probe/1"
 def figures_of(predictions: Predictions) -> dict[str, Any]:
     """Headline figures in percent, the pooled confusion matrix, and how many clips and subjects they rest on.
 
-    ``by_class`` has each class' recall, precision and F1 over all clips, None where there is nothing to divide by. ``ece`` is
-    in percent, ``log_loss`` in nats; both are None where there are no probabilities.
+    ``by_class`` has each class' recall, precision and F1 over all clips, with its interval and fold by fold, None where there is
+    nothing to divide by. ``ece`` is in percent, ``log_loss`` in nats; both are None where there are no probabilities.
     """
-    intervals, trust = subject_intervals(predictions), calibration(predictions)
+    intervals, trust = intervals_of(predictions), calibration(predictions)
+    figures = intervals.figures
     return {
-        **{name: percent(value, intervals.get(name)) for name, value in score(predictions).items()},
-        "ece": percent(trust["ece"]) if trust else None,
-        "log_loss": _nats(trust["log_loss"]) if trust else None,
-        "by_class": _by_class(predictions),
+        **{name: percent(value, figures.get(name)) for name, value in score(predictions).items()},
+        "ece": percent(trust["ece"], figures.get("ece")) if trust else None,
+        "log_loss": _nats(trust["log_loss"], figures.get("log_loss")) if trust else None,
+        "intervals": METHOD if figures else None,
+        "by_class": _by_class(predictions, intervals),
         "classes": list(predictions.classes),
         "confusion": predictions.confusion.tolist(),
+        "confusion_by_fold": predictions.confusion_by_fold.tolist(),
         "n_clips": len(predictions),
         "n_subjects": predictions.num_subjects,
     }
 
 
-def _by_class(predictions: Predictions) -> dict[str, dict[str, Any]]:
-    confusion = predictions.confusion
-    columns = {name: getattr(metrics, name)(confusion) for name in ("recall", "precision", "f1")}
-    return {
-        label: {
-            "n_clips": int(confusion[number].sum()),
-            **{name: None if math.isnan(v[number]) else _percent(float(v[number])) for name, v in columns.items()},
-        }
-        for number, label in enumerate(predictions.classes)
-    }
+def _by_class(predictions: Predictions, intervals: Intervals) -> dict[str, dict[str, Any]]:
+    pooled, by_fold = predictions.confusion, predictions.confusion_by_fold
+    answer: dict[str, dict[str, Any]] = {}
+    for number, label in enumerate(predictions.classes):
+        answer[label] = {"n_clips": int(pooled[number].sum())}
+        for name, figure in metrics.BY_CLASS.items():
+            interval = intervals.by_class[name][number] if name in intervals.by_class else None
+            answer[label] |= {
+                name: _defined(figure(pooled)[number]),
+                f"{name}_interval": None if interval is None else [_percent(end) for end in interval],
+                f"{name}_folds": [_defined(value) for value in figure(by_fold)[:, number]],
+            }
+    return answer
 
 
-def _nats(value: Score) -> dict[str, Any]:
+def _defined(fraction: float) -> float | None:
+    return None if math.isnan(fraction) else _percent(float(fraction))
+
+
+def _nats(value: Score, interval: Interval | None) -> dict[str, Any]:
     sd = None if value.sd is None else round(value.sd, 6)
     folds = [round(v, 6) for v in value.folds]
-    return {"mean": round(value.mean, 6), "sd": sd, "folds": folds, "pooled": round(value.pooled, 6)}
+    ends = None if interval is None else [round(end, 6) for end in interval]
+    return {"mean": round(value.mean, 6), "sd": sd, "folds": folds, "pooled": round(value.pooled, 6), "interval": ends}
 
 
 def percent(value: Score, interval: Interval | None = None) -> dict[str, Any]:
