@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from .options import JsonOption, print_json, warn
+from .options import ExcludeOption, JsonOption, check_exclude, pairs, print_json, print_table, say, warn, words
 from .runs import print_figures, print_groups
-
-if TYPE_CHECKING:
-    from vjepa_fer.groups import Groups
-    from vjepa_fer.predictions import Predictions
 
 
 def evaluate(
@@ -25,11 +21,18 @@ def evaluate(
         ),
     ],
     scores: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--scores", help="The class columns are scores or sums, not probabilities: only their order counts."
+            "--scores/--no-scores",
+            help="The class columns are scores of any size: only their order counts; or they must be probabilities. "
+            "Without either, sums of probabilities over windows are recognised.",
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="Such as clip_id=video; may be repeated.", show_default="same names"),
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -39,62 +42,126 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    exclude: ExcludeOption = None,
     by: Annotated[
         str,
         typer.Option(
             help="With --manifest: columns to give figures by, with commas: sex,age_band.", show_default=False
         ),
     ] = "",
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="The classifier knows other classes than the clips have: what becomes of these. strict, drop-true, merge (calm is "
+            "neutral), repredict, repredict-merge, paper-drop, paper-merge; several with commas.",
+            show_default=False,
+        ),
+    ] = "",
+    label_map: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --policy, a table (label, name) for labels that the built-in names do not unite.",
+            show_default=False,
+        ),
+    ] = None,
+    confusion: Annotated[
+        bool,
+        typer.Option(
+            "--confusion",
+            help="The table is a confusion matrix: a column true_label, then a column a predicted class, counts in it.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
-    from vjepa_fer.prediction_csv import read_predictions
+    from vjepa_fer.judge_table import judge_confusion, judge_table
+    from vjepa_fer.label_names import read_label_map
+    from vjepa_fer.manifest import read_manifest
 
+    check_exclude(exclude)
     if by and manifest is None:
         raise typer.BadParameter("needs --manifest: its columns are what figures can be given by", param_hint="--by")
-    known = read_predictions(predictions, scores=scores)
-    missing: tuple[str, ...] = ()
-    groups: Groups = {}
-    if manifest is not None:
-        known, missing, groups = _look_up(known, manifest, by)
-    figures = _figures(predictions, known, groups)
-    if manifest is not None:
-        figures["n_missing"] = len(missing)
+    if label_map and not policy:
+        raise typer.BadParameter(
+            "needs --policy: labels are compared across corpora only there", param_hint="--label-map"
+        )
+    names = read_label_map(label_map) if label_map else None
+    if confusion:
+        if manifest or exclude or column or scores is not None:
+            raise typer.BadParameter("a confusion matrix names no clips and no scores", param_hint="--confusion")
+        results = judge_confusion(predictions, policies=words(policy), names=names)
+    else:
+        results = judge_table(
+            predictions,
+            scores=scores,
+            columns=dict(pairs(column or [], "--column", "OURS=THEIRS, such as clip_id=video")),
+            manifest=read_manifest(manifest) if manifest else None,
+            exclude=exclude,
+            by=words(by),
+            policies=words(policy),
+            names=names,
+        )
     if as_json:
-        print_json({"schema": "vjepa-fer/evaluate/1", "results": [figures]})
+        print_json({"schema": "vjepa-fer/evaluate/1", "results": results})
         return
-    print_figures(figures)
-    if groups:
-        print_groups(figures["by"])
-    _warn_of(figures, missing)
+    if len(results) == 1:
+        print_figures(results[0], title=_title(results[0]))
+        if results[0].get("by"):
+            print_groups(results[0]["by"])
+    else:
+        _print_policies(results)
+    if not confusion:
+        _warn_of(results[0])
 
 
-def _look_up(known: Predictions, path: Path, by: str) -> tuple[Predictions, tuple[str, ...], Groups]:
-    from vjepa_fer.groups import group_clips
-    from vjepa_fer.manifest import read_manifest
-    from vjepa_fer.predicted_clips import join_manifest
-
-    manifest = read_manifest(path)
-    columns = [word.strip() for word in by.split(",") if word.strip()]
-    return *join_manifest(known, manifest), group_clips(manifest, columns)
-
-
-def _figures(path: Path, known: Predictions, groups: Groups) -> dict[str, Any]:
-    from vjepa_fer.groups import group_figures
-    from vjepa_fer.predicted_clips import straddling
-    from vjepa_fer.results import figures_of
-    from vjepa_fer.runs import leaks_of_run
-
-    leaks = leaks_of_run(path) or straddling(known)
-    said = {"leaky": bool(leaks), "leaks": list(leaks), "by": group_figures(known, groups)}
-    return {**figures_of(known), **said}
+def _print_policies(results: list[dict[str, Any]]) -> None:
+    """A row a policy with its coverage, then what each means."""
+    rows = [
+        (
+            r["policy"],
+            *(f"{r[figure]['pooled']:.2f}" for figure in ("war", "uar", "macro_f1")),
+            *_coverage_cells(r["coverage"]),
+        )
+        for r in results
+    ]
+    head = ("policy", "WAR", "UAR", "macro-F1", "scored", "by truth", "by prediction")
+    clips = results[0]["coverage"]["clips"]
+    print_table(head, rows, title=f"%, pooled; {clips:,} clips, and how many each policy scores and leaves out by what")
+    for result in results:
+        say(f"{result['policy']}: {result['definition']}")
 
 
-def _warn_of(figures: dict[str, Any], missing: tuple[str, ...]) -> None:
+def _coverage_cells(coverage: dict[str, Any]) -> tuple[str, str, str]:
+    by_truth, by_prediction = (f"{coverage[f'dropped_by_{what}']:,}" for what in ("truth", "prediction"))
+    return f"{coverage['percent']:.1f} %", by_truth, by_prediction
+
+
+def _title(result: dict[str, Any]) -> str | None:
+    """What must be read before the figures: that they leak, or which clips they leave out."""
+    lines = ["LEAKY, if each fold was trained on the others"] if result.get("leaky") else []
+    if "policy" in result:
+        kept = result["coverage"]
+        left_out = (
+            f"{kept['dropped_by_truth']:,} left out by true class, {kept['dropped_by_prediction']:,} by prediction"
+        )
+        lines.append(f"{result['policy']}: {kept['percent']:.1f} % of {kept['clips']:,} clips scored; {left_out}")
+        lines.append(result["definition"])
+    return "\n".join(lines) or None
+
+
+def _warn_of(result: dict[str, Any]) -> None:
+    from vjepa_fer.damage import Damage
     from vjepa_fer.splits import shortlist
 
-    for leak in figures["leaks"][:3]:
+    for leak in result["leaks"][:3]:
         warn(f"LEAKY, if each fold was trained on the others: {leak}")
-    if missing:
-        total = len(missing) + figures["n_clips"]
-        warn(f"{len(missing):,} of the manifest's {total:,} clips have no prediction: {shortlist(list(missing), 3)}")
+    if result["values"] == "sums":
+        warn("rows add up to more than one: read as probabilities summed over windows (--no-scores refuses them)")
+    damage = Damage.from_dict(result["damaged"])
+    if damage != Damage():
+        say(str(damage))
+    if result.get("n_missing"):
+        total = result["n_missing"] + result["n_clips"]
+        warn(
+            f"{result['n_missing']:,} of the manifest's {total:,} clips have no prediction: {shortlist(result['missing'], 3)}"
+        )

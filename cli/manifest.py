@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import JsonOption, print_json, print_table, say, warn
+from .options import ExcludeOption, JsonOption, check_exclude, pairs, print_json, print_table, say, warn
 from .progress import progress_bar
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ MaybeRootArgument = Annotated[
 ]
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="OUT.csv", help="The manifest to write.", show_default=False)
-]
-ExcludeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--exclude", metavar="damaged", help="Leave the clips out whose official file is damaged.", show_default=False
-    ),
 ]
 WhereOption = Annotated[
     list[str] | None,
@@ -82,8 +76,7 @@ def crema_d(
     """CREMA-D: intended label, sentence, intensity, the actor's demographics and the crowd's votes."""
     from vjepa_fer.manifest import crema_d_clips, crema_d_manifest, without_damaged
 
-    if exclude not in (None, "damaged"):
-        raise typer.BadParameter(f"{exclude!r} is not 'damaged'", param_hint="--exclude")
+    check_exclude(exclude)
     manifest = crema_d_manifest(root) if root else crema_d_clips()
     manifest = without_damaged(manifest) if exclude else manifest
     _finish(_chosen(manifest, where), out, force=force, as_json=as_json)
@@ -150,7 +143,7 @@ def csv_(
     """Any table with one row a clip; `--column` says which of its columns is what."""
     from vjepa_fer.manifest import csv_manifest
 
-    columns = dict(_pairs(column or [], "--column", "OURS=THEIRS, such as label=emotion"))
+    columns = dict(pairs(column or [], "--column", "OURS=THEIRS, such as label=emotion"))
     _finish(csv_manifest(table, columns=columns, root=root), out, force=force, as_json=as_json)
 
 
@@ -210,19 +203,11 @@ def _chosen(manifest: Manifest, where: list[str] | None) -> Manifest:
     from vjepa_fer.manifest import only_where
 
     wanted: dict[str, list[str]] = {}
-    for column, value in _pairs(where or [], "--where", "COLUMN=VALUE, such as view=front"):
+    for column, value in pairs(where or [], "--where", "COLUMN=VALUE, such as view=front"):
         wanted.setdefault(column, []).append(value)
     for column, values in wanted.items():
         manifest = only_where(manifest, column, values)
     return manifest
-
-
-def _pairs(options: list[str], name: str, form: str) -> list[tuple[str, str]]:
-    pairs = [option.partition("=") for option in options]
-    for option, (left, sign, _) in zip(options, pairs, strict=True):
-        if not left or not sign:
-            raise typer.BadParameter(f"{option!r} is not {form}", param_hint=name)
-    return [(left, right) for left, _, right in pairs]
 
 
 def _finish(manifest: Manifest, out: Path, *, force: bool, as_json: bool) -> None:

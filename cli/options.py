@@ -15,6 +15,32 @@ import typer
 CacheArgument = Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+ExcludeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude", metavar="damaged", help="Leave the clips out whose official file is damaged.", show_default=False
+    ),
+]
+
+
+def words(text: str) -> list[str]:
+    """``a, b`` as its words, each once."""
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def pairs(options: list[str], name: str, form: str) -> list[tuple[str, str]]:
+    """``LEFT=RIGHT`` options as pairs; `name` and `form` are for the message where one is not."""
+    parted = [option.partition("=") for option in options]
+    for option, (left, sign, _) in zip(options, parted, strict=True):
+        if not left or not sign:
+            raise typer.BadParameter(f"{option!r} is not {form}", param_hint=name)
+    return [(left, right) for left, _, right in parted]
+
+
+def check_exclude(exclude: str | None) -> None:
+    """Wrong usage unless it is ``damaged`` or not given."""
+    if exclude not in (None, "damaged"):
+        raise typer.BadParameter(f"{exclude!r} is not 'damaged'", param_hint="--exclude")
 
 
 def print_json(value: Any) -> None:

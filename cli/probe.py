@@ -10,7 +10,7 @@ import typer
 
 from vjepa_fer.protocol import Cell, Protocol
 
-from .options import JsonOption, SeedOption, print_json, say, warn
+from .options import ExcludeOption, JsonOption, SeedOption, check_exclude, print_json, say, warn, words
 from .probe_tables import print_sweep, print_transfer
 from .progress import progress_bar
 from .sweep_file import read_sweep_file
@@ -100,6 +100,7 @@ def probe(
             help="Go on where both sides of a fold share a subject, recording or file, and label every figure LEAKY.",
         ),
     ] = DEFAULT_PROTOCOL.allow_leak,
+    exclude: ExcludeOption = DEFAULT_PROTOCOL.exclude,
     test_on: Annotated[
         Path | None,
         typer.Option(
@@ -160,17 +161,19 @@ def probe(
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
     from vjepa_fer.cache import Cache, open_cache
+    from vjepa_fer.damage import leave_out
     from vjepa_fer.grid import make_cells, parse_params
     from vjepa_fer.labels import LabelledCache, human_ceiling, make_reference
     from vjepa_fer.sweep import sweep
 
-    opened = _open(cache, streams or [])
+    check_exclude(exclude)
+    opened = leave_out(_open(cache, streams or []), exclude)
     cells = make_cells(
-        _words(probes),
-        _words(features),
+        words(probes),
+        words(features),
         parse_params(params or []),
-        scales=_words(scale),
-        decisions=_words(decision),
+        scales=words(scale),
+        decisions=words(decision),
     )
     protocol = Protocol(
         folds=folds,
@@ -178,7 +181,8 @@ def probe(
         nested=nested,
         inner_folds=inner_folds,
         allow_leak=allow_leak,
-        by=tuple(_words(by)),
+        by=tuple(words(by)),
+        exclude=exclude,
     )
     if refit and (out is None or test_on is not None or streams):
         raise typer.BadParameter("--refit needs --out, and goes without --test-on and --stream")
@@ -195,7 +199,7 @@ def probe(
             open_cache(test_on),
             cells,
             protocol,
-            policies=_words(policy),
+            policies=words(policy),
             names=read_label_map(label_map) if label_map else None,
             out=out,
             jobs=jobs,
@@ -270,7 +274,3 @@ def _show(answer: dict, swept: Swept, as_json: bool, print_tables: Callable[[], 
         print_tables()
     if swept.lost:
         raise typer.Exit(SOME_FAILED)
-
-
-def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

@@ -66,7 +66,7 @@ def print_transfer(done: Transfer) -> None:
     grid = [result for one in swept.cells for result in done.results(one)]
     if grid:
         first = grid[0]
-        title = f"trained on all of one cache, tested on all of {done.test_on}\nclasses of both: {', '.join(first['shared'])}"
+        title = f"trained on all of one cache, tested on all of {done.test_on}{_damage_words(first)}\nclasses of both: {', '.join(first['shared'])}"
         for key, what in (("only_trained", "only trained on"), ("only_tested", "only tested")):
             title += f"\n{what}: {', '.join(first[key])}" if first[key] else ""
         shared = [name for name in AXES if len({result[name] for result in grid}) == 1]
@@ -102,7 +102,7 @@ def _print_results(swept: Swept, results: Sequence[dict]) -> None:
     common = "".join(f"; {name} {first[name]}" for name in shared)
     title = (
         f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}\n"
-        f"% mean ± sd over {len(first['war']['folds'])} folds{common}"
+        f"% mean ± sd over {len(first['war']['folds'])} folds{common}{_damage_words(first)}"
     )
     if swept.chosen:
         rows = [(_chosen_words(one.to_dict(), shared), *_figures(one.to_dict())) for one in swept.chosen]
@@ -111,6 +111,14 @@ def _print_results(swept: Swept, results: Sequence[dict]) -> None:
     elif len(results) > 1:
         title = f"{title}\n% not nested; {GRID_NOTE}"
     print_table(COLUMNS, [(cell_words(r, shared), *_figures(r)) for r in results], title=title)
+
+
+def _damage_words(result: dict[str, Any]) -> str:
+    """A line on damaged files, where any is known."""
+    from vjepa_fer.damage import Damage
+
+    damage = Damage.from_dict(result["damaged"])
+    return f"\n{damage}" if damage != Damage() else ""
 
 
 def _figures(result: dict[str, Any]) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vjepa_fer.compare import Comparison
 
 LEAKY = "LEAKY "
+MAX_FOLD_COLUMNS = 6
+"""More do not fit into a terminal of 80 columns beside mean, sd and pooled."""
 
 app = typer.Typer(no_args_is_help=True, help="Look at evaluated runs: list them, show one, compare several.")
 
@@ -122,28 +124,56 @@ def _difference_cells(difference: dict) -> tuple[str, ...]:
     return f"{difference['value']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", *p_values, "yes" if difference["real"] else "no"
 
 
-def print_figures(result: dict) -> None:
-    """Figures per fold and the pooled confusion matrix."""
+def print_figures(result: dict, *, title: str | None = None) -> None:
+    """Figures per fold, their intervals, recall by class and the pooled confusion matrix; then what a reader should know."""
     names = [("war", "WAR"), ("uar", "UAR"), ("macro_f1", "macro-F1"), ("weighted_f1", "w-F1")]
-    folds = [f"fold {number}" for number in range(len(result["war"]["folds"]))]
-    trust = [("ece", "ECE"), ("log_loss", "log-loss, nats")] if result["ece"] else []
-    rows = [(title, *_cells(result[name])) for name, title in names + trust]
-    print_table(("%", *folds, "mean", "sd", "pooled"), rows)
+    trust = [("ece", "ECE"), ("log_loss", "log-loss")] if result["ece"] else []
+    units = "%; log-loss in nats" if trust else "%"
+    print_table(*_fold_table(result, names + trust), title=f"{title}\n{units}" if title else units)
     if result["war"]["interval"]:
-        spans = [(title, *(f"{end:.2f}" for end in result[name]["interval"])) for name, title in names]
+        spans = [(name, *(_number(end, key) for end in result[key]["interval"])) for key, name in names + trust]
         print_table(("95 % over subjects, pooled", "from", "to"), spans)
-    print_table(("class", "clips", "recall", "precision", "F1"), list(_class_rows(result)))
+    print_table(("class", "clips", "recall", "95 %", "precision", "F1"), list(_class_rows(result)))
     print_table(("truth \\ said", *abbreviate(result["classes"]), "recall"), list(_confusion_rows(result)))
+    for note in result["notes"]:
+        warn(note)
+
+
+def _fold_table(result: dict, names: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """A column a fold; the lowest and the highest only, where more would not fit beside each other."""
+    num_folds = len(result["war"]["folds"])
+    if num_folds == 1:
+        return ("", "one fold"), [(title, _number(result[key]["pooled"], key)) for key, title in names]
+    if num_folds <= MAX_FOLD_COLUMNS:
+        head = [f"fold {number}" for number in range(num_folds)]
+        rows = [
+            (title, *(_number(v, key) for v in result[key]["folds"]), *_summary(result[key], key))
+            for key, title in names
+        ]
+        return ("", *head, "mean", "sd", "pooled"), rows
+    ends = [(min(result[key]["folds"]), max(result[key]["folds"])) for key, _ in names]
+    rows = [
+        (title, *(_number(v, key) for v in span), *_summary(result[key], key))
+        for (key, title), span in zip(names, ends, strict=True)
+    ]
+    return (f"{num_folds} folds", "lowest", "highest", "mean", "sd", "pooled"), rows
+
+
+def _summary(value: dict, key: str) -> tuple[str, str, str]:
+    sd = "–" if value["sd"] is None else _number(value["sd"], key)
+    return _number(value["mean"], key), sd, _number(value["pooled"], key)
+
+
+def _number(value: float, key: str) -> str:
+    return f"{value:.3f}" if key == "log_loss" else f"{value:.2f}"
 
 
 def print_groups(by: dict, *, title: str | None = None) -> None:
-    """A row a group with its n."""
-    rows = [
-        (column, one["value"], f"{one['n_clips']:,}", one["n_subjects"], *_group_cells(one))
-        for column, groups in by.items()
-        for one in groups
-    ]
-    print_table(("by", "", "clips", "subjects", "WAR", "95 %", "UAR", "macro-F1"), rows, title=title)
+    """A table a column, a row a group with its n."""
+    for position, (column, groups) in enumerate(by.items()):
+        rows = [(one["value"], f"{one['n_clips']:,}", one["n_subjects"], *_group_cells(one)) for one in groups]
+        head = (column, "clips", "subjects", "WAR", "95 %", "UAR", "macro-F1")
+        print_table(head, rows, title=None if position else title)
 
 
 def _group_cells(one: dict) -> tuple[str, ...]:
@@ -154,8 +184,12 @@ def _group_cells(one: dict) -> tuple[str, ...]:
 
 def _class_rows(result: dict) -> Iterator[tuple]:
     for label, one in result["by_class"].items():
-        figures = ("–" if one[name] is None else f"{one[name]:.1f}" for name in ("recall", "precision", "f1"))
-        yield (label, f"{one['n_clips']:,}", *figures)
+        recall, precision, f1 = (
+            "–" if one[name] is None else f"{one[name]:.1f}" for name in ("recall", "precision", "f1")
+        )
+        ends = one.get("recall_interval")
+        span = "–" if ends is None else f"{ends[0]:.1f}–{ends[1]:.1f}"
+        yield label, f"{one['n_clips']:,}", recall, span, precision, f1
 
 
 def _short(value: object) -> object:
@@ -173,12 +207,10 @@ def abbreviate(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _cells(value: dict) -> list[str]:
-    sd = "–" if value["sd"] is None else f"{value['sd']:.2f}"
-    return [*(f"{v:.2f}" for v in value["folds"]), f"{value['mean']:.2f}", sd, f"{value['pooled']:.2f}"]
-
-
 def _confusion_rows(result: dict) -> Iterator[tuple]:
     for number, (label, counts) in enumerate(zip(result["classes"], result["confusion"], strict=True)):
         total = sum(counts)
-        yield (label, *counts, f"{100 * counts[number] / total:.1f}" if total else "–")
+        if not total:  # a class that no clip has: its column says how often it was predicted
+            continue
+        shown = (str(n) if isinstance(n, int) else f"{n:.10g}" for n in counts)
+        yield (label, *shown, f"{100 * counts[number] / total:.1f}")

@@ -17,6 +17,7 @@ PLAIN = {
     "refit": bool,
     "inner_folds": int,
     "out": str,
+    "exclude": str,
     "labels": str,
     "ties": str,
 }

@@ -13,6 +13,7 @@ ROOMS = [
     ("disk", "extras", "recipe"),
     ("licences",),
     ("manifest",),
+    ("damage",),
     ("video",),
     ("encoder",),
     ("cache",),
@@ -25,7 +26,7 @@ ROOMS = [
     ("probes",),
     ("protocol",),
     ("predictions",),
-    ("prediction_csv", "intervals", "predicted_clips", "fusion"),
+    ("prediction_csv", "confusion_csv", "intervals", "predicted_clips", "fusion"),
     ("groups",),
     ("evaluate", "workers"),
     ("nested", "labels", "fitted"),
@@ -34,7 +35,7 @@ ROOMS = [
     ("results",),
     ("runs",),
     ("sweep", "compare", "policies"),
-    ("transfer", "refit"),
+    ("transfer", "refit", "judge_table"),
     ("report", "predict", "demo", "doctor"),
 ]
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vjepa_fer.damage import Damage
 from vjepa_fer.decisions import Windowed, join_windows, rows_of
 from vjepa_fer.errors import ProbeError, SplitError
 from vjepa_fer.fold_sources import AnyFolds
@@ -43,6 +44,8 @@ class Evaluation:
         What training and test parts share, in words; not empty where a leak was allowed.
     groups : mapping
         Manifest columns to give figures by, and each clip's value.
+    damage : Damage
+        Which clips with a damaged file were judged, and which were left out.
     """
 
     cell: Plan
@@ -53,6 +56,7 @@ class Evaluation:
     choices: tuple[Choice, ...] = ()
     leaks: tuple[str, ...] = ()
     groups: Groups = field(default_factory=dict, repr=False)
+    damage: Damage = field(default_factory=Damage)
 
     @property
     def scores(self) -> Mapping[str, Score]:

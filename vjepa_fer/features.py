@@ -7,9 +7,10 @@ vjepa     c1 c2 c3 c4    →    c1 c2 c3 : (au | vjepa) → probe             ea
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,10 @@ class Joined:
     def __repr__(self) -> str:
         lost = ", ".join(f"{name} without {len(ids)}" for name, ids in self.dropped.items() if ids)
         return f"Joined({', '.join(self.streams)}: {len(self)} clips{'; ' * bool(lost)}{lost})"
+
+    def only(self, keep: Callable[[Clip], bool]) -> Joined:
+        """The streams' clips that `keep` says yes to."""
+        return dataclasses.replace(self, clips=tuple(clip for clip in self.clips if keep(clip)))
 
     @property
     def _first(self) -> Cache:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from vjepa_fer.errors import ManifestError
@@ -39,6 +39,17 @@ def common_names(labels: Iterable[str], others: Mapping[str, str] | None = None)
     """
     known = {spelling: name for name, spellings in SPELLINGS.items() for spelling in (name, *spellings)}
     return {label: (others or {}).get(label, known.get(label.lower(), label)) for label in labels}
+
+
+def require_other_names(classes: Sequence[str], names: Mapping[str, str]) -> None:
+    """Raise :class:`vjepa_fer.errors.ManifestError` where two classes would have one common name."""
+    called = [names[label] for label in classes]
+    twice = sorted({name for name in called if called.count(name) > 1})
+    if twice:
+        spelt = ", ".join(label for label in classes if names[label] in twice)
+        raise ManifestError(
+            f"classes {spelt} have one common name, {', '.join(twice)}; give them names of their own by --label-map"
+        )
 
 
 def read_label_map(path: str | os.PathLike[str]) -> dict[str, str]:

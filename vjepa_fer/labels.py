@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -203,6 +203,14 @@ class LabelledCache:
         self.clips = tuple(dataclasses.replace(clip, label=labels[clip.clip_id]) for clip in kept)
         self.manifest: Manifest = cache.manifest
         self.fingerprint = cache.fingerprint
+
+    def only(self, keep: Callable[[Clip], bool]) -> LabelledCache:
+        """The same reference on some of the clips."""
+        chosen, kept = np.array([keep(clip) for clip in self.clips]), self.reference.kept.copy()
+        kept[kept] = chosen
+        return LabelledCache(
+            self.cache, dataclasses.replace(self.reference, kept=kept, shares=self.reference.shares[chosen])
+        )
 
     def __iter__(self) -> Iterator[CachedClip]:
         """The clips that take part, as they are cached."""

@@ -93,18 +93,23 @@ class Scored:
 
     def to_dict(self) -> dict[str, Any]:
         """The policy and its coverage, for JSON."""
-        scored = len(self.predictions)
-        return {
-            "policy": self.policy,
-            "definition": POLICIES[self.policy].definition,
-            "coverage": {
-                "scored": scored,
-                "clips": self.num_clips,
-                "percent": round(100 * scored / self.num_clips, 4),
-                "dropped_by_truth": self.dropped_by_truth,
-                "dropped_by_prediction": self.dropped_by_prediction,
-            },
-        }
+        return coverage_of(self.policy, self.num_clips, self.dropped_by_truth, self.dropped_by_prediction)
+
+
+def coverage_of(policy: str, clips: float, by_truth: float, by_prediction: float) -> dict[str, Any]:
+    """A policy's name and definition, and how many clips it scored and left out, for JSON."""
+    scored = clips - by_truth - by_prediction
+    return {
+        "policy": policy,
+        "definition": POLICIES[policy].definition,
+        "coverage": {
+            "scored": scored,
+            "clips": clips,
+            "percent": round(100 * scored / clips, 4),
+            "dropped_by_truth": by_truth,
+            "dropped_by_prediction": by_prediction,
+        },
+    }
 
 
 def apply_policy(name: str, predictions: Predictions, known: frozenset[str]) -> Scored:
@@ -127,21 +132,84 @@ def apply_policy(name: str, predictions: Predictions, known: frozenset[str]) -> 
     policy = find_policy(name)
     if policy.merge:
         predictions, known = _merged(predictions), frozenset(MERGED.get(label, label) for label in known)
-    classes = np.array(predictions.classes)
-    here = np.unique(predictions.truth)
-    is_known, is_here = np.isin(classes, sorted(known)), np.isin(np.arange(len(classes)), here)
-    if not (is_known & is_here).any():
-        raise RunError(
-            f"the corpora have no class in common: {', '.join(sorted(known))} and {', '.join(classes[here])}"
-        )
+    here = np.isin(np.arange(len(predictions.classes)), predictions.truth)
+    is_known = _known_classes(predictions.classes, here, known)
     by_truth = ~is_known[predictions.truth] if policy.true == "drop" else np.zeros(len(predictions), bool)
     if policy.said == "repredict":
-        predictions = _repredicted(predictions, is_known & is_here)
-    by_said = ~is_here[predictions.predicted] & ~by_truth if policy.said == "drop" else np.zeros(len(predictions), bool)
+        predictions = _repredicted(predictions, is_known & here)
+    by_said = ~here[predictions.predicted] & ~by_truth if policy.said == "drop" else np.zeros(len(predictions), bool)
     kept = ~(by_truth | by_said)
     if not kept.any():
         raise RunError(f"policy {name}: it leaves no clip to score")
     return Scored(name, predictions.take(kept), len(kept), int(by_truth.sum()), int(by_said.sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredCounts:
+    """What a policy left of a confusion matrix: ``classes``, ``confusion`` float64 (C, C), rows = truth, and the coverage."""
+
+    policy: str
+    classes: tuple[str, ...]
+    confusion: np.ndarray
+    num_clips: float
+    dropped_by_truth: float
+    dropped_by_prediction: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy and its coverage, for JSON."""
+        clips, *dropped = (round(n, 6) for n in (self.num_clips, self.dropped_by_truth, self.dropped_by_prediction))
+        return coverage_of(self.policy, clips, *dropped)
+
+
+def apply_policy_to_counts(
+    name: str, classes: tuple[str, ...], confusion: np.ndarray, known: frozenset[str]
+) -> ScoredCounts:
+    """Score a published confusion matrix by a policy's rule; of several folds it may be the mean, so counts need not be whole.
+
+    Parameters
+    ----------
+    name : str
+        Of :data:`POLICIES`; those that predict anew need probabilities and are refused.
+    classes : tuple of str
+        Of both sides, by their common names.
+    confusion : ndarray, shape (C, C)
+        Rows = truth.
+    known : frozenset of str
+        Classes of the training corpus.
+
+    Raises
+    ------
+    RunError
+        No such policy, one that needs probabilities, no class in common, or no clip left to score.
+    """
+    policy, counts = find_policy(name), np.asarray(confusion, np.float64)
+    if policy.said == "repredict":
+        raise RunError(f"policy {name} needs the probabilities of each clip; a confusion matrix has only its decisions")
+    if policy.merge:
+        known = frozenset(MERGED.get(label, label) for label in known)
+        classes, joins = _merging(classes)
+        counts = joins.T @ counts @ joins
+    here = counts.sum(axis=1) > 0
+    is_known = _known_classes(classes, here, known)
+    kept, total = counts.copy(), float(counts.sum())
+    if policy.true == "drop":
+        kept[~is_known] = 0
+    of_known = float(kept.sum())
+    if policy.said == "drop":
+        kept[:, ~here] = 0
+    left = float(kept.sum())
+    if left <= 0:
+        raise RunError(f"policy {name}: it leaves no clip to score")
+    return ScoredCounts(name, classes, kept, total, total - of_known, of_known - left)
+
+
+def _known_classes(classes: tuple[str, ...], here: np.ndarray, known: frozenset[str]) -> np.ndarray:
+    """Which classes the training corpus has, bool (C,); `here` says which the tested one has. Some must be in both."""
+    is_known = np.isin(classes, sorted(known))
+    if not (is_known & here).any():
+        tested = ", ".join(np.array(classes)[here])
+        raise RunError(f"the corpora have no class in common: {', '.join(sorted(known))} and {tested}")
+    return is_known
 
 
 def find_policy(name: str) -> Policy:
@@ -153,18 +221,21 @@ def find_policy(name: str) -> Policy:
 
 def _merged(predictions: Predictions) -> Predictions:
     """Merged classes under one name, probabilities added; a decision is renamed, not taken anew."""
-    names = [MERGED.get(label, label) for label in predictions.classes]
-    classes, number = np.unique(names, return_inverse=True)
-    probabilities = None
-    if predictions.probabilities is not None:
-        probabilities = predictions.probabilities @ (number[:, None] == np.arange(len(classes)))
+    classes, joins = _merging(predictions.classes)
+    number = joins.argmax(axis=1)
     return dataclasses.replace(
         predictions,
-        classes=tuple(map(str, classes)),
+        classes=classes,
         truth=number[predictions.truth],
         predicted=number[predictions.predicted],
-        probabilities=probabilities,
+        probabilities=None if predictions.probabilities is None else predictions.probabilities @ joins,
     )
+
+
+def _merging(classes: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The classes that are left, and which of them each old one goes to: 0 and 1 (old, new)."""
+    merged, number = np.unique([MERGED.get(label, label) for label in classes], return_inverse=True)
+    return tuple(map(str, merged)), (number[:, None] == np.arange(len(merged))).astype(np.float64)
 
 
 def _repredicted(predictions: Predictions, shared: np.ndarray) -> Predictions:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from vjepa_fer.errors import RunError
+from vjepa_fer.label_names import common_names, require_other_names
 from vjepa_fer.manifest import nearest, read_table
-from vjepa_fer.manifest.tables import Table
+from vjepa_fer.manifest.tables import Table, rename_columns
 from vjepa_fer.predictions import Predictions
-from vjepa_fer.splits import shortlist
 
 COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 """Columns with a meaning; every other one is a class."""
+
+TOLERANCE = 1e-3
+"""How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
+
+Kind = Literal["probabilities", "sums", "scores"]
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -40,7 +46,38 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
             writer.writerow([*row, *map(repr, probabilities)])
 
 
-def read_predictions(path: str | os.PathLike[str], *, scores: bool = False) -> Predictions:
+@dataclass(frozen=True, eq=False)
+class PredictionTable:
+    """A table of predictions, read.
+
+    Attributes
+    ----------
+    predictions : Predictions
+    kind : {"probabilities", "sums", "scores"}
+        What the class columns hold. Sums over windows were divided by their row's total: they are mean probabilities then.
+        Scores were used to decide and forgotten.
+    known : tuple of str
+        The class columns: what the classifier could say.
+    """
+
+    predictions: Predictions
+    kind: Kind
+    known: tuple[str, ...]
+
+
+def read_predictions(path: str | os.PathLike[str], *, scores: bool | None = False) -> Predictions:
+    """The predictions of :func:`read_prediction_table`."""
+    return read_prediction_table(path, scores=scores).predictions
+
+
+def read_prediction_table(
+    path: str | os.PathLike[str],
+    *,
+    scores: bool | None = None,
+    columns: Mapping[str, str] | None = None,
+    foreign: bool = False,
+    names: Mapping[str, str] | None = None,
+) -> PredictionTable:
     """Read anyone's table of predictions, a row a clip.
 
     Parameters
@@ -48,43 +85,69 @@ def read_predictions(path: str | os.PathLike[str], *, scores: bool = False) -> P
     path
         A table as :func:`vjepa_fer.manifest.read_table` takes it: UTF-8 with or without BOM, commas, semicolons or tabs,
         ``.gz`` or not. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
-        value, the first of equals), ``fold`` and ``subject``; then one column a class.
+        value, the first of equals), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
+        beginning in front of it (``prob_sad``).
     scores
-        The class columns are scores of any size, such as summed confidences: only their order counts, and what needs
-        probabilities is not reported.
+        True: the class columns are scores of any size; only their order counts, and what needs probabilities is not reported.
+        False: they are probabilities. None: probabilities, unless most rows add up to more than one and none to less, with
+        nothing negative: then they are sums of probabilities over windows, as the paper's logs hold.
+    columns
+        Which of the table's columns is what: ``{"clip_id": "clip"}``.
+    foreign
+        The classifier was trained on another corpus: call all classes by their common names, accept true labels that are no class
+        column, and a clip once a fold, each fold being a model.
+    names
+        Label to common name, before the built-in ones; for `foreign`.
 
     Raises
     ------
     ManifestError
-        Not a readable table.
+        Not a readable table, or a column to rename that it lacks.
     RunError
         Missing columns, a clip twice, unknown classes, values that are not numbers, negative, or do not sum to one.
     """
-    table = read_table(path)
-    classes = _class_columns(table)
+    table = rename_columns(read_table(path), columns or {})
+    headed = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
-    _refuse_twice(table, column["clip_id"])
-    values = np.array([[_number(table, number, row, name) for name in classes] for number, row in table.rows])
-    if not scores:
+    for name in set(column) - {"subject"}:
+        _refuse_empty(table, name)
+    _refuse_twice(table, ("clip_id", "fold") if foreign and "fold" in column else ("clip_id",))
+    values = np.array([[_number(table, number, row, name) for name in headed] for number, row in table.rows])
+    kind = _kind(values, scores)
+    if kind == "probabilities":
         _check_probabilities(table, values)
-    truth, predicted = _class_numbers(table, "true_label", classes), values.argmax(axis=1)
+    labels = [*column["true_label"], *column.get("predicted_label", ())]
+    bare = _without_beginning(headed, set(labels), names if foreign else {})
+    called = common_names([*labels, *bare], names) if foreign else {name: name for name in [*labels, *bare]}
+    require_other_names(bare, called)
+    known = tuple(called[name] for name in bare)
+    abroad = sorted({called[label] for label in column["true_label"]} - set(known)) if foreign else []
+    values = np.column_stack([values, np.zeros((len(values), len(abroad)))])
+    classes = (*known, *abroad)
+    truth, predicted = _class_numbers(table, "true_label", classes, called), values[:, : len(known)].argmax(axis=1)
     if "predicted_label" in column:
-        predicted = _class_numbers(table, "predicted_label", classes)
-    return Predictions(
+        predicted = _class_numbers(table, "predicted_label", classes, called)
+    if kind == "sums":
+        values /= values.sum(axis=1, keepdims=True)
+    predictions = Predictions(
         classes=classes,
         clip_ids=np.array(column["clip_id"]),
         subjects=np.array(column.get("subject", [""] * len(truth))),
         fold=_fold_numbers(column.get("fold", ["0"] * len(truth))),
         truth=truth,
         predicted=predicted,
-        probabilities=None if scores else values,
+        probabilities=None if kind == "scores" else values,
     )
+    return PredictionTable(predictions, kind, known)
 
 
 def _class_columns(table: Table) -> tuple[str, ...]:
     for needed in ("clip_id", "true_label"):
         if needed not in table.header:
-            raise RunError(f"{table.path}, row 1: no column {needed!r}; the columns are {', '.join(table.header)}")
+            raise RunError(
+                f"{table.path}, row 1: no column {needed!r}; the columns are {', '.join(table.header)}"
+                f"{nearest(needed, table.header)}"
+            )
     classes = tuple(name for name in table.header if name not in COLUMNS)
     if len(classes) < 2:
         raise RunError(
@@ -95,11 +158,22 @@ def _class_columns(table: Table) -> tuple[str, ...]:
     return classes
 
 
-def _refuse_twice(table: Table, clip_ids: Sequence[str]) -> None:
-    twice = [clip for clip, count in Counter(clip_ids).items() if count > 1]
+def _refuse_empty(table: Table, column: str) -> None:
+    for number, row in table.rows:
+        if not row[column]:
+            raise RunError(f"{table.path}, row {number}: {column} is empty")
+
+
+def _refuse_twice(table: Table, columns: Sequence[str]) -> None:
+    rows_of: dict[str, list[int]] = {}
+    for number, row in table.rows:
+        rows_of.setdefault(" of fold ".join(row[name] for name in columns), []).append(number)
+    twice = {clip: rows for clip, rows in rows_of.items() if len(rows) > 1}
     if twice:
+        shown = "; ".join(f"{clip} in rows {', '.join(map(str, rows[:4]))}" for clip, rows in list(twice.items())[:3])
+        more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
         raise RunError(
-            f"{table.path}: {len(twice)} clips have more than one row: {shortlist(twice)}; a clip is decided once"
+            f"{table.path}: {len(twice)} clips have more than one row: {shown}{more}; a clip is decided once"
         )
 
 
@@ -109,15 +183,26 @@ def _number(table: Table, number: int, row: dict[str, str], name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise RunError(f"{table.path}, row {number}: {row[name]!r} in class column {name!r} is not a finite number")
+        raise RunError(
+            f"{table.path}, row {number}: {row[name]!r} in class column {name!r} is not a finite number; "
+            f"every column but {', '.join(COLUMNS)} is a class"
+        )
     return value
+
+
+def _kind(values: np.ndarray, scores: bool | None) -> Kind:
+    if scores:
+        return "scores"
+    total = values.sum(axis=1)
+    is_sum = (values >= 0).all() and (total >= 1 - TOLERANCE).all() and np.mean(total > 1 + TOLERANCE) > 0.5
+    return "sums" if scores is None and is_sum else "probabilities"
 
 
 def _check_probabilities(table: Table, values: np.ndarray) -> None:
     hint = "if the columns are scores or sums and not probabilities, say --scores"
     for wrong, what in (
         ((values < 0).any(axis=1), "a probability is negative"),
-        (np.abs(values.sum(axis=1) - 1) > 1e-3, "the probabilities do not sum to one"),
+        (np.abs(values.sum(axis=1) - 1) > TOLERANCE, "the probabilities do not sum to one"),
     ):
         if wrong.any():
             row = int(wrong.argmax())
@@ -125,17 +210,34 @@ def _check_probabilities(table: Table, values: np.ndarray) -> None:
             raise RunError(f"{table.path}, row {table.rows[row][0]}: {what} ({shown}); {hint}")
 
 
-def _class_numbers(table: Table, column: str, classes: Sequence[str]) -> np.ndarray:
+def _without_beginning(headed: Sequence[str], labels: set[str], names: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The class columns without what all of them begin with, where only that makes labels of them: ``conf_SAD`` is SAD."""
+
+    def meet(columns: Sequence[str]) -> bool:
+        if names == {}:
+            return bool(labels & set(columns))
+        return bool(set(common_names(labels, names).values()) & set(common_names(columns, names).values()))
+
+    for end in (end for end, mark in enumerate(headed[0], start=1) if mark in "_-:. "):
+        bare = tuple(name.removeprefix(headed[0][:end]) for name in headed)
+        if all(b and b != h for b, h in zip(bare, headed, strict=True)) and meet(bare) and not meet(headed):
+            return bare
+    return tuple(headed)
+
+
+def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Mapping[str, str]) -> np.ndarray:
+    number_of = {name: number for number, name in enumerate(classes)}
     for number, row in table.rows:
-        if row[column] not in classes:
+        if called[row[column]] not in number_of:
             raise RunError(
                 f"{table.path}, row {number}: {column} {row[column]!r} is not one of the class columns "
                 f"{', '.join(classes)}{nearest(row[column], classes)}"
             )
-    return np.array([classes.index(row[column]) for _, row in table.rows], np.int64)
+    return np.array([number_of[called[row[column]]] for _, row in table.rows], np.int64)
 
 
 def _fold_numbers(names: Sequence[str]) -> np.ndarray:
     """Folds numbered in the order of their names, numbers by size."""
     order = sorted(set(names), key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
-    return np.array([order.index(name) for name in names], np.int64)
+    number_of = {name: number for number, name in enumerate(order)}
+    return np.array([number_of[name] for name in names], np.int64)

@@ -119,3 +119,28 @@ def calibration(predictions: Predictions) -> Mapping[str, Score]:
 
 def _ece(part: Predictions) -> float:
     return metrics.expected_calibration_error(part.truth, part.predicted, np.asarray(part.probabilities))
+
+
+def notes_on(predictions: Predictions) -> tuple[str, ...]:
+    """What a reader of the figures should know: folds that do not test every class, clips without a subject."""
+    return tuple(note for note in (_classless_folds(predictions), _nameless_clips(predictions)) if note)
+
+
+def _classless_folds(predictions: Predictions) -> str:
+    clips = predictions.confusion_by_fold.sum(axis=2)  # (num_folds, C)
+    lacking = (clips == 0) & (clips.sum(axis=0) > 0)
+    folds = np.flatnonzero(lacking.any(axis=1))
+    if len(folds) == 0:
+        return ""
+    first = ", ".join(np.array(predictions.classes)[lacking[folds[0]]])
+    return (
+        f"{len(folds)} of {len(clips)} folds do not test every class (fold {folds[0]}: no {first}); "
+        "their UAR and F1 are means over the classes that they have"
+    )
+
+
+def _nameless_clips(predictions: Predictions) -> str:
+    nameless = int((predictions.subjects == "").sum())
+    if not 0 < nameless < len(predictions):
+        return ""
+    return f"{nameless} of {len(predictions)} clips have no subject, so there are no intervals"

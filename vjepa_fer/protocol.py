@@ -158,6 +158,8 @@ class Protocol:
         Go on where training and test parts share a subject, a recording or a file, and label every figure LEAKY.
     by : tuple of str
         Manifest columns to give figures by, besides those of all clips; see :mod:`vjepa_fer.groups`.
+    exclude : {None, "damaged"}
+        Leave the clips out whose official file is damaged; recorded with the run. See :mod:`vjepa_fer.damage`.
     """
 
     folds: str = "subject-kfold:5"
@@ -166,3 +168,4 @@ class Protocol:
     inner_folds: int = 4
     allow_leak: bool = False
     by: tuple[str, ...] = ()
+    exclude: str | None = None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+import numpy as np
 
 from vjepa_fer import metrics
 from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.groups import group_figures
 from vjepa_fer.intervals import METHOD, Interval, Intervals, intervals_of
-from vjepa_fer.predictions import Predictions, Score, calibration, score
+from vjepa_fer.predictions import Predictions, Score, calibration, notes_on, score
 from vjepa_fer.protocol import Nest
 
 SCHEMA = "vjepa-fer/probe/1"
@@ -35,6 +37,31 @@ def figures_of(predictions: Predictions) -> dict[str, Any]:
         "confusion_by_fold": predictions.confusion_by_fold.tolist(),
         "n_clips": len(predictions),
         "n_subjects": predictions.num_subjects,
+        "notes": list(notes_on(predictions)),
+    }
+
+
+def figures_of_counts(classes: Sequence[str], confusion: np.ndarray) -> dict[str, Any]:
+    """What :func:`figures_of` says, as far as a bare confusion matrix (C, C), rows = truth, tells it."""
+    values = {name: float(figure(confusion)) for name, figure in metrics.SCORES.items()}
+    by_class = {name: figure(confusion) for name, figure in metrics.BY_CLASS.items()}
+    return {
+        **{name: percent(Score((value,), value)) for name, value in values.items()},
+        "ece": None,
+        "log_loss": None,
+        "intervals": None,
+        "by_class": {
+            label: {
+                "n_clips": round(float(confusion[number].sum()), 6),
+                **{name: _defined(values[number]) for name, values in by_class.items()},
+            }
+            for number, label in enumerate(classes)
+        },
+        "classes": list(classes),
+        "confusion": confusion.tolist(),
+        "n_clips": round(float(confusion.sum()), 6),
+        "n_subjects": 0,
+        "notes": [],
     }
 
 
@@ -96,6 +123,8 @@ def result_of(evaluation: Evaluation, run: str | None = None, *, selection: Sele
         "folds": evaluation.folds.name,
         "leaky": bool(evaluation.leaks),
         "leaks": list(evaluation.leaks),
+        "damaged": evaluation.damage.to_dict(),
+        "values": "probabilities",
         "seed": evaluation.seed,
         **figures_of(evaluation.predictions),
         "by": group_figures(evaluation.predictions, evaluation.groups),

@@ -27,6 +27,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.damage import Damage
 from vjepa_fer.errors import RunError, SplitError
 from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.fitted import FittedProbe, read_fitted
@@ -174,6 +175,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         seed, seconds = int(settings["seed"]), float(description["seconds"])
         choices = tuple(map(Choice.from_dict, description["result"].get("chosen", [])))
         leaks = tuple(map(str, description["result"].get("leaks", [])))
+        damage = Damage.from_dict(description["result"].get("damaged", {}))
     except (KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, SplitError):
             raise
@@ -192,6 +194,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         choices=choices,
         leaks=leaks,
         groups=_read_groups(folder / GROUPS_CSV),
+        damage=damage,
     )
     return Run(folder, settings, evaluation, str(description.get("cache", "")), str(description.get("created", "")))
 

@@ -12,12 +12,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from typing import Protocol as Protocol_
 
 import numpy as np
 
 from vjepa_fer.cache import CachedClip, Features, WindowFeatures
+from vjepa_fer.damage import damage_of, leave_out
 from vjepa_fer.decisions import Windowed
 from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits, gather
 from vjepa_fer.fold_sources import AnyFolds, plan_folds
@@ -126,6 +127,9 @@ class Source(Protocol_):
     def root(self) -> Path:
         """The folder."""
 
+    def only(self, keep: Callable[[Clip], bool]) -> Self:
+        """The same with some of the clips."""
+
     def __iter__(self) -> Iterator[CachedClip]:
         """The clips as they are cached, in the order of `clips`."""
 
@@ -157,7 +161,8 @@ def sweep(
     folds : Folds or ClipFolds, optional
         In place of ``protocol.folds``. Classes that only a test part has are taken as they are: its clips are errors.
     reference : Reference, optional
-        What counts as right, where it is not the manifest's label; `cache` is then a :class:`vjepa_fer.labels.LabelledCache`.
+        What counts as right, where it is not the manifest's label; `cache` is then a :class:`vjepa_fer.labels.LabelledCache`, made
+        of clips that ``protocol.exclude`` has left already.
     out : Path or None
         Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again.
     jobs : int
@@ -170,6 +175,8 @@ def sweep(
     RunError
         A folder holds another run; nothing has been fitted then.
     """
+    if reference is None:
+        cache = leave_out(cache, protocol.exclude)
     files = Files(cache, protocol, folds, reference, out)
     nested = protocol.nested and len(cells) > 1
     groups: dict[tuple[str, bool, str], list[Cell]] = {}
@@ -239,8 +246,16 @@ class Files:
         self.reference = reference
         if reference is not None:
             self.source["labels"] = reference.name
+        self.damage = damage_of((clip.clip_id for clip in self._judged()), cache.manifest.clips)
+        if protocol.exclude:
+            self.source["exclude"] = protocol.exclude
         self.leaks = self._audit()
         self.groups = group_clips(cache.manifest, protocol.by)
+
+    def _judged(self) -> list[Clip]:
+        """The clips that some fold tests."""
+        tested = {int(row) for split in self.folds.rows(self._who()) for row in split.test}
+        return [clip for row, clip in enumerate(self.cache.clips) if row in tested]
 
     def windows(self, level: str) -> Windowed:
         """The level a row a window, with labels and subjects a row a clip."""
@@ -274,7 +289,9 @@ class Files:
         run = finished_run(self.out / run_name(plan), settings)
         if run is None:
             return None
-        evaluation = dataclasses.replace(run.evaluation, groups=self.groups or run.evaluation.groups)
+        evaluation = dataclasses.replace(
+            run.evaluation, groups=self.groups or run.evaluation.groups, damage=self.damage
+        )
         return Judged(evaluation, run.path, True, "nested" if evaluation.choices else "fixed")
 
     def keep(self, evaluation: Evaluation) -> Judged:
@@ -358,4 +375,5 @@ class _Family:
             seconds=sum(answer.seconds for answer in fitted) / len(self.pending),
             leaks=self.files.leaks,
             groups=self.files.groups,
+            damage=self.files.damage,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.clip_folds import ClipFolds
+from vjepa_fer.damage import leave_out
 from vjepa_fer.errors import RecipeMismatchError, SplitError
 from vjepa_fer.label_names import common_names
 from vjepa_fer.manifest import Clip, Manifest
@@ -37,7 +38,7 @@ class JoinedCache:
 
     def __init__(self, train: Cache, test: Cache, names: Mapping[str, str] | None = None) -> None:
         _require_comparable(train, test)
-        self.train, self.test, self.root = train, test, train.root
+        self.train, self.test, self.root, self.names = train, test, train.root, names
         known = common_names((clip.label for clip in (*train.clips, *test.clips)), names)
         sides = [[_renamed(clip, known) for clip in cache.clips] for cache in (train, test)]
         ids = [{clip.clip_id for clip in side} for side in sides]
@@ -49,6 +50,10 @@ class JoinedCache:
         self.fingerprint = f"{train.fingerprint}+{test.fingerprint}"
         self.known = frozenset(clip.label for clip in sides[0])
         self.folds = ClipFolds(f"test-on:{test.root.name}", (tuple(ids[0]),), (tuple(ids[1]),))
+
+    def only(self, keep: Callable[[Clip], bool]) -> JoinedCache:
+        """Both without some of their clips."""
+        return JoinedCache(self.train.only(keep), self.test.only(keep), self.names)
 
     def __iter__(self) -> Iterator[CachedClip]:
         """The clips of both as they are cached, the training corpus first."""
@@ -165,6 +170,7 @@ def transfer(
     """
     for policy in policies:
         find_policy(policy)
+    train, test = (leave_out(cache, protocol.exclude) for cache in (train, test))
     joined = JoinedCache(train, test, names)
     swept = sweep(joined, cells, protocol, folds=joined.folds, out=out, jobs=jobs, progress=progress)
     return Transfer(swept, joined.known, tuple(policies), str(test.root))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -134,6 +135,20 @@ class Cache(Sequence[CachedClip]):
         self.places = _find_places(shards)
         self._plans: dict[str, StoredLevel] = {}
         self.clips = tuple(clip for clip in manifest.clips if clip.clip_id in self.places)
+
+    def only(self, keep: Callable[[Clip], bool]) -> Cache:
+        """A view of the clips that `keep` says yes to; its manifest still names the others.
+
+        Raises
+        ------
+        CacheError
+            None is left.
+        """
+        view = copy.copy(self)
+        view.clips = tuple(clip for clip in self.clips if keep(clip))
+        if self.clips and not view.clips:
+            raise CacheError(f"{self.root}: no clip is left of {len(self.clips)}")
+        return view
 
     def __repr__(self) -> str:
         levels = ", ".join(self.recipe.storage.levels)

@@ -11,7 +11,7 @@ from pathlib import Path
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
-from vjepa_fer.manifest.tables import Table, manifest_from_table, read_table, require_column
+from vjepa_fer.manifest.tables import manifest_from_table, read_table, rename_columns, require_column
 from vjepa_fer.manifest.walk import abridged, check_folder, file_notes, find_videos
 
 CLASS_FOLDERS = r"(?P<label>[^/]+)/.+"
@@ -106,7 +106,7 @@ def csv_manifest(
     ManifestError
         The table cannot be used; the message names file, row, column and value.
     """
-    table = _renamed(read_table(path), columns or {})
+    table = rename_columns(read_table(path), columns or {})
     if "clip_id" not in table.header:
         require_column(table, "path")
         rows = tuple((number, {"clip_id": Path(row["path"]).stem, **row}) for number, row in table.rows)
@@ -117,16 +117,3 @@ def csv_manifest(
     base = check_folder(root)
     clips = [dataclasses.replace(clip, path=str(base / clip.path)) if clip.path else clip for clip in manifest]
     return manifest.where(clips)
-
-
-def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
-    for ours, theirs in columns.items():
-        require_column(table, theirs)
-        if ours in table.header and ours != theirs:
-            raise ManifestError(f"{table.path}: cannot call {theirs!r} {ours!r}: it has a column {ours!r} already")
-    new = {theirs: ours for ours, theirs in columns.items()}
-    if len(new) < len(columns):
-        raise ManifestError(f"{table.path}: one column cannot have two names: {dict(columns)}")
-    header = tuple(new.get(name, name) for name in table.header)
-    rows = tuple((number, {new.get(name, name): value for name, value in row.items()}) for number, row in table.rows)
-    return Table(table.path, header, rows)

@@ -183,6 +183,26 @@ def require_column(table: Table, column: str) -> None:
         )
 
 
+def rename_columns(table: Table, columns: Mapping[str, str]) -> Table:
+    """The table under our column names: ``{"label": "emotion"}`` calls its column ``emotion`` ``label``.
+
+    Raises
+    ------
+    ManifestError
+        It lacks a column, has one of our name already, or one column would get two names.
+    """
+    for ours, theirs in columns.items():
+        require_column(table, theirs)
+        if ours in table.header and ours != theirs:
+            raise ManifestError(f"{table.path}: cannot call {theirs!r} {ours!r}: it has a column {ours!r} already")
+    new = {theirs: ours for ours, theirs in columns.items()}
+    if len(new) < len(columns):
+        raise ManifestError(f"{table.path}: one column cannot have two names: {dict(columns)}")
+    header = tuple(new.get(name, name) for name in table.header)
+    rows = tuple((number, {new.get(name, name): value for name, value in row.items()}) for number, row in table.rows)
+    return Table(table.path, header, rows)
+
+
 def write_manifest(manifest: Manifest, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a manifest under a temporary name, then rename: a reader sees the old file or the whole new one.
 

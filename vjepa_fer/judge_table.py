@@ -1,0 +1,128 @@
+"""Anyone's table of predictions, or a published confusion matrix, goes in; results in the words of ``probe --json`` come out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vjepa_fer.confusion_csv import read_confusion
+from vjepa_fer.damage import damage_of, damaged_among
+from vjepa_fer.errors import RunError
+from vjepa_fer.groups import group_clips, group_figures
+from vjepa_fer.manifest import Manifest
+from vjepa_fer.policies import (
+    apply_policy,
+    apply_policy_to_counts,
+    find_policy,
+    shared_classes,
+)
+from vjepa_fer.predicted_clips import join_manifest, straddling
+from vjepa_fer.prediction_csv import read_prediction_table
+from vjepa_fer.predictions import Predictions
+from vjepa_fer.results import figures_of, figures_of_counts
+from vjepa_fer.runs import leaks_of_run
+
+
+def judge_table(
+    path: str | os.PathLike[str],
+    *,
+    scores: bool | None = None,
+    columns: Mapping[str, str] | None = None,
+    manifest: Manifest | None = None,
+    exclude: str | None = None,
+    by: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Score a table of predictions, once or by each policy.
+
+    Parameters
+    ----------
+    path, scores, columns
+        See :func:`vjepa_fer.prediction_csv.read_prediction_table`.
+    manifest : Manifest, optional
+        Where clips are looked up; see :func:`vjepa_fer.predicted_clips.join_manifest`.
+    exclude : {None, "damaged"}
+        Leave predictions for damaged files out: those that the manifest marks, and CREMA-D's by their ids.
+    by : sequence of str
+        Columns of the manifest to give figures by.
+    policies : sequence of str
+        Names of :data:`vjepa_fer.policies.POLICIES`: the class columns are the classes of the training corpus, and true labels may be
+        others. Classes are called by their common names then, and each fold may hold every clip: a fold is a model.
+    names : mapping, optional
+        Label to common name, before the built-in ones.
+
+    Returns
+    -------
+    list of dict
+        A result a policy, or one. Beside what :func:`vjepa_fer.results.figures_of` gives: ``values`` (what the class columns hold),
+        ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with policies also ``policy``,
+        ``definition`` and ``coverage``.
+
+    Raises
+    ------
+    ManifestError, RunError
+        The table, its clips, the columns or a policy cannot be used; the message names file, row and value.
+    """
+    for name in policies:
+        find_policy(name)
+    table = read_prediction_table(path, scores=scores, columns=columns, foreign=bool(policies), names=names)
+    predictions, clips = table.predictions, manifest.clips if manifest else ()
+    missing: tuple[str, ...] = ()
+    if manifest is not None:
+        predictions, missing = join_manifest(predictions, manifest)
+    if exclude:
+        predictions = _without(predictions, damaged_among(predictions.clip_ids.tolist(), clips), str(path))
+        left_out = damaged_among(missing, clips)
+        missing = tuple(clip for clip in missing if clip not in left_out)
+    leaks = () if policies else leaks_of_run(path) or straddling(predictions)
+    said: dict[str, Any] = {
+        "values": table.kind,
+        "leaky": bool(leaks),
+        "leaks": list(leaks),
+        "damaged": damage_of(predictions.clip_ids.tolist(), clips).to_dict(),
+    }
+    if manifest is not None:
+        said |= {"n_missing": len(missing), "missing": list(missing)}
+    groups = group_clips(manifest, by) if manifest else {}
+    if not policies:
+        return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups)}]
+    known = frozenset(table.known)
+    scored = [apply_policy(name, predictions, known) for name in policies]
+    return [
+        {
+            **figures_of(one.predictions),
+            **said,
+            "by": group_figures(one.predictions, groups),
+            **one.to_dict(),
+            **shared_classes(predictions, known),
+        }
+        for one in scored
+    ]
+
+
+def _without(predictions: Predictions, damaged: set[str], where: str) -> Predictions:
+    kept = np.array([clip not in damaged for clip in predictions.clip_ids.tolist()])
+    if not kept.any():
+        raise RunError(f"{where}: every predicted clip has a damaged file, so none is left to score")
+    return predictions.take(kept)
+
+
+def judge_confusion(
+    path: str | os.PathLike[str], *, policies: Sequence[str] = (), names: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Score a published confusion matrix, as it is or by each policy; `policies` and `names` as in :func:`judge_table`.
+
+    Raises
+    ------
+    ManifestError, RunError
+        Not a confusion matrix, or a policy that cannot be applied to one.
+    """
+    classes, said, counts = read_confusion(path, foreign=bool(policies), names=names)
+    if not policies:
+        return [figures_of_counts(classes, counts)]
+    scored = [apply_policy_to_counts(name, classes, counts, frozenset(said)) for name in policies]
+    return [{**figures_of_counts(one.classes, one.confusion), **one.to_dict()} for one in scored]
