@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
     from vjepa_fer.features import Joined
     from vjepa_fer.labels import Reference
-    from vjepa_fer.manifest import Clip
     from vjepa_fer.sweep import Source, Swept
 
 SOME_FAILED = 4
@@ -220,11 +219,10 @@ def probe(
         jobs=jobs,
         progress=lambda total: progress_bar(total, "probe"),
     )
-    ceiling = human_ceiling(opened.clips, reference)
-    answer = {**_with_votes(swept, reference, opened.clips), "labels": reference.name, "human": ceiling}
+    answer = {**swept.to_dict(), "labels": reference.name, "human": human_ceiling(opened.clips, reference)}
     if refit and isinstance(opened, Cache):
         answer["fitted"] = str(_refit(source, swept, opened, reference, seed))
-    _show(answer, swept, as_json, lambda: print_sweep(swept, ceiling))
+    _show(answer, swept, as_json, lambda: print_sweep(swept))
 
 
 def _open(cache: Path | None, streams: Sequence[str]) -> Cache | Joined:
@@ -250,19 +248,6 @@ def _refit(source: Source, swept: Swept, opened: Cache, reference: Reference, se
     best, folder = refit(source, swept, recipe=opened.recipe, seed=seed, targets=reference.targets)
     say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")
     return folder
-
-
-def _with_votes(swept: Swept, reference: Reference, clips: Sequence[Clip]) -> dict:
-    """The sweep's answer, each result with what the raters' votes say about it."""
-    from vjepa_fer.labels import against_votes, find_votes
-
-    kept = reference.take(clips)
-    answer, votes, clip_ids = swept.to_dict(), find_votes(kept), [clip.clip_id for clip in kept]
-    judged = [*swept.cells, *swept.nested, *([swept.winner] if swept.winner else [])]
-    results = [*answer["results"], *answer["nested"], *([answer["winner"]] if swept.winner else [])]
-    for one, result in zip(judged, results, strict=True):
-        result |= against_votes(one.evaluation.predictions, clip_ids, reference, votes)
-    return answer
 
 
 def _show(answer: dict, swept: Swept, as_json: bool, print_tables: Callable[[], None]) -> None:

@@ -16,22 +16,19 @@ if TYPE_CHECKING:
 TRANSFER_COLUMNS = ("probe", "policy", "WAR", "UAR", "clips scored")
 AXES = ("features", "scale", "decision")
 COLUMNS = ("probe", "WAR", "UAR", "macro-F1")
+VOTES = "vote_cross_entropy"
+VOTE_COLUMNS = (("agreement", "agreement"), ("votes", VOTES))
 GRID_NOTE = "picked from these rows, a figure would be chosen on the test parts"
 
 
-def print_sweep(swept: Swept, ceiling: dict[str, Any] | None = None) -> None:
-    """Tables to stdout, notes and run folders to stderr; `ceiling` is how well people do, where that is known."""
+def print_sweep(swept: Swept) -> None:
+    """Tables to stdout, notes and run folders to stderr."""
     results = sorted((one.to_dict() for one in swept.cells), key=lambda result: -result["war"]["mean"])
     if results:
         _print_results(swept, results)
         _print_groups((swept.chosen or swept.cells)[0].to_dict())
     for one in swept.chosen:
         say(f"chosen, {_chosen_words(one.to_dict(), ())}: {_choices_words(one.to_dict()['chosen'])}")
-    if ceiling:
-        say(
-            f"people, on the silent video of {ceiling['clips']:,} clips: one rater {ceiling['rater']:.2f} %, "
-            f"their most frequent answer {ceiling['majority']:.2f} %"
-        )
     _say_what_became(swept)
 
 
@@ -102,15 +99,45 @@ def _print_results(swept: Swept, results: Sequence[dict]) -> None:
     common = "".join(f"; {name} {first[name]}" for name in shared)
     title = (
         f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}\n"
-        f"% mean ± sd over {len(first['war']['folds'])} folds{common}{_damage_words(first)}"
+        f"% mean ± sd over {len(first['war']['folds'])} folds{common}{_damage_words(first)}{_label_words(first)}"
     )
+    head = (*COLUMNS, *(name for name, key in VOTE_COLUMNS if _shows(first, key)))
     if swept.chosen:
         rows = [(_chosen_words(one.to_dict(), shared), *_figures(one.to_dict())) for one in swept.chosen]
-        print_table(COLUMNS, rows, title=f"{title}\n% chosen on inner folds, which the test parts never saw")
+        print_table(head, rows, title=f"{title}\n% chosen on inner folds, which the test parts never saw")
         title = f"% every cell; {GRID_NOTE}"
     elif len(results) > 1:
         title = f"{title}\n% not nested; {GRID_NOTE}"
-    print_table(COLUMNS, [(cell_words(r, shared), *_figures(r)) for r in results], title=title)
+    print_table(
+        head, [*((cell_words(r, shared), *_figures(r)) for r in results), *_people(first, len(head))], title=title
+    )
+
+
+def _people(result: dict[str, Any], num_columns: int) -> list[tuple[str, ...]]:
+    """How well raters do on the very clips, as rows under the probes'."""
+    human = result["human"]
+    if human is None:
+        return []
+    asked = "" if human["clips"] == result["n_clips"] else f" ({human['clips']:,} clips)"
+    rows = (("one rater", "rater"), ("raters' majority", "majority"))
+    blank = ["–"] * (num_columns - 2)
+    return [(f"{words}{asked}", f"{human[key]:.2f}", *blank) for words, key in rows]
+
+
+def _label_words(result: dict[str, Any]) -> str:
+    """A line on what counts as right, where it is not the manifest's label."""
+    if result["labels"] == "intended":
+        return ""
+    least = (
+        f"; votes: cross-entropy to them in nats, {result['vote_entropy']:.3f} at least"
+        if _shows(result, VOTES)
+        else ""
+    )
+    return f"\nlabels: {result['labels']}{least}"
+
+
+def _shows(result: dict[str, Any], key: str) -> bool:
+    return result["labels"] != "intended" and key in result
 
 
 def _damage_words(result: dict[str, Any]) -> str:
@@ -124,7 +151,12 @@ def _damage_words(result: dict[str, Any]) -> str:
 def _figures(result: dict[str, Any]) -> tuple[str, ...]:
     from vjepa_fer.results import shown
 
-    return tuple(shown(result[figure]) for figure in ("war", "uar", "macro_f1"))
+    beside = (
+        f"{result[key]:.{digits}f}"
+        for (_, key), digits in zip(VOTE_COLUMNS, (2, 3), strict=True)
+        if _shows(result, key)
+    )
+    return (*(shown(result[figure]) for figure in ("war", "uar", "macro_f1")), *beside)
 
 
 def _chosen_words(result: dict[str, Any], shared: Sequence[str]) -> str:

@@ -135,8 +135,24 @@ def print_figures(result: dict, *, title: str | None = None) -> None:
         print_table(("95 % over subjects, pooled", "from", "to"), spans)
     print_table(("class", "clips", "recall", "95 %", "precision", "F1"), list(_class_rows(result)))
     print_table(("truth \\ said", *abbreviate(result["classes"]), "recall"), list(_confusion_rows(result)))
+    people = list(_people_rows(result))
+    if people:
+        print_table(("beside it", ""), people)
     for note in result["notes"]:
         warn(note)
+
+
+def _people_rows(result: dict) -> Iterator[tuple[str, str]]:
+    """What raters said of the same clips, where that is known."""
+    if result.get("human"):
+        clips = f"on the silent video of {result['human']['clips']:,} clips"
+        yield f"one rater, {clips}", f"{result['human']['rater']:.2f} %"
+        yield f"the raters' majority, {clips}", f"{result['human']['majority']:.2f} %"
+    if result.get("agreement") is not None:
+        yield "share of the label in what counts as right", f"{result['agreement']:.2f} %"
+    if result.get("vote_cross_entropy") is not None:
+        yield "cross-entropy to the raters' votes", f"{result['vote_cross_entropy']:.3f} nats"
+        yield "  at least possible", f"{result['vote_entropy']:.3f} nats"
 
 
 def _fold_table(result: dict, names: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

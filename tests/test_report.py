@@ -236,9 +236,11 @@ def test_a_choice_at_the_grids_edge_and_a_pick_by_test_parts_are_told(runs, nest
 
 def test_damaged_and_missing_files_are_told(runs, nested):
     (numbers,) = gather_numbers([nested])
-    source = dataclasses.replace(numbers.source, damaged=("c1",), num_failed=2, num_asked=50)
-    text = "".join(check.text for check in run_checks(dataclasses.replace(numbers, source=source)))
+    source = dataclasses.replace(numbers.source, num_failed=2, num_asked=50)
+    result = numbers.result | {"damaged": {"judged": ["c1"], "left_out": ["c8"]}}
+    text = "".join(check.text for check in run_checks(dataclasses.replace(numbers, source=source, result=result)))
     assert "1 files known to be damaged are included: c1" in text
+    assert "1 files known to be damaged were left out: c8" in text
     assert "2 of 50 clips could not be extracted" in text
 
 

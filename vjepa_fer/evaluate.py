@@ -46,6 +46,8 @@ class Evaluation:
         Manifest columns to give figures by, and each clip's value.
     damage : Damage
         Which clips with a damaged file were judged, and which were left out.
+    beside : mapping
+        What counted as right and what raters said; see :meth:`vjepa_fer.labels.VoteBook.beside`.
     """
 
     cell: Plan
@@ -57,6 +59,7 @@ class Evaluation:
     leaks: tuple[str, ...] = ()
     groups: Groups = field(default_factory=dict, repr=False)
     damage: Damage = field(default_factory=Damage)
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def scores(self) -> Mapping[str, Score]:

@@ -242,7 +242,12 @@ def human_ceiling(clips: Sequence[Clip], reference: Reference) -> dict[str, Any]
         answer; against the votes no fixed answer can score more. ``clips``: how many have votes.
     """
     votes = find_votes(reference.take(clips))
-    if votes is None or not votes.counts.any():
+    return None if votes is None else _ceiling(votes, reference)
+
+
+def _ceiling(votes: Votes, reference: Reference) -> dict[str, Any] | None:
+    """:func:`human_ceiling` of clips whose votes are known."""
+    if not votes.counts.any():
         return None
     voted = votes.counts.any(axis=1)
     right = _on_classes(reference, votes.classes)[voted]
@@ -299,6 +304,37 @@ def against_votes(
         answer["vote_cross_entropy"] = vote_cross_entropy(predictions.classes, predictions.probabilities, votes)
         answer["vote_entropy"] = entropy
     return answer
+
+
+class VoteBook:
+    """What raters said of a study's clips, looked up once; :meth:`beside` says it of any predictions.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        Those that take part.
+    reference : Reference
+        What counts as right, for exactly these clips.
+    """
+
+    def __init__(self, clips: Sequence[Clip], reference: Reference) -> None:
+        self.clips, self.reference, self.votes = clips, reference, find_votes(clips)
+        self.row = {clip.clip_id: row for row, clip in enumerate(clips)}
+
+    def beside(self, predictions: Predictions) -> dict[str, Any]:
+        """``labels`` (what counted as right), ``human`` (:func:`human_ceiling` on these very clips) and :func:`against_votes`."""
+        if self.votes is None and self.reference.targets is None:
+            return {"labels": self.reference.name, "human": None}
+        rows = np.array([self.row[str(clip_id)] for clip_id in predictions.clip_ids])
+        clips = [self.clips[row] for row in rows]
+        shares = self.reference.shares[rows]
+        judged = dataclasses.replace(self.reference, kept=np.ones(len(rows), bool), shares=shares)
+        votes = None if self.votes is None else Votes(self.votes.classes, self.votes.counts[rows])
+        return {
+            "labels": self.reference.name,
+            "human": None if votes is None else _ceiling(votes, judged),
+            **against_votes(predictions, [clip.clip_id for clip in clips], judged, votes),
+        }
 
 
 def vote_cross_entropy(classes: Sequence[str], probabilities: np.ndarray, votes: Votes) -> float | None:

@@ -128,6 +128,7 @@ def result_of(evaluation: Evaluation, run: str | None = None, *, selection: Sele
         "seed": evaluation.seed,
         **figures_of(evaluation.predictions),
         "by": group_figures(evaluation.predictions, evaluation.groups),
+        **evaluation.beside,
         "run": run,
     }
 

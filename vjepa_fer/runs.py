@@ -40,6 +40,8 @@ from vjepa_fer.results import result_of
 
 FORMAT = "vjepa-fer/run/1"
 FITTED = "fitted"
+BESIDE = ("labels", "human", "agreement", "vote_cross_entropy", "vote_entropy")
+"""What stands in a result beside the figures of its predictions, which do not tell it."""
 RUN_JSON, FOLDS_JSON, PREDICTIONS_CSV, GROUPS_CSV = "run.json", "folds.json", "predictions.csv", "groups.csv"
 
 
@@ -195,6 +197,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         leaks=leaks,
         groups=_read_groups(folder / GROUPS_CSV),
         damage=damage,
+        beside={name: description["result"][name] for name in BESIDE if name in description["result"]},
     )
     return Run(folder, settings, evaluation, str(description.get("cache", "")), str(description.get("created", "")))
 

@@ -23,7 +23,7 @@ from vjepa_fer.decisions import Windowed
 from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits, gather
 from vjepa_fer.fold_sources import AnyFolds, plan_folds
 from vjepa_fer.groups import group_clips
-from vjepa_fer.labels import Reference
+from vjepa_fer.labels import Reference, VoteBook, make_reference
 from vjepa_fer.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.nested import choose, nested_evaluation, pick_winner
@@ -195,7 +195,7 @@ def sweep(
     return Swept(
         cells=tuple(_labelled(judged[id(cell)], selection) for cell in cells if id(cell) in judged),
         nested=tuple(chosen),
-        winner=_winner(chosen) if len(chosen) == len(families) > 1 else None,
+        winner=_winner(files, chosen) if len(chosen) == len(families) > 1 else None,
         lost=tuple(line for family in families for line in family.lost),
     )
 
@@ -204,8 +204,8 @@ def _labelled(judged: Judged, selection: Selection) -> Judged:
     return Judged(judged.evaluation, judged.run, judged.resumed, selection)
 
 
-def _winner(nested: Sequence[Judged]) -> Judged:
-    evaluation = pick_winner([one.evaluation for one in nested])
+def _winner(files: Files, nested: Sequence[Judged]) -> Judged:
+    evaluation = files.with_votes(pick_winner([one.evaluation for one in nested]))
     return Judged(evaluation, None, all(one.resumed for one in nested), "nested")
 
 
@@ -249,8 +249,14 @@ class Files:
         self.damage = damage_of((clip.clip_id for clip in self._judged()), cache.manifest.clips)
         if protocol.exclude:
             self.source["exclude"] = protocol.exclude
+        kept = None if reference is None else dataclasses.replace(reference, kept=np.ones(len(cache.clips), bool))
+        self.votes = VoteBook(cache.clips, kept or make_reference("intended", cache.clips))
         self.leaks = self._audit()
         self.groups = group_clips(cache.manifest, protocol.by)
+
+    def with_votes(self, evaluation: Evaluation) -> Evaluation:
+        """The evaluation with what raters said of its clips."""
+        return dataclasses.replace(evaluation, beside=self.votes.beside(evaluation.predictions))
 
     def _judged(self) -> list[Clip]:
         """The clips that some fold tests."""
@@ -290,12 +296,15 @@ class Files:
         if run is None:
             return None
         evaluation = dataclasses.replace(
-            run.evaluation, groups=self.groups or run.evaluation.groups, damage=self.damage
+            self.with_votes(run.evaluation),
+            groups=self.groups or run.evaluation.groups,
+            damage=self.damage,
         )
         return Judged(evaluation, run.path, True, "nested" if evaluation.choices else "fixed")
 
     def keep(self, evaluation: Evaluation) -> Judged:
-        """Write the evaluation's run folder."""
+        """Write the evaluation's run folder, with what raters said of its clips."""
+        evaluation = self.with_votes(evaluation)
         selection: Selection = "nested" if evaluation.choices else "fixed"
         if self.out is None:
             return Judged(evaluation, None, selection=selection)

@@ -140,18 +140,29 @@ def _calibration(n: RunNumbers) -> Iterator[Check]:
 
 
 def _damaged(n: RunNumbers) -> Iterator[Check]:
-    if n.source is None:
-        return
-    if n.source.damaged:
-        names = shortlist(list(n.source.damaged), 3)
+    judged, left_out = (n.result["damaged"][side] for side in ("judged", "left_out"))
+    if judged:
+        names = shortlist(judged, 3)
         yield Check(
             "look",
-            f"{len(n.source.damaged)} files known to be damaged are included: {names}. `--exclude damaged` leaves them out.",
+            f"{len(judged)} files known to be damaged are included: {names}. `--exclude damaged` leaves them out.",
         )
-    if n.source.num_failed:
+    if left_out:
+        yield Check("good", f"{len(left_out)} files known to be damaged were left out: {shortlist(left_out, 5)}.")
+    if n.source is not None and n.source.num_failed:
         yield Check(
             "look",
             f"{n.source.num_failed:,} of {n.source.num_asked:,} clips could not be extracted and are not judged here.",
+        )
+
+
+def _people(n: RunNumbers) -> Iterator[Check]:
+    human = n.result.get("human")
+    if human:
+        yield Check(
+            "good" if n.result["war"]["pooled"] > human["rater"] else "look",
+            f"On the silent video of {human['clips']:,} clips one rater is right in {human['rater']:.1f} %, the raters' majority in "
+            f"{human['majority']:.1f} %; the probe in {n.result['war']['pooled']:.1f} %.",
         )
 
 
@@ -175,6 +186,7 @@ CHECKS: tuple[Callable[[RunNumbers], Iterator[Check]], ...] = (
     _few_subjects,
     _calibration,
     _damaged,
+    _people,
     _twins,
 )
 """In the order in which equally grave ones are said."""

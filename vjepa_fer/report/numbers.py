@@ -72,7 +72,6 @@ class Source:
 
     num_asked: int
     num_failed: int
-    damaged: tuple[str, ...]
     recipe: tuple[tuple[str, str], ...]
 
 
@@ -164,7 +163,7 @@ def numbers_of(
         mistakes=mistakes(predictions, judged),
         num_judged=len(judged),
         projection=projection,
-        source=None if cache is None else _source(cache, predictions),
+        source=None if cache is None else _source(cache),
         commands=commands(run),
         versions=_versions(run),
         notes=(*notes, *unread),
@@ -232,11 +231,9 @@ def _mistake(predictions: Predictions, row: int, times: Mapping[str, int]) -> Mi
     )
 
 
-def _source(cache: Cache, predictions: Predictions) -> Source:
-    judged = set(predictions.clip_ids.tolist())
-    damaged = tuple(clip.clip_id for clip in cache.clips if clip.clip_id in judged and clip.value("damaged").strip())
+def _source(cache: Cache) -> Source:
     recipe = tuple((name, _short(value)) for name, value in flat_recipe(cache.recipe).items())
-    return Source(len(cache.manifest.clips), len(cache.failures), damaged, recipe)
+    return Source(len(cache.manifest.clips), len(cache.failures), recipe)
 
 
 def _short(value: Any) -> str:

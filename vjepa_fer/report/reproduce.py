@@ -27,6 +27,8 @@ def commands(run: Run) -> tuple[str, ...]:
         words += ["--param", f"{name}={','.join(map(_spelled, values))}"]
     words += ["--folds", f"file:{run.path / FOLDS_JSON}", "--seed", str(evaluation.seed)]
     words += _labels(str(run.settings.get("labels", "intended")))
+    if "exclude" in run.settings:
+        words += ["--exclude", str(run.settings["exclude"])]
     if isinstance(plan, Nest):
         words += ["--inner-folds", str(plan.inner_folds)]
     if evaluation.leaks:
