@@ -1,9 +1,9 @@
 """What a probe said about each window goes in; one decision a clip comes out, by a rule that is named.
 
 ``mean-feature`` averages windows before the probe sees them, so that a clip is one row in training too. The other rules train
-on windows, each distinct window one row, and join its answers about a clip's windows. Identical windows were encoded once and
-count once: a clip of 64 frames that a sampling rule pads into eight equal windows has said one thing, not the same thing eight
-times. (The mean of features weighs them as often as the rule made them, which is what the recipe's mean is.)
+on windows and join its answers about a clip's windows. Identical windows were encoded once and are weighed once, in training,
+in the mean and in every rule: a clip of 64 frames that a sampling rule pads into eight equal windows has said one thing, not the
+same thing eight times.
 """
 
 from __future__ import annotations

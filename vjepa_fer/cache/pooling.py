@@ -43,11 +43,9 @@ class WindowFeatures(NamedTuple):
 
 
 def mean_over_windows(windows: WindowFeatures, num_clips: int) -> np.ndarray:
-    """Mean over each clip's windows, a window weighing as often as the rule made it: float32 (num_clips, dim)."""
-    weight = windows.multiplicity.astype(np.float64)
-    total = np.bincount(windows.clip_index, weights=weight, minlength=num_clips)
-    share = (weight / total[windows.clip_index]).astype(np.float32)[:, None]
+    """Mean over each clip's windows, identical ones weighed once however often the rule made them: float32 (num_clips, dim)."""
     starts = np.flatnonzero(np.r_[True, np.diff(windows.clip_index) > 0])
     if len(starts) == len(windows.X):  # one row a clip: nothing to average, so nothing may be rounded
         return windows.X
+    share = (1 / np.bincount(windows.clip_index, minlength=num_clips)[windows.clip_index]).astype(np.float32)[:, None]
     return np.add.reduceat(windows.X * share, starts, axis=0)

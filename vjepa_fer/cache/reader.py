@@ -282,7 +282,7 @@ class Cache(Sequence[CachedClip]):
         level : str
             ``mean``, ``frames``, ``grid`` or ``tokens``, if the recipe stores it.
         pool : {"mean", None}
-            "mean": one row a clip, the mean over its windows and views. None: one row a window-view; a clip's label, subject
+            "mean": one row a clip, the mean over its distinct windows and views. None: one row a window-view; a clip's label, subject
             and id stand once a row.
 
         Returns
