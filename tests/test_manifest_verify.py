@@ -89,6 +89,36 @@ def test_the_original_is_compared_when_a_converted_copy_lies_beside_it(download)
     assert verify_download(download).counts == {"wrong_size": 1}
 
 
+def test_letter_case_is_told_and_a_suffix_in_capitals_is_the_original(download):
+    (download / "1001_DFA_DIS_XX.flv").rename(download / "1001_dfa_dis_xx.flv")
+    (download / "1001_DFA_FEA_XX.flv").rename(download / "1001_DFA_FEA_XX.FLV")
+    result = verify_download(download)
+    assert [(f.path, f.fault, f.detail) for f in result.faults] == [
+        ("VideoFlash/1001_DFA_DIS_XX.flv", "misnamed", "1001_dfa_dis_xx.flv")
+    ]
+    assert result.notes == ()
+
+
+def test_what_is_there_besides_is_told(download):
+    (download / "1015_new.mp4").write_text("x")
+    (download / "copy").mkdir()
+    (download / "copy" / "1001_DFA_DIS_XX.flv").write_text("1001_DFA_DIS_XX")
+    assert verify_download(download).notes == (
+        "1 videos are not on the official list: 1015_new.mp4",
+        "1 names are there more than once: 1001_DFA_DIS_XX.flv; the first by path was compared",
+    )
+
+
+def test_files_that_are_damaged_as_published_are_told(tmp_path):
+    for name in ("1076_MTI_NEU_XX", "1001_DFA_ANG_XX"):
+        (tmp_path / f"{name}.flv").write_text("video")
+    result = verify_download(tmp_path, fast=True)
+    assert result.counts == {"missing": 7440, "wrong_size": 2}
+    assert result.notes == (
+        "1 official files are damaged as published (1076_MTI_NEU_XX); --exclude damaged leaves them out",
+    )
+
+
 def test_a_file_that_cannot_be_read_does_not_stop_the_others(download, monkeypatch):
     def broken_disk(file):
         raise OSError(5, "Input/output error")

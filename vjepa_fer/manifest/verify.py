@@ -5,24 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.choose import is_damaged
 from vjepa_fer.manifest.ravdess import ravdess_clips
 from vjepa_fer.manifest.rows import Clip, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
-from vjepa_fer.manifest.walk import VIDEO_SUFFIXES, check_folder, find_videos, is_lfs_pointer
+from vjepa_fer.manifest.walk import VIDEO_SUFFIXES, abridged, check_folder, find_videos, is_lfs_pointer
 
 Corpus = Literal["ravdess", "crema-d"]
 CORPORA: tuple[str, ...] = get_args(Corpus)
 
-Fault = Literal["missing", "empty", "lfs_pointer", "wrong_size", "changed", "unreadable"]
+Fault = Literal["missing", "misnamed", "empty", "lfs_pointer", "wrong_size", "changed", "unreadable"]
 FAULTS: dict[Fault, str] = {
     "missing": "not there",
+    "misnamed": "there in other letter case only; rename it, the manifest and other tools will not find it",
     "empty": "0 bytes",
     "lfs_pointer": "a Git-LFS pointer stub, not a video; run `git lfs pull` in the clone",
     "wrong_size": "of another size than the official file: cut short or converted; fetch it again",
@@ -54,7 +56,7 @@ class Verification:
     compared : {"sha256", "bytes", "presence"}
         How far each file was compared.
     notes : tuple of str
-        What could not be compared.
+        What could not be compared, and what is there besides.
     """
 
     corpus: Corpus
@@ -101,7 +103,8 @@ def verify_download(
     """
     if corpus is not None and corpus not in CORPORA:
         raise ManifestError(f"no official list of {corpus!r}; there are {', '.join(CORPORA)}{nearest(corpus, CORPORA)}")
-    files = _by_official_name(find_videos(check_folder(root)))
+    videos = find_videos(check_folder(root))
+    files = _by_official_name(videos)
     corpus = corpus or _recognise(files, Path(root))
     expected = list(_EXPECTED[corpus](files))
     hashed = not fast and corpus == "crema-d"
@@ -113,15 +116,16 @@ def verify_download(
     compared: Literal["sha256", "bytes", "presence"] = (
         "presence" if corpus == "ravdess" else "sha256" if hashed else "bytes"
     )
-    return Verification(corpus, len(expected), tuple(faults), compared, tuple(_notes(corpus, expected, files)))
+    return Verification(corpus, len(expected), tuple(faults), compared, tuple(_notes(corpus, expected, files, videos)))
 
 
-def _by_official_name(videos: Iterable[Path]) -> dict[str, Path]:
-    """Files by name; a converted copy stands in for an original that is not there."""
+def _by_official_name(videos: Sequence[Path]) -> dict[str, Path]:
+    """Files by name, and by name in lower case after a slash; a converted copy stands in for an original that is not there."""
     files: dict[str, Path] = {}
-    for video in videos:
-        files.setdefault(video.name, video)
-        files.setdefault(video.stem, video)
+    for name in (lambda video: video.name, lambda video: video.stem):
+        for video in videos:
+            files.setdefault(name(video), video)
+            files.setdefault(f"/{name(video).lower()}", video)
     return files
 
 
@@ -168,6 +172,8 @@ def _checked(clip: Clip, files: Mapping[str, Path], *, hashed: bool) -> FileFaul
 
 def _fault(clip: Clip, files: Mapping[str, Path], *, hashed: bool) -> FileFault | None:
     file = _file_of(clip, files)
+    if file is None and (near := files.get(f"/{clip.clip_id.lower()}")):
+        return FileFault(clip.path, "misnamed", near.name)
     if file is None or not file.is_file():
         return FileFault(clip.path, "missing")
     if is_lfs_pointer(file):
@@ -193,10 +199,22 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _notes(corpus: Corpus, expected: Iterable[Clip], files: Mapping[str, Path]) -> Iterable[str]:
+def _notes(
+    corpus: Corpus, expected: Sequence[Clip], files: Mapping[str, Path], videos: Sequence[Path]
+) -> Iterator[str]:
     if corpus == "ravdess":
         yield "no official sizes or checksums of RAVDESS are known: only presence, stubs and empty files were looked at"
     converted = [file for clip in expected if (file := _file_of(clip, files)) and _is_converted(clip, file)]
     if converted:
         suffixes = ", ".join(sorted({file.suffix for file in converted} & VIDEO_SUFFIXES))
         yield f"{len(converted):,} files are converted copies ({suffixes}): their content cannot be compared with the originals"
+    listed = {clip.clip_id.lower() for clip in expected}
+    others = [video.name for video in videos if video.stem.lower() not in listed]
+    if others:
+        yield f"{len(others):,} videos are not on the official list: {abridged(others)}"
+    twice = [name for name, count in Counter(video.name for video in videos).items() if count > 1]
+    if twice:
+        yield f"{len(twice):,} names are there more than once: {abridged(twice)}; the first by path was compared"
+    damaged = [clip.clip_id for clip in expected if is_damaged(clip) and _file_of(clip, files)]
+    if damaged:
+        yield f"{len(damaged):,} official files are damaged as published ({abridged(damaged)}); --exclude damaged leaves them out"
