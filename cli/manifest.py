@@ -88,7 +88,7 @@ def corpus(
         str,
         typer.Argument(
             metavar="NAME",
-            help="afew, caer, ck+, dfew, enterface05, ferv39k, mafw, mead, meld or savee.",
+            help="afew, caer, ck+, dfew, enterface05, ferv39k, mafw, mead, meld, oulu-casia or savee.",
             show_default=False,
         ),
     ],

@@ -1,4 +1,4 @@
-"""Ten further corpora, each with realistic names and its traps."""
+"""Eleven further corpora, each with realistic names and its traps."""
 
 from __future__ import annotations
 
@@ -110,6 +110,20 @@ def test_mead_views_of_one_performance_share_their_recording(tmp_path):
 def test_mead_neutral_has_one_level_only(tmp_path):
     touch(tmp_path, "W009/video/front/neutral/level_1/001.mp4", "W009/video/front/neutral/level_2/001.mp4")
     assert rows("mead", tmp_path) == ["W009_front_neutral_1_001 neutral W009"]
+
+
+def test_oulu_casia_cameras_share_a_recording_and_a_video_counts_before_its_pictures(tmp_path):
+    touch(tmp_path, *(f"OriginalImg/{c}/Strong/P001/Anger/{n:03}.jpeg" for c in ("VL", "NI") for n in range(3)))
+    touch(tmp_path, "OriginalImg/VL/Strong/P001/Anger.mp4", "OriginalImg/VL/Dark/P080/Surprise/000.jpeg")
+    touch(tmp_path, "PreprocessImg/VL/Strong/P001/Anger/000.jpeg")
+    assert rows("oulu-casia", tmp_path, "camera", "lighting", "recording") == [
+        "P001_NI_Strong_Anger anger P001 ni strong P001_Strong_Anger",
+        "P001_VL_Strong_Anger anger P001 vl strong P001_Strong_Anger",
+        "P080_VL_Dark_Surprise surprise P080 vl dark P080_Dark_Surprise",
+    ]
+    manifest = corpus_manifest("oulu-casia", tmp_path)
+    assert [Path(clip.path).name for clip in manifest] == ["Anger", "Anger.mp4", "Surprise"]
+    assert manifest.notes[1].startswith("2 of 3 clips are folders of pictures, which extract does not read")
 
 
 @pytest.mark.parametrize("layout", ["{}_{}.avi", "AudioVisualClip/{}/{}.avi"])

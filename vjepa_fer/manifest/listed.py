@@ -10,14 +10,10 @@ from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.folder import NO_SUBJECTS
+from vjepa_fer.manifest.official import frames_notes
 from vjepa_fer.manifest.rows import Clip, Manifest, check_label
 from vjepa_fer.manifest.tables import read_table, require_column
 from vjepa_fer.manifest.walk import abridged, check_folder, file_notes, find_files, find_frame_folders, find_videos
-
-FRAMES_NOTE = (
-    "{count:,} of {total:,} clips are folders of pictures, which extract does not read: make a video of each, "
-    "such as ffmpeg -framerate 25 -pattern_type glob -i 'FOLDER/*.jpg' FOLDER.mp4"
-)
 
 
 @dataclass(frozen=True)
@@ -84,9 +80,7 @@ def _read(rule: ListRule, folder: Path) -> dict[str, tuple[str, Clip]]:
 def _notes(rule: ListRule, clips: Sequence[Clip], total: int, missing: Sequence[str]) -> Iterator[str]:
     if missing:
         yield f"{len(clips):,} of {total:,} listed clips found; missing: {abridged(missing)}"
-    pictures = sum(os.path.isdir(clip.path) for clip in clips)
-    if pictures:
-        yield FRAMES_NOTE.format(count=pictures, total=len(clips))
+    yield from frames_notes(clips)
     if not rule.knows_subjects:
         yield NO_SUBJECTS
     yield from file_notes([Path(clip.path) for clip in clips if not os.path.isdir(clip.path)])

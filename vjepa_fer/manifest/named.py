@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.folder import NO_SUBJECTS
-from vjepa_fer.manifest.official import naming_notes, require_some
+from vjepa_fer.manifest.official import frames_notes, naming_notes, require_some
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
-from vjepa_fer.manifest.walk import check_folder, file_notes, find_videos
+from vjepa_fer.manifest.walk import check_folder, file_notes, find_frame_folders, find_videos
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class PathRule:
         In the whole corpus.
     words : mapping
         Group → code → word, where the path's spelling is a code. Everything else is only put in lower case.
+    pictures : bool
+        Its clips are handed out as folders of pictures; a video that someone made of one counts before the folder.
     recording : str
         Groups that name one performance, where several videos show the same; "" when each video is one.
     example : str
@@ -45,6 +47,7 @@ class PathRule:
     example: str
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     recording: str = ""
+    pictures: bool = False
 
     def clip(self, video: Path) -> Clip | None:
         """The clip that `video` is by this rule, or None."""
@@ -108,6 +111,16 @@ NAMED: dict[str, PathRule] = {
         "M003/video/front/angry/level_1/001.mp4",
         recording="{subject}_{label}_{intensity}_{number}",  # seven cameras, one performance
     ),
+    "oulu-casia": PathRule(
+        "Oulu-CASIA",
+        r"OriginalImg/(?P<camera>VL|NI)/(?P<lighting>Strong|Weak|Dark)/(?P<subject>P\d{3})"
+        r"/(?P<label>Anger|Disgust|Fear|Happiness|Sadness|Surprise)",
+        "{subject}_{camera}_{lighting}_{label}",
+        0,  # most studies hold the 480 sequences of VL/Strong only
+        "OriginalImg/VL/Strong/P001/Anger",
+        recording="{subject}_{lighting}_{label}",  # both cameras, visible light and near infrared, filmed at once
+        pictures=True,
+    ),
     "savee": PathRule(
         "SAVEE",
         r"(?P<subject>DC|JE|JK|KL)[_/](?P<label>sa|su|a|d|f|h|n)(?P<number>\d\d)",
@@ -138,13 +151,14 @@ def named_manifest(rule: PathRule, root: str | os.PathLike[str]) -> Manifest:
         No folder, no such videos in it, or two videos that would have one clip id.
     """
     folder = check_folder(root)
-    videos = find_videos(folder)
     clips: dict[str, Clip] = {}
-    others = []
+    videos, others = _videos(rule, folder), []
     for video in videos:
         clip = rule.clip(video)
         if clip is None:
             others.append(video)
+        elif rule.pictures and clip.clip_id in clips and video.is_dir():
+            continue
         elif clips.setdefault(clip.clip_id, clip) is not clip:
             raise ManifestError(
                 f"{clip.clip_id} is there twice: {clips[clip.clip_id].path} and {video}; name the folder that holds one of them"
@@ -155,6 +169,20 @@ def named_manifest(rule: PathRule, root: str | os.PathLike[str]) -> Manifest:
         *([short] if short else []),
         *naming_notes(others, f"as {rule.title} names them"),
         *([] if rule.knows_subjects else [NO_SUBJECTS]),
-        *file_notes([Path(clip.path) for clip in clips.values()]),
+        *frames_notes(list(clips.values())),
+        *file_notes([Path(clip.path) for clip in clips.values() if not os.path.isdir(clip.path)]),
     )
     return Manifest(clips=tuple(clips[clip_id] for clip_id in sorted(clips)), notes=notes)
+
+
+def _videos(rule: PathRule, folder: Path) -> list[Path]:
+    """The videos below a folder, and after them the folders of pictures where the corpus is handed out as such."""
+    if not rule.pictures:
+        return find_videos(folder)
+    frames = find_frame_folders(folder)
+    try:
+        return [*find_videos(folder), *frames]
+    except ManifestError:
+        if frames:  # pictures only
+            return frames
+        raise
