@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vjepa_fer.compare import Comparison
 
 LEAKY = "LEAKY "
+NUM_LEAKS = 3
 MAX_FOLD_COLUMNS = 6
 """More do not fit into a terminal of 80 columns beside mean, sd and pooled."""
 
@@ -39,12 +40,24 @@ def list_(
         print_json({"schema": "vjepa-fer/runs/1", "results": results})
     elif results:
         rows = [
-            (r["run"], LEAKY * r["leaky"] + r["folds"], f"{r['n_clips']:,}", shown(r["war"]), shown(r["uar"]))
+            (
+                _below(r["run"], root),
+                LEAKY * r["leaky"] + r["folds"],
+                f"{r['n_clips']:,}",
+                shown(r["war"]),
+                shown(r["uar"]),
+            )
             for r in results
         ]
-        print_table(("run", "folds", "clips", "WAR", "UAR"), rows)
+        print_table(("run", "folds", "clips", "WAR", "UAR"), rows, title=f"runs in {root}")
     else:
         say(f"{root}: no runs in it; `vjepa-fer probe CACHE --out {root}` makes them")
+
+
+def _below(run: str, root: Path) -> str:
+    """The run's path below the folder that was listed: a row must fit into a terminal."""
+    inside = Path(run).relative_to(root)
+    return run if inside == Path() else str(inside)
 
 
 @app.command()
@@ -58,9 +71,11 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"schema": "vjepa-fer/run/1", "settings": dict(found.settings), "result": result})
         return
-    title = "\n".join([str(run), *(f"LEAKY: {leak}" for leak in result["leaks"])])
+    leaks = [f"LEAKY: {leak}" for leak in result["leaks"][:NUM_LEAKS]]
+    more = len(result["leaks"]) - len(leaks)
+    title = "\n".join([str(run), *leaks, *([f"LEAKY: and {more} more"] if more else [])])
     print_table(("setting", "value"), [(name, _short(value)) for name, value in found.settings.items()], title=title)
-    print_figures(result)
+    print_figures(result, title="LEAKY, not comparable" if result["leaky"] else None)
     if result["by"]:
         print_groups(result["by"])
 
@@ -87,27 +102,34 @@ def compare(
 
     leaky = [str(path) for path in runs if leaks_of_run(path / "run.json" if path.is_dir() else path)]
     predictions = {
-        str(path): read_run(path).evaluation.predictions if path.is_dir() else read_predictions(path, scores=scores)
+        str(path): read_run(path).evaluation.predictions
+        if path.is_dir()
+        else read_predictions(path, scores=scores or None)
         for path in runs
     }
-    found = compare_predictions(predictions, intersect=intersect, seed=seed)
+    found = compare_predictions(predictions, intersect=intersect, leaky=leaky, seed=seed)
     if as_json:
         print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), "leaky": leaky})
         return
-    _print_comparison(found)
+    _print_comparison(found, leaky)
     for name in leaky:
         warn(f"LEAKY: {name} was tested on what it knew from training; no difference from it means anything")
     for note in found.notes:
         warn(note)
 
 
-def _print_comparison(found: Comparison) -> None:
+def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
     """The runs with a letter each, then every pair, figure by figure."""
     result = found.to_dict()
     letters = (a + b for b in ("", *string.digits) for a in string.ascii_uppercase)
     letter = dict(zip(found.predictions, letters, strict=False))
     rows = [
-        (f"{letter[run['name']]}  {run['name']}", f"{run['war']:.2f}", f"{run['uar']:.2f}", f"{run['left_out']:,}")
+        (
+            f"{letter[run['name']]}  {LEAKY * (run['name'] in leaky)}{run['name']}",
+            f"{run['war']:.2f}",
+            f"{run['uar']:.2f}",
+            f"{run['left_out']:,}",
+        )
         for run in result["runs"]
     ]
     title = f"{result['n_clips']:,} clips in common, {result['n_subjects']} subjects; %, all clips pooled"
@@ -119,9 +141,10 @@ def _print_comparison(found: Comparison) -> None:
 
 
 def _difference_cells(difference: dict) -> tuple[str, ...]:
+    real = "LEAKY" if difference["leaky"] else "yes" if difference["real"] else "no"
     low, high = difference["interval"]
     p_values = (f"{difference[name]:.4f}" for name in ("p", "p_holm", "p_mcnemar"))
-    return f"{difference['value']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", *p_values, "yes" if difference["real"] else "no"
+    return f"{difference['value']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", *p_values, real
 
 
 def print_figures(result: dict, *, title: str | None = None) -> None:

@@ -12,6 +12,7 @@ from vjepa_fer.clip_folds import ClipFolds
 from vjepa_fer.errors import SplitError
 from vjepa_fer.fold_sources import folds_to_json
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.report import gather_numbers, render_page
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,12 @@ def test_an_allowed_leak_is_labelled_wherever_figures_show(cache, tmp_path):
     assert call_json("runs", "list", tmp_path)["results"][0]["leaky"] is True
     table = tmp_path / "logreg-mean" / "predictions.csv"
     assert call_json("evaluate", table)["results"][0]["leaks"] == result["leaks"]
-    assert len(call_json("runs", "compare", tmp_path / "logreg-mean", table)["leaky"]) == 2
+    assert "LEAKY" in call("evaluate", table)
+    both = call_json("runs", "compare", tmp_path / "logreg-mean", table)
+    assert len(both["leaky"]) == 2
+    assert all(difference["leaky"] and not difference["real"] for difference in both["differences"])
+    assert call("runs", "compare", tmp_path / "logreg-mean", table).count("LEAKY") >= 4
+    assert "LEAKY: logreg-mean" in render_page(gather_numbers([tmp_path / "logreg-mean"]))
 
 
 def test_a_leaky_run_that_is_there_is_not_resumed_unasked(cache, tmp_path):

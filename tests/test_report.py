@@ -199,7 +199,7 @@ def test_a_check_says_it_in_plain_words(tmp_path, predicted, truth, expected):
 def test_an_allowed_leak_is_the_first_thing_said(tmp_path):
     text = checks_with(tmp_path, said("aabb"), leaks=("fold 0: the same subject on both sides",))
     assert text.startswith(
-        "bad: Leaky: training and test parts share something. fold 0: the same subject on both sides."
+        "bad: LEAKY: training and test parts share something. fold 0: the same subject on both sides."
     )
 
 

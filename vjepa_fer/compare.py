@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -39,6 +39,8 @@ class Difference:
         Subject-level sign-flip permutation; adjusted for the number of pairs.
     p_mcnemar : float
         Exact, over clips as if they were independent: a second opinion that is too easily impressed.
+    leaky : bool
+        One of them was tested on what it knew from training.
     """
 
     first: str
@@ -49,11 +51,12 @@ class Difference:
     p: float
     p_holm: float
     p_mcnemar: float
+    leaky: bool = False
 
     @property
     def real(self) -> bool:
-        """Chance does as much in fewer than one of twenty worlds, counting every pair that was looked at."""
-        return self.p_holm < LEVEL
+        """Chance does as much in fewer than one of twenty worlds, counting every pair that was looked at; never where one leaks."""
+        return self.p_holm < LEVEL and not self.leaky
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; differences in percentage points."""
@@ -102,7 +105,12 @@ class Comparison:
 
 
 def compare(
-    predictions: Mapping[str, Predictions], *, intersect: bool = False, num_draws: int = NUM_DRAWS, seed: int = 0
+    predictions: Mapping[str, Predictions],
+    *,
+    intersect: bool = False,
+    leaky: Collection[str] = (),
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
 ) -> Comparison:
     """Compare every pair on identical clips.
 
@@ -112,6 +120,8 @@ def compare(
         At least two, by name; every clip with its subject.
     intersect : bool
         Keep the clips that all of them have; otherwise different clips are refused.
+    leaky : collection of str
+        Names of those that were tested on what they knew from training: no difference from them is real.
     num_draws, seed : int
         Of the bootstrap; the permutation's draws have the same seed.
 
@@ -128,7 +138,7 @@ def compare(
     _check_same_truth(aligned)
     by_subject = np.stack([confusion_by_subject(one) for one in aligned.values()], axis=1)
     worlds = dict(zip(aligned, np.moveaxis(resample(by_subject, num_draws=num_draws, seed=seed), 1, 0), strict=True))
-    differences = [d for figure in FIGURES for d in _all_pairs(aligned, figure, worlds, seed)]
+    differences = [d for figure in FIGURES for d in _all_pairs(aligned, figure, worlds, seed, leaky)]
     left_out = {name: len(one) - len(common) for name, one in predictions.items()}
     return Comparison(aligned, left_out, tuple(differences), _notes(aligned))
 
@@ -182,7 +192,11 @@ _NEEDED = "chance is judged over subjects, so each clip needs one (column subjec
 
 
 def _all_pairs(
-    aligned: Mapping[str, Predictions], figure: str, worlds: Mapping[str, np.ndarray], seed: int
+    aligned: Mapping[str, Predictions],
+    figure: str,
+    worlds: Mapping[str, np.ndarray],
+    seed: int,
+    leaky: Collection[str],
 ) -> list[Difference]:
     """Every pair's difference in one figure; `worlds` has each one's confusion matrices on the same drawn subjects."""
     pairs = list(itertools.combinations(aligned, 2))
@@ -196,7 +210,7 @@ def _all_pairs(
         value = float(score(second.confusion) - score(first.confusion))
         low, high = np.quantile(score(worlds[b]) - score(worlds[a]), (0.025, 0.975))
         interval = Interval(float(low), float(high))
-        differences.append(Difference(a, b, figure, value, interval, p, p_holm, mcnemar))
+        differences.append(Difference(a, b, figure, value, interval, p, p_holm, mcnemar, a in leaky or b in leaky))
     return differences
 
 

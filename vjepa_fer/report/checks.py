@@ -34,7 +34,7 @@ def run_checks(numbers: RunNumbers) -> tuple[Check, ...]:
 
 def _leaks(n: RunNumbers) -> Iterator[Check]:
     if n.result["leaks"]:
-        yield Check("bad", f"Leaky: training and test parts share something. {n.result['leaks'][0]}.")
+        yield Check("bad", f"LEAKY: training and test parts share something. {n.result['leaks'][0]}.")
     else:
         yield Check("good", "The leak audit found no clip, recording, file or subject on both sides of a fold.")
 

@@ -161,8 +161,9 @@ def _comparison(runs: Sequence[RunNumbers]) -> tuple[Comparison | None, str]:
         return None, ""
     names = [numbers.name for numbers in runs]
     names = names if len(set(names)) == len(names) else [str(numbers.run.path) for numbers in runs]
+    leaky = [name for name, numbers in zip(names, runs, strict=True) if numbers.result["leaky"]]
     try:
         predictions = {name: numbers.predictions for name, numbers in zip(names, runs, strict=True)}
-        return compare(predictions, intersect=True), ""
+        return compare(predictions, intersect=True, leaky=leaky), ""
     except RunError as error:
         return None, str(error)
