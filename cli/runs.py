@@ -13,6 +13,7 @@ from .options import JsonOption, SeedOption, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.compare import Comparison
+    from vjepa_fer.runs import Run
 
 LEAKY = "LEAKY "
 NUM_LEAKS = 3
@@ -75,9 +76,22 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
     more = len(result["leaks"]) - len(leaks)
     title = "\n".join([str(run), *leaks, *([f"LEAKY: and {more} more"] if more else [])])
     print_table(("setting", "value"), [(name, _short(value)) for name, value in found.settings.items()], title=title)
-    print_figures(result, title="LEAKY, not comparable" if result["leaky"] else None)
+    print_figures(result, title="\n".join(_before(found)) or None)
     if result["by"]:
         print_groups(result["by"])
+
+
+def _before(run: Run) -> Iterator[str]:
+    """What must be read before a run's figures."""
+    from vjepa_fer.damage import Damage
+
+    if run.evaluation.leaks:
+        yield "LEAKY, not comparable"
+    if run.evaluation.folds.name.startswith("test-on:"):
+        yield "strict: 100.0 % of the clips scored; a foreign true class and a foreign prediction are errors"
+        yield f"other policies: vjepa-fer evaluate {run.path}/predictions.csv --policy merge,repredict"
+    if run.evaluation.damage != Damage():
+        yield str(run.evaluation.damage)
 
 
 @app.command()
@@ -233,7 +247,8 @@ def _class_rows(result: dict) -> Iterator[tuple]:
 
 def _short(value: object) -> object:
     """Hashes as their first 16 digits; `--json` gives them whole."""
-    return value[:16] if isinstance(value, str) and len(value) == 64 else value
+    parts = value.split("+") if isinstance(value, str) else []
+    return " + ".join(part[:16] for part in parts) if parts and all(len(part) == 64 for part in parts) else value
 
 
 def abbreviate(names: Sequence[str]) -> list[str]:

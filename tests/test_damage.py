@@ -55,7 +55,7 @@ def test_a_manifests_own_mark_counts_for_any_data_set():
 @pytest.mark.parametrize("which", ["whole", "bare"])
 def test_every_run_says_which_damaged_files_it_rests_on(caches, tmp_path, which):
     text = call("probe", caches / which, "--folds", "loso", "--out", tmp_path)
-    assert "5 damaged clips judged" in text
+    assert "5 damaged clips used" in text
     assert read_run(tmp_path / "logreg-mean").evaluation.damage == Damage(judged=DAMAGED)
 
 

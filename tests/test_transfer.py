@@ -226,6 +226,25 @@ def test_one_corpus_predicts_the_whole_of_another(corpora):
     assert strict["war"]["pooled"] == pytest.approx(dropped["war"]["pooled"] / 2)
 
 
+def test_a_transfers_own_table_gives_its_figures_by_every_policy(corpora, tmp_path):
+    train, test = corpora
+    asked = ",".join(POLICIES)
+    results = call_json("probe", train, "--test-on", test, "--policy", asked, "--out", tmp_path)["results"]
+    again = call_json("evaluate", tmp_path / "logreg-mean" / "predictions.csv", "--policy", asked)["results"]
+    for one, other in zip(results, again, strict=True):
+        assert one["coverage"] == other["coverage"]
+        assert one["war"] == other["war"]
+    assert "other policies: vjepa-fer evaluate" in call("runs", "show", tmp_path / "logreg-mean")
+
+
+def test_people_with_one_name_in_both_corpora_are_refused_with_the_way_out(corpora, tmp_path):
+    other = make_cache(tmp_path, spelt(faces(num_subjects=4), "b")._replace(subjects=np.repeat(["as0", "x"], 16)))
+    with pytest.raises(
+        SplitError, match=r"(?s)the same subject on both sides.*as0.*rename the subjects in the manifest"
+    ):
+        transfer(open_cache(corpora[0]), open_cache(other), [Cell()], Protocol())
+
+
 def test_the_choice_among_cells_never_sees_the_tested_corpus(corpora):
     train, test = map(open_cache, corpora)
     cells = [Cell(probe="knn", params={"k": k}) for k in (1, 30)]

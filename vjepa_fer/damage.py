@@ -1,4 +1,4 @@
-"""Clips go in; which of those that were judged have a damaged file, and which damaged ones were left out, comes out."""
+"""Clips go in; which of those that figures rest on have a damaged file, and which damaged ones were left out, comes out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Damage:
     Attributes
     ----------
     judged : tuple of str
-        Clips that figures rest on although their official file is damaged, sorted.
+        Clips trained on or tested although their official file is damaged, sorted.
     left_out : tuple of str
         Damaged clips of the study's people that figures do not rest on, sorted.
     """
@@ -31,9 +31,9 @@ class Damage:
 
     def __str__(self) -> str:
         if self.judged and self.left_out:
-            return f"{len(self.judged)} damaged clips judged, {len(self.left_out)} left out"
+            return f"{len(self.judged)} damaged clips used, {len(self.left_out)} left out"
         if self.judged:
-            return f"{len(self.judged)} damaged clips judged; --exclude damaged leaves them out"
+            return f"{len(self.judged)} damaged clips used; --exclude damaged leaves them out"
         return f"{len(self.left_out)} damaged clips left out" if self.left_out else "no damaged clip known"
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def damage_of(judged: Iterable[str], clips: Sequence[Clip]) -> Damage:
     Parameters
     ----------
     judged : iterable of str
-        Ids of the clips that figures rest on.
+        Ids of the clips that figures rest on: trained on or tested.
     clips : sequence of Clip
         All clips of its manifest. A manifest that was written without the damaged ones does not name them any more: those of
         CREMA-D are known by their ids, and count as left out where their actor has other clips in it.

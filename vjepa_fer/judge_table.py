@@ -23,7 +23,7 @@ from vjepa_fer.predicted_clips import join_manifest, straddling
 from vjepa_fer.prediction_csv import read_prediction_table
 from vjepa_fer.predictions import Predictions
 from vjepa_fer.results import figures_of, figures_of_counts
-from vjepa_fer.runs import leaks_of_run
+from vjepa_fer.runs import leaks_of_run, trained_classes_of_run
 
 
 def judge_table(
@@ -90,7 +90,7 @@ def judge_table(
     groups = group_clips(manifest, by) if manifest else {}
     if not policies:
         return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups)}]
-    known = frozenset(table.known)
+    known = frozenset(trained_classes_of_run(path) or table.known)
     scored = [apply_policy(name, predictions, known) for name in policies]
     return [
         {

@@ -133,12 +133,8 @@ def refuse_leaks(name: str, leaks: Sequence[Leak]) -> None:
     lines = [f"  {leak}" for leak in leaks[:NUM_SHOWN]]
     if len(leaks) > NUM_SHOWN:
         lines.append(f"  and {len(leaks) - NUM_SHOWN} more of the kind")
-    raise SplitError(
-        "\n".join(
-            [
-                f"folds {name!r} leak: what is tested is known from training.",
-                *lines,
-                "Use subject-independent folds (subject-kfold:5, loso, a preset); --allow-leak goes on and labels every figure LEAKY.",
-            ]
-        )
-    )
+    remedy = "Use subject-independent folds (subject-kfold:5, loso, a preset)"
+    if name.startswith("test-on:"):
+        remedy = "Where two corpora share names and not people, rename the subjects in the manifest of one"
+    lines = [f"folds {name!r} leak: what is tested is known from training.", *lines]
+    raise SplitError("\n".join([*lines, f"{remedy}; --allow-leak goes on and labels every figure LEAKY."]))

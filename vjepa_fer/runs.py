@@ -40,7 +40,7 @@ from vjepa_fer.results import result_of
 
 FORMAT = "vjepa-fer/run/1"
 FITTED = "fitted"
-BESIDE = ("labels", "human", "agreement", "vote_cross_entropy", "vote_entropy")
+BESIDE = ("labels", "human", "agreement", "vote_cross_entropy", "vote_entropy", "trained_classes")
 """What stands in a result beside the figures of its predictions, which do not tell it."""
 RUN_JSON, FOLDS_JSON, PREDICTIONS_CSV, GROUPS_CSV = "run.json", "folds.json", "predictions.csv", "groups.csv"
 
@@ -204,11 +204,21 @@ def read_run(path: str | os.PathLike[str]) -> Run:
 
 def leaks_of_run(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """What a run's training and test parts share, by any file of its folder; () beside no run."""
+    return _words_beside(path, "leaks")
+
+
+def trained_classes_of_run(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Classes of the corpus that a run across corpora was trained on, by any file of its folder; () beside no such run."""
+    return _words_beside(path, "trained_classes")
+
+
+def _words_beside(path: str | os.PathLike[str], name: str) -> tuple[str, ...]:
     folder = Path(path).parent
     if not (folder / RUN_JSON).is_file():
         return ()
     result = _read_description(folder).get("result")
-    return tuple(map(str, result.get("leaks", []))) if isinstance(result, dict) else ()
+    words = result.get(name, []) if isinstance(result, dict) else []
+    return tuple(map(str, words)) if isinstance(words, list) else ()
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -246,7 +246,7 @@ class Files:
         self.reference = reference
         if reference is not None:
             self.source["labels"] = reference.name
-        self.damage = damage_of((clip.clip_id for clip in self._judged()), cache.manifest.clips)
+        self.damage = damage_of((clip.clip_id for clip in self._used()), cache.manifest.clips)
         if protocol.exclude:
             self.source["exclude"] = protocol.exclude
         kept = None if reference is None else dataclasses.replace(reference, kept=np.ones(len(cache.clips), bool))
@@ -255,13 +255,17 @@ class Files:
         self.groups = group_clips(cache.manifest, protocol.by)
 
     def with_votes(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation with what raters said of its clips."""
-        return dataclasses.replace(evaluation, beside=self.votes.beside(evaluation.predictions))
+        """The evaluation with what raters said of its clips, and where corpora differ with the classes that were trained on."""
+        beside = self.votes.beside(evaluation.predictions)
+        if self.given:
+            train = self.folds.rows(self._who())[0].train
+            beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
+        return dataclasses.replace(evaluation, beside=beside)
 
-    def _judged(self) -> list[Clip]:
-        """The clips that some fold tests."""
-        tested = {int(row) for split in self.folds.rows(self._who()) for row in split.test}
-        return [clip for row, clip in enumerate(self.cache.clips) if row in tested]
+    def _used(self) -> list[Clip]:
+        """The clips that some fold trains on or tests."""
+        used = {row for split in self.folds.rows(self._who()) for side in split for row in side.tolist()}
+        return [clip for row, clip in enumerate(self.cache.clips) if row in used]
 
     def windows(self, level: str) -> Windowed:
         """The level a row a window, with labels and subjects a row a clip."""
