@@ -9,6 +9,7 @@ import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.int8 import quantise
+from vjepa_fer.cache.sums import finite_rows
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe
 
@@ -96,7 +97,7 @@ class ClipRows:
             return array
         with np.errstate(over="ignore"):  # an overflow in rounding is caught by the check below, with the clip's name
             array = np.ascontiguousarray(array, dtype=dataset.dtype)
-        if dataset.path.startswith(("levels/", "scales/")) and not np.isfinite(array).all():
+        if dataset.path.startswith(("levels/", "scales/")) and not finite_rows(array).all():
             raise CacheError(
                 f"clip {self.clip_id}: {dataset.path} holds NaN or infinity as {dataset.dtype}; "
                 "try another --precision, or --token-dtype float32"

@@ -16,7 +16,7 @@ from vjepa_fer.cache import layout
 from vjepa_fer.cache.folder import read_cache_recipe
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex, hard_dataset, open_shard, read_attribute, read_shard_index, shard_errors
-from vjepa_fer.cache.writer import row_checksums
+from vjepa_fer.cache.sums import finite_rows, row_checksums
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 
@@ -144,5 +144,5 @@ def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> 
             wrong[rows] = row_checksums(values) != want[rows]
             if dataset.path in shard.offsets:
                 wrong[rows] |= row_checksums(read_rows(raw, shard, dataset, rows)) != want[rows]
-                wrong[rows] |= ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+                wrong[rows] |= ~finite_rows(values)
     return wrong, digest.hexdigest()

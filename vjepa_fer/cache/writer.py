@@ -1,33 +1,28 @@
 """Clips go in, complete shards come out: a shard appears under its name only when every byte of it is safely on disk.
 
-    rows in memory → HDF5 image in memory → NAME.partial → fsync → rename to NAME.h5 → fsync of the folder
-
-The image is built in memory because HDF5's own file writing can take the interpreter down on a full disk; plain writes of
-finished bytes end in an ordinary OSError.
+    rows in memory → NAME.partial → fsync → rename to NAME.h5 → fsync of the folder
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import socket
 import time
 import uuid
-import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
-import h5py
 import numpy as np
 
 from vjepa_fer.cache import layout
+from vjepa_fer.cache.frame import ShardFrame
 from vjepa_fer.cache.rows import ClipRows
-from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_to_json
+from vjepa_fer.cache.sums import bytes_of, dataset_checksum, row_checksums
+from vjepa_fer.recipe import AnyRecipe, fingerprint
 
 DEFAULT_SHARD_BYTES = 64 << 20
-
-HDF5_VERSIONS = ("v110", "v110")
-"""HDF5 1.10's file structures carry checksums of their own; the older ones do not, and can send HDF5 round in circles."""
 
 
 class ShardWriter:
@@ -74,61 +69,53 @@ class ShardWriter:
         """Write the open shard, if any clip is in it; returns the clip ids that are now safe."""
         if not self._clips:
             return ()
-        columns = {path: np.concatenate([c[path] for _, c in self._clips]) for path in self._clips[0][1]}
+        columns = {path: [c[path] for _, c in self._clips] for path in self._clips[0][1]}
         name = f"{fingerprint(self.recipe)[:16]}-{self.writer_id}-{self._serial:05d}{layout.SHARD_SUFFIX}"
-        image = shard_image(self.recipe, columns, writer_id=self.writer_id)
-        write_durably(self._shards / name, image)
+        path = self._shards / name
+        write_durably(path, lambda file: write_shard(file, self.recipe, columns, writer_id=self.writer_id))
         done = tuple(clip_id for clip_id, _ in self._clips)
         self._serial += 1
-        self.bytes_written += len(image)
+        self.bytes_written += path.stat().st_size
         self._clips, self._open_bytes = [], 0
         return done
 
 
-def shard_image(recipe: AnyRecipe, columns: dict[str, np.ndarray], *, writer_id: str) -> bytes:
-    """The bytes of a shard file that holds `columns` (dataset path → array of N rows)."""
-    ids = columns[layout.CLIP_ID]
-    width = max(1, max(len(i) for i in ids))
-    columns = {**columns, layout.CLIP_ID: ids.astype(f"S{width}")}
-    with h5py.File(f"{writer_id}.h5", "w", driver="core", backing_store=False, libver=HDF5_VERSIONS) as file:
-        for dataset in layout.shard_datasets(recipe):
-            _create(file, dataset, columns[dataset.path])
-        for path, array in columns.items():
-            file.create_dataset(f"{layout.CHECKSUMS}/{path}", data=row_checksums(array))
-        file.attrs["format_version"] = layout.FORMAT_VERSION
-        checksums = json.dumps({path: dataset_checksum(a) for path, a in columns.items()})
-        texts = {"format": layout.SHARD_FORMAT, "recipe": recipe_to_json(recipe), "fingerprint": fingerprint(recipe)}
-        for name, text in (texts | {"writer": writer_id, "checksums": checksums}).items():
-            file.attrs[name] = np.bytes_(text.encode())  # of fixed length: HDF5's heap of long strings has no checksum
-        file.flush()
-        return file.id.get_file_image()
+def write_shard(file: BinaryIO, recipe: AnyRecipe, columns: dict[str, list[np.ndarray]], *, writer_id: str) -> None:
+    """Write a shard that holds `columns` (dataset path → its rows, a clip an array) to an empty `file`.
+
+    The checksums are computed while the rows are being written; the structure, which holds them, comes last.
+    """
+    ids = np.concatenate(columns[layout.CLIP_ID])
+    width = max(1, int(np.char.str_len(ids).max()))
+    columns = {**columns, layout.CLIP_ID: [ids.astype(f"S{width}")]}
+    frame = ShardFrame(recipe, len(ids), id_bytes=width, writer_id=writer_id)
+    try:
+        with ThreadPoolExecutor(2, "vjepa-fer-checksums") as pool:
+            digests = {path: pool.submit(dataset_checksum, parts) for path, parts in columns.items()}
+            sums = {path: pool.submit(_checksums, parts) for path, parts in columns.items()}
+            for path, parts in columns.items():
+                _write_at(file, frame.offsets.get(path), parts)
+            for path, values in sums.items():
+                _write_at(file, frame.offsets[f"{layout.CHECKSUMS}/{path}"], [values.result()])
+            frame.finish({path: digest.result() for path, digest in digests.items()}, file)
+    finally:
+        frame.close()
 
 
-def _create(file: h5py.File, dataset: layout.Dataset, array: np.ndarray) -> None:
-    if dataset.path == layout.CLIP_ID:
-        dtype = h5py.string_dtype("utf-8", array.dtype.itemsize)
-        file.create_dataset(dataset.path, data=array.astype(dtype), dtype=dtype)
-    elif dataset.is_large:
-        file.create_dataset(dataset.path, data=array, chunks=(1, *dataset.row_shape))
-    else:
-        file.create_dataset(dataset.path, data=array)
+def _checksums(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([row_checksums(part) for part in parts])
 
 
-def row_checksums(array: np.ndarray) -> np.ndarray:
-    """CRC-32 of each row's bytes: ndarray of uint32, shape (N,). It names the clip that a flipped bit belongs to."""
-    flat = np.ascontiguousarray(array).reshape(len(array), -1)
-    if flat.shape[1] == 0:
-        return np.zeros(len(array), "<u4")
-    return np.array([zlib.crc32(row.tobytes()) for row in flat], "<u4")
+def _write_at(file: BinaryIO, offset: int | None, parts: list[np.ndarray]) -> None:
+    if offset is None:  # no bytes
+        return
+    file.seek(offset)
+    for part in parts:
+        file.write(bytes_of(part).data)
 
 
-def dataset_checksum(array: np.ndarray) -> str:
-    """SHA-256 of a dataset's bytes in C order, as hex."""
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` either holds all of it, also after a power cut, or does not exist.
+def write_durably(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write `data`, or what it writes itself, so that `path` holds all of it, also after a power cut, or does not exist.
 
     Raises
     ------
@@ -138,7 +125,10 @@ def write_durably(path: Path, data: bytes) -> None:
     partial = path.with_name(f"{path.name}.{_host()}.{os.getpid()}{layout.PARTIAL_SUFFIX}")
     try:
         with open(partial, "wb") as file:
-            file.write(data)
+            if callable(data):
+                data(file)
+            else:
+                file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
