@@ -12,11 +12,12 @@ import numpy as np
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.anonymous import Anonymiser
 from vjepa_fer.cache.folder import create_cache, read_cache_recipe, write_failures
+from vjepa_fer.cache.hdf5 import open_shard, shard_errors
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.reading import read_rows, shard_bytes
-from vjepa_fer.cache.shard import ShardIndex, open_shard, shard_errors
-from vjepa_fer.cache.verify import Problem, shard_files, stored_checksums, verify_shard
+from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.sums import row_checksums
+from vjepa_fer.cache.verify import Problem, shard_files, stored_checksums, verify_shard
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES, ShardWriter, sweep_partials, sync_folder
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip

@@ -22,6 +22,7 @@ from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_to_json
 HDF5_VERSIONS = ("v110", "v110")
 """HDF5 1.10's file structures carry checksums of their own; the older ones do not, and can send HDF5 round in circles."""
 
+
 class ShardFrame:
     """The structure of one shard of N rows, with room for their bytes.
 

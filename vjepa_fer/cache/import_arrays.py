@@ -13,8 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from vjepa_fer.cache.hdf5 import link_type, plain_dataset
 from vjepa_fer.cache.imports import FeatureTable, check_ids, match_columns, read_feature_csv
-from vjepa_fer.cache.shard import hard_dataset
 from vjepa_fer.errors import CacheError
 
 MAX_BYTES = 8 << 30
@@ -139,14 +139,15 @@ def _read_npy_stream(file: Any, size: int, what: str) -> np.ndarray:
 
 def _read_hdf5(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
     with h5py.File(source, "r", locking=False) as file:
-        array = _bounded(hard_dataset(file, values, source), source)
-        clip_ids = _texts(_bounded(hard_dataset(file, ids, source), source), source)
-        names = _texts(_bounded(hard_dataset(file, "columns", source), source), source) if "columns" in file else None
+        array = _bounded(file, values, source)
+        clip_ids = _texts(_bounded(file, ids, source), source)
+        names = None if link_type(file.id, "columns") is None else _texts(_bounded(file, "columns", source), source)
     return clip_ids, array, names
 
 
-def _bounded(found: h5py.Dataset, source: Path) -> np.ndarray:
+def _bounded(file: h5py.File, name: str, source: Path) -> np.ndarray:
     """The values, if the file can really hold as many: unfiltered ones must all be there."""
+    found = h5py.Dataset(plain_dataset(file.id, name, source).id)
     if found.nbytes > MAX_BYTES or (not found.compression and found.nbytes > source.stat().st_size):
         raise CacheError(f"{source}: {found.name} says shape {found.shape}, more than the file can hold")
     return found[()]

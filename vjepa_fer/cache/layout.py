@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ class Dataset:
         """Whether a row is stored as a chunk of its own, so that one window is one contiguous read."""
         return self.path in ("levels/grid", "levels/tokens")
 
-    @property
+    @functools.cached_property
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return math.prod(self.row_shape) * self.dtype.itemsize
@@ -89,6 +90,7 @@ def scale_dataset(recipe: AnyRecipe, level: str) -> Dataset | None:
     return Dataset(dataset.path.replace("levels/", "scales/"), (2, dataset.row_shape[-1]), np.dtype("<f4"))
 
 
+@functools.lru_cache(maxsize=8)
 def index_datasets(recipe: AnyRecipe) -> tuple[Dataset, ...]:
     """The datasets that say what each row is; F frames a window (0 for imported features)."""
     num_frames = 0 if isinstance(recipe, ImportedRecipe) else recipe.sampling.frames_per_window
@@ -105,17 +107,20 @@ def index_datasets(recipe: AnyRecipe) -> tuple[Dataset, ...]:
     )
 
 
+@functools.lru_cache(maxsize=8)
 def level_datasets(recipe: AnyRecipe) -> tuple[Dataset, ...]:
     """The datasets of the recipe's levels, in canonical order."""
     return tuple(level_dataset(recipe, level) for level in recipe.storage.levels)
 
 
+@functools.lru_cache(maxsize=8)
 def stored_datasets(recipe: AnyRecipe) -> tuple[Dataset, ...]:
     """The datasets of the recipe's levels, and of the scales of those that are int8."""
     scales = (scale_dataset(recipe, level) for level in recipe.storage.levels)
     return level_datasets(recipe) + tuple(s for s in scales if s is not None)
 
 
+@functools.lru_cache(maxsize=8)
 def shard_datasets(recipe: AnyRecipe) -> tuple[Dataset, ...]:
     """All that a shard of this recipe holds, apart from the checksums."""
     return index_datasets(recipe) + stored_datasets(recipe)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vjepa_fer.cache import layout
+from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.int8 import dequantise
-from vjepa_fer.cache.shard import ShardIndex, shard_errors
+from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 _BLOCK = 1 << 16
 """Numbers looked at in one go, so that what is derived from them stays in the processor's cache."""
 
-_EXPONENT = {2: (np.dtype("<u2"), np.uint16(0x7C00)), 4: (np.dtype("<u4"), np.uint32(0x7F800000))}
+_EXPONENT: dict[int, tuple[np.dtype, Any]] = {
+    2: (np.dtype("<u2"), np.uint16(0x7C00)),
+    4: (np.dtype("<u4"), np.uint32(0x7F800000)),
+}
 """By width of a float: its bits as an integer, and the exponent that only infinity and NaN have (IEEE 754)."""
 
 

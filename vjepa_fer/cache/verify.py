@@ -14,8 +14,9 @@ import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.folder import read_cache_recipe
+from vjepa_fer.cache.hdf5 import open_shard, plain_dataset, read_attribute, read_column, shard_errors
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
-from vjepa_fer.cache.shard import ShardIndex, hard_dataset, open_shard, read_attribute, read_shard_index, shard_errors
+from vjepa_fer.cache.shard import ShardIndex, read_shard_index
 from vjepa_fer.cache.sums import finite_rows, row_checksums
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
@@ -114,7 +115,7 @@ def _wrong_rows(file: h5py.File, shard: ShardIndex) -> list[Problem]:
 
 
 def _stored_digests(file: h5py.File, path: Path) -> dict[str, str]:
-    stored = json.loads(str(read_attribute(file, "checksums", path)))
+    stored = json.loads(str(read_attribute(file.id, "checksums", path)))
     if not isinstance(stored, dict):
         raise CacheError(f"{path}: the attribute 'checksums' is not a JSON object; the file is damaged")
     return stored
@@ -123,11 +124,11 @@ def _stored_digests(file: h5py.File, path: Path) -> dict[str, str]:
 def stored_checksums(file: h5py.File, dataset: layout.Dataset, num_rows: int, path: Path) -> np.ndarray:
     """CRC-32 of each row as the shard says them: uint32 (N,)."""
     name = f"{layout.CHECKSUMS}/{dataset.path}"
-    found = hard_dataset(file, name, path)
-    plain = found.chunks is None and found.id.get_storage_size() == 4 * num_rows
+    found, created = plain_dataset(file.id, name, path)
+    plain = created.get_layout() == h5py.h5d.CONTIGUOUS and found.get_storage_size() == 4 * num_rows
     if found.shape != (num_rows,) or found.dtype != np.dtype("<u4") or not plain:
         raise CacheError(f"{path}: {name} is not a plain uint32 column of {num_rows} rows; the file is damaged")
-    return found[:]
+    return read_column(found)
 
 
 def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> tuple[np.ndarray, str]:

@@ -1,6 +1,6 @@
 """Clips go in, complete shards come out: a shard appears under its name only when every byte of it is safely on disk.
 
-    rows in memory → NAME.partial → fsync → rename to NAME.h5 → fsync of the folder
+rows in memory → NAME.partial → fsync → rename to NAME.h5 → fsync of the folder
 """
 
 from __future__ import annotations

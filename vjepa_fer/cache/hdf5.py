@@ -1,0 +1,94 @@
+"""Objects of an HDF5 file from anywhere go in; they come out only if they are plain, of bounded size and inside the file.
+
+h5py's low level is used throughout: a cache has a thousand shards of twenty objects, and its high level takes four times as long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from vjepa_fer.errors import CacheError, VjepaFerError
+
+_MAX_ATTRIBUTE_BYTES = 16 << 20
+
+
+@contextlib.contextmanager
+def shard_errors(path: Path) -> Iterator[None]:
+    """Turn what HDF5 says about a damaged file into a :class:`CacheError` that names it."""
+    try:
+        yield
+    except VjepaFerError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, UnicodeError, MemoryError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise CacheError(f"{path}: the shard is gone; it was there when the cache was opened") from error
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        raise CacheError(f"{path}: not a readable shard ({reason}); move it away and run extract again") from error
+
+
+def open_shard(path: Path) -> h5py.File:
+    """Open a complete shard for reading. Shards never change, so no lock is taken (read-only network disks work)."""
+    if path.exists() and not path.is_file():
+        raise CacheError(f"{path}: not a file; move it away")
+    with shard_errors(path):
+        return h5py.File(path, "r", locking=False)
+
+
+def read_attribute(file: h5py.h5f.FileID, name: str, path: Path) -> Any:
+    """A root attribute of bounded size: a text or a number."""
+    if not h5py.h5a.exists(file, name.encode()):
+        raise CacheError(f"{path}: the attribute {name!r} is missing; not a vjepa-fer shard, or damaged")
+    stored = h5py.h5a.open(file, name.encode())
+    if stored.get_storage_size() > _MAX_ATTRIBUTE_BYTES or stored.shape != ():
+        raise CacheError(f"{path}: the attribute {name!r} is absurdly large; the file is damaged or hostile")
+    dtype = stored.dtype
+    if dtype.kind not in "Siu":
+        raise CacheError(
+            f"{path}: the attribute {name!r} is no text of fixed length and no number; not a vjepa-fer shard"
+        )
+    value = np.empty((), dtype)
+    stored.read(value)
+    return value.item().decode() if dtype.kind == "S" else value.item()
+
+
+class PlainDataset(NamedTuple):
+    """A dataset whose bytes are in this file, and the properties with which it was made."""
+
+    id: h5py.h5d.DatasetID
+    created: h5py.h5p.PropDCID
+
+
+def plain_dataset(file: h5py.h5f.FileID, name: str, path: Path) -> PlainDataset:
+    """The dataset `name`, reached through hard links only: a link could lead out of the file."""
+    parts = name.split("/")
+    for depth in range(1, len(parts) + 1):
+        kind = link_type(file, "/".join(parts[:depth]))
+        if kind != h5py.h5l.TYPE_HARD:
+            raise CacheError(f"{path}: {name} is {'missing' if kind is None else 'a link, which no shard holds'}")
+    found = h5py.h5o.open(file, name.encode())
+    created = found.get_create_plist() if isinstance(found, h5py.h5d.DatasetID) else None
+    if created is None or created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count():
+        raise CacheError(f"{path}: {name} is not a plain dataset inside the file")
+    return PlainDataset(found, created)
+
+
+def link_type(file: h5py.h5f.FileID, name: str) -> int | None:
+    """Whether the last step to `name` is a hard, soft or external link; None if there is none."""
+    try:
+        return int(file.links.get_info(name.encode()).type)
+    except KeyError:
+        return None
+
+
+def read_column(found: h5py.h5d.DatasetID) -> np.ndarray:
+    """All values of a small dataset, whose size must have been checked."""
+    values = np.empty(found.shape, found.dtype)
+    if values.size:
+        found.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    return values
