@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from vjepa_fer.cache.index import read_shards
 from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
 from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
+from vjepa_fer.cache.sums import all_finite, finite_rows
+from vjepa_fer.cache.table import ClipTable
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_recipe
@@ -52,8 +54,7 @@ def open_cache(path: CachePath | Sequence[CachePath]) -> Cache:
     return Cache(roots, recipe, manifest, shards)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a clip's rows are: which of the cache's shards, and which of its rows."""
 
     shard_number: int
@@ -120,8 +121,9 @@ class Cache(Sequence[CachedClip]):
     fingerprint : str
     manifest : Manifest
         All clips asked for.
-    clips : tuple of Clip
-        The finished ones, in manifest order.
+    clips : ClipTable
+        The finished ones, in manifest order: a tuple of Clip that is a table too; ``cache.clips["label"]`` is a column, and
+        with pandas it has a DataFrame's methods.
     shards : tuple of ShardIndex
     """
 
@@ -134,7 +136,7 @@ class Cache(Sequence[CachedClip]):
         self.shards = tuple(shards)
         self.places = _find_places(shards)
         self._plans: dict[str, StoredLevel] = {}
-        self.clips = tuple(clip for clip in manifest.clips if clip.clip_id in self.places)
+        self.clips = ClipTable((clip for clip in manifest.clips if clip.clip_id in self.places), manifest.columns)
 
     def only(self, keep: Callable[[Clip], bool]) -> Cache:
         """A view of the clips that `keep` says yes to; its manifest still names the others.
@@ -189,13 +191,10 @@ class Cache(Sequence[CachedClip]):
 
     def table(self) -> Any:
         """The finished clips with all their columns: a pandas DataFrame, or a list of dictionaries where pandas is absent."""
-        names = self.manifest.columns
-        records = [{name: clip.value(name) for name in names} for clip in self.clips]
         try:
-            import pandas
+            return self.clips.to_pandas()
         except ImportError:
-            return records
-        return pandas.DataFrame.from_records(records, columns=list(names))
+            return self.clips.records()
 
     def torch_dataset(self, level: str = "tokens") -> Any:
         """A map-style dataset for ``torch.utils.data.DataLoader``: see :class:`vjepa_fer.cache.torch_data.ClipDataset`."""
@@ -264,12 +263,8 @@ class Cache(Sequence[CachedClip]):
                     read_into(file, shard, self.level_plan(level), source[run], x[run[0] : run[-1] + 1])
 
     def _require_finite(self, x: np.ndarray, clip_index: np.ndarray, level: str) -> None:
-        with np.errstate(invalid="ignore"):
-            bad = np.isnan(
-                x @ np.zeros(x.shape[1], np.float32)
-            )  # 0 × infinity is NaN, and a product is the fastest look
-        if bad.any():
-            clip = self.clips[clip_index[bad.argmax()]].clip_id
+        if not all_finite(x):
+            clip = self.clips[clip_index[finite_rows(x).argmin()]].clip_id
             raise CacheError(
                 f"{self.root}: clip {clip} holds NaN or infinity in {level}; `cache repair`, then extract again"
             )
@@ -298,8 +293,7 @@ class Cache(Sequence[CachedClip]):
         if pool not in ("mean", None):
             raise CacheError(f"pool {pool!r} is not 'mean' (one row a clip) or None (one row a window)")
         windows = self.window_features(level)
-        columns = [[c.label for c in self.clips], [c.subject for c in self.clips], [c.clip_id for c in self.clips]]
-        y, subjects, clip_ids = (np.array(column) for column in columns)
+        y, subjects, clip_ids = (self.clips[name] for name in ("label", "subject", "clip_id"))
         if pool is None:
             where = windows.clip_index
             return Features(windows.X, y[where], subjects[where], clip_ids[where])

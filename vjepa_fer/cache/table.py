@@ -1,0 +1,65 @@
+"""The finished clips of a cache go in; one object that is a sequence of clips and a table of their columns comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from vjepa_fer.manifest import Clip
+
+
+class ClipTable(tuple[Clip, ...]):
+    """Clips in order, and a table: ``clips[0]`` is a clip, ``clips["label"]`` a column.
+
+    Where pandas is installed it has a DataFrame's methods as well: ``clips.groupby("label").size()``, ``clips.head()``. pandas
+    is loaded at the first of them. What a tuple has itself (`len`, iteration, ``index``, ``count``) stays the tuple's.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        ``clip_id, path, label, subject`` and any further column of the manifest.
+    """
+
+    columns: tuple[str, ...]
+
+    def __new__(cls, clips: Iterable[Clip], columns: Iterable[str]) -> ClipTable:
+        made = super().__new__(cls, clips)
+        made.columns = tuple(columns)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ClipTable, (tuple(self), self.columns)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A clip by number, several by slice, or a column by name: ndarray of str, shape (num_clips,)."""
+        if not isinstance(index, str):
+            return super().__getitem__(index)
+        if index not in self.columns:
+            raise KeyError(f"no column {index!r}; the columns are {', '.join(self.columns)}")
+        return np.array([clip.value(index) for clip in self], dtype=str)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what Python, numpy and notebooks look for on any object must not load pandas
+            raise AttributeError(name)
+        try:
+            return getattr(self.to_pandas(), name)
+        except ImportError as error:
+            raise AttributeError(f"clips have no {name!r}; with pandas installed they have a DataFrame's") from error
+
+    def records(self) -> list[dict[str, str]]:
+        """One dictionary a clip, column by column."""
+        return [{name: clip.value(name) for name in self.columns} for clip in self]
+
+    def to_pandas(self) -> Any:
+        """A DataFrame, one row a clip; all columns are text.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame.from_records(self.records(), columns=list(self.columns))
