@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vjepa_fer.sweep import Source, Swept
 
 SOME_FAILED = 4
+Fusion = Literal["early", "late"]  # vjepa_fer.features.Fusion, which --help must not load
 DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
 
 
@@ -38,6 +39,13 @@ def probe(
             show_default=False,
         ),
     ] = None,
+    fusion: Annotated[
+        Fusion,
+        typer.Option(
+            help="With --stream: early, one probe sees all streams' features; late, one probe a stream, and their "
+            "probabilities are averaged."
+        ),
+    ] = "early",
     probes: Annotated[
         str, typer.Option("--probe", "-p", help="logreg, mlp, lightgbm, knn, svm, centroid; several with commas.")
     ] = DEFAULT_CELL.probe,
@@ -166,7 +174,7 @@ def probe(
     from vjepa_fer.sweep import sweep
 
     check_exclude(exclude)
-    opened = leave_out(_open(cache, streams or []), exclude)
+    opened = leave_out(_open(cache, streams or [], fusion), exclude)
     cells = make_cells(
         words(probes),
         words(features),
@@ -225,7 +233,7 @@ def probe(
     _show(answer, swept, as_json, lambda: print_sweep(swept))
 
 
-def _open(cache: Path | None, streams: Sequence[str]) -> Cache | Joined:
+def _open(cache: Path | None, streams: Sequence[str], fusion: Fusion) -> Cache | Joined:
     """The cache, or the joined streams after saying what drops out of the join."""
     from vjepa_fer.cache import open_cache
     from vjepa_fer.features import open_streams
@@ -233,9 +241,11 @@ def _open(cache: Path | None, streams: Sequence[str]) -> Cache | Joined:
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")
     if cache is not None:
+        if fusion == "late":
+            raise typer.BadParameter("--fusion late is for two or more --stream NAME=CACHE")
         return open_cache(cache)
-    joined = open_streams(streams)
-    say(f"{' + '.join(joined.streams)}: {len(joined):,} clips that every stream has")
+    joined = open_streams(streams, fusion=fusion)
+    say(f"{' + '.join(joined.streams)}: {len(joined):,} clips that every stream has; {joined.fusion} fusion")
     for name, lost in joined.dropped.items():
         if lost:
             warn(f"{len(lost):,} clips of {name} are in no other stream and drop out, such as {', '.join(lost[:3])}")

@@ -88,6 +88,12 @@ def test_streams_are_joined_and_what_drops_out_is_said(study, tmp_path):
     results = json.loads(done.stdout)["results"]
     assert [(r["n_clips"], r["n_subjects"]) for r in results] == [(6, 3), (6, 3)]
     assert results[1]["war"]["mean"] == 100  # the column b is the label
+    late = run(
+        "probe", *words[:4], "--probe", "centroid", "--folds", "loso", "--fusion", "late", "--json", cwd=tmp_path
+    )
+    assert "late fusion" in late.stderr
+    assert json.loads(late.stdout)["results"][0]["n_clips"] == 6
+    run("probe", study / "cache", "--fusion", "late", cwd=tmp_path, status=2)
     for wrong in ([study / "cache", *words], [], ["--stream", "au=au"]):
         run("probe", *wrong, cwd=tmp_path, status=1 if wrong[:1] == ["--stream"] else 2)
 

@@ -14,8 +14,10 @@ from vjepa_fer.evaluate import cross_validate
 from vjepa_fer.features import join, open_streams
 from vjepa_fer.fusion import average_probabilities
 from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.protocol import Cell
+from vjepa_fer.protocol import Cell, Protocol
+from vjepa_fer.runs import read_run
 from vjepa_fer.splits import make_folds
+from vjepa_fer.sweep import sweep
 
 RAVDESS = Path(__file__).resolve().parents[2] / "shared" / "data" / "ravdess" / "openface_au_mean.csv"
 
@@ -107,3 +109,28 @@ def test_action_units_of_ravdess_join_with_a_second_stream(tmp_path):
     joined = join({"au": units, "noise": import_features(table, tmp_path / "noise", some)[0]})
     assert len(joined) == len(ids) - 60 == len(units) - len(joined.dropped["au"])
     np.testing.assert_array_equal(joined.features().X[:, : units.features().X.shape[1]], units.features().X[60:])
+
+
+def test_a_sweep_fuses_late_as_if_each_stream_were_fitted_alone(tmp_path):
+    streams = [stream(tmp_path / "a", range(40)), stream(tmp_path / "b", range(40), dim=2)]
+    joined, protocol = join(streams, fusion="late"), Protocol(folds="subject-kfold:5")
+    parts = joined.stream_features()
+    folds = make_folds("subject-kfold:5", parts["a"].subjects, parts["a"].y, 0)
+    alone = [cross_validate(part, folds, Cell()).predictions for part in parts.values()]
+    fused = sweep(joined, [Cell()], protocol).cells[0].evaluation.predictions
+    np.testing.assert_allclose(fused.probabilities, average_probabilities(alone).probabilities, atol=1e-12)
+    np.testing.assert_array_equal(fused.predicted, average_probabilities(alone).predicted)
+    early = sweep(join(streams), [Cell()], protocol).cells[0].evaluation.predictions
+    assert not np.allclose(early.probabilities, fused.probabilities)
+
+
+def test_the_honest_choice_is_made_of_fused_answers_and_runs_say_their_fusion(tmp_path):
+    streams = [stream(tmp_path / "a", range(40)), stream(tmp_path / "b", range(40), dim=2)]
+    cells = [Cell(probe="knn", params={"k": k}) for k in (1, 3)]
+    swept = sweep(join(streams, fusion="late"), cells, Protocol(), out=tmp_path / "runs", jobs=2)
+    assert len(swept.nested[0].evaluation.choices) == 5
+    assert read_run(swept.cells[0].run).settings["fusion"] == "late"
+    with pytest.raises(RunError, match="fusion: 'late' there, 'early' asked for"):
+        sweep(join(streams), cells, Protocol(), out=tmp_path / "runs")
+    with pytest.raises(CacheError, match="fusion 'middle' is not one of early, late"):
+        join(streams, fusion="middle")

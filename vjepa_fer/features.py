@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures, open_ca
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import ImportedRecipe
+
+Fusion = Literal["early", "late"]
+FUSIONS: tuple[str, ...] = get_args(Fusion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +38,18 @@ class Joined:
         Those that every stream has, in the first stream's order and with its metadata.
     dropped : mapping of str to tuple of str
         By stream, the ids of its clips that another stream lacks.
+    fusion : {"early", "late"}
+        What a sweep makes of the streams: one probe on all columns, or one a stream and the mean of their probabilities.
     """
 
     streams: Mapping[str, Cache]
     clips: tuple[Clip, ...]
     dropped: Mapping[str, tuple[str, ...]]
+    fusion: Fusion = "early"
+
+    def __post_init__(self) -> None:
+        if self.fusion not in FUSIONS:
+            raise CacheError(f"fusion {self.fusion!r} is not one of {', '.join(FUSIONS)}")
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -111,13 +122,15 @@ class Joined:
         return {name: slice(a, b) for name, a, b in zip(self.streams, [0, *ends], ends, strict=False)}
 
 
-def join(streams: Mapping[str, Cache] | Sequence[Cache]) -> Joined:
+def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "early") -> Joined:
     """Align caches by clip id: an inner join, which says what it leaves out.
 
     Parameters
     ----------
     streams : mapping of str to Cache, or sequence of Cache
         Without names they are called a, b, c ….
+    fusion : {"early", "late"}
+        See :class:`Joined`.
 
     Raises
     ------
@@ -140,7 +153,7 @@ def join(streams: Mapping[str, Cache] | Sequence[Cache]) -> Joined:
     for name, cache in others:
         _refuse_contradiction(clips, first_name, cache, name)
     dropped = {n: tuple(c.clip_id for c in cache.clips if c.clip_id not in common) for n, cache in named.items()}
-    return Joined(named, clips, dropped)
+    return Joined(named, clips, dropped, fusion)
 
 
 def _example(cache: Cache) -> str:
@@ -156,7 +169,7 @@ def _refuse_contradiction(clips: Sequence[Clip], first_name: str, cache: Cache, 
                 raise CacheError(f"clip {clip.clip_id}: {column} {ours!r} in {first_name}, but {other!r} in {name}")
 
 
-def open_streams(texts: Sequence[str]) -> Joined:
+def open_streams(texts: Sequence[str], *, fusion: Fusion = "early") -> Joined:
     """Join the caches that a user named as ``NAME=CACHE``.
 
     Raises
@@ -170,4 +183,4 @@ def open_streams(texts: Sequence[str]) -> Joined:
         if not (equals and name and path) or name in streams:
             raise CacheError(f"--stream {text!r} is not NAME=CACHE with a name of its own, such as au=cache/au")
         streams[name] = open_cache(path)
-    return join(streams)
+    return join(streams, fusion=fusion)

@@ -52,13 +52,22 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One level's features with the folds that judge every cell on them."""
+    """One level's features with the folds that judge every cell on them.
+
+    Attributes
+    ----------
+    features, splits, folds, protocol, targets
+    blocks : tuple of slice
+        Columns of several streams that are fused late: each cell is fitted on each block alone, and the probabilities are
+        averaged, in inner folds too. Empty: one probe sees all columns.
+    """
 
     features: Features | Windowed
     splits: tuple[Split, ...]
     folds: AnyFolds
     protocol: Protocol
     targets: Targets | None = None
+    blocks: tuple[slice, ...] = ()
 
     def run(self, task: Task) -> Answer:
         """Do a task in this process."""
@@ -66,7 +75,7 @@ class Study:
         if task.inner_folds:
             hits = self._inner_hits(task)
             return Answer([], hits, time.perf_counter() - started)
-        decided = fit_predict(self.features, self.splits[task.outer], task.cells, self.protocol.seed, self.targets)
+        decided = self._decide(self.splits[task.outer], task.cells)
         return Answer(decided, None, time.perf_counter() - started)
 
     def _inner_hits(self, task: Task) -> np.ndarray:
@@ -74,9 +83,23 @@ class Study:
         where = f"fold {task.outer} of {self.folds.name}"
         hits = np.zeros(len(task.cells), np.int64)
         for split in inner_splits(self.features, train, task.inner_folds, seed=seed, where=where):
-            decided = fit_predict(self.features, split, task.cells, seed, self.targets)
+            decided = self._decide(split, task.cells)
             hits += count_hits(self.features, split, decided)
         return hits
+
+    def _decide(self, split: Split, cells: Sequence[Cell]) -> list[Decided]:
+        x = self.features.X
+        parts = [self.features._replace(X=x[:, block]) for block in self.blocks] or [self.features]
+        answers = [fit_predict(part, split, cells, self.protocol.seed, self.targets) for part in parts]
+        return [_averaged(streams) for streams in zip(*answers, strict=True)]
+
+
+def _averaged(streams: Sequence[Decided]) -> Decided:
+    """The mean of the streams' probabilities; all have the same training clips, so the same classes."""
+    if len(streams) == 1:
+        return streams[0]
+    classes, probabilities = streams[0].classes, np.mean([one.probabilities for one in streams], axis=0)
+    return Decided(classes, probabilities, classes[probabilities.argmax(axis=1)])
 
 
 def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Iterator[Done]:

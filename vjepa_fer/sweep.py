@@ -21,6 +21,7 @@ from vjepa_fer.cache import CachedClip, Features, WindowFeatures
 from vjepa_fer.damage import damage_of, leave_out
 from vjepa_fer.decisions import Windowed
 from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits, gather
+from vjepa_fer.features import Joined
 from vjepa_fer.fold_sources import AnyFolds, plan_folds
 from vjepa_fer.groups import group_clips
 from vjepa_fer.labels import Reference, VoteBook, make_reference
@@ -219,7 +220,9 @@ def _run_level(files: Files, families: Sequence[_Family], jobs: int, advance: Ca
     check_features(features)
     splits = files.folds.rows(features) if files.given else check_splits(features, files.folds)
     targets = files.reference.targets if files.reference else None
-    study = Study(features, tuple(splits), files.folds, files.protocol, targets)
+    joined = files.cache if isinstance(files.cache, Joined) else None
+    blocks = tuple(joined.blocks(level).values()) if joined and joined.fusion == "late" else ()
+    study = Study(features, tuple(splits), files.folds, files.protocol, targets, blocks)
     for number, answer in run_tasks_on(study, [task for _, task in tasks], jobs=jobs):
         family, task = tasks[number]
         family.take(task, answer, study)
@@ -243,6 +246,8 @@ class Files:
         self.folds = folds or plan_folds(protocol.folds, cache.manifest, cache.clips, protocol.seed)
         columns = ([getattr(clip, name) for clip in cache.clips] for name in ("clip_id", "label", "subject"))
         self.source = {"fingerprint": cache.fingerprint, "clips": digest_of_clips(*columns)}
+        if isinstance(cache, Joined):
+            self.source |= {"streams": ", ".join(cache.streams), "fusion": cache.fusion}
         self.reference = reference
         if reference is not None:
             self.source["labels"] = reference.name
