@@ -26,7 +26,7 @@ def cache(tmp_path_factory):
     return open_cache(root)
 
 
-@pytest.mark.parametrize(("suffix", "columns"), [(".npz", ["*"]), (".csv", ["frames_*"])])
+@pytest.mark.parametrize(("suffix", "columns"), [(".npz", ["*"]), (".csv", ["*"]), (".csv", ["frames_*"])])
 def test_what_is_exported_can_be_imported_bit_for_bit(tmp_path, cache, suffix, columns):
     path = export_features(cache, tmp_path / f"out{suffix}", "frames")
     table = read_feature_table(path, columns=columns)
@@ -146,3 +146,52 @@ def test_files_of_another_kind_are_refused_by_name(tmp_path, name):
         read_feature_table(tmp_path / name, ids=str(tmp_path / "ids"))
     with pytest.raises(CacheError, match="no such file"):
         read_feature_table(tmp_path / f"absent{name}")
+
+
+def test_arrays_that_were_not_written_to_their_end_are_refused(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["clip_id"] = np.array([b"c0", b"c1"])
+        half = file.create_dataset("X", shape=(2, 300), chunks=(1, 300), dtype="f4", compression="gzip")
+        half[0] = 1
+        file.create_dataset("Y", shape=(2, 3), dtype="f4")
+    for name, message in (("X", "was not written to its end"), ("Y", "more than the file can hold")):
+        with pytest.raises(CacheError, match=message):
+            read_feature_table(tmp_path / "x.h5", values=name)
+
+
+def test_a_few_bytes_that_unpack_to_many_are_refused(tmp_path):
+    zeros = np.zeros((1000, 17_000), np.float32)  # 68 MB
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["clip_id"] = np.array([b"c%d" % n for n in range(1000)])
+        file.create_dataset("X", data=zeros, compression="gzip", chunks=(1000, 1000))
+    np.savez_compressed(tmp_path / "x.npz", X=zeros, clip_id=np.array(["c0"]))
+    for name in ("x.h5", "x.npz"):
+        with pytest.raises(CacheError, match="than the file can hold"):
+            read_feature_table(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["X", "clip_id", "columns"])
+@pytest.mark.parametrize("kind", ["soft", "external", "virtual"])
+def test_nothing_is_read_through_a_link(tmp_path, name, kind):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["X"] = np.ones((2, 2))
+    layout = h5py.VirtualLayout(shape=(2, 2), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "X", shape=(2, 2))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["there"] = np.ones((2, 2))
+        for plain in {"X", "clip_id"} - {name}:
+            file[plain] = np.ones((2, 2)) if plain == "X" else np.array([b"c0", b"c1"])
+        if kind == "virtual":
+            file.create_virtual_dataset(name, layout)
+        else:
+            file[name] = h5py.SoftLink("/there") if kind == "soft" else h5py.ExternalLink(tmp_path / "other.h5", "X")
+    with pytest.raises(CacheError, match=r"is a link, which could lead|not a plain dataset"):
+        read_feature_table(tmp_path / "x.h5")
+
+
+def test_a_file_of_a_kind_that_does_not_come_in_is_named_so(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(
+        CacheError, match=r"unknown suffix '.parquet'; features come in as one of .csv, .tsv, .txt, .npz"
+    ):
+        read_feature_table(tmp_path / "x.parquet")

@@ -75,3 +75,20 @@ def test_text_that_is_not_utf8_is_said(tmp_path):
     (tmp_path / "au.csv").write_bytes(b"name,a\nc\xff,1\n")
     with pytest.raises(CacheError, match="not UTF-8"):
         read_feature_csv(tmp_path / "au.csv", id_column="name", columns=["a"])
+
+
+def test_tables_as_other_programs_write_them_are_understood(tmp_path):
+    text = 'frame, clip_id, AU01_r, note\r\n1, c0, 0.5,"two\nlines"\r\n2, c1, 1,x\r\n'
+    table = read_feature_csv(write(tmp_path / "openface.csv", text), id_column="clip_id", columns=["AU*"])
+    assert (table.ids, table.columns, table.values.tolist()) == (("c0", "c1"), ("AU01_r",), [[0.5], [1.0]])
+    with pytest.raises(CacheError, match="holds '1,5', expected a finite number; write decimals with a point"):
+        read_feature_csv(write(tmp_path / "de.csv", "clip_id;f\nc0;1,5\n"), id_column="clip_id", columns=["f"])
+
+
+def test_a_wild_card_takes_no_column_of_the_manifest(tmp_path):
+    path = write(tmp_path / "x.csv", "clip_id,label,subject,a,b\nc0,sad,s0,1,2\n")
+    assert read_feature_csv(path, id_column="clip_id", columns=["*"]).columns == ("a", "b")
+    path = write(tmp_path / "y.csv", "clip_id,label\nc0,3\n")
+    assert read_feature_csv(path, id_column="clip_id", columns=["label"]).values.tolist() == [[3]]
+    with pytest.raises(CacheError, match="no feature column; the columns are clip_id, label"):
+        read_feature_csv(path, id_column="clip_id", columns=["*"])

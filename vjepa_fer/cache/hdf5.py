@@ -70,7 +70,7 @@ def plain_dataset(file: h5py.h5f.FileID, name: str, path: Path) -> PlainDataset:
     for depth in range(1, len(parts) + 1):
         kind = link_type(file, "/".join(parts[:depth]))
         if kind != h5py.h5l.TYPE_HARD:
-            raise CacheError(f"{path}: {name} is {'missing' if kind is None else 'a link, which no shard holds'}")
+            raise CacheError(f"{path}: {name} is {'missing' if kind is None else 'a link, which could lead anywhere'}")
     found = h5py.h5o.open(file, name.encode())
     created = found.get_create_plist() if isinstance(found, h5py.h5d.DatasetID) else None
     if created is None or created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count():
@@ -80,10 +80,8 @@ def plain_dataset(file: h5py.h5f.FileID, name: str, path: Path) -> PlainDataset:
 
 def link_type(file: h5py.h5f.FileID, name: str) -> int | None:
     """Whether the last step to `name` is a hard, soft or external link; None if there is none."""
-    try:
-        return int(file.links.get_info(name.encode()).type)
-    except KeyError:
-        return None
+    links, encoded = file.links, name.encode()
+    return int(links.get_info(encoded).type) if links.exists(encoded) else None
 
 
 def read_column(found: h5py.h5d.DatasetID) -> np.ndarray:

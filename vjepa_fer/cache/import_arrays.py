@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import zipfile
@@ -14,11 +13,13 @@ import h5py
 import numpy as np
 
 from vjepa_fer.cache.hdf5 import link_type, plain_dataset
-from vjepa_fer.cache.imports import FeatureTable, check_ids, match_columns, read_feature_csv
+from vjepa_fer.cache.imports import FeatureTable, check_ids, match_columns, read_feature_csv, sha256_of_file
 from vjepa_fer.errors import CacheError
 
 MAX_BYTES = 8 << 30
 """Arrays larger than this are refused: a table has one row a clip, and a few bytes of a file can claim any shape."""
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", "")
 
 
 def read_feature_table(
@@ -50,9 +51,13 @@ def read_feature_table(
     source = Path(path)
     if not source.is_file():
         raise CacheError(f"{source}: no such file")
-    reader = _READERS.get(source.suffix.lower())
-    if reader is None:
+    suffix = source.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
         return read_feature_csv(source, id_column=ids, columns=columns)
+    reader = _READERS.get(suffix)
+    if reader is None:
+        known = ", ".join([*TABLE_SUFFIXES[:-1], *_READERS])
+        raise CacheError(f"{source}: unknown suffix {source.suffix!r}; features come in as one of {known}")
     try:
         clip_ids, array, names = reader(source, ids, values)
     except CacheError:
@@ -86,15 +91,16 @@ def _checked_table(
     names = names or [f"{values}_{n}" for n in range(array.shape[1])]
     if len(names) != array.shape[1]:
         raise CacheError(f"{source}: {len(names)} column names, but {array.shape[1]} columns of values")
-    chosen = [names.index(name) for name in match_columns(names, columns, None, source)]
+    place = {name: number for number, name in enumerate(names)}
+    chosen = [place[name] for name in match_columns(names, columns, None, source)]
     with np.errstate(over="ignore"):
         table = array[:, chosen].astype(np.float32)
     bad = np.argwhere(~np.isfinite(table))
     if len(bad):
         row, column = bad[0]
         raise CacheError(f"{source}: clip {clip_ids[row]}: {names[chosen[column]]} is not a finite number in float32")
-    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-    return FeatureTable(tuple(clip_ids), tuple(names[n] for n in chosen), table, source.name, sha256)
+    chosen_names = tuple(names[n] for n in chosen)
+    return FeatureTable(tuple(clip_ids), chosen_names, table, source.name, sha256_of_file(source))
 
 
 def _read_npz(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
@@ -103,6 +109,8 @@ def _read_npz(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarra
         arrays = {}
         for name in (ids, values, "columns"):
             if name in found:
+                if found[name].file_size > most_bytes(found[name].compress_size):
+                    raise CacheError(f"{source}: {name} says more bytes than the file can hold")
                 with packed.open(found[name]) as file:
                     arrays[name] = _read_npy_stream(file, found[name].file_size, f"{source}: {name}")
             elif name != "columns":
@@ -146,11 +154,24 @@ def _read_hdf5(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarr
 
 
 def _bounded(file: h5py.File, name: str, source: Path) -> np.ndarray:
-    """The values, if the file can really hold as many: unfiltered ones must all be there."""
+    """The values, if all of them are in the file: what was never written would read as zeros."""
     found = h5py.Dataset(plain_dataset(file.id, name, source).id)
-    if found.nbytes > MAX_BYTES or (not found.compression and found.nbytes > source.stat().st_size):
-        raise CacheError(f"{source}: {found.name} says shape {found.shape}, more than the file can hold")
+    stored = found.id.get_storage_size()
+    if found.nbytes > MAX_BYTES or found.nbytes > most_bytes(stored):
+        raise CacheError(f"{source}: {name} says shape {found.shape}, more than the file can hold")
+    whole = (
+        stored >= found.nbytes
+        if found.chunks is None
+        else found.id.get_num_chunks() == math.prod(-(-n // c) for n, c in zip(found.shape, found.chunks, strict=True))
+    )
+    if not whole:
+        raise CacheError(f"{source}: {name} has shape {found.shape}, but was not written to its end")
     return found[()]
+
+
+def most_bytes(stored: int) -> int:
+    """How much may come out of `stored` compressed bytes: no features shrink to a hundredth, unless there are few."""
+    return max(100 * stored, 64 << 20) if stored else 0
 
 
 def _texts(array: np.ndarray, source: Path) -> list[str]:

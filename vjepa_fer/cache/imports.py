@@ -6,9 +6,10 @@ import csv
 import fnmatch
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Manifest
+from vjepa_fer.manifest.rows import COLUMNS
 from vjepa_fer.recipe import ImportedRecipe
 
 
@@ -108,57 +110,86 @@ def read_feature_csv(path: str | os.PathLike[str], *, id_column: str, columns: S
         Names file, row, column and value of what is wrong: no such column, not a finite number, an id twice.
     """
     source = Path(path)
-    header, rows = _read_rows(source)
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            return _read_table(file, source, id_column, columns)
+    except UnicodeDecodeError as error:
+        raise CacheError(f"{source}: not UTF-8 text ({error}); save it as CSV UTF-8") from error
+    except csv.Error as error:
+        raise CacheError(f"{source}: cannot be read as CSV ({error})") from error
+    except OSError as error:
+        raise CacheError(f"{source}: cannot be read ({error.strerror})") from error
+
+
+def _read_table(file: TextIO, source: Path, id_column: str, columns: Sequence[str]) -> FeatureTable:
+    first = file.readline(1 << 20)
+    file.seek(0)
+    rows = ((n, row) for n, row in enumerate(csv.reader(file, delimiter=max(",;\t", key=first.count)), 1) if row)
+    _, header = next(rows, (1, []))
+    header = [name.strip() for name in header]  # OpenFace writes a blank after each comma
+    if not header:
+        raise CacheError(f"{source}: empty; expected a header and one row a clip")
     if id_column not in header:
         raise CacheError(f"{source}: no column {id_column!r}; the columns are {_some(header)}")
     names = match_columns(header, columns, id_column, source)
-    positions = [header.index(name) for name in names]
+    place = {name: number for number, name in enumerate(header)}
+    positions, id_position = [place[name] for name in names], header.index(id_column)
     ids, values = [], []
     for number, row in rows:
         if len(row) != len(header):
             raise CacheError(f"{source}, row {number}: {len(row)} values, the header has {len(header)}")
-        ids.append(row[header.index(id_column)])
-        values.append([_number(row[p], source, number, header[p]) for p in positions])
+        ids.append(row[id_position].strip())
+        values.append(_numbers([row[p] for p in positions], source, number, names))
+    if not ids:
+        raise CacheError(f"{source}: only a header; expected one row a clip below it")
     check_ids(ids, source)
-    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-    return FeatureTable(tuple(ids), tuple(names), np.array(values, np.float32), source.name, sha256)
+    return FeatureTable(tuple(ids), tuple(names), np.stack(values), source.name, sha256_of_file(source))
 
 
-def _read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CacheError(f"{path}: not UTF-8 text ({error}); save it as CSV UTF-8") from error
-    except OSError as error:
-        raise CacheError(f"{path}: cannot be read ({error.strerror})") from error
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    rows = [(number, row) for number, row in enumerate(reader, start=1) if row]
-    if len(rows) < 2:
-        raise CacheError(f"{path}: {'empty' if not rows else 'only a header'}; expected a header and one row a clip")
-    return rows[0][1], iter(rows[1:])
+def sha256_of_file(path: Path) -> str:
+    """Of its bytes, as hex; read in portions."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def match_columns(header: list[str], patterns: Sequence[str], id_column: str | None, path: Path) -> list[str]:
-    """The feature columns that the patterns name, in the file's order."""
+    """The feature columns that the patterns name, in the file's order.
+
+    A pattern with wild cards never takes a manifest's columns (path, label, subject), which our own exports carry.
+    """
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in header):
             raise CacheError(f"{path}: no column matches {pattern!r}; the columns are {_some(header)}")
-    names = [n for n in header if n != id_column and any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    wanted = [n for n in header if n in patterns or n not in COLUMNS]
+    names = [n for n in wanted if n != id_column and any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    if not names:
+        raise CacheError(f"{path}: no feature column; the columns are {_some(header)}")
     if len(set(names)) < len(names):
         raise CacheError(f"{path}: a feature column stands twice in the header")
     return names
 
 
-def _number(text: str, path: Path, row: int, column: str) -> float:
+def _numbers(texts: list[str], path: Path, row: int, names: list[str]) -> np.ndarray:
+    """One row of features, float32 (D,)."""
     try:
-        value = float(text)
+        values = np.array([float(text) for text in texts])
     except ValueError:
-        value = float("nan")
-    if not np.isfinite(np.float32(value) if abs(value) < 3e38 else np.inf):
-        raise CacheError(f"{path}, row {row}: column {column} holds {text!r}, expected a finite number")
-    return value
+        values = np.array([_number(text) for text in texts])
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(rounded))
+    if len(bad):
+        text = texts[bad[0]]
+        comma = "; write decimals with a point" if "," in text and np.isfinite(_number(text.replace(",", "."))) else ""
+        raise CacheError(f"{path}, row {row}: column {names[bad[0]]} holds {text!r}, expected a finite number{comma}")
+    return rounded
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def check_ids(ids: list[str], path: Path) -> None:
