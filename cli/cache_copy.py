@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +46,7 @@ def merge(sources: Sources, out: Out, anonymise: Anonymise = False, key_file: Ke
     """Copy several caches of one recipe into a new one; refuses clips that they give different numbers or labels."""
     from vjepa_fer.cache.copying import merge_caches
 
-    _say_made(merge_caches(sources, out, anonymiser=anonymiser(anonymise, key_file)))
+    _say_made(merge_caches(sources, out, anonymiser=anonymiser(anonymise, key_file)), sources if anonymise else [])
 
 
 def subset(
@@ -64,7 +65,8 @@ def subset(
     from vjepa_fer.cache.copying import subset_cache
 
     keep = chosen(cache, where or [], clips)
-    _say_made(subset_cache(cache, out, keep, anonymiser=anonymiser(anonymise, key_file)))
+    made = subset_cache(cache, out, keep, anonymiser=anonymiser(anonymise, key_file))
+    _say_made(made, [cache] if anonymise else [])
 
 
 def pool(
@@ -74,15 +76,35 @@ def pool(
     token_dtype: Annotated[
         TokenDtype | None, typer.Option(help="Of the level grid.", show_default="as the tokens")
     ] = None,
+    anonymise: Anonymise = False,
+    key_file: KeyFile = None,
 ) -> None:
     """Pool stored tokens to smaller levels in a new cache: no video, no encoder, no GPU."""
     from vjepa_fer.cache.derive import pool_cache
 
-    _say_made(pool_cache(cache, out, [v.strip() for v in levels.split(",")], token_dtype=token_dtype))
+    wanted, hidden = [v.strip() for v in levels.split(",")], anonymiser(anonymise, key_file)
+    made = pool_cache(cache, out, wanted, token_dtype=token_dtype, anonymiser=hidden)
+    _say_made(made, [cache] if anonymise else [])
 
 
-def _say_made(cache: Cache) -> None:
+def _say_made(cache: Cache, hidden: Sequence[Path]) -> None:
+    """What was made; and what an anonymous copy of the caches `hidden` still tells."""
     say(f"{cache.root}: {len(cache):,} clips, levels {', '.join(cache.recipe.storage.levels)}")
     missing = len(cache.manifest.clips) - len(cache)
     if missing:
         warn(f"{missing:,} clips of its manifest have no rows, as in the caches that it was made from")
+    if hidden:
+        warn_of_telling_ids(hidden, cache.done)
+
+
+def warn_of_telling_ids(sources: Sequence[Path], clip_ids: Collection[str]) -> None:
+    """Say which clip ids still name a subject: they stay, because everything is joined by them."""
+    from vjepa_fer.cache.anonymous import telling_ids
+    from vjepa_fer.cache.folder import read_cache_manifest
+
+    told = [i for source in sources for i in telling_ids(read_cache_manifest(source)) if i in clip_ids]
+    if told:
+        warn(
+            f"{len(told):,} clip ids hold the name of their subject, such as {told[0]!r}, and ids stay as they are; "
+            "if that tells too much, rename the clips in the manifest before extraction"
+        )

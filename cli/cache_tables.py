@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .cache_copy import Anonymise, KeyFile, anonymiser
+from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
 from .options import CacheArgument, say, warn
 
 
@@ -68,3 +68,5 @@ def export(
     opened, hidden = open_cache(cache), anonymiser(anonymise, key_file)
     export_features(opened, out, level, pool=None if windows else "mean", anonymiser=hidden, force=force)
     say(f"{out}: {level} of {len(opened):,} clips")
+    if anonymise:
+        warn_of_telling_ids([cache], opened.done)

@@ -13,10 +13,11 @@ import pytest
 
 from caches import small_manifest, small_recipe, small_rows, write_small_cache
 from vjepa_fer.cache import ShardWriter, open_cache
-from vjepa_fer.cache.anonymous import Anonymiser
+from vjepa_fer.cache.anonymous import Anonymiser, telling_ids
 from vjepa_fer.cache.copying import merge_caches, repair_cache, subset_cache
 from vjepa_fer.cache.derive import pool_cache
 from vjepa_fer.cache.folder import Failure, prepare_cache, write_failures
+from vjepa_fer.cache.imports import FeatureTable, import_features
 from vjepa_fer.cache.shard import read_shard_index
 from vjepa_fer.cache.verify import shard_files, verify_cache
 from vjepa_fer.errors import CacheError, RecipeError, RecipeMismatchError
@@ -237,6 +238,33 @@ def test_an_anonymous_copy_says_neither_path_nor_subject(tmp_path):
     assert b"/videos" not in everything
     assert b"ab" * 32 not in everything
     np.testing.assert_array_equal(cache.features("tokens").X, open_cache(tmp_path / "a").features("tokens").X)
+
+
+def test_an_anonymous_copy_of_imported_features_does_not_name_their_file(tmp_path):
+    table = FeatureTable(("c0", "c1"), ("AU1",), np.ones((2, 1), np.float32), "maria.csv", "ab" * 32)
+    import_features(table, tmp_path / "a", small_manifest(3))
+    for key in (b"key", b"other"):
+        merge_caches([tmp_path / "a"], tmp_path / f"of {key!r}", anonymiser=Anonymiser(key))
+    one, other = (open_cache(tmp_path / f"of {key!r}") for key in (b"key", b"other"))
+    everything = b"".join(p.read_bytes() for p in one.root.rglob("*") if p.is_file())
+    assert not any(word in everything for word in (b"maria", b"ab" * 32, b"/videos", b"no row"))
+    assert one.recipe.columns == ("AU1",)
+    assert one.fingerprint != other.fingerprint
+    assert one.failures["c2"].reason == "missing"
+    assert verify_cache(one.root).problems == ()
+
+
+def test_pooling_can_leave_names_behind_too(tmp_path):
+    write_small_cache(tmp_path / "a")
+    small = pool_cache(tmp_path / "a", tmp_path / "out", ["mean"], anonymiser=Anonymiser(b"key"))
+    assert small[0].source_sha256 == ""
+    assert [clip.path for clip in small.clips] == [clip.clip_id for clip in small.clips]
+    assert not {clip.subject for clip in small.clips} & {"s0", "s1", "s2"}
+
+
+def test_clip_ids_that_name_their_subject_are_found():
+    clips = [Clip("03-17", "", "sad", "17"), Clip("Maria_1", "", "sad", "maria"), Clip("c0", "", "sad", "s0")]
+    assert telling_ids(clips) == ["03-17", "Maria_1"]
 
 
 def test_one_key_gives_one_subject_one_name_and_another_key_another():

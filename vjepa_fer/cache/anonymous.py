@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from vjepa_fer.cache import layout
 from vjepa_fer.cache.folder import Failure
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.recipe import AnyRecipe, ImportedRecipe
 
 
 def read_key(path: str | os.PathLike[str]) -> bytes:
@@ -57,6 +58,13 @@ class Anonymiser:
         """HMAC-SHA-256 of a subject's name, 16 hex digits."""
         return hmac.new(self.key, name.encode(), hashlib.sha256).hexdigest()[:16]
 
+    def recipe(self, recipe: AnyRecipe) -> AnyRecipe:
+        """An encoder's recipe as it is; of imported features without the file's name, and its hash under the key too."""
+        if not isinstance(recipe, ImportedRecipe):
+            return recipe
+        hidden = hmac.new(self.key, recipe.source_sha256.encode(), hashlib.sha256).hexdigest()
+        return dataclasses.replace(recipe, source="anonymous", source_sha256=hidden)
+
     def clip(self, clip: Clip) -> Clip:
         """Clip id and label stay; the path becomes the clip id."""
         return Clip(clip.clip_id, clip.clip_id, clip.label, self.subject(clip.subject))
@@ -72,3 +80,8 @@ class Anonymiser:
     def columns(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Rows of a clip without the hash of its video, by which anyone who has the video would find it."""
         return {**columns, layout.SOURCE_SHA256: np.zeros_like(columns[layout.SOURCE_SHA256])}
+
+
+def telling_ids(clips: Iterable[Clip]) -> list[str]:
+    """Ids of the clips that hold their subject's name, which an anonymous copy leaves in."""
+    return [clip.clip_id for clip in clips if clip.subject.casefold() in clip.clip_id.casefold()]

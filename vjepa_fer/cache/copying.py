@@ -56,7 +56,8 @@ def copy_clips(cache: Cache, clips: Sequence[Clip], out: CachePath, anonymiser: 
     by_shard: dict[int, list[str]] = {}
     for clip in clips:
         by_shard.setdefault(cache.places[clip.clip_id].shard_number, []).append(clip.clip_id)
-    writer = ShardWriter(out, cache.recipe, shard_bytes=DEFAULT_SHARD_BYTES)
+    recipe = anonymiser.recipe(cache.recipe) if anonymiser else cache.recipe
+    writer = ShardWriter(out, recipe, shard_bytes=DEFAULT_SHARD_BYTES)
     for number, clip_ids in sorted(by_shard.items()):
         for clip_id, columns in checked_clips(cache.shards[number], clip_ids):
             writer.add_columns(clip_id, anonymiser.columns(columns) if anonymiser else columns)
@@ -174,9 +175,11 @@ def subset_cache(
 def _copy(cache: Cache, clips: Sequence[Clip], out: CachePath, anonymiser: Anonymiser | None) -> Cache:
     manifest = cache.manifest.where(clips)
     failures = {clip.clip_id: cache.failures[clip.clip_id] for clip in clips if clip.clip_id in cache.failures}
+    recipe = cache.recipe
     if anonymiser:
-        manifest, failures = anonymiser.manifest(manifest), anonymiser.failures(failures)
-    create_cache(out, cache.recipe, manifest)
+        recipe, manifest = anonymiser.recipe(recipe), anonymiser.manifest(manifest)
+        failures = anonymiser.failures(failures)
+    create_cache(out, recipe, manifest)
     write_failures(Path(out), failures)
     return copy_clips(cache, [clip for clip in clips if clip.clip_id in cache.places], out, anonymiser)
 

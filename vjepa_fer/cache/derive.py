@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vjepa_fer.cache.anonymous import Anonymiser
 from vjepa_fer.cache.copying import checked_clips
 from vjepa_fer.cache.folder import create_cache, write_failures
 from vjepa_fer.cache.int8 import dequantise
@@ -25,6 +26,7 @@ def pool_cache(
     levels: Sequence[str] = ("mean", "frames", "grid:4"),
     *,
     token_dtype: TokenDtype | None = None,
+    anonymiser: Anonymiser | None = None,
 ) -> Cache:
     """Pool the stored tokens of every finished clip to smaller levels, in a new cache.
 
@@ -43,6 +45,7 @@ def pool_cache(
         Of mean, frames, grid:G.
     token_dtype : {"float16", "float32", "int8"}, optional
         Of the level grid; by default as the tokens.
+    anonymiser : Anonymiser, optional
 
     Raises
     ------
@@ -54,13 +57,16 @@ def pool_cache(
     cache = open_cache(root)
     cache.stored_level("tokens")
     recipe = pooled_recipe(cache, levels, token_dtype)
-    create_cache(out, recipe, cache.manifest)
-    write_failures(Path(out), cache.failures)
+    manifest, failures = cache.manifest, cache.failures
+    if anonymiser:
+        manifest, failures = anonymiser.manifest(manifest), anonymiser.failures(failures)
+    create_cache(out, recipe, manifest)
+    write_failures(Path(out), failures)
     writer = ShardWriter(out, recipe)
     for number, shard in enumerate(cache.shards):
         own = [clip_id for clip_id, place in cache.places.items() if place.shard_number == number]
         for clip_id, columns in checked_clips(shard, own):
-            writer.add(_pooled_rows(clip_id, columns, recipe))
+            writer.add(_pooled_rows(clip_id, anonymiser.columns(columns) if anonymiser else columns, recipe))
     writer.flush()
     return open_cache(out)
 

@@ -19,7 +19,7 @@ from vjepa_fer.cache.reader import Cache
 from vjepa_fer.cache.writer import write_durably
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.recipe import ImportedRecipe, recipe_to_json
+from vjepa_fer.recipe import ImportedRecipe, fingerprint, recipe_to_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +59,13 @@ def export_features(
         raise CacheError(f"{target}: unknown suffix {target.suffix!r}; expected one of {', '.join(_FORMATS)}")
     if target.exists() and not force:
         raise CacheError(f"{target}: is there already; choose another name, or --force to replace it")
-    features = cache.features(level, pool=pool)
+    features, recipe = cache.features(level, pool=pool), cache.recipe
     if anonymiser:
+        recipe = anonymiser.recipe(recipe)
         features = features._replace(subjects=np.array([anonymiser.subject(s) for s in features.subjects.tolist()]))
-    about = {"format": "vjepa-fer/features", "level": level, "fingerprint": cache.fingerprint}
-    data = write(
-        _Export(features, _columns(cache, level, features.X.shape[1]), about | {"recipe": recipe_to_json(cache.recipe)})
-    )
+    about = {"format": "vjepa-fer/features", "level": level, "fingerprint": fingerprint(recipe)}
+    columns = _columns(cache, level, features.X.shape[1])
+    data = write(_Export(features, columns, about | {"recipe": recipe_to_json(recipe)}))
     try:
         write_durably(target, data)
     except OSError as error:
