@@ -13,6 +13,7 @@ import pytest
 
 from caches import small_manifest, small_recipe, small_rows, write_small_cache
 from vjepa_fer.cache import ShardWriter, open_cache
+from vjepa_fer.cache import index as index_module
 from vjepa_fer.cache.anonymous import Anonymiser, telling_ids
 from vjepa_fer.cache.copying import merge_caches, repair_cache, subset_cache
 from vjepa_fer.cache.derive import pool_cache
@@ -93,6 +94,24 @@ def test_verify_goes_on_after_a_shard_that_cannot_be_read(tmp_path):
     flip(second, int(read_shard_index(second).offsets["levels/tokens"][0]))
     problems = verify_cache(tmp_path).problems
     assert [(p.shard, p.clip_id) for p in problems] == [(first.name, None), (second.name, "c1")]
+
+
+def test_verify_looks_at_the_lists_and_the_notebook_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "WORTH_WRITING", 1)
+    write_small_cache(tmp_path, shard_bytes=1)
+    open_cache(tmp_path)
+    path = tmp_path / "shards" / "index.npz"
+    with np.load(path) as arrays:
+        changed = {name: arrays[name].copy() for name in arrays.files}
+    changed["index/start_frame"][4] += 1
+    np.savez(path, **changed)
+    (tmp_path / "failed.csv").write_text("nonsense\n1\n")
+    problems = verify_cache(tmp_path).problems
+    assert [p.shard for p in problems] == ["failed.csv", "index.npz"]
+    assert "says other things of" in problems[1].what
+    (tmp_path / "failed.csv").unlink()
+    repair_cache(tmp_path)
+    assert verify_cache(tmp_path).problems == ()
 
 
 def test_repair_drops_exactly_what_is_bad(tmp_path):

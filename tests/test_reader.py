@@ -80,6 +80,21 @@ def test_a_damaged_index_is_never_believed(tmp_path, monkeypatch, place):
     np.testing.assert_array_equal(open_cache(tmp_path).features("tokens").X, expected)
 
 
+@pytest.mark.parametrize("name", ["index/clip_id", "index/start_frame", "offsets/levels/tokens"])
+def test_an_index_of_other_dtypes_is_not_believed(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(index_module, "WORTH_WRITING", 1)
+    write_small_cache(tmp_path, shard_bytes=1)
+    expected = open_cache(tmp_path).features("tokens").X
+    path = tmp_path / "shards" / "index.npz"
+    with np.load(path) as arrays:
+        changed = {
+            n: arrays[n].astype("f8" if arrays[n].dtype.kind == "i" else "U9") if n == name else arrays[n]
+            for n in arrays
+        }
+    np.savez(path, **changed)
+    np.testing.assert_array_equal(open_cache(tmp_path).features("tokens").X, expected)
+
+
 def test_an_index_that_cannot_be_written_does_not_matter(tmp_path, monkeypatch):
     def no_space(path, data):
         raise OSError(28, "No space left on device")
@@ -160,6 +175,34 @@ def test_caches_that_contradict_each_other_are_not_read_as_one(tmp_path):
         open_cache([])
 
 
+def test_clips_are_a_sequence_and_a_table(tmp_path):
+    write_small_cache(tmp_path)
+    clips = open_cache(tmp_path).clips
+    assert clips["take"].tolist() == ["0", "1", "2", "3", "4", "5"]
+    assert clips["label"].tolist() == [clip.label for clip in clips]
+    assert clips.columns == ("clip_id", "path", "label", "subject", "take")
+    assert pickle.loads(pickle.dumps(clips))["take"].tolist() == clips["take"].tolist()  # noqa: S301
+    with pytest.raises(KeyError, match="no column 'mood'; the columns are clip_id, path"):
+        clips["mood"]
+
+
+def test_with_pandas_clips_have_what_a_data_frame_has(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    write_small_cache(tmp_path)
+    clips = open_cache(tmp_path).clips
+    assert isinstance(clips.to_pandas(), pandas.DataFrame)
+    assert clips.groupby("label").size().to_dict() == {"angry": 2, "happy": 2, "sad": 2}
+    assert list(clips.query("subject == 's1'").clip_id) == ["c2", "c3"]
+
+
+def test_without_pandas_clips_say_what_would_help(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    write_small_cache(tmp_path)
+    with pytest.raises(AttributeError, match="clips have no 'groupby'; with pandas installed"):
+        open_cache(tmp_path).clips.groupby("label")
+    assert isinstance(open_cache(tmp_path).table(), list)
+
+
 def test_the_table_has_every_column_of_the_manifest(tmp_path):
     write_small_cache(tmp_path)
     table = open_cache(tmp_path).table()
@@ -175,6 +218,9 @@ def test_a_number_that_is_none_is_refused_with_its_clip(tmp_path, level, value):
         file[f"levels/{level}"][(7, *[0] * (file[f"levels/{level}"].ndim - 1))] = value
     with pytest.raises(CacheError, match=rf"clip c3 holds NaN or infinity in {level}"):
         open_cache(tmp_path).features(level)
+    assert open_cache(tmp_path)[2].level(level).any()
+    with pytest.raises(CacheError, match=rf"{shard_paths(tmp_path)[0].name}: clip c3 holds NaN or infinity in {level}"):
+        open_cache(tmp_path)[3].level(level, dtype="stored")
 
 
 def test_a_shard_that_went_away_or_grew_is_named(tmp_path):

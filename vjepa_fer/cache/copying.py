@@ -111,6 +111,7 @@ def repair_cache(root: CachePath, *, progress: Callable[[str], None] = lambda sh
             set_aside.append(path.rename(path.with_name(path.name + layout.DAMAGED_SUFFIX)))
             sync_folder(path.parent)
         progress(path.name)
+    (folder / layout.SHARDS / layout.INDEX_NPZ).unlink(missing_ok=True)  # the next reader makes it again
     swept = sweep_partials(folder / layout.SHARDS)
     return Repair(tuple(problems), tuple(rescued), tuple(set_aside), tuple(swept))
 

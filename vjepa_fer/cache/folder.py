@@ -24,6 +24,8 @@ from vjepa_fer.licences import weights_licence
 from vjepa_fer.manifest import Manifest, read_manifest, write_manifest
 from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_from_dict, recipe_to_dict, require_same_recipe
 
+_MAX_JSON_BYTES = 64 << 20
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -143,6 +145,8 @@ def read_cache_recipe(root: Path) -> AnyRecipe:
         )
     if not path.is_file():
         raise CacheError(f"{root}: not a cache (no {layout.CACHE_JSON} in it); `vjepa-fer extract` makes one")
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        raise CacheError(f"{path}: has {path.stat().st_size:,} bytes, which no description of a cache needs")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
@@ -211,7 +215,7 @@ def read_failures(root: Path) -> dict[str, Failure]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [Failure(**{f.name: row[f.name] or "" for f in fields(Failure)}) for row in csv.DictReader(file)]
-    except (KeyError, ValueError, csv.Error) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise CacheError(f"{path}: not the list that extract writes ({error!r}); move it away") from error
     return {row.clip_id: row for row in rows}
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.cache import layout
+from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
 from vjepa_fer.cache.writer import write_durably
 from vjepa_fer.errors import CacheError
@@ -36,7 +37,7 @@ def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
         A shard has another recipe than the cache.
     """
     paths = sorted(folder.glob(f"*{layout.SHARD_SUFFIX}"))
-    known = {shard.path.name: shard for shard in _remembered(folder, recipe)}
+    known = {shard.path.name: shard for shard in remembered_shards(folder, recipe)}
     shards = [_if_unchanged(known.get(path.name), path) or _read_own(path, recipe) for path in paths]
     if sum(shard is not known.get(shard.path.name) for shard in shards) >= WORTH_WRITING:
         _remember(folder, recipe, shards)
@@ -46,7 +47,8 @@ def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
 def _if_unchanged(shard: ShardIndex | None, path: Path) -> ShardIndex | None:
     if shard is None:
         return None
-    status = path.stat()
+    with shard_errors(path):
+        status = path.stat()
     return shard if (status.st_size, status.st_mtime_ns) == (shard.size, shard.mtime_ns) else None
 
 
@@ -73,8 +75,8 @@ def _remember(folder: Path, recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> 
         return
 
 
-def _remembered(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
-    """The shards of ``index.npz``; none if it is absent, damaged, or of another recipe."""
+def remembered_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
+    """The shards that ``index.npz`` tells of; none if it is absent, damaged, or of another recipe."""
     try:
         with (folder / layout.INDEX_NPZ).open("rb") as file:
             arrays = _plain_arrays(file)
@@ -82,9 +84,9 @@ def _remembered(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
         if (about["format_version"], about["fingerprint"]) != (layout.FORMAT_VERSION, fingerprint(recipe)):
             return []
         return _split(folder, recipe, about["shards"], arrays)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, ArithmeticError):
         return []
-    except (zipfile.BadZipFile, NotImplementedError, CacheError):
+    except (zipfile.BadZipFile, RuntimeError, CacheError):
         return []
 
 
@@ -100,17 +102,19 @@ def _plain_arrays(file: io.BufferedReader) -> dict[str, np.ndarray]:
 
 def _split(folder: Path, recipe: AnyRecipe, files: list, arrays: dict[str, np.ndarray]) -> list[ShardIndex]:
     total = sum(num_rows for *_, num_rows in files)
-    wanted = {d.path: (total, *d.row_shape) for d in layout.index_datasets(recipe)}
-    wanted |= {f"offsets/{d.path}": (total,) for d in layout.stored_datasets(recipe)}
-    if {name: array.shape for name, array in arrays.items()} != wanted:
+    ids = arrays.get(layout.CLIP_ID, np.empty(0))
+    wanted = {d.path: (d.dtype, (total, *d.row_shape)) for d in layout.index_datasets(recipe)}
+    wanted |= {f"offsets/{d.path}": (np.dtype("<i8"), (total,)) for d in layout.stored_datasets(recipe)}
+    wanted[layout.CLIP_ID] = (np.dtype(f"S{ids.itemsize}"), (total,))
+    if {name: (array.dtype, array.shape) for name, array in arrays.items()} != wanted:
         return []
-    ids = [i.decode() for i in arrays.pop(layout.CLIP_ID).tolist()]
+    texts = [i.decode() for i in arrays.pop(layout.CLIP_ID).tolist()]
     shards, start = [], 0
     for name, size, mtime_ns, num_rows in files:
         rows = slice(start, start + num_rows)
         part = {key: array[rows] for key, array in arrays.items()}
         columns = {key: array for key, array in part.items() if not key.startswith("offsets/")}
         offsets = {key.removeprefix("offsets/"): part[key] for key in part.keys() - columns.keys()}
-        shards.append(ShardIndex(folder / name, recipe, tuple(ids[rows]), columns, offsets, size, mtime_ns))
+        shards.append(ShardIndex(folder / name, recipe, tuple(texts[rows]), columns, offsets, size, mtime_ns))
         start += num_rows
     return shards

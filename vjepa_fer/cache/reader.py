@@ -27,6 +27,8 @@ from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_r
 
 CachePath = str | os.PathLike[str]
 
+_NOT_FINITE = "holds NaN or infinity in {}; `cache repair`, then extract again"
+
 
 def open_cache(path: CachePath | Sequence[CachePath]) -> Cache:
     """Open a cache for reading. Only complete shards are seen, so it may be growing meanwhile.
@@ -100,11 +102,18 @@ class CachedClip:
         level : str
         dtype : {"float32", "stored"}
             "stored" leaves float16 as it is, which saves the conversion; int8 is always decoded to float32.
+
+        Raises
+        ------
+        CacheError
+            The level is not stored, the shard changed or went away, or a number is NaN or infinite.
         """
         stored = self._cache.level_plan(level)
         shard = self._cache.shards[self._place.shard_number]
         with shard_bytes(shard) as file:
             values = read_decoded(file, shard, stored, self._place.rows)
+        if not all_finite(values):
+            raise CacheError(f"{shard.path}: clip {self.clip.clip_id} {_NOT_FINITE.format(level)}")
         return values if dtype == "stored" else values.astype(np.float32, copy=False)
 
 
@@ -265,9 +274,7 @@ class Cache(Sequence[CachedClip]):
     def _require_finite(self, x: np.ndarray, clip_index: np.ndarray, level: str) -> None:
         if not all_finite(x):
             clip = self.clips[clip_index[finite_rows(x).argmin()]].clip_id
-            raise CacheError(
-                f"{self.root}: clip {clip} holds NaN or infinity in {level}; `cache repair`, then extract again"
-            )
+            raise CacheError(f"{self.root}: clip {clip} {_NOT_FINITE.format(level)}")
 
     def features(self, level: str = "mean", *, pool: Literal["mean"] | None = "mean") -> Features:
         """The level, flattened, as float32 vectors with their labels.

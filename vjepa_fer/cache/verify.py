@@ -13,23 +13,24 @@ import h5py
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.folder import read_cache_recipe
+from vjepa_fer.cache.folder import read_cache_manifest, read_cache_recipe, read_failures
 from vjepa_fer.cache.hdf5 import open_shard, plain_dataset, read_attribute, read_column, shard_errors
+from vjepa_fer.cache.index import remembered_shards
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
-from vjepa_fer.cache.sums import finite_rows, row_checksums
+from vjepa_fer.cache.sums import bytes_of, finite_rows, row_checksums
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a shard.
+    """Something wrong with a shard, or with another file of the cache.
 
     Attributes
     ----------
     shard : str
-        File name.
+        The file's name.
     clip_id : str or None
         The clip whose rows are wrong; None when it is the shard as a whole.
     what : str
@@ -74,15 +75,40 @@ def verify_cache(root: str | os.PathLike[str], *, progress: Callable[[str], None
     folder = Path(root)
     recipe = read_cache_recipe(folder)
     paths = shard_files(folder)
-    problems: list[Problem] = []
+    known = {shard.path.name: shard for shard in remembered_shards(folder / layout.SHARDS, recipe)}
+    problems = _wrong_texts(folder)
     num_clips = num_rows = 0
     for path in paths:
         shard, found = verify_shard(path, recipe)
         problems += found
+        if shard and path.name in known and not _is_same(shard, known[path.name]):
+            what = f"says other things of {path.name} than it holds; delete it, it makes itself again"
+            problems.append(Problem(layout.INDEX_NPZ, None, what))
         num_clips += len(shard.clip_runs) if shard else 0
         num_rows += len(shard) if shard else 0
         progress(path.name)
     return Verification(len(paths), num_clips, num_rows, sum(p.stat().st_size for p in paths), tuple(problems))
+
+
+def _wrong_texts(folder: Path) -> list[Problem]:
+    """What is wrong with the lists of clips and of failures."""
+    problems = []
+    for name, read in ((layout.MANIFEST_CSV, read_cache_manifest), (layout.FAILED_CSV, read_failures)):
+        try:
+            read(folder)
+        except VjepaFerError as error:
+            problems.append(Problem(name, None, str(error).removeprefix(f"{folder / name}: ")))
+    return problems
+
+
+def _is_same(shard: ShardIndex, other: ShardIndex) -> bool:
+    """Whether the index that was remembered of a shard, as it is now, says what the shard does."""
+    if (shard.size, shard.mtime_ns) != (other.size, other.mtime_ns):  # it is no longer used
+        return True
+    arrays = [
+        (a[name], b[name]) for a, b in ((shard.columns, other.columns), (shard.offsets, other.offsets)) for name in a
+    ]
+    return shard.clip_ids == other.clip_ids and all(np.array_equal(a, b) for a, b in arrays)
 
 
 def shard_files(root: Path) -> list[Path]:
@@ -144,6 +170,11 @@ def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> 
             digest.update(values.tobytes())
             wrong[rows] = row_checksums(values) != want[rows]
             if dataset.path in shard.offsets:
-                wrong[rows] |= row_checksums(read_rows(raw, shard, dataset, rows)) != want[rows]
+                wrong[rows] |= _differ(values, read_rows(raw, shard, dataset, rows))
                 wrong[rows] |= ~finite_rows(values)
     return wrong, digest.hexdigest()
+
+
+def _differ(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which rows differ in any bit: bool (N,)."""
+    return np.array([not np.array_equal(bytes_of(a), bytes_of(b)) for a, b in zip(values, others, strict=True)], bool)
