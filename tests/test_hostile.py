@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
+import hashlib
 import json
 import os
 import subprocess
@@ -60,6 +63,31 @@ def test_broken_texts_of_a_cache_are_refused_or_harmless(cache, name, place, jun
         assert opened.done == {"c0", "c1", "c2"}
         assert not opened.failures.keys() & opened.done
     path.write_bytes(data) if whole else path.unlink()
+
+
+def leaves(data, path=()):
+    for name, value in data.items():
+        yield (*path, name)
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, name))
+
+
+ODD = [0, -1, 10**30, float("nan"), "x", "", None, [], {}, True, ["mean", 3], [[["a"]]], "int8", ["grid:-1"]]
+
+
+def test_a_recipe_with_a_right_fingerprint_and_odd_values_is_refused_or_harmless(tmp_path):
+    write_small_cache(tmp_path, num_clips=1)
+    whole = json.loads((tmp_path / "cache.json").read_text())
+    for path in leaves(whole["recipe"]):
+        for odd in ODD:
+            recipe = copy.deepcopy(whole["recipe"])
+            part = functools.reduce(dict.__getitem__, path[:-1], recipe)
+            part[path[-1]] = odd
+            text = json.dumps(recipe, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            signed = {"recipe": recipe, "fingerprint": hashlib.sha256(text.encode()).hexdigest()}
+            (tmp_path / "cache.json").write_text(json.dumps(whole | signed))
+            with contextlib.suppress(VjepaFerError):
+                open_cache(tmp_path).features()
 
 
 def add_vlen(file):

@@ -335,8 +335,12 @@ def _build(cls: Any, data: Any) -> Any:
     check(not unknown, f"the stored recipe has fields that this version does not know: {', '.join(unknown)}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     try:
-        return cls(**values)
-    except (TypeError, AttributeError) as error:
+        made = cls(**values)
+        hash(made)  # nothing in a recipe may be changed, so a list or an object in a list is no value of any field
+        return made
+    except RecipeError:
+        raise
+    except (TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise RecipeError(f"the stored recipe is not readable: {error}") from error
 
 
