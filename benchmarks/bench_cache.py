@@ -1,7 +1,9 @@
 """How fast is the cache beside a raw file, np.memmap, safetensors and zarr v3, on the same array; and what does int8 cost?
 
 Token rows of ViT-H at 384 px (11.8 MB each, one a clip) are written and read in every format, rounds interleaved, page cache
-warm; then the pooled features of CREMA-D's size beside np.load, and clips of 200 KB in 1,000 shards beside pread. Prints JSON.
+warm, every written file fsynced; then the pooled features of CREMA-D's size beside np.load, and clips of 200 KB in 1,000 shards
+beside pread. Ours computes a SHA-256 and a CRC-32 of all bytes as it writes, the others compute none: how fast these two are by
+themselves stands beside. Prints JSON.
 
     python benchmarks/bench_cache.py --folder /dev/shm > benchmarks/bench_cache.json
 """
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ import numpy as np
 from vjepa_fer.cache import ClipRows, ShardWriter, open_cache
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.int8 import dequantise, quantise
+from vjepa_fer.cache.sums import dataset_checksum, row_checksums
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import EncoderSpec, ImportedRecipe, Preprocessing, Recipe, Sampling, Storage
 
@@ -144,6 +148,22 @@ class OurCache(Raw):
         return lambda n: cache[n].level("tokens", dtype="stored")[0]
 
 
+def written(store: Raw, array: np.ndarray) -> None:
+    """Write, and wait until all of it is on the disk, which our writer does by itself."""
+    store.write(array)
+    files = [path for path in store.path.rglob("*") if path.is_file()] if store.path.is_dir() else [store.path]
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def checksums(array: np.ndarray) -> None:
+    """The two that our writer computes, in two threads as there."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda work: work(), (lambda: dataset_checksum(array), lambda: row_checksums(array))))
+
+
 def timed(work: Callable[[], Any]) -> float:
     """CPU-and-wait seconds of one call."""
     gc.collect()
@@ -175,8 +195,10 @@ def token_formats(folder: Path, rounds: int, num_clips: int) -> dict[str, Any]:
     order = np.random.default_rng(1).permutation(num_clips).tolist()
     seconds: dict[str, dict[str, list[float]]] = {n: {"write": [], "sequential": [], "random": []} for n in formats}
     stores = {name: kind(folder / name.replace(" ", "-")) for name, kind in formats.items()}
-    for name, store in [*stores.items()] * 2:
-        seconds[name]["write"].append(timed(lambda store=store: store.write(array)))
+    alone = []
+    for number, (name, store) in enumerate([*stores.items()] * 3):
+        alone += [timed(lambda: checksums(array))] if number % len(stores) == 0 else []
+        seconds[name]["write"].append(timed(lambda store=store: written(store, array)))
     readers = {name: store.open() for name, store in stores.items()}
     for number in range(rounds + 1):  # the first is for warming up
         for name, read in readers.items():
@@ -185,7 +207,8 @@ def token_formats(folder: Path, rounds: int, num_clips: int) -> dict[str, Any]:
                 value = timed(lambda read=read, numbers=numbers: consume(read, numbers))
                 seconds[name][what] += [value] if number else []
     gigabytes = array.nbytes / 1e9
-    return {n: {w: spread([gigabytes / s for s in v]) for w, v in found.items()} for n, found in seconds.items()}
+    rates = {n: {w: spread([gigabytes / s for s in v]) for w, v in found.items()} for n, found in seconds.items()}
+    return rates | {"our checksums alone": {"compute": spread([gigabytes / s for s in alone])}}
 
 
 def pooled(folder: Path, rounds: int) -> dict[str, Any]:
@@ -234,8 +257,8 @@ def many_shards(folder: Path, rounds: int) -> dict[str, Any]:
     return found | {"open_first_seconds": round(cold, 3), "open_again_seconds": spread(warm)}
 
 
-def int8_error(folder: Path) -> dict[str, Any]:
-    """Error of int8 and of float16 in shares of each channel's spread, on activations of a random ViT-B/384 of drawn faces."""
+def int8_error(folder: Path, video: Path | None) -> dict[str, Any]:
+    """Error of int8 and of float16 in shares of each channel's spread, on activations of ViT-B/384 with random weights."""
     import torch
 
     from vjepa_fer.demo import write_demo_set
@@ -243,9 +266,9 @@ def int8_error(folder: Path) -> dict[str, Any]:
     from vjepa_fer.video import normalise, read_windows
 
     encoder = load_encoder("vjepa2.1-base-384", weights="random:0")
-    clip = write_demo_set(folder / "demo").clips[0]
+    path = video or Path(write_demo_set(folder / "demo").clips[0].path)
     sampling, preprocessing = Sampling(num_segments=1, frame_step=1), encoder.preprocessing
-    pixels = read_windows(clip.path, sampling, preprocessing)
+    pixels = read_windows(path, sampling, preprocessing)
     with torch.no_grad():
         batch = torch.from_numpy(np.stack(list(pixels.window_pixels(0))))
         tokens = encoder.encode(normalise(batch, preprocessing)).float().numpy()
@@ -257,7 +280,7 @@ def int8_error(folder: Path) -> dict[str, Any]:
     }
     shares = {name: np.sqrt(np.mean((e / spread_of) ** 2, axis=(0, 1))) for name, e in errors.items()}
     return {
-        "activations": f"{clip.clip_id} of the demo, {encoder.spec.name}, random weights, {tokens.shape[1]} tokens",
+        "activations": f"{path.name}, {encoder.spec.name}, random weights, {tokens.shape[1]} tokens",
         "bytes_per_window": {"float16": tokens.size * 2, "int8": codes.nbytes + scales.nbytes},
         "rms_error_share_of_channel_spread": {
             name: {"median": float(np.median(s)), "largest": float(s.max())} for name, s in shares.items()
@@ -271,6 +294,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to write; by default the system's temporary folder")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--video", type=Path, help="whose first window int8 is tried on; by default a drawn face")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     try:
@@ -279,7 +303,7 @@ def main() -> None:
             "tokens_gigabytes_per_second": token_formats(folder, options.rounds, options.clips),
             "pooled_7442x1280_seconds": pooled(folder, options.rounds),
             "thousand_shards": many_shards(folder, options.rounds),
-            "int8": int8_error(folder),
+            "int8": int8_error(folder, options.video),
             "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
             "versions": {name: metadata.version(name) for name in ("vjepa-fer", "numpy", "h5py", "safetensors")},
         }

@@ -7,8 +7,9 @@ from dataclasses import asdict
 import typer
 
 from .cache_copy import merge, pool, subset
+from .cache_info import print_facts, size
 from .cache_tables import export, import_
-from .options import CacheArgument, JsonOption, print_json, print_table, say, warn
+from .options import CacheArgument, JsonOption, print_json, say, warn
 from .progress import progress_bar
 
 app = typer.Typer(no_args_is_help=True, help="Look after a cache: what is in it, is it whole; copy, import, export.")
@@ -23,27 +24,7 @@ def info(cache: CacheArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(facts)
         return
-    for title, rows in facts_tables(facts):
-        print_table(("", ""), rows, title=title)
-
-
-def facts_tables(facts: dict) -> list[tuple[str, list[tuple[str, object]]]]:
-    """The object of ``cache info --json`` as titled tables of name and value."""
-    overview = [
-        ("clips done", f"{facts['clips_done']:,} of {facts['clips_asked']:,}"),
-        ("clips failed", f"{facts['clips_failed']:,}"),
-        ("windows × views", f"{facts['rows']:,}"),
-        ("subjects", len(facts["subjects"])),
-        ("shards", facts["shards"]),
-        ("fingerprint", facts["fingerprint"][:16]),
-    ]
-    tables = [(facts["cache"], overview)]
-    tables.append(("labels", [(label, f"{n:,}") for label, n in facts["labels"].items()]))
-    tables.append(("levels", [(level, _size(size)) for level, size in facts["level_bytes"].items()]))
-    tables.append(("recipe", list(facts["recipe"].items())))
-    if facts["failed"]:
-        tables.append(("failed", [(f["clip_id"], f"{f['reason']}: {f['message']}") for f in facts["failed"][:10]]))
-    return tables
+    print_facts(facts)
 
 
 @app.command()
@@ -58,7 +39,7 @@ def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
     else:
         for problem in done.problems:
             typer.echo(str(problem))
-        counts = f"{done.clips:,} clips, {done.rows:,} rows in {done.shards:,} shards, {_size(done.bytes_read)}"
+        counts = f"{done.clips:,} clips, {done.rows:,} rows in {done.shards:,} shards, {size(done.bytes_read)}"
         say(f"{cache}: {counts}: {f'{len(done.problems)} problems' if done.problems else 'all whole'}")
     if done.problems:
         warn(f"`vjepa-fer cache repair {cache}` takes out what is damaged; extract then does it again")
@@ -87,15 +68,6 @@ def repair(cache: CacheArgument, as_json: JsonOption = False) -> None:
 app.command()(merge)
 app.command()(subset)
 app.command()(pool)
-
-
-def _size(num_bytes: int) -> str:
-    value, unit = float(num_bytes), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
 
 
 app.command("import")(import_)

@@ -18,7 +18,7 @@ def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
     cache = open_cache(root)
     failures = cache.failures
     rows = sum(len(shard) for shard in cache.shards)
-    sizes = {d.path.split("/")[1]: rows * d.row_bytes for d in layout.level_datasets(cache.recipe)}
+    levels = [(name, layout.level_dataset(cache.recipe, name)) for name in cache.recipe.storage.levels]
     missing = [c.clip_id for c in cache.manifest.clips if c.clip_id not in cache.done and c.clip_id not in failures]
     return {
         "schema": "vjepa-fer/cache-info/1",
@@ -33,7 +33,11 @@ def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
         "shards": len(cache.shards),
         "labels": dict(sorted(Counter(clip.label for clip in cache.clips).items())),
         "subjects": dict(sorted(Counter(clip.subject for clip in cache.clips).items())),
-        "level_bytes": sizes,
+        "level_bytes": {dataset.path.split("/")[1]: rows * dataset.row_bytes for _, dataset in levels},
+        "levels": [
+            {"level": name, "shape": list(d.row_shape), "dtype": d.dtype.name, "bytes": rows * d.row_bytes}
+            for name, d in levels
+        ],
         "disk_bytes": sum(shard.path.stat().st_size for shard in cache.shards),
         "recipe": {name: value for name, value in flat_recipe(cache.recipe).items() if name != "columns"},
     }

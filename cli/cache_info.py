@@ -1,0 +1,87 @@
+"""The facts of a cache go in; blocks of text that fit the terminal come out: what is in it, what is missing, what failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+MOST_LISTED = 10
+"""Clips that are missing or failed are listed up to this many; --json lists all."""
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """The object of ``cache info --json``, to stdout."""
+    _print_block(facts["cache"], _overview(facts))
+    _print_block(
+        "levels",
+        [(v["level"], " × ".join(map(str, v["shape"])), v["dtype"], size(v["bytes"])) for v in facts["levels"]],
+    )
+    for name in ("labels", "subjects"):
+        if facts[name]:
+            _print_cells(f"{name}: clips done", [f"{key}: {n:,}" for key, n in facts[name].items()])
+    _print_block("recipe", [(name, _words(value)) for name, value in facts["recipe"].items()])
+    if facts["missing"]:
+        title = _some("missing, neither done nor failed", len(facts["missing"]))
+        _print_cells(title, facts["missing"][:MOST_LISTED])
+    if facts["failed"]:
+        rows = [(f["clip_id"], f"{f['reason']}: {f['message']}".rstrip(": ")) for f in facts["failed"][:MOST_LISTED]]
+        _print_block(_some("failed", len(facts["failed"])), rows)
+
+
+def _overview(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("clips done", f"{facts['clips_done']:,} of {facts['clips_asked']:,}"),
+        ("clips missing", f"{len(facts['missing']):,}"),
+        ("clips failed", f"{facts['clips_failed']:,}"),
+        ("windows × views", f"{facts['rows']:,}"),
+        ("labels, subjects", f"{len(facts['labels'])}, {len(facts['subjects'])}"),
+        ("shards", f"{facts['shards']:,}, {size(facts['disk_bytes'])}"),
+        ("fingerprint", facts["fingerprint"][:16]),
+    ]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _some(title: str, count: int) -> str:
+    return title if count <= MOST_LISTED else f"{title} (the first {MOST_LISTED} of {count:,}; --json has all)"
+
+
+def _print_cells(title: str, cells: Sequence[str]) -> None:
+    """In as many columns as the terminal has room for, read downwards."""
+    width = max(map(len, cells)) + 3
+    across = max(1, _console().width // width)
+    down = math.ceil(len(cells) / across)
+    _print_block(title, [("".join(cell.ljust(width) for cell in cells[row::down]).rstrip(),) for row in range(down)])
+
+
+def _print_block(title: str, rows: Iterable[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    for row in rows:
+        grid.add_row(*row)
+    for column in grid.columns:
+        column.overflow = "fold"
+    console = _console()
+    console.print(title, style="bold")
+    console.print(grid)
+    console.print()
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
+
+
+def size(num_bytes: int) -> str:
+    """``11.8 MB``."""
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
