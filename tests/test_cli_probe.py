@@ -15,7 +15,7 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.cli import evaluate, probe, runs
 from vjepa_fer.errors import CacheError, ProbeError, RunError, SplitError
-from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest import Clip, Manifest, ravdess_clips
 
 app = typer.Typer()
 app.command()(probe.probe)
@@ -220,12 +220,14 @@ def test_help_imports_not_even_numpy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_action_units_through_a_cache_give_the_published_table(tmp_path):
+@pytest.mark.parametrize("named", [True, False], ids=["words", "numbers"])
+def test_action_units_through_a_cache_give_the_published_table(tmp_path, named):
     if not ACTION_UNITS.exists():
         pytest.skip("the RAVDESS Action Units are not beside this checkout")
     table = read_feature_csv(ACTION_UNITS, id_column="name", columns=["AU*"])
-    clips = [Clip(name, "", name.split("-")[2], f"Actor_{name.split('-')[6]}") for name in table.ids]
-    import_features(table, tmp_path / "au", Manifest(clips=tuple(clips)))
+    numbered = [Clip(name, "", name.split("-")[2], f"Actor_{name.split('-')[6]}") for name in table.ids]
+    manifest = Manifest(clips=tuple(ravdess_clips() if named else numbered))
+    import_features(table, tmp_path / "au", manifest)
     arguments = ("--probe", "knn,svm", "--param", "k=10,20,40", "--folds", "ravdess-5fold", "--scale", "none")
     results = call_json("probe", tmp_path / "au", *arguments)["results"]
     assert [round(r["war"]["mean"], 2) for r in results] == [46.80, 49.07, 50.20, 54.88]

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from vjepa_fer.errors import ProbeError
+from vjepa_fer.manifest.ravdess import LABELS
 from vjepa_fer.probes import PROBES, make_probe, probe_parameters
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -156,6 +157,17 @@ def test_parameters_and_seed_reach_the_probe(probe):
     assert probe.random_state == 0
     for name in PROBES:
         assert probe_parameters(name) == make_probe(name).get_params()
+
+
+@pytest.mark.parametrize("name", ["knn", "svm"])
+def test_ravdess_words_and_numbers_give_the_same_decisions(name):
+    rng = np.random.default_rng(0)
+    X, codes = rng.integers(0, 3, (240, 3)).astype(float), np.arange(240) % 8  # full of ties
+    words = np.array(LABELS)[codes]
+    numbered, named = make_probe(name).fit(X, codes), make_probe(name).fit(X, words)
+    assert list(named.predict(X)) == [LABELS[code] for code in numbered.predict(X)]
+    columns = [list(named.classes_).index(word) for word in LABELS]
+    np.testing.assert_allclose(named.predict_proba(X)[:, columns], numbered.predict_proba(X))
 
 
 @pytest.mark.parametrize("name", ["knn", "centroid"])

@@ -9,12 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_weights, softmax
+from vjepa_fer.probes.ties import preference
 
 Metric = Literal["euclidean", "cosine"]
 
 
 class KnnProbe(Probe):
     """k nearest neighbours, with scikit-learn's ``KNeighborsClassifier`` inside, so that its figures are that one's.
+
+    Of classes with equally many votes the first wins, in the order of :func:`vjepa_fer.probes.ties.preference`.
 
     Parameters
     ----------
@@ -62,7 +65,9 @@ class KnnProbe(Probe):
         from sklearn.neighbors import KNeighborsClassifier
 
         self.model_ = KNeighborsClassifier(self.n_neighbors, metric=self.metric, weights=self.weights)
-        self.model_.fit(features, codes)
+        self.order_ = preference(self.classes_)
+        self.rank_ = np.argsort(self.order_)
+        self.model_.fit(features, self.rank_[codes])
         self.clips_, self.codes_ = features, codes
 
     def _learnt(self) -> Learnt:
@@ -72,10 +77,10 @@ class KnnProbe(Probe):
         self._keep(learnt.arrays["clips"], learnt.arrays["codes"].astype(np.intp))
 
     def _decide(self, X: NDArray) -> NDArray:
-        return self.model_.predict(X)
+        return self.order_[self.model_.predict(X)]
 
     def _probabilities(self, X: NDArray) -> NDArray:
-        return self.model_.predict_proba(X)
+        return self.model_.predict_proba(X)[:, self.rank_]
 
 
 class CentroidProbe(Probe):

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.probes.base import Learnt, Probe, check_weights, softmax
+from vjepa_fer.probes.ties import preference
 
 
 class SvmProbe(Probe):
     """Support vector machine.
 
-    ``predict`` is that of scikit-learn's ``SVC`` (one against one, majority vote). ``predict_proba`` is a softmax of its
-    one-against-rest decision values: ordered as the machine orders them, highest for the predicted class, not calibrated.
+    ``predict`` is that of scikit-learn's ``SVC`` (one against one, majority vote; of equally good classes the first, in the order
+    of :func:`vjepa_fer.probes.ties.preference`). ``predict_proba`` is a softmax of its one-against-rest decision values:
+    ordered as the machine orders them, highest for the predicted class, not calibrated.
 
     Parameters
     ----------
@@ -59,9 +61,9 @@ class SvmProbe(Probe):
 
         features, codes = self._check_training(X, y)
         weights = check_weights(sample_weight, len(features))
-        class_weight = self._class_weight_by_code()
-        found = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma, class_weight=class_weight)
-        found.fit(features, codes, sample_weight=weights)
+        rank = np.argsort(preference(self.classes_))
+        found = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma, class_weight=self._class_weight_by_rank(rank))
+        found.fit(features, rank[codes], sample_weight=weights)
         sign = -1 if len(self.classes_) == 2 else 1  # scikit-learn turns a lone pair round
         self.machine_ = Machine(
             vectors=found.support_vectors_,
@@ -72,16 +74,21 @@ class SvmProbe(Probe):
         )
         return self
 
-    def _class_weight_by_code(self) -> str | dict | None:
+    def _class_weight_by_rank(self, rank: NDArray) -> str | dict | None:
         if not isinstance(self.class_weight, dict):
             return self.class_weight
-        codes = {label: code for code, label in enumerate(self.classes_.tolist())}
-        return {codes[label]: weight for label, weight in self.class_weight.items() if label in codes}
+        ranks = dict(zip(self.classes_.tolist(), rank.tolist(), strict=True))
+        return {ranks[label]: weight for label, weight in self.class_weight.items() if label in ranks}
 
     def _decide(self, X: NDArray) -> NDArray:
-        return _votes(self.machine_.pairwise(X), len(self.classes_)).argmax(axis=1)
+        order = preference(self.classes_)
+        return order[_votes(self.machine_.pairwise(X), len(order)).argmax(axis=1)]
 
     def _probabilities(self, X: NDArray) -> NDArray:
+        return self._ranked_probabilities(X)[:, np.argsort(preference(self.classes_))]
+
+    def _ranked_probabilities(self, X: NDArray) -> NDArray:
+        """Columns in the order of preference, as the machine's classes are."""
         pairwise = self.machine_.pairwise(X)
         votes = _votes(pairwise, len(self.classes_))
         if pairwise.shape[1] == 1:
@@ -101,6 +108,8 @@ class SvmProbe(Probe):
 @dataclass(frozen=True, eq=False)
 class Machine:
     """Support vectors ``(S, D)`` class by class, how many each class has ``(K,)``, and libsvm's coefficients ``(K-1, S)``.
+
+    Classes stand in the order of preference.
 
     For classes i < j, row ``j - 1`` of the coefficients holds those of class i's vectors, row ``i`` those of class j's.
     """
