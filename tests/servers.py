@@ -28,6 +28,13 @@ class Site:
     content_type: str = "binary/octet-stream"
     says_length: bool = True
     wrong_range: bool = False
+    heeds_if_range: bool = True
+    claims: int = 0
+    """Bytes by which Content-Length is wrong."""
+    trickle_seconds: float = 0
+    """Pause between small pieces of a body."""
+    moved_to: str = ""
+    """Where ``/moved`` sends everyone; this server's own file by default."""
     requests: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -44,7 +51,9 @@ class _Handler(BaseHTTPRequestHandler):
         site.requests.append((self.path, wanted, self.headers.get("If-Range")))
         number = len(site.requests)
         if self.path == "/moved":
-            return self._answer(302, b"", {"Location": "/file"})
+            return self._answer(302, b"", {"Location": site.moved_to or "/file"})
+        if self.path == "/round":
+            return self._answer(302, b"", {"Location": "/round"})
         if self.path == "/away":
             return self._answer(302, b"", {"Location": "file:///etc/hostname"})
         if site.status != 200 and (number <= site.fail_first or not site.fail_first):
@@ -54,7 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_file(self, wanted: str | None, number: int) -> None:
         site, start = self.site, 0
         headers = {"Content-Type": site.content_type} | ({"ETag": site.etag} if site.etag else {})
-        if wanted and site.ranges and self.headers.get("If-Range") in (None, site.etag):
+        same = not site.heeds_if_range or self.headers.get("If-Range") in (None, site.etag)
+        if wanted and site.ranges and same:
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
             if start >= len(site.content):
                 return self._answer(416, b"", {"Content-Range": f"bytes */{len(site.content)}"})
@@ -69,17 +79,27 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         if self.site.says_length:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body) + self.site.claims))
         self.close_connection = True
         self.send_header("Connection", "close")
         self.end_headers()
         sent = body if cut is None else body[:cut]
+        if self.site.trickle_seconds:
+            return self._trickle(sent)
         self.wfile.write(sent[: len(sent) // 2])
         if self.site.stall_seconds and len(self.site.requests) == 1:
             self.wfile.flush()
             time.sleep(self.site.stall_seconds)
         with suppress(BrokenPipeError, ConnectionResetError):  # the client lost patience
             self.wfile.write(sent[len(sent) // 2 :])
+
+    def _trickle(self, body: bytes) -> None:
+        piece = len(body) // 5 + 1
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for start in range(0, len(body), piece):
+                self.wfile.write(body[start : start + piece])
+                self.wfile.flush()
+                time.sleep(self.site.trickle_seconds)
 
 
 @contextmanager

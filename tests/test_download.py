@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,17 @@ def test_the_part_of_another_address_is_not_continued(part):
     assert part.read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("etag", ['"v2"', None])
+def test_a_server_that_overlooks_if_range_is_not_believed(part, etag):
+    with serve(Site(bytes(len(CONTENT)), cut_after=1_000_000)) as old, pytest.raises(DownloadError):
+        fetch(old, part, patience=Patience(attempts=1))
+    with serve(Site(CONTENT, etag='"v2"', heeds_if_range=False)) as site:
+        note = part.with_name(part.name + ".json")
+        note.write_text(note.read_text().replace(old.url, site.url))
+        fetch(site, part)
+    assert part.read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("status", [503, 429])
 def test_a_server_in_trouble_is_asked_again(part, status):
     with serve(Site(CONTENT, status=status, fail_first=2)) as site:
@@ -131,6 +143,18 @@ def test_a_redirect_is_followed(part):
     assert part.read_bytes() == CONTENT
 
 
+def test_a_redirect_to_another_host_is_followed_and_resumed_there(part):
+    with serve(Site(CONTENT, cut_after=1_000_000)) as store, serve(Site(b"", moved_to=f"{store.url}/file")) as site:
+        download(f"{site.url}/moved", part, patience=QUICK)
+    assert part.read_bytes() == CONTENT
+    assert [wanted for _, wanted, _ in store.requests] == [None, "bytes=1000000-"]
+
+
+def test_a_redirect_that_goes_round_is_given_up(part):
+    with serve(Site(CONTENT)) as site, pytest.raises(DownloadError, match="the server answered 302"):
+        download(f"{site.url}/round", part, patience=QUICK)
+
+
 def test_a_redirect_to_a_local_file_is_not(part):
     with serve(Site(CONTENT)) as site, pytest.raises(DownloadError, match="the server answered 302"):
         fetch(site, part, "/away")
@@ -149,6 +173,30 @@ def test_a_silent_server_is_left_and_asked_again(part):
         fetch(site, part, patience=Patience(timeout_seconds=0.3, attempts=3, pause_seconds=0))
     assert part.read_bytes() == CONTENT
     assert site.requests[1][1].startswith("bytes=1500000-")
+
+
+def test_a_slow_server_is_waited_for_as_long_as_something_comes(part):
+    with serve(Site(CONTENT, trickle_seconds=0.15)) as site:  # longer in all than the patience with silence
+        fetch(site, part, patience=Patience(timeout_seconds=0.5, attempts=1))
+    assert part.read_bytes() == CONTENT
+
+
+def test_a_server_that_promises_more_than_it_has_is_given_up(part):
+    with (
+        serve(Site(CONTENT, claims=10)) as site,
+        pytest.raises(DownloadError, match=r"Run the same command again to go on"),
+    ):
+        fetch(site, part)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full here")
+def test_a_disk_that_fills_up_meanwhile_ends_in_one_sentence(part):
+    part.symlink_to("/dev/full")
+    with (
+        serve(Site(CONTENT)) as site,
+        pytest.raises(DownloadError, match=r"w\.pt\.part: cannot be written: .*VJEPA_FER_HOME"),
+    ):
+        fetch(site, part)
 
 
 def test_a_web_page_is_refused(part):

@@ -118,6 +118,13 @@ def test_two_at_once_do_not_write_one_file(home, content):
         fetch_weights(NAME)
 
 
+def test_a_home_folder_that_cannot_be_made_is_said(tmp_path, monkeypatch, content):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("VJEPA_FER_HOME", str(tmp_path / "file"))
+    with serve(Site(content)) as site, pytest.raises(DownloadError, match=r"cannot be written: .*VJEPA_FER_HOME"):
+        fetch_weights(NAME, url=f"{site.url}/vitl.pt")
+
+
 def test_a_damaged_record_is_said(home):
     weights_file(NAME).parent.mkdir(parents=True)
     (home / "weights" / "vjepa2-large-256.pt.json").write_text("[1]")

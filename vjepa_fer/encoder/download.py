@@ -23,6 +23,8 @@ from vjepa_fer.errors import DownloadError
 SPARE_BYTES = 64 << 20
 """Left free on the disk after a download."""
 
+ROOM_HINT = "free some space, or let VJEPA_FER_HOME point to another folder"
+
 _BLOCK = 1 << 20
 _WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 
@@ -97,6 +99,10 @@ def download(url: str, part: Path, *, progress: Progress | None = None, patience
     while True:
         try:
             return _receive(url, part, progress or (lambda done, total: None), patience)
+        except DownloadError:
+            raise
+        except OSError as error:  # of our own disk: the connection's are _Interrupted
+            raise DownloadError(f"{part}: cannot be written: {error.strerror or error}; {ROOM_HINT}") from error
         except _Interrupted as error:
             failures = 1 if _size(part) > most else failures + 1
             most = max(most, _size(part))
@@ -120,7 +126,7 @@ def _receive(url: str, part: Path, progress: Progress, patience: Patience) -> No
         if not resumed:  # all of it, from the first byte
             start = 0
         remote = known if resumed else _remote_of(response, url)
-        _check_space(part, remote, start)
+        check_space(part.parent, (remote.total or 0) - start)
         replace_text(_note(part), json.dumps(asdict(remote)) + "\n")
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
@@ -162,9 +168,13 @@ def _refusal(url: str, code: int, reason: str) -> str:
 
 
 def _continues(response: Any, known: Remote, start: int) -> bool:
-    """Whether a partial answer begins where our part ends, in a file of the length that we know."""
-    said, _, total = str(response.headers.get("Content-Range", "")).removeprefix("bytes ").partition("/")
-    return said.partition("-")[0] == str(start) and total in (str(known.total), "*")
+    """Whether a partial answer begins where our part ends, in the file that we know: some servers overlook ``If-Range``."""
+    headers = response.headers
+    said, _, total = str(headers.get("Content-Range", "")).removeprefix("bytes ").partition("/")
+    marks = headers.get("ETag" if str(known.validator).startswith('"') else "Last-Modified")
+    return (
+        said.partition("-")[0] == str(start) and total in (str(known.total), "*") and marks in (None, known.validator)
+    )
 
 
 def _remote_of(response: Any, url: str) -> Remote:
@@ -195,11 +205,11 @@ def _copy(response: Any, file: IO[bytes], done: int, remote: Remote, progress: P
         progress(done, remote.total)
 
 
-def _check_space(part: Path, remote: Remote, start: int) -> None:
-    free, need = shutil.disk_usage(part.parent).free, (remote.total or 0) - start + SPARE_BYTES
+def check_space(folder: Path, num_bytes: int) -> None:
+    """Raise :class:`DownloadError` unless the disk has room for `num_bytes` and :data:`SPARE_BYTES`."""
+    free, need = shutil.disk_usage(folder).free, num_bytes + SPARE_BYTES
     if free < need:
-        hint = "free some space, or let VJEPA_FER_HOME point to another disk"
-        raise DownloadError(f"{part.parent}: {need / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free; {hint}")
+        raise DownloadError(f"{folder}: {need / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free; {ROOM_HINT}")
 
 
 def _read_remote(part: Path, url: str) -> Remote:

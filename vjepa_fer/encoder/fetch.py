@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vjepa_fer.disk import exclusive_lock, replace_text
-from vjepa_fer.encoder.download import Patience, Progress, discard, download
+from vjepa_fer.encoder.download import ROOM_HINT, Patience, Progress, discard, download
 from vjepa_fer.encoder.hashes import file_sha256, known_sha256
 from vjepa_fer.encoder.home import HUB_STATE_KEY, weights_file, weights_here
 from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, OfficialEncoder, official_encoder
@@ -87,9 +87,7 @@ def fetch_weights(
         The server, the connection or the disk; or the bytes are others than when the file first came.
     """
     official = official_encoder(name)
-    path = weights_file(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    address = url or official.url
+    path, address = weights_file(name), url or official.url
     with alone(path):
         if path.is_file():
             return weights_that_are_here(path, official, url=address, state_key=official.state_key)
@@ -213,15 +211,26 @@ def _check_is_weights(part: Path, url: str) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Fetch `path` in this process only."""
+    """Fetch `path` in this process only, into a folder that is made; what the disk refuses is a :class:`DownloadError`."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(exclusive_lock(path.with_name(path.name + ".lock")))
-        except BlockingIOError as error:
-            raise DownloadError(f"{path}: another process is fetching it just now; wait for that one") from error
-        except OSError:
-            pass  # a file system without locks: as well as one can
-        yield
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _hold(path, stack)
+            yield
+        except DownloadError:
+            raise
+        except OSError as error:
+            where = error.filename or path
+            raise DownloadError(f"{where}: cannot be written: {error.strerror or error}; {ROOM_HINT}") from error
+
+
+def _hold(path: Path, stack: ExitStack) -> None:
+    try:
+        stack.enter_context(exclusive_lock(path.with_name(path.name + ".lock")))
+    except BlockingIOError as error:
+        raise DownloadError(f"{path}: another process is fetching it just now; wait for that one") from error
+    except OSError:
+        pass  # a file system without locks: as well as one can
 
 
 def _record_file(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vjepa_fer.encoder.checkpoint import check_state, read_state
+from vjepa_fer.encoder.download import check_space
 from vjepa_fer.encoder.fetch import FetchedWeights, alone, place_weights, weights_that_are_here
 from vjepa_fer.encoder.hashes import known_sha256
 from vjepa_fer.encoder.home import HUB_STATE_KEY, weights_file
@@ -40,7 +41,6 @@ def fetch_from_hub(name: str) -> FetchedWeights:
         )
     require_extra("hub", ("huggingface_hub",), "fetching from Hugging Face")
     path = weights_file(name, hub=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
     url = f"https://huggingface.co/{official.hub_repo}"
     with alone(path):
         if path.is_file():
@@ -55,7 +55,7 @@ def _download(repo: str) -> Path:
 
     try:
         return Path(huggingface_hub.hf_hub_download(repo, _FILE))
-    except (OSError, ValueError) as error:  # its errors are one or the other
+    except Exception as error:  # its own errors, or those of whichever HTTP library it uses
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DownloadError(f"https://huggingface.co/{repo}: {_FILE} cannot be fetched: {reason}") from error
 
@@ -63,5 +63,6 @@ def _download(repo: str) -> Path:
 def _rewrite(source: Path, part: Path, name: str) -> None:
     state = read_state(source, state_key=HUB_STATE_KEY)
     check_state(encoder_config(name), state, source=source)
-    origin = {"origin_file": source.name, "origin_sha256": known_sha256(source)}
+    check_space(part.parent, source.stat().st_size)
+    origin = {"encoder": name, "origin_file": source.name, "origin_sha256": known_sha256(source)}
     write_encoder_file(part, state, {"state_key": HUB_STATE_KEY, **origin})
