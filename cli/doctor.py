@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .options import JsonOption, print_json, say
+from .options import JsonOption, print_json, print_labelled, say
 
 FOLDER = Path(".")
 
@@ -33,13 +31,8 @@ def doctor(
 
 
 def _show(found: dict[str, Any]) -> None:
-    width = min(shutil.get_terminal_size().columns, 110)
     for label, lines in _sections(found):
-        for number, line in enumerate(lines):
-            head = f"{label if number == 0 else '':<10}"
-            typer.echo(
-                textwrap.fill(line, width, initial_indent=head, subsequent_indent=" " * 12, break_on_hyphens=False)
-            )
+        print_labelled(label, lines)
 
 
 def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:

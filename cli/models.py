@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import JsonOption, print_json, say
+from .options import JsonOption, print_json, print_labelled, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder.fetch import FetchedWeights
@@ -21,49 +22,59 @@ NameArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A name of `m
 
 Source = Literal["meta", "huggingface"]
 
+FILE = "official file"
 WIDE = 118
-"""Columns from which the list shows the official file names too."""
+"""Columns from which the list has the official files in its table."""
 
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """Every encoder that `extract --model` knows, with what it costs to run and to store."""
-    from vjepa_fer.encoder.facts import encoder_facts
-    from vjepa_fer.encoder.registry import registration_files
-    from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS
+    from vjepa_fer.encoder.facts import all_facts
 
-    mine = [str(path) for path in registration_files()]
-    models = [encoder_facts(name) for name in [*OFFICIAL_ENCODERS, *mine]]
+    models, faults = all_facts()
     if as_json:
-        print_json({"schema": "vjepa-fer/models/1", "models": models})
-        return
-    _print_models(models)
-    say("tokens of a window of 16 frames; MB a clip of two windows, by level; `models info MODEL` says the rest")
+        print_json({"schema": "vjepa-fer/models/1", "models": models, "broken": faults})
+    else:
+        _print_models(models)
+        say("tokens of a window of 16 frames; MB a clip of two windows, by level; `models info MODEL` says the rest")
+    for fault in faults:
+        warn(f"left out: {fault}")
 
 
 def _print_models(models: list[dict[str, Any]]) -> None:
-    """The table, families apart, with the licence of each family's weights below."""
+    """The table, families apart; below it what has no room in it: licences and, on a narrow terminal, the official files."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, markup=False)
-    wide = console.width >= WIDE
+    columns = _columns_within(console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("model", no_wrap=True)
-    for name in ("params", "pixels", "tokens", "mean", "frames", "grid:4", "all", "here"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if wide:
-        table.add_column("official file", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("model", FILE) else "right", no_wrap=True)
     for number, model in enumerate(models):
         last_of_family = number + 1 == len(models) or _group(models[number + 1]) != _group(model)
-        row = _row(model)
-        table.add_row(*(row if wide else row[:-1]), end_section=last_of_family)
+        cells = _cells(model)
+        table.add_row(*(cells[name] for name in columns), end_section=last_of_family)
     console.print(table)
     console.print()
+    if FILE not in columns:
+        for model in models:
+            typer.echo(f"{model['name']:<22} {_cells(model)[FILE]}")
+        typer.echo()
     for family, licence in {m["family"]: m["licence"] for m in models if m["licence"]}.items():
         names = {"v1": "vjepa1-*", "v2": "vjepa2-*", "v21": "vjepa2.1-*"}[family]
         console.print(f"{names:<10}  {licence}")
+
+
+def _columns_within(width: int) -> list[str]:
+    """As many columns as there is room for; those that nearly follow from others go first."""
+    columns = ["model", "params", "pixels", "tokens", "mean", "frames", "grid:4", "all", "here", FILE]
+    for needed, name in ((WIDE, FILE), (79, "mean"), (73, "frames"), (66, "grid:4"), (58, "pixels")):
+        if width < needed:
+            columns.remove(name)
+    return columns
 
 
 def _group(model: dict[str, Any]) -> str:
@@ -71,12 +82,18 @@ def _group(model: dict[str, Any]) -> str:
     return str(model["family"]) if model["licence"] else "users"
 
 
-def _row(model: dict[str, Any]) -> list[str]:
+def _cells(model: dict[str, Any]) -> dict[str, str]:
+    """Column → text of one encoder."""
     megabytes = [f"{mb:.2f}" if mb < 1 else f"{mb:.1f}" for mb in model["megabytes_a_clip"].values()]
-    size = _short_count(model["parameters"])
-    here = "hub" if list(model["here"]) == ["huggingface"] else "yes" if model["here"] else "–"
-    file = model["file"].rpartition("/")[2]
-    return [model["name"], size, str(model["resolution"]), f"{model['tokens']:,}", *megabytes, here, file]
+    return {
+        "model": model["name"],
+        "params": _short_count(model["parameters"]),
+        "pixels": str(model["resolution"]),
+        "tokens": f"{model['tokens']:,}",
+        **dict(zip(("mean", "frames", "grid:4", "all"), megabytes, strict=True)),
+        "here": "hub" if list(model["here"]) == ["huggingface"] else "yes" if model["here"] else "–",
+        FILE: re.split(r"[/\\]", model["file"])[-1],
+    }
 
 
 def _short_count(number: int) -> str:
@@ -92,10 +109,8 @@ def info(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(facts)
         return
-    lines = _info_lines(facts)
-    width = max(map(len, lines))
-    for label, text in lines.items():
-        typer.echo(f"{label:<{width}}  {text}")
+    for label, text in _info_lines(facts).items():
+        print_labelled(label, text.splitlines())
 
 
 def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
@@ -107,7 +122,9 @@ def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
         "input": f"{facts['resolution']} × {facts['resolution']} pixels; trained on windows of up to "
         f"{facts['pretraining_frames']} frames",
         "output": f"{facts['tokens']:,} tokens a window of 16 frames",
-        "memory": f"{memory['float32'] / 1e3:.1f} GB of weights in float32, {memory['bfloat16'] / 1e3:.1f} GB in half precision",
+        "memory": f"weights {memory['float32'] / 1e3:.1f} GB in float32, {memory['bfloat16'] / 1e3:.1f} GB in half precision; "
+        f"up to {facts['megabytes_a_window']['float32'] / 1e3:.1f} or {facts['megabytes_a_window']['bfloat16'] / 1e3:.1f} GB more "
+        "for each window that is encoded at once",
         "storage": ", ".join(f"{level} {mb:.2f}" for level, mb in stored.items()) + " MB a clip",
         "file": facts["file"],
         "state key": facts["state_key"],
@@ -115,7 +132,7 @@ def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
     if facts["huggingface"]:
         lines["hub"] = f"{facts['huggingface']} (another state dict: encoder)"
     if facts["citation"]:
-        paper = f"{facts['citation']}, https://arxiv.org/abs/{facts['citation'][6:]}"
+        paper = f"{facts['citation']}, https://arxiv.org/abs/{facts['citation'].rpartition(':')[2]}"
         lines |= {"licence": facts["licence"], "citation": paper}
     return lines | _whereabouts(facts)
 
@@ -155,9 +172,33 @@ def fetch(
 
         fetched = fetch_from_hub(name)
     else:
-        with _byte_bar(name) as progress:
-            fetched = fetch_weights(name, url=url, progress=progress)
+        try:
+            with _byte_bar(name) as progress:
+                fetched = fetch_weights(name, url=url, progress=progress)
+        except KeyboardInterrupt:
+            say("stopped: what came is kept; the same command goes on from there")
+            raise typer.Exit(130) from None
     _show_fetched(name, fetched, as_json=as_json)
+    if fetched.is_new and (fault := _fault_of(name, fetched)):
+        warn(f"{fault}. `extract` will refuse it: delete the file and its .json, and fetch it from elsewhere")
+
+
+def _fault_of(name: str, fetched: FetchedWeights) -> str | None:
+    """Why the loader would refuse what came, where torch is here to ask it."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        return None
+    from vjepa_fer.encoder.checkpoint import check_state, read_state
+    from vjepa_fer.encoder.zoo import encoder_config
+    from vjepa_fer.errors import CheckpointError
+
+    try:
+        state = read_state(fetched.path, state_key=fetched.record.state_key)
+        check_state(encoder_config(name), state, source=fetched.path)
+    except CheckpointError as error:
+        return str(error)
+    return None
 
 
 @contextmanager

@@ -69,6 +69,15 @@ def _wrapped(message: str) -> str:
     return "\n".join("\n".join(textwrap.wrap(line, **options)) for line in message.splitlines())  # type: ignore[arg-type]
 
 
+def print_labelled(label: str, lines: Sequence[str], *, label_width: int = 10) -> None:
+    """``label      line`` to stdout, within the terminal's width and never over 110; words such as paths stay whole."""
+    width = min(shutil.get_terminal_size().columns, 110)
+    options = {"subsequent_indent": " " * (label_width + 2), "break_long_words": False, "break_on_hyphens": False}
+    for number, line in enumerate(lines):
+        head = f"{label if number == 0 else '':<{label_width}}"
+        typer.echo(textwrap.fill(line, width, initial_indent=head, **options))  # type: ignore[arg-type]
+
+
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """A table to stdout: the first column to the left, figures to the right; plain text when piped."""
     from rich import box

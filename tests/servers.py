@@ -85,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         sent = body if cut is None else body[:cut]
         if self.site.trickle_seconds:
-            return self._trickle(sent)
+            self._trickle(sent)
+            return
         self.wfile.write(sent[: len(sent) // 2])
         if self.site.stall_seconds and len(self.site.requests) == 1:
             self.wfile.flush()

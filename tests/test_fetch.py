@@ -182,6 +182,14 @@ def test_the_command_prints_the_path_and_says_licence_and_hash(home, content):
     assert "(as when it first came" in run("vjepa1-large-224").stderr
 
 
+def test_the_command_warns_when_what_came_is_not_that_encoder(content):
+    with serve(Site(content)) as site:
+        done = CliRunner().invoke(app, ["models", "fetch", NAME, "--url", site.url], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "not the weights of this encoder" in done.stderr
+    assert "`extract` will refuse it" in done.stderr
+
+
 def test_the_command_speaks_json(home, content):
     with serve(Site(content)) as site:
         answer = json.loads(run(NAME, "--url", site.url, "--json").stdout)

@@ -125,13 +125,15 @@ def test_auto_is_the_best_device_at_hand(monkeypatch, cuda, mps, best):
     assert (pick_device("auto"), pick_device("cuda:1")) == (best, "cuda:1")
 
 
-def test_a_file_in_place_of_a_name_is_refused():
-    with pytest.raises(RecipeError, match=r"model 'vitl\.pt' is not one of vjepa1-large-224"):
+def test_a_file_that_is_not_there_in_place_of_a_name_is_said():
+    with pytest.raises(CheckpointError, match=r"vitl\.pt: there is no such weights file"):
         load_encoder("vitl.pt")
 
 
 def test_an_official_file_under_another_name_is_refused_before_it_is_read(tmp_path):
-    with pytest.raises(CheckpointError, match=r"vitg\.pt is the official file of vjepa2-giant-256, not of tiny-v21"):
+    with pytest.raises(
+        CheckpointError, match=r"called vitg\.pt .*, so it is the file of vjepa2-giant-256, not of tiny-v21"
+    ):
         load_encoder(TINY, weights=tmp_path / "vitg.pt")
 
 

@@ -37,13 +37,29 @@ def test_parameters_are_counted_as_the_official_code_has_them(name):
 def test_the_list_names_every_encoder_within_eighty_columns(home):
     lines = run("models", "list").stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines if line.startswith("vjepa") and "*" not in line.split()[0]] == list(KEYS)
+    assert [line.split()[0] for line in lines if line.startswith("vjepa") and "–" in line] == list(KEYS)
     assert any(line.startswith("vjepa1-*") and "non-commercial" in line for line in lines)
 
 
-def test_a_wide_terminal_sees_the_official_files_too(home):
-    assert "vjepa2_1_vitG_384.pt" not in run("models", "list").stdout
-    assert "vjepa2_1_vitG_384.pt" in run("models", "list", columns=140).stdout
+@pytest.mark.parametrize("columns", [50, 60, 66, 80, 117, 118, 160])
+def test_the_list_shows_whole_words_and_every_official_file_at_any_width(home, columns):
+    text = run("models", "list", columns=columns).stdout
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= max(columns, 54)
+    assert all(e.file.rpartition("/")[2] in text for e in OFFICIAL_ENCODERS.values())
+
+
+def test_a_registration_that_is_broken_hides_no_other(home):
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "broken.toml").write_text('like = "vjepa2-large-256"\n')
+    (home / "models" / "fine.toml").write_text('like = "vjepa2-large-256"\nweights = "w.pt"\n')
+    done = run("models", "list")
+    assert done.exit_code == 0
+    assert any(line.startswith("fine ") for line in done.stdout.splitlines())
+    assert "broken.toml: weights must name the file" in done.stderr
+    answer = json.loads(run("models", "list", "--json").stdout)
+    assert [m["name"] for m in answer["models"]][-1] == "fine"
+    assert "broken.toml" in answer["broken"][0]
 
 
 def test_the_list_for_machines_has_every_fact(home):
@@ -67,8 +83,16 @@ def test_storage_of_the_small_levels_is_counted_in_float32():
 
 def test_info_says_address_key_memory_licence_and_citation(home):
     text = run("models", "info", "vjepa1-huge-384").stdout
-    for fact in ("jepa/vith16-384/vith16-384.pth.tar", "target_encoder", "2.6 GB", "CC-BY-NC-4.0", "arXiv:2404.08471"):
-        assert fact in text
+    facts = (
+        "jepa/vith16-384/vith16-384.pth.tar",
+        "target_encoder",
+        "2.6 GB",
+        "CC-BY-NC-4.0",
+        "arXiv:2404.08471",
+        "Bardes",
+    )
+    assert all(fact in text for fact in facts)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_info_of_the_tiny_encoder_says_that_it_has_no_file():

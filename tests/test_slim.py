@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from test_checkpoint import official_file, tiny_config
 from vjepa_fer.cli.main import app
-from vjepa_fer.encoder import slim
+from vjepa_fer.encoder import zoo
 from vjepa_fer.encoder.checkpoint import check_state, read_state
 from vjepa_fer.encoder.slim import slim_checkpoint, weights_identity, write_encoder_file
 from vjepa_fer.errors import CheckpointError
@@ -99,12 +99,10 @@ def test_a_named_encoder_is_checked_strictly(training, tmp_path):
 
 def test_an_official_file_name_says_which_encoder_and_key(training, tmp_path, monkeypatch):
     official = training.rename(tmp_path / "vjepa2_1_vitl_dist_vitG_384.pt")
-    monkeypatch.setattr(slim, "encoder_config", lambda name: tiny_config("v21"))
+    monkeypatch.setattr(zoo.OfficialEncoder, "config", tiny_config("v21"))
     slim_checkpoint(official, tmp_path / "new")
     assert read_state(tmp_path / "new", state_key="ema_encoder")
-    with pytest.raises(
-        CheckpointError, match=r"is the official file of vjepa2\.1-large-384, not of vjepa2\.1-base-384"
-    ):
+    with pytest.raises(CheckpointError, match=r"so it is the file of vjepa2\.1-large-384, not of vjepa2\.1-base-384"):
         slim_checkpoint(official, tmp_path / "other", name="vjepa2.1-base-384")
 
 

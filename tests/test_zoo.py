@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from vjepa_fer.encoder import build_encoder, encoder_names, encoder_spec
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, refuse_file_of_another_encoder
-from vjepa_fer.errors import CheckpointError, RecipeError
+from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, TINY, encoder_config
+from vjepa_fer.errors import RecipeError
 
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "data" / "checkpoint_keys.json.gz").read_bytes()))
 
@@ -102,18 +102,6 @@ def test_the_tiny_config_is_a_copy():
 def test_an_unknown_name_is_refused_with_the_list_and_a_guess(name, message):
     with pytest.raises(RecipeError, match=message):
         encoder_spec(name, weights="random:0")
-
-
-def test_an_official_file_of_another_encoder_is_refused():
-    with pytest.raises(
-        CheckpointError, match=r"vitg-384\.pt is the official file of vjepa2-giant-384, not of vjepa2-gi"
-    ):
-        refuse_file_of_another_encoder("vjepa2-giant-256", "weights/vitg-384.pt")
-
-
-@pytest.mark.parametrize("file", ["weights/vitg.pt", "vitg-tuned-on-faces.pt"])
-def test_its_own_file_or_a_file_of_any_other_name_is_not(file):
-    refuse_file_of_another_encoder("vjepa2-giant-256", file)
 
 
 def test_the_zoo_needs_no_torch_and_the_encoder_says_what_it_needs():

@@ -137,6 +137,24 @@ def _read_safetensors(path: Path, state_key: str) -> dict[str, Tensor]:
     )
 
 
+def told_state_key(path: str | Path) -> str | None:
+    """The state key that a safetensors file tells, in its metadata or by Hugging Face's layout; None of any other file.
+
+    Raises
+    ------
+    CheckpointError
+        Not a weights file, or truncated.
+    """
+    path = Path(path)
+    if _file_kind(path) != "safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return HUB_STATE_KEY if is_hub_layout(file.keys()) else (file.metadata() or {}).get("state_key", WHOLE_FILE)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: truncated or damaged safetensors file: {_first_line(error)}") from error
+
+
 _READERS = {"zip": _read_zip, "safetensors": _read_safetensors}
 
 
@@ -183,7 +201,7 @@ def load_state(module: Encoder, state: Mapping[str, Tensor], *, source: str | Pa
         _check_unused_positions(module, state.pop("pos_embed"), source)
     faults = _faults({name: tuple(p.shape) for name, p in module.state_dict().items()}, state)
     if faults:
-        raise CheckpointError(f"{source}: not the weights of this encoder ({_describe(state)}): {'; '.join(faults)}")
+        raise CheckpointError(f"{source}: not the weights of this encoder ({looks_like(state)}): {'; '.join(faults)}")
     module.load_state_dict(state, strict=True, assign=True)
 
 
@@ -222,7 +240,7 @@ def _check_unused_positions(module: VJepa2, positions: Tensor, source: str | Pat
         raise CheckpointError(f"{source}: not the weights of this encoder: {message}; another family or resolution?")
 
 
-def _describe(state: Mapping[str, Tensor]) -> str:
+def looks_like(state: Mapping[str, Tensor]) -> str:
     """What the tensors look like, such as "it looks like V-JEPA 2.1, 24 layers, 1024 wide"."""
     layers = {name.split(".")[1] for name in state if name.startswith("blocks.")}
     if not layers or "patch_embed.proj.bias" not in state:

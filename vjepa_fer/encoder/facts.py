@@ -6,12 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.encoder.home import weights_here
-from vjepa_fer.encoder.registry import KnownEncoder, find_encoder
-from vjepa_fer.encoder.zoo import official_encoder, parameter_count, tokens_of
+from vjepa_fer.encoder.registry import KnownEncoder, find_encoder, registration_files
+from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, official_encoder, parameter_count, tokens_of
+from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import Sampling, parse_level
 
 LEVELS = ("mean", "frames", "grid:4", "tokens")
 MEGABYTE = 1e6
+
+
+def all_facts() -> tuple[list[dict[str, Any]], list[str]]:
+    """:func:`encoder_facts` of every official encoder and of every one that users registered, and why some of those have none."""
+    facts, faults = [encoder_facts(name) for name in OFFICIAL_ENCODERS], []
+    for path in registration_files():
+        try:
+            facts.append(encoder_facts(str(path)))
+        except RecipeError as error:
+            faults.append(str(error))
+    return facts, faults
 
 
 def encoder_facts(name: str) -> dict[str, Any]:
@@ -70,7 +82,24 @@ def _sizes(config: dict[str, Any]) -> dict[str, Any]:
         "tokens": tokens_of(config, Sampling().frames_per_window),
         "megabytes_a_clip": {level: clip_megabytes(config, level) for level in LEVELS},
         "memory_megabytes": {"float32": 4 * parameters / MEGABYTE, "bfloat16": 2 * parameters / MEGABYTE},
+        "megabytes_a_window": {name: window_megabytes(config, name) for name in ("float32", "bfloat16")},
     }
+
+
+ALLOCATED = 2.5
+"""Memory taken at most, over the numbers that are alive at once: measured on a CPU for three encoders, 0.4 to 2.5."""
+
+
+def window_megabytes(config: dict[str, Any], precision: str) -> float:
+    """Megabytes that a window of 16 frames takes at most while it is encoded, beside the weights; roughly.
+
+    The widest moment of a layer: in the MLP the tokens, the normed ones, and the hidden numbers before and after GELU; in
+    attention the tokens, query, key and value, and what rotates them. Attention itself is computed in tiles.
+    """
+    dim, hidden = config["embed_dim"], int(config["embed_dim"] * config["mlp_ratio"])
+    widest = max(2 * dim + 2 * hidden, 8 * dim)
+    bytes_a_number = 4 if precision == "float32" else 2
+    return ALLOCATED * tokens_of(config, Sampling().frames_per_window) * widest * bytes_a_number / MEGABYTE
 
 
 def clip_megabytes(config: dict[str, Any], level: str, sampling: Sampling | None = None) -> float:

@@ -14,7 +14,7 @@ from vjepa_fer.encoder.fetch import fetched_weights
 from vjepa_fer.encoder.registry import find_encoder
 from vjepa_fer.encoder.slim import weights_identity
 from vjepa_fer.encoder.vit import Encoder, build_encoder, sincos_positions
-from vjepa_fer.encoder.zoo import refuse_file_of_another_encoder
+from vjepa_fer.encoder.whose import refuse_file_of_another_encoder
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, check
 
@@ -74,7 +74,8 @@ def load_encoder(
     ----------
     name_or_path : str
         A model name of :func:`vjepa_fer.encoder.zoo.encoder_names`, or of a user's registration, or the path of one
-        (:mod:`vjepa_fer.encoder.registry`).
+        (:mod:`vjepa_fer.encoder.registry`); or the path of a weights file that is exactly one official encoder's
+        (:mod:`vjepa_fer.encoder.recognise`).
     weights : str or Path
         A PyTorch or safetensors file; or ``random:SEED`` for untrained weights, the same bits on every machine. By default
         the file that ``vjepa-fer models fetch`` brought, or that the registration names.
@@ -99,7 +100,7 @@ def load_encoder(
     CheckpointError
         A file that is not exactly this encoder's weights, or none that was fetched.
     """
-    known = find_encoder(name_or_path)
+    known = find_encoder(name_or_path, state_key=state_key)
     name, config = known.name, known.config
     check(precision in _DTYPES, f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
     side = _usable_resolution(config, resolution)

@@ -47,7 +47,7 @@ class KnownEncoder:
     state_key : str
         Which state dict of its file is read unless asked otherwise.
     weights : Path or None
-        The file that its registration names; None for official encoders.
+        The file that its registration names, or that it was recognised by; None for official encoders.
     registration : Path or None
         The TOML file.
     """
@@ -59,22 +59,41 @@ class KnownEncoder:
     registration: Path | None = None
 
 
-def find_encoder(name_or_path: str) -> KnownEncoder:
-    """An official encoder by name, a user's by name, or one described in a TOML file.
+def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEncoder:
+    """An official encoder by name, a user's by name, one described in a TOML file, or the one that a weights file holds.
+
+    `state_key` is for a weights file: the state dict to look at. That alone needs torch.
 
     Raises
     ------
     RecipeError
         No such name, or a TOML file that describes no encoder.
+    CheckpointError
+        A weights file that is no official encoder's.
     """
     if name_or_path.endswith(".toml"):
         return read_registration(Path(name_or_path))
+    if _is_weights_path(name_or_path):
+        return _recognised(Path(name_or_path), state_key)
     mine = registration_file(name_or_path)
     if name_or_path not in encoder_names() and mine is not None:
         return read_registration(mine)
     config = encoder_config(name_or_path)
     state_key = "target_encoder" if name_or_path == TINY else official_encoder(name_or_path).state_key
     return KnownEncoder(name=name_or_path, config=config, state_key=state_key)
+
+
+def _is_weights_path(name_or_path: str) -> bool:
+    return name_or_path.endswith((".pt", ".pth", ".tar", ".safetensors")) or Path(name_or_path).is_file()
+
+
+def _recognised(path: Path, state_key: str | None) -> KnownEncoder:
+    from vjepa_fer.extras import require_extra
+
+    require_extra("extract", ("torch",), f"reading {path}")
+    from vjepa_fer.encoder.recognise import recognise_file
+
+    return recognise_file(path, state_key=state_key)
 
 
 def registration_file(name: str) -> Path | None:

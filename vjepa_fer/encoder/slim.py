@@ -19,17 +19,13 @@ from torch import Tensor
 
 from vjepa_fer.encoder.checkpoint import check_state, read_state
 from vjepa_fer.encoder.hashes import known_sha256
-from vjepa_fer.encoder.zoo import (
-    encoder_config,
-    encoder_of_file,
-    official_encoder,
-    refuse_file_of_another_encoder,
-)
+from vjepa_fer.encoder.recognise import recognise_file
+from vjepa_fer.encoder.registry import find_encoder
+from vjepa_fer.encoder.whose import read_metadata, refuse_file_of_another_encoder
 from vjepa_fer.errors import CheckpointError
 
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 _UNKNOWN = "0" * 64
-_LONGEST_HEADER = 100_000_000  # safetensors' own limit
 
 
 @dataclass(frozen=True)
@@ -55,28 +51,33 @@ def slim_checkpoint(path: Path, out: Path, *, name: str | None = None, state_key
     out : Path
         The new file; its folder must exist, and the file must not.
     name : str, optional
-        The encoder that it must be, checked strictly; by default the one whose official file is called like `path`.
+        The encoder that it must be, official or registered, checked strictly; by default the official one that the file is
+        recognised as, unless `state_key` is given.
     state_key : str, optional
-        Which state dict; by default the one that the official evaluation of that encoder reads. Remembered in the new file.
+        Which state dict; by default the one that the official evaluation of that encoder reads. Remembered in the new file,
+        as is the encoder.
 
     Raises
     ------
     CheckpointError
         The file or the key is not what was asked for, or `out` is there already.
     """
-    owner = encoder_of_file(path)
-    name = name or (owner.name if owner else None)
-    state_key = state_key or (official_encoder(name).state_key if name else None)
-    if state_key is None:
-        raise CheckpointError(f"{path}: no official file's name; say which encoder it is, or which state dict to take")
-    state = read_state(path, state_key=state_key)
-    if name:
-        refuse_file_of_another_encoder(name, path)
-        check_state(encoder_config(name), state, source=path)
+    if name is None and state_key is None:
+        known = recognise_file(path)
+        name, state_key = known.name, known.state_key
+    if name is not None:
+        known = find_encoder(name)
+        state_key = state_key or known.state_key
+        if known.registration is None:
+            refuse_file_of_another_encoder(name, path)
+    state = read_state(path, state_key=str(state_key))
+    if name is not None:
+        check_state(known.config, state, source=path)
     if out.exists():
         raise CheckpointError(f"{out}: is there already; remove it or choose another name")
     origin = weights_identity(path)
-    metadata = {"state_key": state_key, "origin_file": path.name, "origin_sha256": origin}
+    whose = {} if name is None else {"encoder": name}
+    metadata = {**whose, "state_key": str(state_key), "origin_file": path.name, "origin_sha256": origin}
     try:
         write_encoder_file(out, state, metadata)
     except OSError as error:
@@ -128,26 +129,13 @@ def weights_identity(path: str | Path) -> str:
     CheckpointError
         The file cannot be read, or it is a slim file whose tensors are not the ones that were written.
     """
-    length, metadata = _slim_metadata(Path(path))
+    length, metadata = read_metadata(Path(path))
     origin, payload = metadata.get("origin_sha256"), metadata.get("payload_sha256")
     if not (_is_sha256(origin) and _is_sha256(payload)):
         return known_sha256(path)
     if known_sha256(path, start=length) != payload:
         raise CheckpointError(f"{path}: damaged, its tensors are not the ones that `models slim` wrote; make it again")
     return str(origin)
-
-
-def _slim_metadata(path: Path) -> tuple[int, dict[str, Any]]:
-    """Length of a safetensors file's head and its metadata; (0, {}) of anything else."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _LONGEST_HEADER or file.peek(1)[:1] != b"{":
-                return 0, {}
-            metadata = json.loads(file.read(length))["__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return 0, {}
-    return 8 + length, metadata if isinstance(metadata, dict) else {}
 
 
 def _is_sha256(text: Any) -> bool:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from vjepa_fer.errors import CheckpointError, RecipeError
+from vjepa_fer.errors import RecipeError
 from vjepa_fer.licences import WEIGHTS_LICENCES
 from vjepa_fer.recipe import EncoderSpec, Family
 
@@ -26,7 +25,12 @@ ARCHITECTURES: dict[Architecture, dict[str, Any]] = {
 
 _COMMON = {"patch_size": 16, "tubelet_size": 2, "layer_norm_eps": 1e-6}
 
-_CITATIONS: dict[Family, str] = {"v1": "arXiv:2404.08471", "v2": "arXiv:2506.09985", "v21": "arXiv:2603.14482"}
+_CITATIONS: dict[Family, str] = {
+    "v1": "Bardes et al. (2024), Revisiting Feature Prediction for Learning Visual Representations from Video, arXiv:2404.08471",
+    "v2": "Assran et al. (2025), V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning, "
+    "arXiv:2506.09985",
+    "v21": "Mur-Labadia et al. (2026), V-JEPA 2.1: Unlocking Dense Features in Video Self-Supervised Learning, arXiv:2603.14482",
+}
 _ADDRESSES: dict[Family, str] = {
     "v1": "https://dl.fbaipublicfiles.com/jepa/",
     "v2": "https://dl.fbaipublicfiles.com/vjepa2/",
@@ -213,27 +217,3 @@ def encoder_spec(name: str, *, weights: str, state_key: str | None = None) -> En
     official = OFFICIAL_ENCODERS[name].state_key if name in OFFICIAL_ENCODERS else "target_encoder"
     default = "random" if weights.startswith("random:") else official
     return EncoderSpec(name=name, weights=weights, state_key=state_key or default, **config)
-
-
-def refuse_file_of_another_encoder(name: str, path: str | Path) -> None:
-    """Raise when a file's name is that of another official checkpoint.
-
-    V-JEPA 2 giant at 256 and at 384 pixels have the same tensors in the same shapes: the file name alone tells them apart.
-
-    Raises
-    ------
-    CheckpointError
-        The file is officially another encoder's; the message says whose.
-    """
-    owner = encoder_of_file(path)
-    if owner and name != owner.name:
-        file = Path(path).name
-        raise CheckpointError(
-            f"{path}: {file} is the official file of {owner.name}, not of {name}; rename it if it is not"
-        )
-
-
-def encoder_of_file(path: str | Path) -> OfficialEncoder | None:
-    """The official encoder whose file has this name; None for any other name."""
-    file = Path(path).name
-    return next((e for e in OFFICIAL_ENCODERS.values() if file == e.file.rpartition("/")[2]), None)
