@@ -39,11 +39,13 @@ def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     python, packages = found["python"], found["packages"]
     yield (
         "vjepa-fer",
-        [f"{found['vjepa_fer']}, Python {python['version']}, {python['platform']}, {python['cores']} cores"],
+        [
+            f"{found['vjepa_fer']}, Python {python['version']}, {python['platform']}, {python['cores']} cores{_ram(python)}"
+        ],
     )
     fine = [f"{name}=={facts.get('version', '?')}" for name, facts in packages.items() if facts["state"] == "ok"]
     yield "packages", [", ".join(fine) or "none"]
-    yield "broken", [f"{name}: {facts['fault']}" for name, facts in packages.items() if facts["state"] == "broken"]
+    yield "broken", [f"{name}: {facts['fault']}" for name, facts in packages.items() if "fault" in facts]
     yield "decoders", [_decoder_line(name, facts) for name, facts in found["decoders"].items()] or ["none"]
     yield "devices", _device_lines(found["devices"])
     yield "disk", [_disk_line(found["disk"])]
@@ -55,6 +57,12 @@ def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for stage, facts in found["stages"].items():
         lacks = f"lacks {', '.join(facts['lacks'])}: {facts['install']}" if not facts["ready"] else "ready"
         yield stage[:7], [lacks]
+    lacking = [facts for facts in found["extras"].values() if not facts["ready"]]
+    yield "extras", [f"{f['for']} lacks {', '.join(f['lacks'])}: {f['install']}" for f in lacking] or ["all there"]
+
+
+def _ram(python: dict[str, Any]) -> str:
+    return f", {python['memory_gb']:.0f} GB of memory" if "memory_gb" in python else ""
 
 
 def _decoder_line(name: str, facts: dict[str, Any]) -> str:
@@ -62,10 +70,18 @@ def _decoder_line(name: str, facts: dict[str, Any]) -> str:
 
 
 def _device_lines(devices: dict[str, Any]) -> list[str]:
-    lines = [f"{d['device']}: {d['name']}, {_memory(d)}" for d in devices["found"]]
+    lines = [f"{d['device']}: {d['name']}, {_memory(d)}, {_tried(d)}" for d in devices["found"]]
     if "fault" in devices:
         lines.append(f"torch cannot say: {devices['fault']}")
+    if "unused" in devices:
+        built = devices.get("built_for_cuda") or "no CUDA"
+        why = f"torch here is built for {built}: https://pytorch.org/get-started has the pip line that fits the driver"
+        lines.append(f"{', '.join(devices['unused'])}: NOT usable; {why}")
     return lines or ["no GPU that torch can use; the CPU works, slowly"]
+
+
+def _tried(device: dict[str, Any]) -> str:
+    return f"does NOT compute: {device['fault']}" if "fault" in device else "computes"
 
 
 def _memory(device: dict[str, Any]) -> str:
@@ -83,13 +99,17 @@ def _disk_line(disk: dict[str, Any]) -> str:
 
 
 def _weights_line(entry: dict[str, Any]) -> str:
-    told = entry.get("fault") or f"SHA-256 {entry['sha256'][:16]}…"
-    return f"{entry['model']}: {entry['size'] / 1e9:.2f} GB, {told}"
+    size = [f"{entry['size'] / 1e9:.2f} GB"] if "size" in entry else []
+    sha256 = [f"SHA-256 {entry['sha256'][:16]}…"] if "sha256" in entry else []
+    said = [text for text in (entry.get("fault"), entry.get("note")) if text]
+    return f"{entry['model']}: " + ", ".join(size + sha256 + said)
 
 
 def _faults(found: dict[str, Any]) -> bool:
-    """Whether something that is installed does not work, or stage 2 is not ready: an absent stage 1 is no fault."""
-    broken = any(facts["state"] == "broken" for facts in found["packages"].values())
+    """Whether something that is here does not work, or stage 2 is not ready: an absent stage 1 is no fault."""
+    broken = any("fault" in facts for facts in found["packages"].values())
     mute = any(not facts["decodes"] for facts in found["decoders"].values())
+    devices = "fault" in found["devices"] or any("fault" in device for device in found["devices"]["found"])
+    weights = any("fault" in entry for entry in found["weights"])
     disk = "fault" in found["disk"]
-    return broken or mute or disk or not found["stages"]["stage 2 (laptop)"]["ready"]
+    return broken or mute or devices or weights or disk or not found["stages"]["stage 2 (laptop)"]["ready"]

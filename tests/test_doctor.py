@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from typer.testing import CliRunner
 
 from vjepa_fer import disk, doctor
 from vjepa_fer.cli.main import app
-from vjepa_fer.doctor import examine_decoders, examine_disk, examine_packages, examine_weights, run_python, stages_of
+from vjepa_fer.doctor import examine_decoders, examine_disk, examine_packages, run_python, stages_of
 from vjepa_fer.encoder.home import weights_file
+from vjepa_fer.encoder.inventory import examine_weights
 
 OK = {"state": "ok", "version": "1"}
+EXAMINE_DEVICES = doctor.examine_devices
 EVERYTHING = {name: OK for _, names in doctor.STAGES.values() for name in names}
+EVERYTHING |= {name: OK for names, _ in doctor.EXTRAS.values() for name in names}
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +55,7 @@ def test_what_is_missing_comes_with_its_pip_line(name, stage, line):
 def test_packages_are_found_with_versions_or_missing(monkeypatch):
     monkeypatch.setattr(doctor, "STAGES", {"s": ("", ("h5py", "no_such_package"))})
     monkeypatch.setattr(doctor, "OPTIONAL", ())
+    monkeypatch.setattr(doctor, "EXTRAS", {})
     packages = examine_packages(60)
     assert packages["h5py"]["state"] == "ok"
     assert packages["h5py"]["version"][0].isdigit()
@@ -63,6 +68,7 @@ def test_a_package_that_does_not_import_is_broken_not_missing(monkeypatch, tmp_p
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(doctor, "STAGES", {"s": ("", ("half_installed",))})
     monkeypatch.setattr(doctor, "OPTIONAL", ())
+    monkeypatch.setattr(doctor, "EXTRAS", {})
     facts = examine_packages(60)["half_installed"]
     assert (facts["state"], facts["fault"]) == ("broken", "OSError: libgomp.so.1: cannot open shared object file")
 
@@ -114,16 +120,75 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
     assert "No such file" in examine_disk(tmp_path / "gone")["fault"]
 
 
-def test_weights_are_listed_with_the_hash_of_their_record():
+def test_weights_are_listed_with_their_hash_and_compared_with_their_record():
     path = weights_file("vjepa2-large-256")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"four")
-    assert "no record" in examine_weights()[0]["fault"]
-    record = {"url": "u", "size": 4, "sha256": "ab" * 32, "state_key": "k", "licence": "l", "fetched": "2026-01-01"}
+    sha256 = hashlib.sha256(b"four").hexdigest()
+    assert (examine_weights()[0]["sha256"], "records it" in examine_weights()[0]["note"]) == (sha256, True)
+    record = {"url": "u", "size": 4, "sha256": sha256, "state_key": "k", "licence": "l", "fetched": "2026-01-01"}
     Path(f"{path}.json").write_text(json.dumps(record))
-    assert examine_weights() == [{"model": "vjepa2-large-256", "file": str(path), "size": 4, "sha256": "ab" * 32}]
-    path.write_bytes(b"fourteen")
-    assert "4 bytes were fetched" in examine_weights()[0]["fault"]
+    assert examine_weights()[0]["note"] == "as fetched on 2026-01-01"
+    path.write_bytes(b"five")
+    assert "changed since it was fetched" in examine_weights()[0]["fault"]
+
+
+def test_weights_of_ones_own_are_listed_and_missing_ones_said(tmp_path):
+    folder = tmp_path / "home" / "models"
+    folder.mkdir(parents=True)
+    for name in ("here", "gone"):
+        (folder / f"{name}.toml").write_text(f'like = "vjepa2-large-256"\nweights = "{name}.pt"\n')
+    (folder / "here.pt").write_bytes(b"four")
+    gone, here = examine_weights()
+    assert (here["model"], here["sha256"]) == ("here", hashlib.sha256(b"four").hexdigest())
+    assert "gone.pt: cannot be read" in gone["fault"]
+
+
+def test_a_package_that_is_too_old_is_said_with_the_pip_line(monkeypatch):
+    monkeypatch.setattr(doctor, "STAGES", {"s": ("extract", ("h5py",))})
+    monkeypatch.setattr(doctor, "EXTRAS", {})
+    monkeypatch.setattr(doctor, "OPTIONAL", ())
+    monkeypatch.setattr(doctor, "least_versions", lambda: {"h5py": "99.1"})
+    packages = examine_packages(60)
+    assert packages["h5py"]["fault"].endswith("is older than 99.1")
+    assert stages_of(packages)["s"]["install"] == "pip install -U 'vjepa-fer[extract]'"
+
+
+def test_the_least_versions_are_those_of_the_package_itself():
+    assert {"torch", "av", "scikit-learn"} <= set(doctor.least_versions())
+
+
+def test_an_extra_that_is_missing_says_what_it_is_for():
+    facts = doctor.extras_of({"jinja2": OK, "matplotlib": {"state": "missing"}})["report"]
+    assert facts == {
+        "ready": False,
+        "lacks": ["matplotlib"],
+        "install": "pip install 'vjepa-fer[report]'",
+        "for": "`report`",
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the driver's tool")
+def test_a_gpu_that_torch_cannot_use_is_said(monkeypatch, tmp_path, quick):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA L4 (UUID: GPU-1)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "examine_devices", EXAMINE_DEVICES)
+    monkeypatch.setattr(
+        doctor, "run_python", lambda code, timeout: (json.dumps({"found": [], "built_for_cuda": None}), "")
+    )
+    monkeypatch.setattr(doctor, "examine_decoders", lambda packages, timeout: {})
+    done = CliRunner().invoke(app, ["doctor", str(tmp_path)], catch_exceptions=False, env={"COLUMNS": "110"})
+    assert "GPU 0: NVIDIA L4: NOT usable; torch here is built for no CUDA" in done.stdout
+
+
+def test_a_gpu_that_does_not_compute_is_a_fault(monkeypatch, tmp_path, quick):
+    gpu = {"device": "cuda:0", "name": "Old", "memory_gb": 8.0, "free_gb": 7.0, "fault": "no kernel image is available"}
+    monkeypatch.setattr(doctor, "examine_devices", lambda packages, timeout: {"found": [gpu]})
+    done = CliRunner().invoke(app, ["doctor", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 1
+    assert "does NOT compute: no kernel image is available" in " ".join(done.stdout.split())
 
 
 def test_the_command_fits_eighty_columns_and_ends_well(quick, tmp_path):

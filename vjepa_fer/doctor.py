@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,14 @@ STAGES = {
 }
 """For each stage, the extra that brings its packages, and their import names; stage 1 comes on top of stage 2."""
 
-OPTIONAL = ("decord", "torchcodec", "huggingface_hub", "transformers")
+EXTRAS = {
+    "hub": (("huggingface_hub",), "weights from Hugging Face"),
+    "parquet": (("pyarrow",), "`cache export` to Parquet"),
+    "report": (("jinja2", "matplotlib"), "`report`"),
+}
+"""For each further extra its packages, and what it is for."""
+
+OPTIONAL = ("decord", "torchcodec", "transformers")
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 VIDEO = Path(__file__).with_name("one_second.mp4")
@@ -41,15 +49,21 @@ _DECODERS = {
 
 _DEVICES = """
 import json, torch
+def tried(device):
+    try:
+        ones = torch.ones(64, 64, device=device)
+        return {} if (ones @ ones).sum().item() == 64 ** 3 else {"fault": "multiplies wrongly"}
+    except Exception as error:
+        return {"fault": str(error).splitlines()[0]}
 found = []
 if torch.cuda.is_available():
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         facts = torch.cuda.get_device_properties(number)
         found.append({"device": f"cuda:{number}", "name": facts.name, "memory_gb": total / 1e9, "free_gb": free / 1e9,
-                      "capability": f"{facts.major}.{facts.minor}"})
+                      "capability": f"{facts.major}.{facts.minor}", **tried(f"cuda:{number}")})
 if torch.backends.mps.is_available():
-    found.append({"device": "mps", "name": "Apple GPU", "memory_gb": torch.mps.recommended_max_memory() / 1e9})
+    found.append({"device": "mps", "name": "Apple GPU", "memory_gb": torch.mps.recommended_max_memory() / 1e9, **tried("mps")})
 print(json.dumps({"found": found, "built_for_cuda": torch.version.cuda}))
 """
 
@@ -60,9 +74,11 @@ def examine(folder: Path, *, timeout_seconds: float = 120) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``python``, ``packages``, ``decoders``, ``devices``, ``disk``, ``home``, ``weights``, ``stages``: all plain values, for JSON.
+        ``python``, ``packages``, ``decoders``, ``devices``, ``disk``, ``home``, ``weights``, ``stages``, ``extras``: all plain
+        values, for JSON.
     """
     from vjepa_fer.encoder.home import home_folder
+    from vjepa_fer.encoder.inventory import examine_weights
 
     packages = examine_packages(timeout_seconds)
     return {
@@ -75,21 +91,51 @@ def examine(folder: Path, *, timeout_seconds: float = 120) -> dict[str, Any]:
         "home": str(home_folder()),
         "weights": examine_weights(),
         "stages": stages_of(packages),
+        "extras": extras_of(packages),
     }
 
 
 def _python() -> dict[str, Any]:
-    return {"version": platform.python_version(), "platform": platform.platform(), "cores": os.cpu_count()}
+    facts: dict[str, Any] = {
+        "version": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+    }
+    if hasattr(os, "sysconf"):  # not on Windows
+        facts["memory_gb"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    return facts
 
 
 def examine_packages(timeout_seconds: float) -> dict[str, dict[str, str]]:
-    """Import name → ``state`` ("ok", "missing", "broken"), ``version``, and what went wrong."""
-    names = [*(name for _, stage in STAGES.values() for name in stage), *OPTIONAL]
+    """Import name → ``state`` ("ok", "missing", "old", "broken"), ``version``, and what went wrong."""
+    names = [name for names, _ in (*((n, e) for e, n in STAGES.values()), *EXTRAS.values()) for name in names]
+    names += OPTIONAL
+    least = least_versions()
     with ThreadPoolExecutor(max_workers=2) as pool:
-        return dict(zip(names, pool.map(lambda name: _package(name, timeout_seconds), names), strict=True))
+        return dict(zip(names, pool.map(lambda name: _package(name, least, timeout_seconds), names), strict=True))
 
 
-def _package(name: str, timeout_seconds: float) -> dict[str, str]:
+def least_versions() -> dict[str, str]:
+    """Distribution → the least version that vjepa-fer was built for, as its own metadata say."""
+    try:
+        wanted = metadata.requires("vjepa-fer") or []
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return {}
+    found = (re.match(r"([\w.-]+)>=([\d.]+)", line) for line in wanted)
+    return {match[1]: match[2] for match in found if match}
+
+
+def is_older(version: str, least: str) -> bool:
+    """Whether a version is below another, by their leading numbers.
+
+    >>> is_older("2.13.0+cpu", "2.4"), is_older("17.0.1", "17.1")
+    (False, True)
+    """
+    ours, theirs = ([int(n) for n in re.findall(r"\d+", v.partition("+")[0])[:3]] for v in (version, least))
+    return ours < theirs
+
+
+def _package(name: str, least: dict[str, str], timeout_seconds: float) -> dict[str, str]:
     if find_spec(name) is None:
         return {"state": "missing"}
     try:
@@ -97,7 +143,12 @@ def _package(name: str, timeout_seconds: float) -> dict[str, str]:
     except metadata.PackageNotFoundError:
         version = {}
     _, fault = run_python(f"import {name}", timeout_seconds)
-    return {"state": "broken", **version, "fault": fault} if fault else {"state": "ok", **version}
+    if fault:
+        return {"state": "broken", **version, "fault": fault}
+    needed = least.get(_DISTRIBUTIONS.get(name, name))
+    if version and needed and is_older(version["version"], needed):
+        return {"state": "old", **version, "fault": f"{version['version']} is older than {needed}"}
+    return {"state": "ok", **version}
 
 
 def examine_decoders(packages: dict[str, dict[str, str]], timeout_seconds: float) -> dict[str, dict[str, Any]]:
@@ -105,7 +156,7 @@ def examine_decoders(packages: dict[str, dict[str, str]], timeout_seconds: float
     return {
         name: _decoder(code, timeout_seconds)
         for name, code in _DECODERS.items()
-        if packages.get(name, {}).get("state") == "ok"
+        if packages.get(name, {}).get("state") in ("ok", "old")
     }
 
 
@@ -117,11 +168,25 @@ def _decoder(code: str, timeout_seconds: float) -> dict[str, Any]:
 
 
 def examine_devices(packages: dict[str, dict[str, str]], timeout_seconds: float) -> dict[str, Any]:
-    """Accelerators that torch finds, with their memory; empty without torch."""
-    if packages.get("torch", {}).get("state") != "ok":
-        return {"found": []}
-    answer, fault = run_python(_DEVICES, timeout_seconds)
-    return {"found": [], "fault": fault} if fault else dict(json.loads(answer))
+    """Accelerators that torch finds, with their memory, each tried; and NVIDIA GPUs that it cannot use."""
+    devices: dict[str, Any] = {"found": []}
+    if packages.get("torch", {}).get("state") in ("ok", "old"):
+        answer, fault = run_python(_DEVICES, timeout_seconds)
+        devices = {"found": [], "fault": fault} if fault else dict(json.loads(answer))
+    if not devices["found"] and (unused := _nvidia_gpus()):
+        devices["unused"] = unused
+    return devices
+
+
+def _nvidia_gpus() -> list[str]:
+    """What the driver's own tool lists."""
+    if (tool := shutil.which("nvidia-smi")) is None:
+        return []
+    try:
+        done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.partition(" (UUID")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]
 
 
 def examine_disk(folder: Path) -> dict[str, Any]:
@@ -140,41 +205,29 @@ def examine_disk(folder: Path) -> dict[str, Any]:
         return {"folder": str(folder), "fault": f"cannot be written: {error.strerror or error}"}
 
 
-def examine_weights() -> list[dict[str, Any]]:
-    """The official weights that are here, with the hash of their record and whether they still have its size."""
-    from vjepa_fer.encoder.fetch import read_record
-    from vjepa_fer.encoder.home import weights_here
-    from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS
-    from vjepa_fer.errors import CheckpointError
-
-    found = []
-    for name in OFFICIAL_ENCODERS:
-        for path in weights_here(name).values():
-            entry: dict[str, Any] = {"model": name, "file": str(path), "size": path.stat().st_size}
-            try:
-                record = read_record(path)
-            except CheckpointError as error:
-                found.append(entry | {"fault": str(error)})
-                continue
-            if record is None:
-                found.append(entry | {"fault": f"no record; `vjepa-fer models fetch {name}` makes it"})
-            elif record.size != entry["size"]:
-                found.append(
-                    entry | {"sha256": record.sha256, "fault": f"{record.size:,} bytes were fetched; fetch it again"}
-                )
-            else:
-                found.append(entry | {"sha256": record.sha256})
-    return found
-
-
 def stages_of(packages: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
     """For each stage whether it is ready; what is missing or broken; the pip line that mends it."""
     stages = {}
     for stage, (extra, names) in STAGES.items():
-        bad = [name for name in names if packages[name]["state"] != "ok"]
-        line = f"pip install 'vjepa-fer[{extra}]'" if extra else "pip install vjepa-fer"
-        stages[stage] = {"ready": not bad, **({"lacks": bad, "install": line} if bad else {})}
+        stages[stage] = _readiness(packages, names, f"vjepa-fer[{extra}]" if extra else "vjepa-fer")
     return stages
+
+
+def extras_of(packages: dict[str, dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """The same for each further extra, with what it is for: nobody needs all of them."""
+    return {
+        extra: {**_readiness(packages, names, f"vjepa-fer[{extra}]"), "for": purpose}
+        for extra, (names, purpose) in EXTRAS.items()
+    }
+
+
+def _readiness(packages: dict[str, dict[str, str]], names: tuple[str, ...], distribution: str) -> dict[str, Any]:
+    bad = [name for name in names if packages.get(name, {}).get("state") != "ok"]
+    if not bad:
+        return {"ready": True}
+    upgrade = "" if all(packages.get(name, {}).get("state", "missing") == "missing" for name in bad) else "-U "
+    quoted = f"'{distribution}'" if "[" in distribution else distribution
+    return {"ready": False, "lacks": bad, "install": f"pip install {upgrade}{quoted}"}
 
 
 def run_python(code: str, timeout_seconds: float) -> tuple[str, str]:
