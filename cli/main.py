@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -61,9 +62,20 @@ def main() -> None:
     try:
         app()
     except VjepaFerError as error:
-        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo("\n".join([str(error), *getattr(error, "__notes__", [])]), err=True)
+        _print_error("\n".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(3 if isinstance(error, MissingExtraError) else 1)
     except BrokenPipeError:  # `vjepa-fer … | head` is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise  # not about a file that the user named, or could do anything about
+        _print_error(
+            f"{error.filename or 'the disk'}: {error.strerror}; choose another folder, or look at its rights and room"
+        )
+        sys.exit(1)
+
+
+def _print_error(message: str) -> None:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(message, err=True)

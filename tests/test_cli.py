@@ -142,6 +142,18 @@ def test_a_mistake_ends_in_a_message_and_the_right_status(tmp_path, words, statu
     assert message in run(*words, cwd=tmp_path, status=status).stderr
 
 
+@pytest.mark.parametrize(
+    "words", [["demo", "{0}"], ["models", "slim", "{0}/w.pt", "-o", "{0}/x", "--state-key", "file"]]
+)
+def test_a_folder_that_is_a_file_ends_in_one_message(tmp_path, words):
+    (tmp_path / "file").write_text("in the way")
+    words = [word.format(tmp_path / "file") for word in words]
+    done = subprocess.run([sys.executable, "-m", "vjepa_fer.cli", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
+
+
 def test_models_are_listed_with_their_licence():
     models = json.loads(run("models", "list", "--json", cwd=None).stdout)["models"]
     assert len(models) == 11
