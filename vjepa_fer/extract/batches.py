@@ -1,4 +1,4 @@
-"""Windows of many clips go in, pooled levels come out: batches of one shape that know nothing of clips.
+"""Windows of many clips go in, pooled levels come out of a GPU: batches of one shape that know nothing of clips.
 
 The last, incomplete batch is filled up with black windows, so that every window goes through the very same kernels and its
 numbers do not depend on what shared its batch.
@@ -19,10 +19,8 @@ from vjepa_fer.extract.levels import pool_on_device
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import normalise
 
-CPU_BATCH = 4
-"""A CPU gains nothing from more: its cores are busy with one window of a large encoder."""
-
 _MOST = 64
+_UNMEASURED = 4  # where torch cannot say what is free (Apple's MPS)
 
 
 class Row(Protocol):
@@ -32,6 +30,26 @@ class Row(Protocol):
 
     def finish(self, levels: dict[str, np.ndarray]) -> None:
         """Take this row's levels."""
+
+
+class RowEncoder(Protocol):
+    """What encodes rows: a :class:`Batcher`, or the :class:`~vjepa_fer.extract.lanes.Lanes` of a CPU."""
+
+    size: int
+    """Rows to collect before a call of `run`."""
+
+    @property
+    def at_once(self) -> int:
+        """Rows that cost no more time than one."""
+
+    def run(self, rows: Sequence[Row]) -> None:
+        """Encode rows; some are finished by a later call."""
+
+    def land(self) -> None:
+        """Finish them all."""
+
+    def close(self) -> None:
+        """Let go of what was held for the next call."""
 
 
 class Batcher:
@@ -53,6 +71,11 @@ class Batcher:
         self.size = size or auto_batch_size(encoder, recipe)
         self._flying: tuple[list[Row], dict[str, torch.Tensor], torch.cuda.Event | None] | None = None
 
+    @property
+    def at_once(self) -> int:
+        """Rows that cost no more time than one: a whole batch."""
+        return self.size
+
     def run(self, rows: Sequence[Row]) -> None:
         """Encode rows, in batches of `size`; those of the last batch are finished by the next call or by :meth:`land`."""
         waiting = list(rows)
@@ -60,7 +83,9 @@ class Batcher:
             batch = waiting[: self.size]
             try:
                 launched = self._launch(batch)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._shrink(error)
                 continue
             self.land()
@@ -79,6 +104,10 @@ class Batcher:
         arrays = {kind: tensor.numpy() for kind, tensor in levels.items()}
         for position, row in enumerate(rows):
             row.finish({kind: array[position] for kind, array in arrays.items()})
+
+    def close(self) -> None:
+        """Give up the batch that is on the device."""
+        self._flying = None
 
     def _launch(self, rows: list[Row]) -> tuple[list[Row], dict[str, torch.Tensor], torch.cuda.Event | None]:
         with self.clock.stage("transfer"):
@@ -101,13 +130,23 @@ class Batcher:
     def _shrink(self, error: Exception) -> None:
         self.land()
         if self.size == 1:
-            raise VjepaFerError(
-                f"{self.encoder.spec.name} in {self.encoder.precision} does not fit into the memory of "
-                f"{self.encoder.device} with a single window: try --precision bfloat16, or a smaller model"
-            ) from error
+            raise too_small(self.encoder) from error
         self.size //= 2
         if self.encoder.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def too_small(encoder: LoadedEncoder) -> VjepaFerError:
+    """What to say when not even one window can be encoded."""
+    return VjepaFerError(
+        f"{encoder.spec.name} in {encoder.precision} does not fit into the memory of "
+        f"{encoder.device} with a single window: try --precision bfloat16, or a smaller model"
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch's allocator of the CPU says so in words only."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def _send_home(levels: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.cuda.Event | None]:
@@ -127,7 +166,7 @@ def _send_home(levels: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor]
 def auto_batch_size(encoder: LoadedEncoder, recipe: Recipe) -> int:
     """The power of two up to 64 that fits into two thirds of a GPU's free memory, from what one and two windows take."""
     if encoder.device.type != "cuda":
-        return CPU_BATCH
+        return _UNMEASURED
     size = recipe.preprocessing.crop_size
     peaks = []
     for count in (1, 2):

@@ -9,8 +9,9 @@ import numpy as np
 
 from vjepa_fer.cache import ClipRows
 from vjepa_fer.encoder import LoadedEncoder
-from vjepa_fer.extract.batches import Batcher
+from vjepa_fer.extract.batches import Batcher, RowEncoder
 from vjepa_fer.extract.clock import StageClock
+from vjepa_fer.extract.lanes import Lanes
 from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import ClipPixels
@@ -66,32 +67,50 @@ class _Row:
         self.clip.take(self.number, levels)
 
 
-def encode_clips(reads: Iterable[ReadClip[Clip]], batcher: Batcher, num_views: int, done: Done) -> None:
+def row_encoder(
+    encoder: LoadedEncoder, recipe: Recipe, clock: StageClock, *, batch_size: int | None = None
+) -> RowEncoder:
+    """The way that suits the encoder's device: batches, or on a CPU one window a core, whatever `batch_size`."""
+    if encoder.device.type == "cpu":
+        return Lanes(encoder, recipe, clock)
+    return Batcher(encoder, recipe, clock, size=batch_size)
+
+
+def encode_clips(reads: Iterable[ReadClip[Clip]], rows: RowEncoder, num_views: int, done: Done) -> None:
     """Encode all windows and views of clips as they come, and hand over each clip once its last row is there.
 
-    A clip's pixels are released as soon as they are copied into batches.
+    A clip's pixels are released as soon as they are copied into rows.
     """
     waiting: list[_Row] = []
-    for read in reads:
-        assert read.pixels is not None
-        clip = _OpenClip(read.clip, read.source_sha256, read.pixels, num_views, done)
-        for window in range(len(read.pixels.windows)):
-            views = read.pixels.window_pixels(window)
-            waiting += [_Row(clip, window * num_views + view, pixels) for view, pixels in enumerate(views)]
-            while len(waiting) >= batcher.size:
-                full, waiting = waiting[: batcher.size], waiting[batcher.size :]
-                batcher.run(full)
-        read.release()
-    batcher.run(waiting)
-    batcher.land()
+    try:
+        for read in reads:
+            assert read.pixels is not None
+            clip = _OpenClip(read.clip, read.source_sha256, read.pixels, num_views, done)
+            for window in range(len(read.pixels.windows)):
+                views = read.pixels.window_pixels(window)
+                waiting += [_Row(clip, window * num_views + view, pixels) for view, pixels in enumerate(views)]
+                while len(waiting) >= rows.size:
+                    full, waiting = waiting[: rows.size], waiting[rows.size :]
+                    rows.run(full)
+            read.release()
+        rows.run(waiting)
+        rows.land()
+    finally:
+        rows.close()
 
 
 def encode_clip(
-    clip: Clip, source_sha256: str, pixels: ClipPixels, encoder: LoadedEncoder, recipe: Recipe, *, batch_size: int
+    clip: Clip,
+    source_sha256: str,
+    pixels: ClipPixels,
+    encoder: LoadedEncoder,
+    recipe: Recipe,
+    *,
+    batch_size: int | None = None,
 ) -> ClipRows:
-    """Encode one clip by itself: the same numbers as among others in batches of the same size."""
+    """Encode one clip by itself: the same numbers as among others (on a GPU: in batches of the same size)."""
     finished: list[ClipRows] = []
-    batcher = Batcher(encoder, recipe, StageClock(), size=batch_size)
+    rows = row_encoder(encoder, recipe, StageClock(), batch_size=batch_size)
     read = ReadClip(clip, pixels, source_sha256)
-    encode_clips([read], batcher, recipe.preprocessing.num_views, lambda _, rows: finished.append(rows))
+    encode_clips([read], rows, recipe.preprocessing.num_views, lambda _, clip_rows: finished.append(clip_rows))
     return finished[0]

@@ -20,10 +20,10 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.errors import CacheError, VjepaFerError
-from vjepa_fer.extract.batches import Batcher
+from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.claims import Claims
 from vjepa_fer.extract.clock import Profile, StageClock
-from vjepa_fer.extract.encode import encode_clips
+from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.extract.sharing import ClipShare, DoneClips
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
@@ -48,7 +48,7 @@ class ExtractSettings:
     Attributes
     ----------
     batch_size : int, optional
-        Window-views that go through the encoder together; by default as many as fit.
+        Window-views that go through a GPU together; by default as many as fit. A CPU takes one a core.
     shard_bytes, shard_seconds
         Size and age at which a shard is closed: a kill costs at most the open one.
     retry_failed : bool
@@ -185,7 +185,7 @@ class _Job:
         self.failures: dict[str, Failure] = {}  # of this run
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
-        self.batchers = [Batcher(encoder, recipe, self.clock, size=settings.batch_size) for encoder in encoders]
+        self.devices = [row_encoder(each, recipe, self.clock, batch_size=settings.batch_size) for each in encoders]
         self.writer = BackgroundWriter(
             root,
             recipe,
@@ -219,16 +219,16 @@ class _Job:
         """Decode and encode `clips` with one thread a device; on an error or a signal all of them are ended."""
         errors: list[BaseException] = []
 
-        def serve(batcher: Batcher) -> None:
+        def serve(device: RowEncoder) -> None:
             try:
                 views = self.recipe.preprocessing.num_views
-                encode_clips(self._decoded(reads), batcher, views, self._finish)
+                encode_clips(self._decoded(reads), device, views, self._finish)
             except BaseException as error:
                 errors.append(error)
                 self.stop.set()
 
         with self._reads(clips) as reads:
-            threads = [Worker(partial(serve, batcher)) for batcher in self.batchers]
+            threads = [Worker(partial(serve, device)) for device in self.devices]
             for thread in threads:
                 thread.start()
             try:
@@ -310,7 +310,7 @@ class _Job:
             rows=self.writer.rows,
             bytes_written=self.writer.bytes_written,
             elsewhere=elsewhere,
-            profile=self.clock.profile(workers=self.workers, devices=len(self.batchers)),
+            profile=self.clock.profile(workers=self.workers, devices=len(self.devices)),
         )
 
 

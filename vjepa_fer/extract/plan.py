@@ -17,13 +17,12 @@ from vjepa_fer.cache import layout, open_cache
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.registry import find_encoder
 from vjepa_fer.errors import VideoError
-from vjepa_fer.extract.batches import Batcher
 from vjepa_fer.extract.clock import StageClock
-from vjepa_fer.extract.encode import encode_clips
+from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, Recipe, Sampling, Storage
 from vjepa_fer.video import count_packets, sample_windows
-from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
+from vjepa_fer.video.pool import ReadClip, default_workers, num_cores, read_in_line
 
 SAMPLE = 200
 """Clips whose frames are counted; of the others as many windows are expected."""
@@ -74,7 +73,12 @@ class Plan:
 
 
 def plan_extraction(
-    manifest: Manifest, cache: str | os.PathLike[str], recipe: Recipe, *, sample: int = SAMPLE
+    manifest: Manifest,
+    cache: str | os.PathLike[str],
+    recipe: Recipe,
+    *,
+    retry_failed: bool = False,
+    sample: int = SAMPLE,
 ) -> tuple[Plan, list[Clip]]:
     """Plan what the cache still lacks of `manifest`; no picture is decoded.
 
@@ -87,7 +91,7 @@ def plan_extraction(
         The clips to be done, their paths absolute.
     """
     root = Path(cache)
-    clips = _clips_left(manifest, root)
+    clips = _clips_left(manifest, root, retry_failed)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
     with ThreadPoolExecutor(default_workers() or 1) as threads:
         counts = [count for count in threads.map(_count_frames, chosen) if count]
@@ -109,12 +113,13 @@ def plan_extraction(
     return plan, clips
 
 
-def _clips_left(manifest: Manifest, root: Path) -> list[Clip]:
+def _clips_left(manifest: Manifest, root: Path, retry_failed: bool) -> list[Clip]:
     clips = [manifest.absolute(clip) for clip in manifest.clips]
     if not (root / layout.MANIFEST_CSV).is_file():
         return clips
     cache = open_cache(root)
-    return [clip for clip in clips if clip.clip_id not in cache.done and clip.clip_id not in cache.failures]
+    given_up = set() if retry_failed else set(cache.failures)
+    return [clip for clip in clips if clip.clip_id not in cache.done | given_up]
 
 
 def _count_frames(clip: Clip) -> int:
@@ -130,35 +135,49 @@ def _existing(path: Path) -> Path:
 
 
 def measure_seconds(
-    plan: Plan, clips: Sequence[Clip], encoder: LoadedEncoder, recipe: Recipe, *, workers: int, devices: int = 1
+    plan: Plan,
+    clips: Sequence[Clip],
+    encoder: LoadedEncoder,
+    recipe: Recipe,
+    *,
+    workers: int,
+    devices: int = 1,
+    batch_size: int | None = None,
 ) -> float:
     """Seconds that `plan` will take at the rate of a few clips, decoded and encoded here and thrown away.
 
-    The slower of decoding by all workers and encoding by all devices counts: they work side by side.
+    The slower of decoding by all workers and encoding by all devices counts: they work side by side. Only an encoder on the
+    CPU takes its cores from the decoders, and they add up.
     """
     chosen = [clips[i] for i in sorted({0, len(clips) // 2, len(clips) - 1})] if clips else []
     reads = [read for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing) if read.pixels is not None]
     if not reads:
         return 0.0
     decode = sum(read.busy_seconds for read in reads) / len(reads) * plan.clips / max(workers, 1)
-    encode = _seconds_a_row(reads, encoder, recipe) * plan.rows / devices
-    return max(decode, encode) if workers else decode + encode
+    encode = _seconds_a_row(reads, encoder, recipe, batch_size) * plan.rows / devices
+    if not workers:
+        return decode + encode
+    shared = decode * workers / num_cores() + encode if encoder.device.type == "cpu" else 0.0
+    return max(decode, encode, shared)
 
 
-def _seconds_a_row(reads: list[ReadClip[Clip]], encoder: LoadedEncoder, recipe: Recipe) -> float:
-    batcher = Batcher(encoder, recipe, StageClock(), size=None if encoder.device.type == "cuda" else 1)
+def _seconds_a_row(
+    reads: list[ReadClip[Clip]], encoder: LoadedEncoder, recipe: Recipe, batch_size: int | None
+) -> float:
+    """Of as many rows side by side as the device takes: fewer would leave cores or a batch idle, and cost as much."""
+    device = row_encoder(encoder, recipe, StageClock(), batch_size=batch_size)
     views, rows = recipe.preprocessing.num_views, list[int]()
 
     def run(some: list[ReadClip[Clip]]) -> float:
         started = time.perf_counter()
         copies = [ReadClip(read.clip, read.pixels, read.source_sha256) for read in some]
-        encode_clips(copies, batcher, views, lambda _, done: rows.append(len(done)))
+        encode_clips(copies, device, views, lambda _, done: rows.append(len(done)))
         return time.perf_counter() - started
 
-    run(reads[:1])  # the first batch also pays for loading kernels
+    run(reads[:1])  # the first also pays for loading kernels
     rows.clear()
     seconds = run(reads)
-    return seconds / (-(-sum(rows) // batcher.size) * batcher.size)  # black windows that fill a batch cost as much
+    return seconds / (-(-sum(rows) // device.at_once) * device.at_once)
 
 
 def recipe_without_weights(

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
     from vjepa_fer.video import ClipPixels
 
-BATCH_SIZE = 4
-"""Windows through the encoder at once: as extraction does on a CPU."""
-
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -148,7 +145,7 @@ class Predictor:
         recipe = dataclasses.replace(self.recipe, sampling=sampling, storage=stored)
         pixels, sha256 = read_clip(path, sampling, recipe.preprocessing)
         clip = Clip("clip", str(path), "unknown", "unknown", {})
-        rows = encode_clip(clip, sha256, pixels, self.encoder, recipe, batch_size=BATCH_SIZE)
+        rows = encode_clip(clip, sha256, pixels, self.encoder, recipe)
         with tempfile.TemporaryDirectory(prefix="vjepa-fer-predict-") as folder:
             root = Path(folder) / "cache"
             create_cache(root, recipe, Manifest(clips=(clip,)))

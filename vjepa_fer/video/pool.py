@@ -73,17 +73,25 @@ def default_workers() -> int:
     """
     if os.name == "nt":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(cores - 2, 32))
+    return max(1, min(num_cores() - 2, 32))
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def default_memory() -> int:
     """Bytes of shared memory for decoded clips: an eighth of the machine's, between 256 MB and 8 GB."""
+    return max(256 << 20, min(total_memory() // 8, 8 << 30))
+
+
+def total_memory() -> int:
+    """Bytes of the machine's memory; 8 GB where the system does not say."""
     try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        total = 8 << 30
-    return max(256 << 20, min(total // 8, 8 << 30))
+        return 8 << 30
 
 
 def read_in_line(
