@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -44,6 +45,13 @@ def extract(
         list[str] | None,
         typer.Option(
             help="What to store: mean, frames, grid:G, tokens; may be repeated.", show_default=" ".join(STORAGE.levels)
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Levels after these encoder layers: 2,5,8,11, counted from 0, -1 the last; or hierarchical, V-JEPA 2.1's four.",
+            show_default="the last",
         ),
     ] = None,
     token_dtype: Annotated[TokenDtype, typer.Option(help="Of the levels grid and tokens.")] = STORAGE.token_dtype,
@@ -109,7 +117,7 @@ def extract(
         sampling = Sampling(
             mode=mode, rule=rule, frames_per_window=frames, frame_step=frame_step, num_segments=segments, stride=stride
         )
-        storage = Storage(levels=tuple(level or STORAGE.levels), token_dtype=token_dtype)
+        storage = Storage(levels=layered(tuple(level or STORAGE.levels), layers, model), token_dtype=token_dtype)
     except RecipeError as error:
         raise typer.BadParameter(str(error)) from error
     clips = read_manifest(manifest)
@@ -160,6 +168,21 @@ def extract(
     show_summary(summary, cache, as_json=as_json, profile=profile)
     if summary.failures:
         raise typer.Exit(4)
+
+
+def layered(levels: tuple[str, ...], layers: str | None, model: str) -> tuple[str, ...]:
+    """The levels of every layer asked for, as :func:`~vjepa_fer.recipe.levels_of_layers` names them."""
+    if layers is None:
+        return levels
+    from vjepa_fer.encoder.registry import find_encoder
+    from vjepa_fer.recipe import check, hierarchical_layers, levels_of_layers
+
+    config = find_encoder(model).config
+    if layers == "hierarchical":
+        check(config["family"] == "v21", f"--layers hierarchical: {model} is no V-JEPA 2.1; name layers by number")
+        return levels_of_layers(levels, hierarchical_layers(config["depth"]), config["depth"])
+    check(re.fullmatch(r"-?\d+(,-?\d+)*", layers) is not None, f"--layers {layers}: write numbers, such as 5,11")
+    return levels_of_layers(levels, [int(number) for number in layers.split(",")], config["depth"])
 
 
 class _Outlook:

@@ -222,7 +222,7 @@ def test_pooling_stored_tokens_is_what_extract_would_have_written(tmp_path, dtyp
     pooled = pool_cache(tmp_path / "tokens", tmp_path / "out", levels, token_dtype="float32")
     tokens = small_rows("c4", recipe).levels["tokens"]
     storage = Storage(levels=levels, token_dtype="float32")
-    want = torch_levels.pool_tokens(torch.from_numpy(tokens.reshape(2, -1, 8)), recipe.token_grid, storage)
+    want = torch_levels.pool_on_device(torch.from_numpy(tokens.reshape(2, -1, 8)), recipe.token_grid, storage)
     for level in levels:
         bound = share * (np.ptp(tokens) if dtype == "int8" else np.abs(tokens).max())
         np.testing.assert_allclose(pooled[4].level(level), want[level.split(":")[0]], rtol=0, atol=bound)

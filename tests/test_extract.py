@@ -18,7 +18,7 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import CacheError, RecipeMismatchError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
-from vjepa_fer.extract.levels import pool_tokens
+from vjepa_fer.extract.levels import pool_on_device
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Sampling, Storage
 from vjepa_fer.video import resize_frame
@@ -65,7 +65,7 @@ def recipe(encoder):
 
 def test_pooled_levels_are_means_of_the_tokens_before_rounding():
     tokens = torch.randn(2, 2 * 4 * 4, 5, generator=torch.Generator().manual_seed(0))
-    levels = pool_tokens(tokens, (2, 4, 4), Storage(levels=("mean", "frames", "grid:3", "tokens")))
+    levels = pool_on_device(tokens, (2, 4, 4), Storage(levels=("mean", "frames", "grid:3", "tokens")))
     volume = tokens.numpy().reshape(2, 2, 4, 4, 5)
     np.testing.assert_allclose(levels["mean"], volume.mean((1, 2, 3)), atol=1e-6)
     np.testing.assert_allclose(levels["frames"], volume.mean((2, 3)), atol=1e-6)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -153,26 +154,79 @@ class EncoderSpec:
         )
 
     @property
+    def layers_with_norm(self) -> tuple[int, ...]:
+        """Layers after which tokens can be taken, from 0: V-JEPA 2.1's hierarchical ones; elsewhere all go through the one norm."""
+        return hierarchical_layers(self.depth) if self.family == "v21" else tuple(range(self.depth))
+
+    @property
     def config(self) -> dict[str, Any]:
         """The architecture alone, as :func:`vjepa_fer.encoder.build_encoder` takes it."""
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "weights", "state_key")}
 
 
+def hierarchical_layers(depth: int) -> tuple[int, ...]:
+    """The four layers of V-JEPA 2.1 that have a norm of their own: the last of each quarter, but for the deepest model.
+
+    >>> hierarchical_layers(12), hierarchical_layers(48)
+    ((2, 5, 8, 11), (11, 23, 37, 47))
+    """
+    return (11, 23, 37, 47) if depth == 48 else tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
+
+
 def parse_level(level: str) -> tuple[str, int | None]:
-    """Split a level into kind and grid size: ``"grid:4"`` → ``("grid", 4)``, ``"mean"`` → ``("mean", None)``.
+    """Split a level into kind and grid size: ``"grid:4"`` → ``("grid", 4)``, ``"mean@5"`` → ``("mean", None)``.
 
     Raises
     ------
     RecipeError
-        The level is none of mean, frames, grid:G (G ≥ 1), tokens.
+        The level is none of mean, frames, grid:G (G ≥ 1), tokens, each maybe with a layer, ``@5``.
     """
-    kind, colon, size = level.partition(":")
+    whole, at, layer = level.partition("@")
+    kind, colon, size = whole.partition(":")
     message = f"level {level!r} is not one of mean, frames, grid:G (such as grid:4), tokens"
     check(kind in ("mean", "frames", "grid", "tokens") and bool(colon) == (kind == "grid"), message)
+    if at:
+        plain = layer.isascii() and layer.isdigit() and len(layer) < 4 and str(int(layer)) == layer
+        check(plain, f"level {level!r}: after @ stands the number of a layer, counted from 0, such as {whole}@5")
     if kind != "grid":
         return kind, None
     check(size.isascii() and size.isdigit() and 0 < int(size) < 1000, message)
     return kind, int(size)
+
+
+def layer_of(level: str) -> int | None:
+    """The encoder layer that a level is taken after: ``"mean@5"`` → 5; None is the last one."""
+    _, at, layer = level.partition("@")
+    return int(layer) if at else None
+
+
+def level_key(level: str) -> str:
+    """Kind and layer without the grid's size, one of which a cache stores: ``"grid:4@5"`` → ``"grid@5"``."""
+    whole, at, layer = level.partition("@")
+    return whole.partition(":")[0] + at + layer
+
+
+def levels_of_layers(levels: Sequence[str], layers: Sequence[int], depth: int) -> tuple[str, ...]:
+    """Each level after each layer of an encoder with `depth` of them, counted from 0, or from -1 backwards.
+
+    The last layer's have no number: they are what is stored without a choice of layers.
+
+    >>> levels_of_layers(["mean", "grid:4"], [5, -1], 12)
+    ('mean@5', 'grid:4@5', 'mean', 'grid:4')
+    """
+    check(len(layers) > 0, "layers is empty: name at least one")
+    for layer in layers:
+        check(-depth <= layer < depth, f"layer {layer}: the encoder has {depth}, counted from 0 to {depth - 1}")
+    wanted = sorted({layer % depth for layer in layers})
+    return tuple(level if layer == depth - 1 else f"{level}@{layer}" for layer in wanted for level in levels)
+
+
+_KINDS = ("mean", "frames", "grid", "tokens")
+
+
+def _depth_of(level: str) -> float:
+    layer = layer_of(level)
+    return math.inf if layer is None else layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +237,8 @@ class Storage:
     ----------
     levels : tuple of str
         Of ``mean`` (D), ``frames`` (T', D), ``grid:G`` (T', G, G, D; at most one) and ``tokens`` (T', H', W', D), stored in
-        this canonical order. Pooling happens in float32 before rounding.
+        this canonical order. Pooling happens in float32 before rounding. ``mean@5`` is taken after layer 5, counted from
+        0, and its norm; without a number, after the last.
     token_dtype : {"float16", "float32", "int8"}
         Of the large levels, grid and tokens; int8 with a scale and an offset for each channel of each window-view. The
         small levels, mean and frames, are float32.
@@ -198,14 +253,18 @@ class Storage:
     def __post_init__(self) -> None:
         _check_choice("token_dtype", self.token_dtype, TokenDtype)
         _check_choice("pooled_from", self.pooled_from, PooledFrom)
-        kinds = [parse_level(level)[0] for level in self.levels]
-        check(len(kinds) > 0, "levels is empty: store at least one of mean, frames, grid:G, tokens")
+        places = {level: (_KINDS.index(parse_level(level)[0]), _depth_of(level)) for level in self.levels}
+        check(len(self.levels) > 0, "levels is empty: store at least one of mean, frames, grid:G, tokens")
         check(
-            len(set(kinds)) == len(kinds),
+            len(set(places.values())) == len(self.levels),
             f"levels {', '.join(self.levels)}: each kind at most once (one grid size a cache)",
         )
-        order = ("mean", "frames", "grid", "tokens")
-        object.__setattr__(self, "levels", tuple(sorted(self.levels, key=lambda v: order.index(parse_level(v)[0]))))
+        object.__setattr__(self, "levels", tuple(sorted(self.levels, key=places.__getitem__)))
+
+    @property
+    def layers(self) -> tuple[int | None, ...]:
+        """The layers that some level is taken after, rising; None, the last one, comes last."""
+        return tuple(dict.fromkeys(layer_of(level) for level in sorted(self.levels, key=_depth_of)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +297,16 @@ class Recipe:
         check(crop % patch == 0, f"crop_size {crop} is not a multiple of the encoder's patch size {patch}")
         check(frames % tubelet == 0, f"frames_per_window {frames} is not a multiple of the tubelet size {tubelet}")
         for level in self.storage.levels:
-            grid = parse_level(level)[1]
+            grid, layer, last = parse_level(level)[1], layer_of(level), self.encoder.depth - 1
+            check(
+                layer is None or layer < last,
+                f"level {level}: the encoder's layers are 0 to {last}, and the last one's levels have no number",
+            )
+            normed = self.encoder.layers_with_norm
+            check(
+                layer is None or layer in normed,
+                f"level {level}: layer {layer} has no trained norm in V-JEPA 2.1; those of {', '.join(map(str, normed))} do",
+            )
             check(
                 grid is None or grid <= crop // patch,
                 f"level {level}: the token grid is only {crop // patch} × {crop // patch}",

@@ -17,7 +17,7 @@ from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.errors import CacheError
-from vjepa_fer.recipe import Recipe, TokenDtype, parse_level
+from vjepa_fer.recipe import Recipe, TokenDtype, level_key, parse_level
 
 
 def pool_cache(
@@ -42,7 +42,7 @@ def pool_cache(
     out : path
         A new folder.
     levels : sequence of str
-        Of mean, frames, grid:G.
+        Of mean, frames, grid:G; ``mean@5`` from the tokens of layer 5.
     token_dtype : {"float16", "float32", "int8"}, optional
         Of the level grid; by default as the tokens.
     anonymiser : Anonymiser, optional
@@ -55,7 +55,8 @@ def pool_cache(
         Levels that do not exist or do not fit the token grid.
     """
     cache = open_cache(root)
-    cache.stored_level("tokens")
+    for level in levels:
+        cache.stored_level(_tokens_for(level))
     recipe = pooled_recipe(cache, levels, token_dtype)
     manifest, failures = cache.manifest, cache.failures
     if anonymiser:
@@ -74,7 +75,7 @@ def pool_cache(
 def pooled_recipe(cache: Cache, levels: Sequence[str], token_dtype: TokenDtype | None = None) -> Recipe:
     """The recipe of `levels` pooled from the cache's tokens."""
     recipe = cache.recipe
-    if not isinstance(recipe, Recipe) or "tokens" in levels:
+    if not isinstance(recipe, Recipe) or any(parse_level(level)[0] == "tokens" for level in levels):
         raise CacheError(f"{cache.root}: tokens are pooled to mean, frames or grid:G; asked for {', '.join(levels)}")
     stored = recipe.storage.token_dtype
     storage = dataclasses.replace(
@@ -83,28 +84,29 @@ def pooled_recipe(cache: Cache, levels: Sequence[str], token_dtype: TokenDtype |
     return dataclasses.replace(recipe, storage=storage)
 
 
+def _tokens_for(level: str) -> str:
+    """The stored level that `level` is pooled from: of the same layer."""
+    return "tokens" + "".join(level.partition("@")[1:])
+
+
 def _pooled_rows(clip_id: str, columns: dict[str, np.ndarray], recipe: Recipe) -> ClipRows:
-    tokens = columns["levels/tokens"]
-    if "scales/tokens" in columns:
-        tokens = dequantise(tokens, columns["scales/tokens"])
     index = {name.removeprefix("index/"): array for name, array in columns.items() if name.startswith("index/")}
     del index["clip_id"]
     source = bytes(index.pop("source_sha256")[0]).decode()
-    return ClipRows(
-        clip_id=clip_id,
-        source_sha256=source,
-        levels=pool_volume(tokens.astype(np.float32), recipe.storage.levels),
-        **index,
-    )
+    levels = {level_key(level): pool_volume(_tokens(columns, level), level) for level in recipe.storage.levels}
+    return ClipRows(clip_id=clip_id, source_sha256=source, levels=levels, **index)
 
 
-def pool_volume(volume: np.ndarray, levels: Sequence[str]) -> dict[str, np.ndarray]:
-    """Tokens float32 (R, T', H', W', D) to levels by kind: ``mean`` (R, D), ``frames`` (R, T', D), ``grid`` (R, T', G, G, D)."""
-    pooled = {}
-    for level in levels:
-        kind, side = parse_level(level)
-        pooled[kind] = _POOLERS[kind](volume, side or 0)
-    return pooled
+def _tokens(columns: dict[str, np.ndarray], level: str) -> np.ndarray:
+    name = _tokens_for(level)
+    tokens, scale = columns[f"levels/{name}"], columns.get(f"scales/{name}")
+    return (tokens if scale is None else dequantise(tokens, scale)).astype(np.float32)
+
+
+def pool_volume(volume: np.ndarray, level: str) -> np.ndarray:
+    """Tokens float32 (R, T', H', W', D) to a level: mean (R, D), frames (R, T', D), grid:G (R, T', G, G, D)."""
+    kind, side = parse_level(level)
+    return _POOLERS[kind](volume, side or 0)
 
 
 def _pool_grid(volume: np.ndarray, side: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from vjepa_fer.cache.reader import Cache
 from vjepa_fer.cache.writer import write_durably
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.recipe import ImportedRecipe, fingerprint, recipe_to_json
+from vjepa_fer.recipe import ImportedRecipe, fingerprint, level_key, recipe_to_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def export_features(
 def _columns(cache: Cache, level: str, dim: int) -> tuple[str, ...]:
     if isinstance(cache.recipe, ImportedRecipe):
         return cache.recipe.columns
-    return tuple(f"{level.partition(':')[0]}_{n}" for n in range(dim))
+    return tuple(f"{level_key(level)}_{n}" for n in range(dim))
 
 
 def _npz(export: _Export) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vjepa_fer.recipe import AnyRecipe, ImportedRecipe, parse_level
+from vjepa_fer.recipe import AnyRecipe, ImportedRecipe, level_key, parse_level
 
 SHARD_FORMAT = "vjepa-fer/shard"
 CACHE_FORMAT = "vjepa-fer/cache"
@@ -51,7 +51,7 @@ class Dataset:
     @property
     def is_large(self) -> bool:
         """Whether a row is stored as a chunk of its own, so that one window is one contiguous read."""
-        return self.path in ("levels/grid", "levels/tokens")
+        return self.path.startswith(("levels/grid", "levels/tokens"))
 
     @functools.cached_property
     def row_bytes(self) -> int:
@@ -60,8 +60,8 @@ class Dataset:
 
 
 def level_path(level: str) -> str:
-    """``"grid:4"`` → ``"levels/grid"``."""
-    return f"levels/{parse_level(level)[0]}"
+    """``"grid:4"`` → ``"levels/grid"``, ``"grid:4@5"`` → ``"levels/grid@5"``."""
+    return f"levels/{level_key(level)}"
 
 
 def level_dataset(recipe: AnyRecipe, level: str) -> Dataset:
@@ -79,7 +79,7 @@ def level_dataset(recipe: AnyRecipe, level: str) -> Dataset:
         "tokens": (num_steps, height, width, dim),
     }
     dtype = "<f4" if kind in ("mean", "frames") else _TOKEN_DTYPES[recipe.storage.token_dtype]
-    return Dataset(f"levels/{kind}", shapes[kind], np.dtype(dtype))
+    return Dataset(level_path(level), shapes[kind], np.dtype(dtype))
 
 
 def scale_dataset(recipe: AnyRecipe, level: str) -> Dataset | None:

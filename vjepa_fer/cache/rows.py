@@ -30,7 +30,7 @@ class ClipRows:
     timestamps : ndarray of float64, shape (R, F)
         Seconds.
     levels : mapping from kind to ndarray, shape (R, …)
-        ``mean``, ``frames``, ``grid``, ``tokens``, as the recipe stores them.
+        ``mean``, ``frames``, ``grid``, ``tokens``, as the recipe stores them; after another layer than the last, ``mean@5``.
     """
 
     clip_id: str
@@ -81,7 +81,7 @@ class ClipRows:
         return {d.path: self._checked(d, columns.get(d.path)) for d in layout.shard_datasets(recipe)}
 
     def _levels(self, recipe: AnyRecipe) -> dict[str, np.ndarray]:
-        columns = {f"levels/{kind}": array for kind, array in self.levels.items()}
+        columns = {f"levels/{key}": array for key, array in self.levels.items()}
         for level in recipe.storage.levels:
             scale, path = layout.scale_dataset(recipe, level), layout.level_path(level)
             if scale is not None and path in columns:

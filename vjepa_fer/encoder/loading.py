@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,22 @@ class LoadedEncoder:
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode normalised pixels (B, 3, T, H, W), on any device, to tokens (B, N, D): float32 on the encoder's device."""
         return self.module(pixels.to(self.device)).float()
+
+    @torch.inference_mode()
+    def encode_layers(self, pixels: Tensor, layers: Sequence[int | None]) -> dict[int | None, Tensor]:
+        """The normed tokens after each of `layers`, as :meth:`encode` gives the last one's; None is the last one too.
+
+        Raises
+        ------
+        RecipeError
+            A layer that has no norm: see ``EncoderSpec.layers_with_norm``.
+        """
+        if set(layers) == {None}:
+            return {None: self.encode(pixels)}
+        last = self.spec.depth - 1
+        numbers = sorted({last if layer is None else layer for layer in layers})
+        tokens = dict(zip(numbers, self.module.layer_tokens(pixels.to(self.device), numbers), strict=True))
+        return {layer: tokens[last if layer is None else layer].float() for layer in layers}
 
 
 def load_encoder(

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vjepa_fer.recipe import EncoderSpec, Family, check
+from vjepa_fer.recipe import EncoderSpec, Family, check, hierarchical_layers
 
 Grid = tuple[int, int, int]
 """Tokens along time, height and width: (T', H', W')."""
@@ -203,12 +203,12 @@ class Encoder(nn.Module):
         return torch.cat(self.layer_tokens(x, self.hierarchical_layers), dim=-1)
 
     def layer_tokens(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """The normed tokens (B, N, D) after each of `layers` (0 is the first), in the order of depth."""
+        """The normed tokens (B, N, D) after each of `layers` (0 is the first), in the order of depth; none is run beyond."""
         grid = self.token_grid(x)
         x = self.embed(x, grid)
         tables = self.rotary(grid, x)
         tokens = []
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.blocks[: max(layers) + 1]):
             x = block(x, tables)
             if layer in layers:
                 tokens.append(self.norm_after(layer)(x))
@@ -304,15 +304,6 @@ class VJepa21(Encoder):
             layer in self.hierarchical_layers, f"layer {layer} has no trained norm in V-JEPA 2.1; those of {names} do"
         )
         return self.norms_block[self.hierarchical_layers.index(layer)]
-
-
-def hierarchical_layers(depth: int) -> tuple[int, ...]:
-    """The four layers of V-JEPA 2.1 that have a norm of their own: the last of each quarter, but for the deepest model.
-
-    >>> hierarchical_layers(12), hierarchical_layers(48)
-    ((2, 5, 8, 11), (11, 23, 37, 47))
-    """
-    return (11, 23, 37, 47) if depth == 48 else tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
 
 
 FAMILIES: dict[Family, type[Encoder]] = {"v1": VJepa1, "v2": VJepa2, "v21": VJepa21}

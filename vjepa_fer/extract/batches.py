@@ -15,7 +15,7 @@ import torch
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.errors import VjepaFerError
 from vjepa_fer.extract.clock import StageClock
-from vjepa_fer.extract.levels import pool_on_device
+from vjepa_fer.extract.levels import encode_levels
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import normalise
 
@@ -113,7 +113,7 @@ class Batcher:
         with self.clock.stage("transfer"):
             pixels = normalise(self._stage(rows), self.recipe.preprocessing)
         with self.clock.stage("encode"):
-            levels = pool_on_device(self.encoder.encode(pixels), self.recipe.token_grid, self.recipe.storage)
+            levels = encode_levels(self.encoder, pixels, self.recipe)
             return rows, *_send_home(levels)
 
     def _stage(self, rows: list[Row]) -> torch.Tensor:
@@ -173,7 +173,7 @@ def auto_batch_size(encoder: LoadedEncoder, recipe: Recipe) -> int:
         torch.cuda.reset_peak_memory_stats(encoder.device)
         shape = (count, recipe.sampling.frames_per_window, size, size, 3)
         pixels = normalise(torch.zeros(shape, dtype=torch.uint8, device=encoder.device), recipe.preprocessing)
-        pool_on_device(encoder.encode(pixels), recipe.token_grid, recipe.storage)
+        encode_levels(encoder, pixels, recipe)
         peaks.append(torch.cuda.max_memory_allocated(encoder.device))
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(encoder.device)

@@ -20,7 +20,7 @@ import torch
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.extract.batches import Row, is_out_of_memory, too_small
 from vjepa_fer.extract.clock import StageClock
-from vjepa_fer.extract.levels import pool_tokens
+from vjepa_fer.extract.levels import encode_levels
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import normalise
 from vjepa_fer.video.pool import total_memory
@@ -79,9 +79,9 @@ class Lanes:
     def _encode(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         started = time.perf_counter()
         window = normalise(torch.from_numpy(pixels)[None], self.recipe.preprocessing)
-        levels = pool_tokens(self.encoder.encode(window), self.recipe.token_grid, self.recipe.storage)
+        levels = encode_levels(self.encoder, window, self.recipe)
         self.clock.add("encode", (time.perf_counter() - started) / self.at_once)
-        return {kind: array[0] for kind, array in levels.items()}
+        return {key: tensor[0].numpy() for key, tensor in levels.items()}
 
     def _land_one(self) -> None:
         row, future = self._flying.popleft()

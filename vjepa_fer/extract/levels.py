@@ -1,23 +1,34 @@
-"""Tokens of a batch go in, the levels that the recipe stores come out, pooled in float32 before anything is rounded."""
+"""Windows go in, the levels that the recipe stores come out: of each layer, pooled in float32 before anything is rounded."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vjepa_fer.recipe import Storage, parse_level
+from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.recipe import Recipe, Storage, layer_of, level_key, parse_level
 
 _TORCH_DTYPES = {"float16": torch.float16, "float32": torch.float32, "int8": torch.float32}  # the writer quantises
 
 
-def pool_tokens(tokens: torch.Tensor, grid: tuple[int, int, int], storage: Storage) -> dict[str, np.ndarray]:
-    """:func:`pool_on_device`, and the small results brought over."""
-    return {kind: pooled.cpu().numpy() for kind, pooled in pool_on_device(tokens, grid, storage).items()}
+def encode_levels(encoder: LoadedEncoder, pixels: torch.Tensor, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """Encode normalised pixels (B, 3, T, H, W) and pool each layer's tokens, on the encoder's device.
+
+    Returns
+    -------
+    dict
+        Level without its grid's size (``mean``, ``grid@5``) → what :func:`pool_on_device` says.
+    """
+    levels: dict[str, torch.Tensor] = {}
+    for layer, tokens in encoder.encode_layers(pixels, recipe.storage.layers).items():
+        levels |= pool_on_device(tokens, recipe.token_grid, recipe.storage, layer=layer)
+    return levels
 
 
-def pool_on_device(tokens: torch.Tensor, grid: tuple[int, int, int], storage: Storage) -> dict[str, torch.Tensor]:
-    """Pool tokens to levels on their own device.
+def pool_on_device(
+    tokens: torch.Tensor, grid: tuple[int, int, int], storage: Storage, *, layer: int | None = None
+) -> dict[str, torch.Tensor]:
+    """Pool the tokens of one layer to its levels on their own device.
 
     Parameters
     ----------
@@ -26,20 +37,24 @@ def pool_on_device(tokens: torch.Tensor, grid: tuple[int, int, int], storage: St
     grid : tuple of int
         (T', H', W').
     storage : Storage
+    layer : int, optional
+        Which layer's they are; the last one's by default.
 
     Returns
     -------
     dict
         ``mean`` (B, D) and ``frames`` (B, T', D) float32; ``grid`` (B, T', G, G, D) and ``tokens`` (B, T', H', W', D) in
-        the storage's token dtype (float32 for int8: the writer quantises).
+        the storage's token dtype (float32 for int8: the writer quantises). After another layer, ``mean@5``.
     """
     volume = tokens.float().unflatten(1, grid)  # (B, T', H', W', D)
     levels = {}
     for level in storage.levels:
+        if layer_of(level) != layer:
+            continue
         kind, side = parse_level(level)
         pooled = _POOLERS[kind](volume, side or 0)
         dtype = torch.float32 if kind in ("mean", "frames") else _TORCH_DTYPES[storage.token_dtype]
-        levels[kind] = pooled.to(dtype).contiguous()
+        levels[level_key(level)] = pooled.to(dtype).contiguous()
     return levels
 
 
