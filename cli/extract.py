@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import signal
-import time
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSummary, Plan
 
 SAMPLING, STORAGE = Sampling(), Storage()
-OUTLOOK_AFTER_SECONDS = 30.0
+OUTLOOK_DUE = ((3, 0.0), (12, 60.0))  # clips after the first, seconds
 SETTINGS_CLIP_TIMEOUT = 300.0  # ExtractSettings.clip_timeout, which --help must not import torch for
 
 
@@ -75,7 +75,8 @@ def extract(
         typer.Option(min=0, help="Decode processes; 0 decodes in line.", show_default="all cores but two, up to 32"),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows through the encoder at once.", show_default="what fits")
+        int | None,
+        typer.Option(min=1, help="Windows through a GPU at once; a CPU takes one a core.", show_default="what fits"),
     ] = None,
     memory: Annotated[
         float | None,
@@ -135,7 +136,7 @@ def extract(
             recipe = recipe_without_weights(
                 model, resolution=resolution, sampling=sampling, storage=storage, num_views=views, precision=precision
             )
-            show_plan(plan_extraction(clips, cache, recipe)[0], cache, as_json=as_json)
+            show_plan(plan_extraction(clips, cache, recipe, retry_failed=retry_failed)[0], cache, as_json=as_json)
             return
         encoders = [
             load_encoder(
@@ -152,11 +153,14 @@ def extract(
         recipe = make_recipe(encoder, sampling=sampling, storage=storage, num_views=views)
         if encoder.spec.weights.startswith("random:"):
             warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
-        say(f"{model} on {', '.join(places)} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        plan, left = plan_extraction(clips, cache, recipe)
+        devices_named = ", ".join(str(each.device) for each in encoders)
+        say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
+        plan, left = plan_extraction(clips, cache, recipe, retry_failed=retry_failed)
         if dry_run:
             count = default_workers() if workers is None else workers
-            seconds = measure_seconds(plan, left, encoder, recipe, workers=count, devices=len(encoders))
+            seconds = measure_seconds(
+                plan, left, encoder, recipe, workers=count, devices=len(encoders), batch_size=batch_size
+            )
             show_plan(dataclasses.replace(plan, seconds=seconds), cache, as_json=as_json)
             return
         for line in plan_lines(plan):
@@ -164,7 +168,7 @@ def extract(
         if not plan.fits and not force:
             raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
         outlook = _Outlook(plan.clips)
-        summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, report=outlook)
+        summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
     show_summary(summary, cache, as_json=as_json, profile=profile)
     if summary.failures:
         raise typer.Exit(4)
@@ -186,19 +190,31 @@ def layered(levels: tuple[str, ...], layers: str | None, model: str) -> tuple[st
 
 
 class _Outlook:
-    """Says once, after the first clips, how long the rest will take: also where no progress bar is shown."""
+    """Says from the first clips of a run how long the rest will take, and once more later; also where no progress bar is shown."""
 
     def __init__(self, clips: int) -> None:
-        self.clips, self.done, self.started, self.said = clips, 0, time.monotonic(), False
+        self.clips, self.first = clips, (0, 0.0)
+        self.due = list(OUTLOOK_DUE)
 
-    def __call__(self, clip_ids: tuple[str, ...]) -> None:
-        self.done += len(clip_ids)
-        seconds = time.monotonic() - self.started
-        if not self.said and seconds > OUTLOOK_AFTER_SECONDS and self.done < self.clips:
-            self.said = True
-            say(
-                f"{self.done:,} clips in {seconds / 60:.1f} min: about {duration(seconds / self.done * (self.clips - self.done))} left"
+    def __call__(self, done: int, seconds: float) -> None:
+        """`done` clips are encoded or listed so many seconds after the run began."""
+        if not self.first[0]:
+            self.first = done, seconds  # decoders and kernels are loaded by now: what comes after is the rate
+        more, since = done - self.first[0], seconds - self.first[1]
+        if self.due and more >= self.due[0][0] and seconds >= self.due[0][1] and done < self.clips:
+            self.due.pop(0)
+            left = duration(since / more * (self.clips - done))
+            say_beside_bar(
+                f"time: about {left} left for {self.clips - done:,} clips, at the rate of the {done:,} so far"
             )
+
+
+def say_beside_bar(text: str) -> None:
+    """:func:`say` while a progress bar is shown: above it."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        say(text)
 
 
 def duration(seconds: float) -> str:
@@ -294,7 +310,7 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
         say(f"  {summary.elsewhere:,} clips are left to another process that is at them")
     if summary.written or profile:
         rate = summary.rows / max(summary.profile.wall_seconds, 1e-9)
-        say(f"  {rate:.1f} windows/s, {summary.bytes_written / 1e9:.2f} GB written; {summary.profile}")
+        say(f"  {rate:.3g} windows/s, {summary.bytes_written / 1e9:.2f} GB written; {summary.profile}")
     if profile:
         stages = summary.profile
         rows = [

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +39,8 @@ from vjepa_fer.video.pool import (
     default_workers,
     read_in_line,
 )
+
+Outlook = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def extract_manifest(
     settings: ExtractSettings | None = None,
     progress: bool | None = None,
     report: Report | None = None,
+    outlook: Outlook | None = None,
 ) -> ExtractSummary:
     """Extract every clip of `manifest` that the cache lacks.
 
@@ -145,6 +148,9 @@ def extract_manifest(
         Show a progress bar on stderr; by default only on a terminal.
     report : callable, optional
         Called, from another thread, with the ids of clips once they are safely on disk.
+    outlook : callable, optional
+        Called some times a second with how many clips of this call are encoded or given up, once there is one, and how many
+        seconds it has run.
 
     Raises
     ------
@@ -163,7 +169,7 @@ def extract_manifest(
     asked = {clip.clip_id for clip in manifest.clips}
     clips = [clip for clip in union.clips if clip.clip_id in asked]
     with tqdm(total=len(clips), unit="clip", disable=None if progress is None else not progress) as bar:
-        return _Job(root, clips, encoders, recipe, settings or ExtractSettings(), bar, report).run()
+        return _Job(root, clips, encoders, recipe, settings or ExtractSettings(), bar, report, outlook).run()
 
 
 class _Job:
@@ -178,11 +184,13 @@ class _Job:
         settings: ExtractSettings,
         bar: tqdm,
         report: Report | None,
+        outlook: Outlook | None,
     ) -> None:
         self.root, self.clips, self.recipe, self.settings, self.bar = root, clips, recipe, settings, bar
         self.cache = open_cache(root)
         self.done = self.cache.done
         self.failures: dict[str, Failure] = {}  # of this run
+        self.outlook, self.finished = outlook, 0
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
         self.devices = [row_encoder(each, recipe, self.clock, batch_size=settings.batch_size) for each in encoders]
@@ -278,17 +286,24 @@ class _Job:
         with self.lock:
             self.failures[failure.clip_id] = failure
         self._write_failures()
-        self.bar.update()
+        self._count()
 
     def _finish(self, clip: Clip, rows: ClipRows) -> None:
         self.writer.put(rows)
-        self.bar.update()
+        self._count()
+
+    def _count(self) -> None:
+        with self.lock:
+            self.finished += 1
+            self.bar.update()
 
     def _show(self) -> None:
         rate = self.writer.rows / max(self.clock.wall_seconds, 1e-9)
         self.bar.set_postfix_str(
-            f"{rate:.1f} windows/s, {self.writer.bytes_written / 1e9:.2f} GB written", refresh=False
+            f"{rate:.3g} windows/s, {self.writer.bytes_written / 1e9:.2f} GB written", refresh=False
         )
+        if self.outlook and self.finished:
+            self.outlook(self.finished, self.clock.wall_seconds)
 
     def _write_failures(self) -> None:
         """Bring ``failed.csv`` up to date; the rows of other processes stay."""
