@@ -19,7 +19,7 @@ from vjepa_fer.recipe import Mode, Precision, Rule, Sampling, Storage, TokenDtyp
 from .options import JsonOption, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.extract import ExtractSummary, Plan
+    from vjepa_fer.extract import ExtractSettings, ExtractSummary, Plan
 
 SAMPLING, STORAGE = Sampling(), Storage()
 OUTLOOK_DUE = ((3, 0.0), (12, 60.0))  # clips after the first, seconds
@@ -78,6 +78,12 @@ def extract(
         int | None,
         typer.Option(min=1, help="Windows through a GPU at once; a CPU takes one a core.", show_default="what fits"),
     ] = None,
+    compile_blocks: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="CUDA: a minute of torch.compile first, for long jobs; numbers move by rounding."
+        ),
+    ] = False,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -102,7 +108,7 @@ def extract(
     from vjepa_fer.extras import require_extra
 
     require_extra("extract", ("torch", "av"), "vjepa-fer extract")
-    from vjepa_fer.encoder import load_encoder, pick_device
+    from vjepa_fer.encoder import compile_encoder, load_encoder, pick_device
     from vjepa_fer.extract import (
         ExtractSettings,
         extract_manifest,
@@ -112,7 +118,7 @@ def extract(
         recipe_without_weights,
     )
     from vjepa_fer.manifest import read_manifest
-    from vjepa_fer.video.pool import default_workers
+    from vjepa_fer.video.pool import default_memory, default_workers
 
     try:
         sampling = Sampling(
@@ -149,6 +155,8 @@ def extract(
             )
             for place in places
         ]
+        if compile_blocks:
+            encoders = [compile_encoder(each) for each in encoders]
         encoder = encoders[0]
         recipe = make_recipe(encoder, sampling=sampling, storage=storage, num_views=views)
         if encoder.spec.weights.startswith("random:"):
@@ -165,6 +173,7 @@ def extract(
             return
         for line in plan_lines(plan):
             say(line)
+        say(about_decoding(settings, default_workers(), default_memory()))
         if not plan.fits and not force:
             raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
         outlook = _Outlook(plan.clips)
@@ -250,6 +259,16 @@ def plan_lines(plan: Plan) -> list[str]:
     if plan.seconds is not None:
         lines.append(f"time: about {duration(plan.seconds)}, at the rate of a few clips measured here")
     return lines
+
+
+def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -> str:
+    """Who decodes, and how much memory that may take; the defaults where the settings leave it open."""
+    workers = workers if settings.workers is None else settings.workers
+    if not workers:
+        untimed = "" if settings.clip_timeout == SETTINGS_CLIP_TIMEOUT else "; --clip-timeout needs --workers"
+        return f"decoding: in line, one clip at a time{untimed}"
+    room = gigabytes(settings.memory_bytes or memory_bytes)
+    return f"decoding: {workers} process{'es' * (workers > 1)}, at most {room} of frames ahead and a clip in each"
 
 
 def show_plan(plan: Plan, cache: Path, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vjepa_fer.encoder import build_encoder, hashes, load_encoder, pick_device
+from vjepa_fer.encoder import build_encoder, compile_encoder, hashes, load_encoder, pick_device
 from vjepa_fer.encoder.hashes import known_sha256
 from vjepa_fer.encoder.loading import _portions, random_encoder
 from vjepa_fer.encoder.zoo import TINY, encoder_config
@@ -232,3 +232,14 @@ def test_a_damaged_memory_of_hashes_is_forgotten(tmp_path, monkeypatch, content)
     (tmp_path / "hashes.json").write_text(content)
     (tmp_path / "w.pt").write_bytes(b"one")
     assert known_sha256(tmp_path / "w.pt") == hashlib.sha256(b"one").hexdigest()
+
+
+def test_a_compiled_encoder_gives_the_same_tokens():
+    encoder, pixels = load_encoder("tiny-v21", weights="random:1"), torch.rand(1, 3, 16, 64, 64)
+    expected = encoder.encode(pixels)
+    torch.testing.assert_close(compile_encoder(encoder, backend="eager").encode(pixels), expected)
+
+
+def test_compiling_without_cuda_is_refused():
+    with pytest.raises(RecipeError, match="compiling is for CUDA; the encoder is on cpu"):
+        compile_encoder(load_encoder("tiny-v21", weights="random:1"))

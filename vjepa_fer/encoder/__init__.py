@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from vjepa_fer.errors import MissingExtraError
 
-__all__ = ["LoadedEncoder", "build_encoder", "encoder_names", "encoder_spec", "load_encoder", "pick_device"]
+__all__ = [
+    "LoadedEncoder",
+    "build_encoder",
+    "compile_encoder",
+    "encoder_names",
+    "encoder_spec",
+    "load_encoder",
+    "pick_device",
+]
 
 if TYPE_CHECKING:
-    from vjepa_fer.encoder.loading import LoadedEncoder, load_encoder, pick_device
+    from vjepa_fer.encoder.loading import LoadedEncoder, compile_encoder, load_encoder, pick_device
     from vjepa_fer.encoder.vit import build_encoder
     from vjepa_fer.encoder.zoo import encoder_names, encoder_spec
 
 _HOMES = {
     "LoadedEncoder": "loading",
+    "compile_encoder": "loading",
     "load_encoder": "loading",
     "pick_device": "loading",
     "build_encoder": "vit",

@@ -138,13 +138,15 @@ class DecodePool(Generic[C]):
     Raises
     ------
     VjepaFerError
-        While iterating: no worker can be started.
+        On Windows; or while iterating: no worker can be started.
     """
 
     def __init__(
         self, clips: Iterable[C], sampling: Sampling, preprocessing: Preprocessing, settings: PoolSettings | None = None
     ) -> None:
         self.settings = settings or PoolSettings()
+        if os.name == "nt":
+            raise VjepaFerError("Windows has no decode workers, for want of shared memory to inherit: use --workers 0")
         self.sampling, self.preprocessing = sampling, preprocessing
         self.arena = Arena(self.settings.memory_bytes)
         self._clips = iter(clips)
