@@ -123,7 +123,8 @@ def test_the_timeline_has_a_row_a_window_with_its_seconds(run, video, tmp_path):
     assert len(timeline.key_frames) == len(timeline.key_seconds) == 8
     assert timeline.key_seconds[[0, -1]] == pytest.approx([0, 23 / 25], abs=1e-3)
     table, picture = write_timeline(timeline, tmp_path, "face")
-    rows = list(csv.DictReader(table.open()))
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
     assert [float(row["happy"]) for row in rows] == pytest.approx(
         timeline.probabilities[:, timeline.classes.index("happy")], abs=1e-6
     )
