@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vjepa_fer.errors import CacheError, RecipeError
-from vjepa_fer.recipe import Mode, Precision, Rule, Sampling, Storage, TokenDtype
+from vjepa_fer.recipe import FaceCrop, Mode, Precision, Preprocessing, Rule, Sampling, Storage, TokenDtype
 
 from .options import JsonOption, print_json, print_table, say, warn
 
@@ -67,6 +67,13 @@ def extract(
         int | None, typer.Option(min=1, help="Side of the input in pixels.", show_default="as the encoder was trained")
     ] = None,
     views: Annotated[int, typer.Option(min=1, help="Spatial crops a window: 1 is the centre.")] = 1,
+    face_crop: Annotated[
+        bool,
+        typer.Option(
+            "--face-crop",
+            help="Cut frames to a square that follows the largest face, for wide shots; else the whole frame is used.",
+        ),
+    ] = False,
     devices: Annotated[
         str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
     ] = None,
@@ -108,6 +115,10 @@ def extract(
     from vjepa_fer.extras import require_extra
 
     require_extra("extract", ("torch", "av"), "vjepa-fer extract")
+    if face_crop:
+        from vjepa_fer.video.faces import require_faces
+
+        require_faces()
     from vjepa_fer.encoder import compile_encoder, load_encoder, pick_device
     from vjepa_fer.extract import (
         ExtractSettings,
@@ -125,6 +136,8 @@ def extract(
             mode=mode, rule=rule, frames_per_window=frames, frame_step=frame_step, num_segments=segments, stride=stride
         )
         storage = Storage(levels=layered(tuple(level or STORAGE.levels), layers, model), token_dtype=token_dtype)
+        face = FaceCrop() if face_crop else None
+        Preprocessing(num_views=views, face_crop=face)
     except RecipeError as error:
         raise typer.BadParameter(str(error)) from error
     clips = read_manifest(manifest)
@@ -140,7 +153,13 @@ def extract(
     with stoppable(cache):
         if dry_run and weights is None:
             recipe = recipe_without_weights(
-                model, resolution=resolution, sampling=sampling, storage=storage, num_views=views, precision=precision
+                model,
+                resolution=resolution,
+                sampling=sampling,
+                storage=storage,
+                num_views=views,
+                precision=precision,
+                face_crop=face,
             )
             show_plan(plan_extraction(clips, cache, recipe, retry_failed=retry_failed)[0], cache, as_json=as_json)
             return
@@ -158,7 +177,7 @@ def extract(
         if compile_blocks:
             encoders = [compile_encoder(each) for each in encoders]
         encoder = encoders[0]
-        recipe = make_recipe(encoder, sampling=sampling, storage=storage, num_views=views)
+        recipe = make_recipe(encoder, sampling=sampling, storage=storage, num_views=views, face_crop=face)
         if encoder.spec.weights.startswith("random:"):
             warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
         devices_named = ", ".join(str(each.device) for each in encoders)

@@ -17,6 +17,7 @@ VideoReason = Literal[
     "timeout",
     "too_short",
     "too_long",
+    "no_face",
     "unreadable",
     "worker_died",
     "changed",

@@ -25,6 +25,7 @@ Mode = Literal["segments", "sliding"]
 Rule = Literal["corrected", "reference"]
 TokenDtype = Literal["float16", "float32", "int8"]
 PooledFrom = Literal["output", "float16", "float32", "int8"]
+FaceDetector = Literal["yunet-2023mar"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -79,6 +80,31 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaceCrop:
+    """Frames are cut to a square round the clip's largest face before they are resized; see :mod:`vjepa_fer.video.face_track`.
+
+    Attributes
+    ----------
+    detector : {"yunet-2023mar"}
+        Which weights find faces; their bytes are known by hash.
+    margin : float
+        Side of the square in units of the face's longer side, at least 1.
+    smoothing_frames : int
+        The square moves and grows with the mean over so many frames, centred.
+    """
+
+    detector: FaceDetector = "yunet-2023mar"
+    margin: float = 1.6
+    smoothing_frames: int = 15
+
+    def __post_init__(self) -> None:
+        _check_choice("face_crop.detector", self.detector, FaceDetector)
+        object.__setattr__(self, "margin", float(self.margin))
+        check(1 <= self.margin <= 10, f"face_crop.margin {self.margin} must be from 1 to 10")
+        _check_positive(self, "smoothing_frames")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """How a decoded frame becomes pixels of the encoder's input.
 
@@ -93,6 +119,8 @@ class Preprocessing:
         Two-tap bilinear on uint8 without antialiasing, as V-JEPA's evaluation does.
     mean, std : tuple of float
         Per RGB channel, of pixels scaled to [0, 1].
+    face_crop : FaceCrop, optional
+        A square that follows the face is resized to `crop_size`, in place of the whole frame's short side; one view only.
     """
 
     crop_size: int = 224
@@ -100,9 +128,15 @@ class Preprocessing:
     interpolation: Literal["bilinear"] = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    face_crop: FaceCrop | None = None
 
     def __post_init__(self) -> None:
         _check_positive(self, "crop_size", "num_views")
+        if isinstance(self.face_crop, dict):  # from JSON
+            object.__setattr__(self, "face_crop", FaceCrop(**self.face_crop))
+        crop = self.face_crop
+        check(crop is None or isinstance(crop, FaceCrop), f"face_crop {crop!r} is not a FaceCrop")
+        check(crop is None or self.num_views == 1, f"num_views {self.num_views}: the square round a face is one view")
         check(self.interpolation == "bilinear", f"interpolation {self.interpolation!r} is not 'bilinear'")
         for name in ("mean", "std"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
@@ -352,7 +386,7 @@ class ImportedRecipe:
 
 AnyRecipe = Recipe | ImportedRecipe
 
-_LATER_FIELDS = (("storage", "pooled_from", "output"),)
+_LATER_FIELDS = (("storage", "pooled_from", "output"), ("preprocessing", "face_crop", None))
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 
 _PARTS = {"encoder": EncoderSpec, "sampling": Sampling, "preprocessing": Preprocessing, "storage": Storage}
@@ -367,7 +401,7 @@ def recipe_to_dict(recipe: AnyRecipe) -> dict[str, Any]:
     """The recipe as nested dictionaries. A field of :data:`_LATER_FIELDS` is left out at its default, as if it were not there."""
     data = dataclasses.asdict(recipe)
     for part, name, default in _LATER_FIELDS:
-        if data.get(part, {}).get(name) == default:
+        if name in data.get(part, {}) and data[part][name] == default:
             del data[part][name]
     return data
 

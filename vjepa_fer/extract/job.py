@@ -28,7 +28,8 @@ from vjepa_fer.extract.sharing import ClipShare, DoneClips
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.recipe import Recipe, Sampling, Storage
+from vjepa_fer.recipe import FaceCrop, Recipe, Sampling, Storage
+from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
 from vjepa_fer.video.pool import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -105,13 +106,18 @@ class ExtractSummary:
 
 
 def make_recipe(
-    encoder: LoadedEncoder, *, sampling: Sampling | None = None, storage: Storage | None = None, num_views: int = 1
+    encoder: LoadedEncoder,
+    *,
+    sampling: Sampling | None = None,
+    storage: Storage | None = None,
+    num_views: int = 1,
+    face_crop: FaceCrop | None = None,
 ) -> Recipe:
     """The recipe of an extraction with this encoder and its own preprocessing."""
     return Recipe(
         encoder=encoder.spec,
         sampling=sampling or Sampling(),
-        preprocessing=dataclasses.replace(encoder.preprocessing, num_views=num_views),
+        preprocessing=dataclasses.replace(encoder.preprocessing, num_views=num_views, face_crop=face_crop),
         storage=storage or Storage(),
         precision=encoder.precision,
     )
@@ -163,6 +169,8 @@ def extract_manifest(
     """
     encoders = [encoder] if isinstance(encoder, LoadedEncoder) else list(encoder)
     require_decoder((settings or ExtractSettings()).decoder)
+    if recipe.preprocessing.face_crop is not None:
+        require_faces()
     root = Path(cache)
     with _disk_errors_explained(root):
         union = prepare_cache(root, recipe, manifest)

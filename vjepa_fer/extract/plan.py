@@ -20,7 +20,7 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.recipe import EncoderSpec, FaceCrop, Precision, Preprocessing, Recipe, Sampling, Storage
 from vjepa_fer.video import count_packets, sample_windows
 from vjepa_fer.video.pool import ReadClip, default_workers, num_cores, read_in_line
 
@@ -181,10 +181,17 @@ def _seconds_a_row(
 
 
 def recipe_without_weights(
-    model: str, *, resolution: int | None, sampling: Sampling, storage: Storage, num_views: int, precision: Precision
+    model: str,
+    *,
+    resolution: int | None,
+    sampling: Sampling,
+    storage: Storage,
+    num_views: int,
+    precision: Precision,
+    face_crop: FaceCrop | None = None,
 ) -> Recipe:
     """A recipe to plan with before the weights are there: right in everything but their identity."""
     known = find_encoder(model)
     spec = EncoderSpec(name=known.name, weights="random:0", state_key="random", **known.config)
-    preprocessing = Preprocessing(crop_size=resolution or spec.img_size, num_views=num_views)
+    preprocessing = Preprocessing(crop_size=resolution or spec.img_size, num_views=num_views, face_crop=face_crop)
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)

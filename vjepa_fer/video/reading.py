@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.decoding import MAX_BYTES, decode_video
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.sampling import Window, sample_windows
-from vjepa_fer.video.transforms import crop_views, prepare_frame
+from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_region
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +75,62 @@ def read_windows(
     ------
     VideoError
         See its `reason`; nothing is ever put in the place of a frame that cannot be decoded.
+    MissingExtraError
+        A face crop is asked for and the detector is not installed.
     """
+    prepare = preparer(path, preprocessing)
 
     def needed(num_frames: int) -> Sequence[int]:
-        return _distinct(sample_windows(num_frames, sampling)).tolist()
-
-    def prepare(rgb: np.ndarray) -> np.ndarray:
-        return prepare_frame(rgb, preprocessing)
+        return prepare.begin(_distinct(sample_windows(num_frames, sampling)))
 
     video = decode_video(path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder)
+    prepare.check(video.num_frames)
     indices = np.array([window.frame_indices for window in sample_windows(video.num_frames, sampling)])
     return assemble_clip(video.frames, video.timestamps[indices], video.num_frames, sampling, preprocessing)
+
+
+class Preparer:
+    """What is done to each needed frame of one video, in order: resized whole, or cut to the square round its face first.
+
+    Parameters
+    ----------
+    squares : ndarray, shape (num_frames, 3), int64, optional
+        Left, top and side in every frame of the video.
+    """
+
+    def __init__(self, path: str, preprocessing: Preprocessing, squares: np.ndarray | None) -> None:
+        self.path, self.preprocessing, self.squares = path, preprocessing, squares
+        self._places: Iterator[list[int]] = iter(())
+
+    def begin(self, numbers: np.ndarray) -> list[int]:
+        """Get ready for frames of these numbers, (K,) ascending; the same numbers come back."""
+        if self.squares is not None:
+            self._places = iter(self.squares[np.minimum(numbers, len(self.squares) - 1)].tolist())
+        return numbers.tolist()
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """The next frame (H, W, 3) uint8, prepared."""
+        if self.squares is None:
+            return prepare_frame(rgb, self.preprocessing)
+        left, top, side = next(self._places)
+        crop = self.preprocessing.crop_size
+        whole = slice(0, crop)
+        return resize_region(rgb[top : top + side, left : left + side], (crop, crop), whole, whole)
+
+    def check(self, num_frames: int) -> None:
+        """Raise :class:`VideoError` unless the video still has as many frames as when faces were looked for."""
+        if self.squares is not None and len(self.squares) != num_frames:
+            raise VideoError("changed", self.path, "had another number of frames the second time: is it being written?")
+
+
+def preparer(path: str | os.PathLike[str], preprocessing: Preprocessing) -> Preparer:
+    """Look for the face, where the recipe asks for it, and say what is to be done to the video's frames."""
+    squares = None
+    if preprocessing.face_crop is not None:
+        from vjepa_fer.video.faces import find_face_squares
+
+        squares = find_face_squares(path, preprocessing.face_crop)
+    return Preparer(os.fspath(path), preprocessing, squares)
 
 
 def assemble_clip(
