@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vjepa_fer.predict import Prediction, Predictor
 
 SOME_FAILED = 4
+AttentionFormat = Literal["png", "mp4"]  # vjepa_fer.predict.attention.AttentionFormat, which --help must not load
 NUM_SHOWN = 3
 
 
@@ -38,32 +39,118 @@ def predict(
         ),
     ] = None,
     stride: Annotated[int, typer.Option(min=1, help="With --timeline: frames from one window to the next.")] = 8,
+    attention: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also show where an attentive probe looked, laid over the frames.", show_default=False
+        ),
+    ] = None,
+    attention_format: Annotated[
+        AttentionFormat, typer.Option(help="With --attention: a strip of pictures, or a film.")
+    ] = "png",
+    head: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --attention: one of the probe's heads.", show_default="the mean over all"),
+    ] = None,
+    face_crop: Annotated[
+        bool | None,
+        typer.Option(
+            "--face-crop/--no-face-crop",
+            help="Follow the largest face, or use the whole frame.",
+            show_default="as the run's clips were treated",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what the run's probe sees in new videos: same recipe, same weights, fitted once on all training clips."""
     from vjepa_fer.extras import require_extra
 
     require_extra("extract", ("torch", "av"), "vjepa-fer predict")
-    if timeline:
-        require_extra("report", ("matplotlib",), "--timeline")
+    if timeline or attention:
+        require_extra("report", ("matplotlib",), "--timeline" if timeline else "--attention")
     from vjepa_fer.predict import load_predictor
 
     paths = _expanded(videos)
-    predictor = load_predictor(run, weights=weights, device=device)
-    kind = type(predictor.fitted.probe.probe).__name__
-    say(
-        f"{run}: {kind} on {predictor.fitted.level} of {predictor.recipe.encoder.name}, fitted once on all training clips"
-    )
-    if predictor.recipe.encoder.weights.startswith("random:"):
-        warn("random weights: good for a smoke test; the answers mean nothing about faces")
-    done, failed = _predict_all(predictor, paths, timeline, stride)
+    for folder in (timeline, attention):
+        _check_folder(folder)
+    predictor = load_predictor(run, weights=weights, device=device, face_crop=face_crop)
+    if attention:
+        _check_head(predictor, head)
+    _introduce(predictor, run)
+    extras = _Extras(timeline, stride, attention, attention_format, head, _names(paths))
+    done, failed = _predict_all(predictor, paths, extras)
     if as_json:
-        answers = {"results": [one.to_dict() for one in done], "failed": [_failure(error) for error in failed]}
-        print_json({"schema": "vjepa-fer/predict/1", "run": str(run), "fitted_on": "all training clips", **answers})
+        answers = {
+            "results": [{**one.to_dict(), "files": [str(file) for file in files]} for one, files in done],
+            "failed": [_failure(error) for error in failed],
+        }
+        print_json({"schema": "vjepa-fer/predict/1", **_facts(predictor, run), **answers})
     elif done:
-        print_table(("video", "label", "%", "then"), [_row(one) for one in done])
+        print_table(("video", "label", "%", "then"), [_row(one) for one, _ in done])
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+class _Extras(NamedTuple):
+    """What is written beside the answers, and where."""
+
+    timeline: Path | None
+    stride: int
+    attention: Path | None
+    kind: AttentionFormat
+    head: int | None
+    names: dict[Path, str]
+
+
+def _check_folder(folder: Path | None) -> None:
+    """Make the folder now: that it cannot be written should not show after an hour of encoding."""
+    from vjepa_fer.errors import RunError
+
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _check_head(predictor: Predictor, head: int | None) -> None:
+    from vjepa_fer.errors import ProbeError
+    from vjepa_fer.predict.attention import token_shape
+
+    token_shape(predictor.fitted, predictor.recipe)
+    num_heads = predictor.fitted.probe.probe.num_heads_  # type: ignore[attr-defined]
+    if head is not None and head >= num_heads:
+        raise ProbeError(f"--head {head}: the probe has heads 0 … {num_heads - 1}")
+
+
+def _introduce(predictor: Predictor, run: Path) -> None:
+    fitted, recipe = predictor.fitted, predictor.recipe
+    kind, decision = type(fitted.probe.probe).__name__, f", {fitted.decision}" if fitted.windowed else ""
+    say(f"{run}: {kind} on {fitted.level} of {recipe.encoder.name}{decision}, fitted once on all training clips")
+    if recipe.encoder.weights.startswith("random:"):
+        warn("random weights: good for a smoke test; the answers mean nothing about faces")
+    if predictor.departs:
+        own = "the whole frame" if recipe.preprocessing.face_crop else "the square round the face"
+        warn(f"the probe was fitted on {own}; it is shown otherwise here, as asked: its figures say little about this")
+
+
+def _facts(predictor: Predictor, run: Path) -> dict[str, Any]:
+    """What the answers rest on."""
+    from vjepa_fer.recipe import fingerprint
+
+    fitted, recipe = predictor.fitted, predictor.recipe
+    return {
+        "run": str(run),
+        "fitted_on": "all training clips",
+        "probe": type(fitted.probe.probe).__name__,
+        "level": fitted.level,
+        "decision": fitted.decision,
+        "encoder": recipe.encoder.name,
+        "weights": recipe.encoder.weights,
+        "face_crop": recipe.preprocessing.face_crop is not None,
+        "recipe": fingerprint(recipe),
+        "recipe_of_the_probe": fingerprint(fitted.recipe),
+    }
 
 
 def _expanded(videos: list[Path]) -> list[Path]:
@@ -75,37 +162,42 @@ def _expanded(videos: list[Path]) -> list[Path]:
 
 
 def _predict_all(
-    predictor: Predictor, paths: list[Path], timeline: Path | None, stride: int
-) -> tuple[list[Prediction], list[VideoError]]:
-    """Every video in turn; one that cannot be read is said and counted, and the rest goes on."""
+    predictor: Predictor, paths: list[Path], extras: _Extras
+) -> tuple[list[tuple[Prediction, list[Path]]], list[VideoError]]:
+    """Every video in turn, with the files written for it; one that cannot be read is said and counted, and the rest goes on."""
     from vjepa_fer.errors import VideoError
 
     from .progress import progress_bar
 
-    done: list[Prediction] = []
+    done: list[tuple[Prediction, list[Path]]] = []
     failed: list[VideoError] = []
-    names = _names(paths)
     with progress_bar(len(paths), "predict") as advance:
         for path in paths:
             try:
-                done.append(predictor(path))
-                if timeline:
-                    _write(predictor, path, timeline, names[path], stride)
+                one = predictor(path)
+                done.append((one, _write(predictor, path, extras)))
             except VideoError as error:
                 failed.append(error)
                 warn(str(error))
             else:
-                if done[-1].shorter_than_window:
-                    warn(f"{path}: {done[-1].num_frames} frames are shorter than a window; the last one is repeated")
+                if one.shorter_than_window:
+                    warn(f"{path}: {one.num_frames} frames are shorter than a window; the last one is repeated")
             advance(path.name)
     return done, failed
 
 
-def _write(predictor: Predictor, path: Path, folder: Path, name: str, stride: int) -> None:
-    from vjepa_fer.predict import write_timeline
+def _write(predictor: Predictor, path: Path, extras: _Extras) -> list[Path]:
+    from vjepa_fer.predict import write_attention, write_timeline
 
-    for file in write_timeline(predictor.timeline(path, stride=stride), folder, name):
+    name, files = extras.names[path], []
+    if extras.timeline:
+        files += write_timeline(predictor.timeline(path, stride=extras.stride), extras.timeline, name)
+    if extras.attention:
+        seen = predictor.attention(path)
+        files.append(write_attention(seen, extras.attention, name, kind=extras.kind, head=extras.head))
+    for file in files:
         say(str(file))
+    return files
 
 
 def _names(paths: list[Path]) -> dict[Path, str]:

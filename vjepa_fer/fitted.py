@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from vjepa_fer.cache import Features
+from vjepa_fer.decisions import RULES, Windowed
 from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluate import Targets, check_features, fit_cells
+from vjepa_fer.probes.attentive import AttentiveProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
-from vjepa_fer.protocol import Cell
+from vjepa_fer.protocol import MEAN_FEATURE, Cell
 from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_from_json, recipe_to_json, require_same_recipe
 
 PROBE, RECIPE_JSON = "probe", "recipe.json"
@@ -40,11 +42,19 @@ class FittedProbe:
         The level that it reads.
     recipe : Recipe or ImportedRecipe
         Of the features that it was fitted on.
+    decision : str
+        How a clip's windows become one decision, of :data:`vjepa_fer.grid.DECISIONS`.
     """
 
     probe: SavedProbe
     level: str
     recipe: AnyRecipe
+    decision: str = MEAN_FEATURE
+
+    @property
+    def windowed(self) -> bool:
+        """It judges windows, and its answers about a clip's windows are joined by `decision`."""
+        return self.decision != MEAN_FEATURE
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,17 +72,58 @@ class FittedProbe:
             Another recipe; each differing field is named with both values.
         """
         require_same_recipe(recipe, self.recipe, "the cache of these features")
-        return self.probe.predict_proba(X, level=level, recipe=fingerprint(recipe))
+        return self.probe.predict_proba(X, **self._described(level))
+
+    def predict(self, X: np.ndarray, *, level: str, recipe: AnyRecipe) -> np.ndarray:
+        """The class that the probe decides for, row by row: its number in `classes`, int64 (num_rows,).
+
+        Raises
+        ------
+        As :meth:`predict_proba`.
+        """
+        require_same_recipe(recipe, self.recipe, "the cache of these features")
+        self.probe.check(self._described(level))
+        probe, scaler = self.probe.probe, self.probe.scaler
+        labels = np.asarray(probe.predict(X if scaler is None else scaler.apply(X)), str)
+        return np.array([self.classes.index(label) for label in labels.tolist()])
+
+    def attention(self, X: np.ndarray, *, level: str, recipe: AnyRecipe) -> np.ndarray:
+        """How much an attentive probe looks at each token of features (num_rows, dim): float32 (num_rows, num_heads, num_tokens).
+
+        Raises
+        ------
+        ProbeError
+            Another kind of probe, or another level.
+        RecipeMismatchError
+            Another recipe.
+        """
+        probe, scaler = self.probe.probe, self.probe.scaler
+        if not isinstance(probe, AttentiveProbe):
+            raise ProbeError(
+                f"{type(probe).__name__} looks at no tokens; `probe --probe attentive --refit` fits one that does"
+            )
+        require_same_recipe(recipe, self.recipe, "the cache of these features")
+        self.probe.check(self._described(level))
+        return probe.attention(X if scaler is None else scaler.apply(X))
+
+    def _described(self, level: str) -> dict[str, str]:
+        return _expectations(level, self.recipe, self.decision)
+
+
+def _expectations(level: str, recipe: AnyRecipe, decision: str) -> dict[str, str]:
+    """What a probe expects of its features, in words; the decision only where it is not the usual one."""
+    said = {"level": level, "recipe": fingerprint(recipe)}
+    return said if decision == MEAN_FEATURE else {**said, "decision": decision}
 
 
 def fit_on_all(
-    features: Features, cell: Cell, *, recipe: AnyRecipe, seed: int = 0, targets: Targets | None = None
+    features: Features | Windowed, cell: Cell, *, recipe: AnyRecipe, seed: int = 0, targets: Targets | None = None
 ) -> FittedProbe:
     """Fit a cell on every clip, test parts and all: for new clips, not for figures."""
     check_features(features)
     scaler, probes = fit_cells(features, np.arange(len(features.y)), [cell], cell.scale, seed, targets)
-    expects = {"level": cell.level, "recipe": fingerprint(recipe)}
-    return FittedProbe(SavedProbe(probes[0], scaler, expects), cell.level, recipe)
+    expects = _expectations(cell.level, recipe, cell.decision)
+    return FittedProbe(SavedProbe(probes[0], scaler, expects), cell.level, recipe, cell.decision)
 
 
 def save_fitted(folder: Path, fitted: FittedProbe) -> None:
@@ -118,4 +169,7 @@ def read_fitted(folder: Path) -> FittedProbe:
         raise RunError(f"{path}: not the recipe that the probe was fitted with; fit again with --refit")
     if "level" not in saved.expects:
         raise ProbeError(f"{folder / PROBE}: it does not say which level it reads")
-    return FittedProbe(saved, saved.expects["level"], recipe)
+    decision = saved.expects.get("decision", MEAN_FEATURE)
+    if decision not in (MEAN_FEATURE, *RULES):
+        raise ProbeError(f"{folder / PROBE}: decides by {decision!r}, which this version does not know")
+    return FittedProbe(saved, saved.expects["level"], recipe, decision)

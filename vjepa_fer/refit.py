@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vjepa_fer.cache import Features
+import numpy as np
+
+from vjepa_fer.decisions import Windowed
 from vjepa_fer.errors import RunError
 from vjepa_fer.evaluate import Targets
 from vjepa_fer.fitted import fit_on_all, save_fitted
@@ -52,10 +54,15 @@ def refit(
     if not folder.exists():
         cell = best.evaluation.cell
         assert isinstance(cell, Cell)
-        if cell.windowed:
-            raise RunError(
-                f"{best.run}: its probe judges windows ({cell.decision}); only mean-feature is fitted again so far"
-            )
-        features: Features = source.features(cell.level)
+        features = _windows(source, cell.level) if cell.windowed else source.features(cell.level)
         save_fitted(folder, fit_on_all(features, cell, recipe=recipe, seed=seed, targets=targets))
     return best, folder
+
+
+def _windows(source: Source, level: str) -> Windowed:
+    """One row a window-view, as the sweep fitted them."""
+    windows, clips = source.window_features(level), source.clips
+    y, subjects, clip_ids = (
+        np.array([getattr(clip, name) for clip in clips]) for name in ("label", "subject", "clip_id")
+    )
+    return Windowed(windows.X, y, subjects, clip_ids, windows.clip_index)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vjepa_fer.cache import Cache, ShardWriter, open_cache
-from vjepa_fer.cache.derive import pool_cache
-from vjepa_fer.cache.folder import create_cache
+from vjepa_fer.cache import Cache
+from vjepa_fer.decisions import Joined, join_windows
 from vjepa_fer.errors import RecipeError, RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.fitted import FittedProbe
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.predict.timeline import Timeline
-from vjepa_fer.recipe import Recipe, Sampling, Storage, require_same_recipe
+from vjepa_fer.predict.attention import Attention, token_shape
+from vjepa_fer.predict.features import cache_of_clip
+from vjepa_fer.predict.timeline import NUM_KEY_FRAMES, Timeline
+from vjepa_fer.recipe import FaceCrop, Recipe, require_same_recipe
 from vjepa_fer.runs import load_fitted
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ class Prediction:
     path : Path
     classes : tuple of str
     probabilities : ndarray of float64, shape (num_classes,)
+    decided : int
+        The number of the class decided for, as the run's clips were decided.
     num_frames, num_windows : int
     shorter_than_window : bool
         The last frame was repeated to fill a window, as in extraction.
@@ -46,19 +47,20 @@ class Prediction:
     path: Path
     classes: tuple[str, ...]
     probabilities: np.ndarray
+    decided: int
     num_frames: int
     num_windows: int
     shorter_than_window: bool
 
     @property
     def label(self) -> str:
-        """The most probable class, the first of equals."""
-        return self.classes[int(self.probabilities.argmax())]
+        """The class decided for."""
+        return self.classes[self.decided]
 
     @property
     def confidence(self) -> float:
         """Its probability."""
-        return float(self.probabilities.max())
+        return float(self.probabilities[self.decided])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -83,12 +85,17 @@ class Predictor:
     fitted : FittedProbe
     encoder : LoadedEncoder
     recipe : Recipe
-        Of the probe and of the encoder alike.
+        What is done to a video: the probe's own recipe, but for a face crop that was asked for or declined by name.
     """
 
     fitted: FittedProbe
     encoder: LoadedEncoder
     recipe: Recipe
+
+    @property
+    def departs(self) -> bool:
+        """Videos are treated otherwise than the clips that the probe was fitted on."""
+        return self.recipe != self.fitted.recipe
 
     def __call__(self, path: str | os.PathLike[str]) -> Prediction:
         """Class probabilities of one video, decided as the run's clips were.
@@ -98,68 +105,105 @@ class Predictor:
         VideoError
             It cannot be decoded; see its ``reason``.
         """
-        with self._read(path, self.recipe.sampling) as (cache, pixels):
-            features = cache.features(self.fitted.level).X
+        with self._read(path) as (cache, pixels):
+            probabilities, decided = self._decide_clip(cache)
         return Prediction(
             path=Path(path),
             classes=self.fitted.classes,
-            probabilities=self._decide(features)[0],
+            probabilities=probabilities,
+            decided=decided,
             num_frames=pixels.num_frames,
             num_windows=len(pixels.windows),
             shorter_than_window=any(w.num_real_frames < len(w.frame_indices) for w in pixels.windows),
         )
 
     def timeline(self, path: str | os.PathLike[str], *, stride: int = 8) -> Timeline:
-        """Class probabilities of every window, one every `stride` frames.
+        """Class probabilities of every window, one every `stride` frames; memory does not grow with the video's length.
 
         A window is made as the recipe says; only where windows lie is another rule than the probe was fitted under.
 
         Raises
         ------
         VideoError
-            It cannot be decoded, or its windows do not fit into memory.
+            It cannot be decoded.
         """
+        from vjepa_fer.video.streaming import map_windows
+
         sampling = dataclasses.replace(self.recipe.sampling, mode="sliding", stride=stride)
-        with self._read(path, sampling) as (cache, pixels):
-            rows, num_views = cache.window_features(self.fitted.level).X, self.recipe.preprocessing.num_views
-        windows = rows.reshape(-1, num_views, rows.shape[1]).mean(axis=1)
-        return Timeline.of(Path(path), pixels, self.fitted.classes, self._decide(windows))
+        recipe = dataclasses.replace(self.recipe, sampling=sampling)
+
+        def decide(pixels: ClipPixels) -> np.ndarray:
+            with cache_of_clip(pixels, self.encoder, recipe, self.fitted.level) as cache:
+                rows = cache.window_features(self.fitted.level).X
+            return self._decide_windows(rows)
+
+        found = map_windows(path, sampling, recipe.preprocessing, decide, num_kept=NUM_KEY_FRAMES)
+        start, end = found.timestamps[:, 0], found.timestamps[:, -1]
+        said = np.concatenate(found.results)
+        return Timeline(Path(path), self.fitted.classes, start, end, said, found.kept, found.kept_seconds)
+
+    def attention(self, path: str | os.PathLike[str]) -> Attention:
+        """Where an attentive probe looks in the windows that decide about this video.
+
+        Raises
+        ------
+        ProbeError
+            The probe is not attentive, or sees a clip as one vector.
+        VideoError
+            It cannot be decoded.
+        """
+        shape = token_shape(self.fitted, self.recipe)
+        with self._read(path) as (cache, pixels):
+            features = self._windows(cache) if self.fitted.windowed else cache.features(self.fitted.level).X
+        weights = self.fitted.attention(features, level=self.fitted.level, recipe=self.fitted.recipe)
+        return Attention.of(Path(path), pixels, weights.reshape(*weights.shape[:2], *shape))
+
+    def _windows(self, cache: Cache) -> np.ndarray:
+        return cache.window_features(self.fitted.level).X
+
+    def _decide_clip(self, cache: Cache) -> tuple[np.ndarray, int]:
+        """Probabilities (num_classes,) of one row of features, or of the answers about windows joined; and the class decided for."""
+        if self.fitted.windowed:
+            joined = self._join(self._windows(cache), num_clips=1)
+            return joined.probabilities[0], int(joined.predicted[0])
+        features = cache.features(self.fitted.level).X
+        return self._decide(features)[0], int(self._votes(features)[0])
+
+    def _decide_windows(self, rows: np.ndarray) -> np.ndarray:
+        """Views of a window side by side (num_windows · num_views, dim) → (num_windows, num_classes)."""
+        num_views = self.recipe.preprocessing.num_views
+        if self.fitted.windowed:
+            return self._join(rows, num_clips=len(rows) // num_views).probabilities
+        return self._decide(rows.reshape(-1, num_views, rows.shape[1]).mean(axis=1))
+
+    def _join(self, rows: np.ndarray, *, num_clips: int) -> Joined:
+        clip = np.repeat(np.arange(num_clips), len(rows) // num_clips)
+        return join_windows(self.fitted.decision, self._decide(rows), self._votes(rows), clip)
 
     def _decide(self, features: np.ndarray) -> np.ndarray:
-        said = self.fitted.predict_proba(features, level=self.fitted.level, recipe=self.recipe)
+        said = self.fitted.predict_proba(features, level=self.fitted.level, recipe=self.fitted.recipe)
         return np.asarray(said, dtype=np.float64)
 
+    def _votes(self, features: np.ndarray) -> np.ndarray:
+        return self.fitted.predict(features, level=self.fitted.level, recipe=self.fitted.recipe)
+
     @contextmanager
-    def _read(self, path: str | os.PathLike[str], sampling: Sampling) -> Iterator[tuple[Cache, ClipPixels]]:
+    def _read(self, path: str | os.PathLike[str]) -> Iterator[tuple[Cache, ClipPixels]]:
         """The video as a cache of one clip, rounded and pooled like the probe's own, for as long as the block runs."""
-        from vjepa_fer.extract.encode import encode_clip
         from vjepa_fer.video.reading import read_clip
 
-        level, storage = self.fitted.level, self.recipe.storage
-        derived = storage.pooled_from != "output"
-        stored = (
-            Storage(levels=("tokens",), token_dtype=storage.pooled_from)  # type: ignore[arg-type]
-            if derived
-            else dataclasses.replace(storage, levels=(level,))
-        )
-        recipe = dataclasses.replace(self.recipe, sampling=sampling, storage=stored)
-        pixels, sha256 = read_clip(path, sampling, recipe.preprocessing)
-        clip = Clip("clip", str(path), "unknown", "unknown", {})
-        rows = encode_clip(clip, sha256, pixels, self.encoder, recipe)
-        with tempfile.TemporaryDirectory(prefix="vjepa-fer-predict-") as folder:
-            root = Path(folder) / "cache"
-            create_cache(root, recipe, Manifest(clips=(clip,)))
-            writer = ShardWriter(root, recipe)
-            writer.add(rows)
-            writer.flush()
-            pooled = Path(folder) / "pooled"
-            yield (
-                (pool_cache(root, pooled, (level,), token_dtype=storage.token_dtype) if derived else open_cache(root)),
-                pixels,
-            )
+        pixels, sha256 = read_clip(path, self.recipe.sampling, self.recipe.preprocessing)
+        with cache_of_clip(pixels, self.encoder, self.recipe, self.fitted.level, sha256=sha256) as cache:
+            yield cache, pixels
 
 
-def load_predictor(run: str | os.PathLike[str], *, weights: str | Path | None = None, device: str = "cpu") -> Predictor:
+def load_predictor(
+    run: str | os.PathLike[str],
+    *,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    face_crop: bool | None = None,
+) -> Predictor:
     """Load the probe that ``probe --refit`` left in a run, and exactly the encoder that its features came from.
 
     Parameters
@@ -170,6 +214,9 @@ def load_predictor(run: str | os.PathLike[str], *, weights: str | Path | None = 
         The encoder's weights file, by default the one that ``models fetch`` brought. Its hash must be the recipe's.
     device : str
         As torch spells it, or ``auto``.
+    face_crop : bool, optional
+        Follow the largest face, or use the whole frame; by default as the run's recipe says. Otherwise than there, the probe
+        sees other pictures than it was fitted on: for wide shots, where the whole frame would be worse.
 
     Raises
     ------
@@ -188,6 +235,11 @@ def load_predictor(run: str | os.PathLike[str], *, weights: str | Path | None = 
             "`cache import`, and the probe of `load_fitted`"
         )
     require_extra("extract", ("torch", "av"), "prediction on a video")
+    used = _with_face_crop(recipe, face_crop)
+    if used.preprocessing.face_crop is not None:
+        from vjepa_fer.video.faces import require_faces
+
+        require_faces()
     from vjepa_fer.encoder import load_encoder, pick_device
     from vjepa_fer.extract import make_recipe
 
@@ -206,7 +258,19 @@ def load_predictor(run: str | os.PathLike[str], *, weights: str | Path | None = 
     except RecipeError as error:
         error.add_note(f"The probe of {run} reads features of {spec.name}, weights {spec.weights}.")
         raise
-    num_views = recipe.preprocessing.num_views
-    loaded = make_recipe(encoder, sampling=recipe.sampling, storage=recipe.storage, num_views=num_views)
+    loaded = make_recipe(
+        encoder,
+        sampling=recipe.sampling,
+        storage=recipe.storage,
+        num_views=recipe.preprocessing.num_views,
+        face_crop=recipe.preprocessing.face_crop,
+    )
     require_same_recipe(loaded, recipe, f"the encoder at hand for {run}")
-    return Predictor(fitted, encoder, recipe)
+    return Predictor(fitted, encoder, used)
+
+
+def _with_face_crop(recipe: Recipe, wanted: bool | None) -> Recipe:
+    """The recipe, with or without a face crop as `wanted` says; None leaves it."""
+    own = recipe.preprocessing.face_crop
+    crop = own if wanted is None else (own or FaceCrop()) if wanted else None
+    return dataclasses.replace(recipe, preprocessing=dataclasses.replace(recipe.preprocessing, face_crop=crop))

@@ -16,8 +16,6 @@ from vjepa_fer.extras import require_extra
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vjepa_fer.video import ClipPixels
-
 NUM_KEY_FRAMES = 8
 
 
@@ -44,15 +42,6 @@ class Timeline:
     probabilities: np.ndarray
     key_frames: np.ndarray
     key_seconds: np.ndarray
-
-    @classmethod
-    def of(cls, path: Path, pixels: ClipPixels, classes: tuple[str, ...], probabilities: np.ndarray) -> Timeline:
-        """From a clip's pixels; its key frames are copied, the rest of the pixels is let go."""
-        first = np.unique(pixels.rows, return_index=True)[1]  # where each kept frame stands first, in order of time
-        seconds = pixels.timestamps.ravel()[first]
-        shown = np.unique(np.linspace(0, len(pixels.frames) - 1, NUM_KEY_FRAMES).round().astype(int))
-        start, end = pixels.timestamps[:, 0], pixels.timestamps[:, -1]
-        return cls(path, classes, start, end, probabilities, pixels.frames[shown].copy(), seconds[shown])
 
     @property
     def middle(self) -> np.ndarray:

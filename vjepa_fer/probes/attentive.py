@@ -220,6 +220,16 @@ class AttentiveProbe(Probe):
             tokens, self.parameters_, num_heads=self.num_heads_, proj=self._applies_proj(), device=self.device
         )
 
+    def attention(self, X: Any) -> NDArray:
+        """How much the query looks at each token ``(N, T, D)``: weights float32 ``(N, num_heads, T)`` that sum to 1 over T."""
+        from vjepa_fer.probes.attentive_training import Tokens, query_weights
+
+        self._check_fitted()
+        if getattr(X, "ndim", 2) <= 2:
+            X = self._check_known(X)
+        tokens = Tokens(X, self.parameters_["pooler.query_tokens"].shape[2])
+        return query_weights(tokens, self.parameters_, num_heads=self.num_heads_, device=self.device)
+
     def predict(self, X: Any) -> NDArray:
         """Predicted labels ``(N,)`` of tokens ``(N, T, D)``."""
         probabilities = self.predict_proba(X)

@@ -107,11 +107,20 @@ def attentive_logits(
     logits = []
     for head in range(len(parameters["linear.bias"])):
         own = {name: value[head : head + 1] for name, value in parameters.items()}
-        mixed = tokens
-        for number in range(depth - 1):
-            mixed = _self_attention(own, f"pooler.blocks.{number}.", mixed, num_heads)
+        mixed = _mix(own, tokens, num_heads, depth)
         logits.append(_decide(own, _pool(own, mixed, token_statistics(mixed), num_heads, proj)))
     return torch.cat(logits)
+
+
+def query_attention(parameters: Mapping[str, Tensor], tokens: Tensor, *, num_heads: int) -> Tensor:
+    """How much the query of one head looks at each token: tokens ``(B, T, D)`` → ``(B, H, T)``, a softmax over T.
+
+    Where blocks precede the pooling, a token stands for its place: the blocks have mixed others into it.
+    """
+    depth = 1 + len({name.split(".")[2] for name in parameters if name.startswith("pooler.blocks.")})
+    mixed = _mix(parameters, tokens, num_heads, depth)
+    directions = _directions(parameters, num_heads).flatten(0, 1)  # (H, D), of the only probe
+    return _attention(mixed, token_statistics(mixed), directions).transpose(1, 2)
 
 
 def _pool(
@@ -121,11 +130,9 @@ def _pool(
     p = _block(parameters, CROSS)
     query = parameters["pooler.query_tokens"][:, 0]  # (M, 1, D)
     num_probes, _, dim = query.shape
-    shape = (num_probes, num_heads, dim // num_heads)
-    asked = _linear(p, "xattn.q", query).view(*shape, 1)
-    keys, values = p["xattn.kv.weight"].view(num_probes, 2, num_heads, -1, dim).unbind(1)  # (M, H, D/H, D)
+    values = p["xattn.kv.weight"].view(num_probes, 2, num_heads, -1, dim)[:, 1]  # (M, H, D/H, D)
     scale, shift = p["norm1.weight"][:, None], p["norm1.bias"][:, None, None]
-    u = (keys * asked).sum(2) * (dim // num_heads) ** -0.5 * scale  # (M, H, D)
+    u = _directions(parameters, num_heads)
     pooled = _pooled_tokens(tokens, statistics, u.reshape(-1, dim))  # (B, M·H, D)
     pooled = pooled.view(-1, num_probes, num_heads, dim).transpose(0, 1) * scale[:, None] + shift  # (M, B, H, D)
     found = pooled.transpose(1, 2) @ values.transpose(2, 3)  # (M, H, B, D/H)
@@ -136,11 +143,34 @@ def _pool(
     return found + _mlp(p, found)
 
 
+def _mix(parameters: Mapping[str, Tensor], tokens: Tensor, num_heads: int, depth: int) -> Tensor:
+    """Tokens ``(B, T, D)`` after the blocks of one head that precede the pooling."""
+    for number in range(depth - 1):
+        tokens = _self_attention(parameters, f"pooler.blocks.{number}.", tokens, num_heads)
+    return tokens
+
+
+def _directions(parameters: Mapping[str, Tensor], num_heads: int) -> Tensor:
+    """The vectors u that score tokens, ``(M, H, D)``; the norm's γ is in them."""
+    p = _block(parameters, CROSS)
+    query = parameters["pooler.query_tokens"][:, 0]  # (M, 1, D)
+    num_probes, _, dim = query.shape
+    asked = _linear(p, "xattn.q", query).view(num_probes, num_heads, dim // num_heads, 1)
+    keys = p["xattn.kv.weight"].view(num_probes, 2, num_heads, -1, dim)[:, 0]  # (M, H, D/H, D)
+    return (keys * asked).sum(2) * (dim // num_heads) ** -0.5 * p["norm1.weight"][:, None]
+
+
+def _attention(tokens: Tensor, statistics: tuple[Tensor, Tensor], u: Tensor) -> Tensor:
+    """Softmax over the scores of tokens ``(B, T, D)`` by directions ``(R, D)``: ``(B, T, R)``."""
+    mean, rescale = (s[..., None] for s in statistics)  # (B, T, 1)
+    scores = (tokens.flatten(0, 1) @ u.T).view(*tokens.shape[:2], -1)
+    return ((scores - mean * u.sum(1)) * rescale).softmax(dim=1)
+
+
 def _pooled_tokens(tokens: Tensor, statistics: tuple[Tensor, Tensor], u: Tensor) -> Tensor:
     """Normed tokens pooled by softmax attention, one row a direction: ``u (R, D)`` → ``(B, R, D)``."""
     mean, rescale = (s[..., None] for s in statistics)  # (B, T, 1)
-    scores = (tokens.flatten(0, 1) @ u.T).view(*tokens.shape[:2], -1)  # (B, T, R)
-    attention = ((scores - mean * u.sum(1)) * rescale).softmax(dim=1) * rescale
+    attention = _attention(tokens, statistics, u) * rescale
     return attention.transpose(1, 2) @ tokens - (attention * mean).sum(1)[..., None]
 
 

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.attentive_model import attentive_logits, initial_parameters, parameter_shapes, token_statistics
+from vjepa_fer.probes.attentive_model import (
+    attentive_logits,
+    initial_parameters,
+    parameter_shapes,
+    query_attention,
+    token_statistics,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,6 +172,20 @@ def predict_probabilities(
             batch = batch.to(device)
             logits = attentive_logits(held, batch, token_statistics(batch), num_heads=num_heads, proj=proj)
             parts.append(logits[0].double().softmax(dim=1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def query_weights(
+    tokens: Tokens, parameters: Mapping[str, NDArray], *, num_heads: int, device: str
+) -> NDArray[np.float32]:
+    """Attention ``(N, H, T)`` of one head's query."""
+    import torch
+
+    held = {name: torch.from_numpy(value)[None].to(device) for name, value in parameters.items()}
+    with torch.inference_mode():
+        parts = [
+            query_attention(held, batch.to(device), num_heads=num_heads).cpu().numpy() for batch in tokens.in_order()
+        ]
     return np.concatenate(parts)
 
 
