@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from .options import SeedOption, say
 
 FORMATS = ("pdf", "svg", "png")
+Projection = Literal["tsne", "pca"]  # vjepa_fer.report.projection.Method, which --help must not load
 
 
 def report(
@@ -32,9 +33,22 @@ def report(
             metavar="CACHE", help="The features, if they are not where the run says they were.", show_default=False
         ),
     ] = None,
-    tsne: Annotated[
-        bool, typer.Option("--tsne", help="Show features by t-SNE (some seconds) in place of PCA.")
+    projection: Annotated[
+        Projection, typer.Option(help="How features are put into the plane: t-SNE takes some seconds, PCA none.")
+    ] = "tsne",
+    thumbnails: Annotated[
+        bool,
+        typer.Option(
+            "--thumbnails",
+            help="Show frames of the clips most often wrong. The page then holds faces: share it as such.",
+        ),
     ] = False,
+    videos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --thumbnails: where the manifest's paths start from.", show_default="here"
+        ),
+    ] = None,
     by: Annotated[
         str, typer.Option(help="Manifest columns to give figures by, with commas: sex,intensity.", show_default=False)
     ] = "",
@@ -44,11 +58,16 @@ def report(
     from vjepa_fer.extras import require_extra
 
     require_extra("report", ("jinja2", "matplotlib") if figures else ("jinja2",), "vjepa-fer report")
+    if thumbnails:
+        require_extra("extract", ("av",), "--thumbnails")
+        require_extra("report", ("PIL",), "--thumbnails")
     from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
 
     wanted = _formats(formats)
     columns = tuple(word.strip() for word in by.split(",") if word.strip())
-    settings = ReportSettings(cache=cache, method="tsne" if tsne else "pca", by=columns, seed=seed)
+    settings = ReportSettings(
+        cache=cache, method=projection, by=columns, seed=seed, thumbnails=thumbnails, videos=videos
+    )
     numbers = gather_numbers(runs, settings)
     write_page(out, render_page(numbers))
     if figures:

@@ -17,7 +17,7 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.cli import report as report_cli
 from vjepa_fer.errors import MissingExtraError, RecipeMismatchError, RunError
 from vjepa_fer.predictions import Predictions
-from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
+from vjepa_fer.report import ReportSettings, gather_numbers, projection, render_page, write_page
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.report.numbers import calibration_bins, mistakes, subject_scores
 from vjepa_fer.report.projection import project
@@ -27,6 +27,13 @@ pytest.importorskip("jinja2")
 app = typer.Typer()
 app.command()(report_cli.report)
 EVIL = "<script>document.title = 'owned'</script>\"'><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(autouse=True)
+def quick_plane(request, monkeypatch):
+    """t-SNE takes a second even for a few clips: only the test about it waits for it."""
+    if "tsne" not in request.node.name:
+        monkeypatch.setattr(projection, "_tsne", lambda x, seed: x[:, :2])
 
 
 def report(*arguments):
@@ -148,17 +155,38 @@ def test_the_command_at_the_end_makes_the_same_predictions(nested, tmp_path):
 
 def test_points_of_the_projection_are_drawn_with_a_seed(cache, nested):
     predictions = read_run(nested).evaluation.predictions
-    first, second = (project(open_cache(cache), predictions, "mean") for _ in range(2))
+    first, second = (project(open_cache(cache), predictions, "mean", method="pca") for _ in range(2))
     np.testing.assert_array_equal(first.xy, second.xy)
     assert first.xy.shape == (48, 2)
     assert 0 <= first.xy.min() <= first.xy.max() <= 1
     assert 0 < sum(first.explained) <= 1
 
 
-def test_tsne_is_there_for_the_asking(cache, nested):
-    (numbers,) = gather_numbers([nested], ReportSettings(method="tsne"))
-    assert numbers.projection.method == "tsne"
-    assert "t-SNE" in render_page([numbers])
+def test_tsne_with_a_seed_is_the_projection_unless_pca_is_asked_for(nested):
+    first, second = (gather_numbers([nested])[0] for _ in range(2))
+    assert first.projection.method == "tsne"
+    np.testing.assert_array_equal(first.projection.xy, second.projection.xy)
+    assert "t-SNE (distances between far groups mean nothing)" in render_page([first])
+    (numbers,) = gather_numbers([nested], ReportSettings(method="pca"))
+    assert "First two principal components" in render_page([numbers])
+
+
+def test_the_headline_table_has_every_figure_with_its_interval(nested):
+    (numbers,) = gather_numbers([nested])
+    html = render_page([numbers])
+    table = html[html.index("<h3>Headline</h3>") :].split("</table>")[0]
+    for key in ("war", "uar", "macro_f1", "weighted_f1"):
+        score = numbers.result[key]
+        low, high = score["interval"]
+        assert f"{score['mean']:.2f} ± {score['sd']:.2f}" in table
+        assert f"<td>{score['pooled']:.2f}</td><td>{low:.1f} – {high:.1f}</td>" in table
+
+
+def test_imported_features_say_which_columns_of_which_file(nested):
+    (numbers,) = gather_numbers([nested])
+    (line,) = numbers.features_from
+    assert line.startswith("vjepa-fer cache import features.csv ")
+    assert "--manifest manifest.csv --columns" in line
 
 
 def test_a_run_without_its_cache_is_shown_without_what_needs_it(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from browser import Browser
 from test_evaluate import judge
-from test_report import cache, evil_run, nested, runs  # noqa: F401 (fixtures)
+from test_report import cache, evil_run, nested, quick_plane, runs  # noqa: F401 (fixtures)
 from test_runs import SOURCE
 from vjepa_fer.cache import Features
 from vjepa_fer.report import gather_numbers, render_page
@@ -58,6 +58,18 @@ def test_colours_change_with_the_buttons(browser, page):
     browser.run("document.querySelector('[data-kind=subject]').click()")
     assert browser.run("document.querySelector('.legend').textContent") == "s0s1s2s3s4s5"
     assert browser.run("document.querySelector('[data-kind=subject]').ariaPressed") == "true"
+
+
+def test_paper_shows_what_is_folded_and_cuts_no_table_off(browser, page):
+    browser.open(page, width=750)
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    cut = "[...document.querySelectorAll('.scroll')].filter(b => b.scrollWidth > b.clientWidth + 1).length"
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run("document.querySelectorAll('details').length") > 0
+    assert browser.run("document.querySelectorAll('details:not([open])').length") == 0
+    assert browser.run(cut) == 0
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run("document.querySelectorAll('details[open]').length") == 0
 
 
 def test_hostile_names_run_nothing(browser, tmp_path):

@@ -4,12 +4,22 @@ import numpy as np
 import pytest
 
 from test_evaluate import judge
-from test_report import EVIL, cache, nested, report, runs  # noqa: F401 (fixtures)
+from test_report import EVIL, cache, nested, quick_plane, report, runs  # noqa: F401 (fixtures)
 from test_report import faces as make_faces
 from test_runs import SOURCE
 from vjepa_fer.errors import RunError
 from vjepa_fer.report import gather_numbers
-from vjepa_fer.report.figures import draw_calibration, draw_confusion, draw_folds, write_figures
+from vjepa_fer.report.figures import (
+    draw_calibration,
+    draw_confusion,
+    draw_curve,
+    draw_folds,
+    draw_groups,
+    draw_heat_map,
+    draw_points,
+    write_figures,
+)
+from vjepa_fer.report.grid import Axis
 from vjepa_fer.runs import write_run
 
 pytest.importorskip("matplotlib")
@@ -18,9 +28,9 @@ pytest.importorskip("matplotlib")
 def test_all_charts_are_written_in_every_format_asked_for(nested, tmp_path):  # noqa: F811
     said = report(nested, "-o", tmp_path / "page.html", "--figures", tmp_path / "out", "--format", "pdf,svg,png")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    charts = ("calibration", "confusion", "features", "folds", "recall", "subjects")
+    charts = ("calibration", "confusion", "features", "folds", "recall", "subjects", "sweep")
     assert names == sorted(f"{nested.name}-{chart}.{kind}" for chart in charts for kind in ("pdf", "svg", "png"))
-    assert "18 figures" in said
+    assert "21 figures" in said
 
 
 def test_equal_numbers_make_equal_files(nested, tmp_path):  # noqa: F811
@@ -39,6 +49,36 @@ def test_folds_and_calibration_are_drawn_where_they_are():
     assert (dots.get_xdata().tolist(), mean.get_xdata().tolist()) == ([50.0, 70.0], [60.0])
     curve = draw_calibration(np.array([0.3, 0.9]), np.array([0.4, 0.8]), np.array([5, 10])).axes[0].lines[1]
     assert curve.get_xydata().tolist() == [[0.3, 0.4], [0.9, 0.8]]
+
+
+def test_the_chosen_cells_are_ringed_in_curve_and_heat_map():
+    rings = draw_curve([1, 2, 3], np.array([50.0, 60.0, 55.0]), np.ones(3), "k", [1]).axes[0].lines[1]
+    assert rings.get_xydata().tolist() == [[1.0, 60.0]]
+    table = np.array([[50.0, np.nan], [55.0, 60.0]])
+    axes = draw_heat_map(table, Axis("k", (1, 3)), Axis("scale", ("none", "standard")), [(1, 1)]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["50.0", "55.0", "60.0"]
+    (ring,) = axes.patches
+    assert ring.get_xy() == (0.53, 0.53)
+
+
+def test_groups_are_drawn_with_their_intervals():
+    values = [
+        {"value": "female", "war": 60.0, "war_interval": [55.0, 65.0]},
+        {"value": "x", "war": 50.0, "war_interval": None},
+    ]
+    axes = draw_groups({"sex": values}).axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[55.0, 65.0], [60.0], [50.0]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["sex: female", "sex: x"]
+
+
+def test_a_legend_of_long_names_stays_inside_the_figure():
+    figure = draw_points(
+        np.random.default_rng(0).random((16, 2)), np.arange(16) % 8, [f"a very long name {n}" for n in range(8)]
+    )
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
 
 
 def test_names_with_dollar_signs_and_html_are_only_names(tmp_path):

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from vjepa_fer.errors import MissingExtraError
 
-_PIP_NAMES = {"av": "PyAV (av)", "cv2": "OpenCV (cv2)"}
+_PIP_NAMES = {"av": "PyAV (av)", "cv2": "OpenCV (cv2)", "PIL": "Pillow (PIL)"}
 
 
 def require_extra(extra: str, modules: tuple[str, ...], purpose: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vjepa_fer.cache import Cache, open_cache
-from vjepa_fer.errors import CacheError, RecipeMismatchError, RunError, VjepaFerError
+from vjepa_fer.errors import CacheError, RecipeMismatchError, RunError, VideoError, VjepaFerError
+from vjepa_fer.recipe import Recipe
 from vjepa_fer.report.numbers import RunNumbers, numbers_of
 from vjepa_fer.report.projection import Method, Projection, project
 from vjepa_fer.runs import RUN_JSON, Run, read_run
@@ -22,18 +23,25 @@ class ReportSettings:
     ----------
     cache : Path, optional
         Where the features are, if not where the run says.
-    method : {"pca", "tsne"}
+    method : {"tsne", "pca"}
         Of the projection.
     by : tuple of str
         Manifest columns to give figures by, in place of the run's own.
     seed : int
         Of the clips that are drawn for the projection.
+    thumbnails : bool
+        Show some frames of the clips that are most often wrong, where their videos are at hand. Faces are personal data: a page
+        with thumbnails is shared as its videos are.
+    videos : Path, optional
+        The folder that the manifest's paths start from, if not the current one.
     """
 
     cache: Path | None = None
-    method: Method = "pca"
+    method: Method = "tsne"
     by: tuple[str, ...] = ()
     seed: int = 0
+    thumbnails: bool = False
+    videos: Path | None = None
 
 
 def gather_numbers(
@@ -60,7 +68,8 @@ def _one(path: Path, settings: ReportSettings) -> RunNumbers:
     if settings.by and cache is None:
         raise RunError(f"{path}: figures by {', '.join(settings.by)} need the cache's manifest; {notes[0]}")
     projection = None if cache is None else _project(cache, run, settings, notes)
-    return numbers_of(run, cache=cache, projection=projection, by=settings.by, notes=notes)
+    numbers = numbers_of(run, cache=cache, projection=projection, by=settings.by, notes=notes)
+    return _with_strips(numbers, cache, settings) if settings.thumbnails else numbers
 
 
 def _read(path: Path) -> Run:
@@ -90,6 +99,29 @@ def _find_cache(run: Run, settings: ReportSettings, notes: list[str]) -> Cache |
         notes.append(f"its features are not at hand ({error}); --cache CACHE says where they are")
         return None
     return cache
+
+
+def _with_strips(numbers: RunNumbers, cache: Cache | None, settings: ReportSettings) -> RunNumbers:
+    """The mistakes with their pictures; what could not be shown is a note."""
+    if cache is None:
+        return replace(
+            numbers, notes=(*numbers.notes, "no thumbnails: the paths of the videos are in the cache's manifest")
+        )
+    from vjepa_fer.report.thumbnails import thumbnail_strip
+
+    place = {clip.clip_id: number for number, clip in enumerate(cache.clips)}
+    strips: dict[str, bytes] = {}
+    lacking: list[str] = []
+    for one in numbers.mistakes:
+        try:
+            clip = cache[place[one.clip_id]]
+            sha256 = clip.source_sha256 if isinstance(cache.recipe, Recipe) else None
+            strips[one.clip_id] = thumbnail_strip((settings.videos or Path()) / clip.clip.path, sha256=sha256)
+        except (VideoError, KeyError) as error:
+            lacking.append(str(error) if isinstance(error, VideoError) else f"{one.clip_id} is not in the cache")
+    mistakes = tuple(replace(one, strip=strips.get(one.clip_id)) for one in numbers.mistakes)
+    note = f"no thumbnails of {len(lacking)} of {len(mistakes)} clips; the first: {lacking[0]}" if lacking else ""
+    return replace(numbers, mistakes=mistakes, notes=(*numbers.notes, note) if note else numbers.notes)
 
 
 def _project(cache: Cache, run: Run, settings: ReportSettings, notes: list[str]) -> Projection | None:

@@ -19,7 +19,9 @@ from vjepa_fer.report.numbers import RunNumbers
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, GREY = "#1f6fb2", "#8a949c"
+    from vjepa_fer.report.grid import Axis
+
+BLUE, GREY, RED = "#1f6fb2", "#8a949c", "#c0392b"
 COLUMN, SQUARE = (3.4, 2.4), (3.4, 3.4)
 """Inches: a column of a two-column page."""
 LONGEST_NAME = 18
@@ -83,7 +85,18 @@ def _figures(numbers: RunNumbers) -> Iterator[tuple[str, Figure]]:
         yield "calibration", draw_calibration(*map(np.array, columns))
     if numbers.grid and len(numbers.grid.axes) == 1:
         axis, points = numbers.grid.axes[0], [point for point in numbers.grid.points if point.at[0] >= 0]
-        yield "sweep", draw_curve([axis.values[p.at[0]] for p in points], *_war_and_sd(points), axis.name)
+        ringed = [number for number, point in enumerate(points) if point in numbers.grid.chosen]
+        yield "sweep", draw_curve([axis.values[p.at[0]] for p in points], *_war_and_sd(points), axis.name, ringed)
+    if numbers.grid and len(numbers.grid.axes) == 2:
+        across, down = numbers.grid.axes
+        table = np.full((len(down.values), len(across.values)), np.nan)
+        for point in numbers.grid.points:
+            if min(point.at) >= 0:
+                table[point.at[1], point.at[0]] = point.war
+        chosen = [(point.at[1], point.at[0]) for point in numbers.grid.chosen if min(point.at) >= 0]
+        yield "sweep", draw_heat_map(table, across, down, chosen)
+    if result.get("by"):
+        yield "groups", draw_groups(result["by"])
     if numbers.projection:
         shown = numbers.projection
         yield "features", draw_points(shown.xy, numbers.predictions.truth[shown.rows], result["classes"])
@@ -147,14 +160,48 @@ def draw_calibration(confidence: np.ndarray, accuracy: np.ndarray, num_clips: np
     return figure
 
 
-def draw_curve(values: Sequence[Any], war: np.ndarray, sd: np.ndarray, name: str) -> Figure:
-    """Mean WAR over folds with its sd, percent, against a parameter's values, evenly spaced."""
+def draw_curve(values: Sequence[Any], war: np.ndarray, sd: np.ndarray, name: str, chosen: Sequence[int] = ()) -> Figure:
+    """Mean WAR over folds with its sd, percent, against a parameter's values, evenly spaced; the chosen ones are ringed."""
     figure, axes = _axes(COLUMN)
     at = np.arange(len(values))
     axes.fill_between(at, war - sd, war + sd, color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(at, war, "o-", color=BLUE, markersize=4)
+    ringed = list(chosen)
+    axes.plot(at[ringed], war[ringed], "o", markersize=9, markerfacecolor="none", markeredgecolor=RED)
     axes.set_xticks(at, _plain(map(str, values)))
     axes.set(xlabel=_plain([name])[0], ylabel="WAR, %")
+    return figure
+
+
+def draw_heat_map(war: np.ndarray, across: Axis, down: Axis, chosen: Sequence[tuple[int, int]]) -> Figure:
+    """Mean WAR over folds, percent (rows, columns), NaN where there is no cell; the chosen ones are ringed."""
+    from matplotlib.patches import Rectangle
+
+    figure, axes = _axes((max(COLUMN[0], 0.4 * war.shape[1] + 1), 0.34 * war.shape[0] + 1.1))
+    low, high = np.nanmin(war), np.nanmax(war)
+    axes.imshow(war, cmap="Blues", vmin=low - 0.1 * (high - low), vmax=high, aspect="auto")
+    for (row, column), value in np.ndenumerate(war):
+        if np.isfinite(value):
+            strong = value > low + 0.6 * (high - low)
+            axes.text(column, row, f"{value:.1f}", ha="center", va="center", color="white" if strong else "black")
+    for row, column in chosen:
+        axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=RED, linewidth=1.4))
+    axes.set_xticks(range(war.shape[1]), _plain(map(str, across.values)))
+    axes.set_yticks(range(war.shape[0]), _plain(map(str, down.values)))
+    axes.set(xlabel=_plain([across.name])[0], ylabel=_plain([down.name])[0])
+    return figure
+
+
+def draw_groups(by: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """WAR of every value of some columns with its 95 % interval over subjects, percent."""
+    rows = [(column, one) for column, values in by.items() for one in values]
+    figure, axes = _axes((COLUMN[0], 0.22 * len(rows) + 0.7))
+    for place, (_, one) in enumerate(rows):
+        if one["war_interval"]:
+            axes.plot(one["war_interval"], [place, place], color=BLUE, alpha=0.5)
+        axes.plot([one["war"]], [place], "o", color=BLUE, markersize=4)
+    axes.set_yticks(range(len(rows)), _plain(f"{column}: {one['value']}" for column, one in rows))
+    axes.set(xlabel="WAR, %", xlim=(0, 100), ylim=(len(rows) - 0.5, -0.5))
     return figure
 
 
@@ -167,7 +214,11 @@ def draw_points(xy: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Fi
         own = truth == number
         axes.scatter(*xy[own].T, s=3, color=colormaps["tab20" if len(classes) > 10 else "tab10"](number), label=label)
     axes.set(xticks=[], yticks=[], aspect="equal")
-    figure.legend(loc="outside lower center", ncols=4, markerscale=3, frameon=False)
+    axes.spines[:].set_visible(False)
+    longest = max(map(len, _plain(classes)))
+    columns = max(1, min(4, 44 // (longest + 4)))  # what fits into a column of a page
+    legend = {"fontsize": 7, "handletextpad": 0.2, "columnspacing": 1.0, "markerscale": 3, "frameon": False}
+    figure.legend(loc="outside lower center", ncols=columns, **legend)
     return figure
 
 

@@ -16,7 +16,7 @@ from vjepa_fer.predictions import Predictions
 from vjepa_fer.recipe import flat_recipe
 from vjepa_fer.report.grid import Grid, grid_of, siblings
 from vjepa_fer.report.projection import Projection
-from vjepa_fer.report.reproduce import commands
+from vjepa_fer.report.reproduce import commands, feature_commands
 from vjepa_fer.results import result_of
 from vjepa_fer.runs import RUN_JSON, Run
 
@@ -56,6 +56,8 @@ class Mistake:
         Probability of the predicted class.
     times_wrong : int
         In how many of the sweep's cells (or, alone, in this run) it was wrong.
+    strip : bytes or None
+        Some of its frames as JPEG, where they were asked for.
     """
 
     clip_id: str
@@ -64,6 +66,7 @@ class Mistake:
     predicted: str
     confidence: float | None
     times_wrong: int
+    strip: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class RunNumbers:
         Runs that `times_wrong` counts over.
     projection : Projection or None
     source : Source or None
-    commands : tuple of str
+    features_from, commands : tuple of str
+        What makes the cache, and then the run.
     versions : mapping
     notes : tuple of str
         What could not be shown, and why.
@@ -115,6 +119,7 @@ class RunNumbers:
     num_judged: int
     projection: Projection | None
     source: Source | None
+    features_from: tuple[str, ...]
     commands: tuple[str, ...]
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
@@ -164,6 +169,7 @@ def numbers_of(
         num_judged=len(judged),
         projection=projection,
         source=None if cache is None else _source(cache),
+        features_from=() if cache is None else feature_commands(cache.recipe, run.cache or str(cache.root)),
         commands=commands(run),
         versions=_versions(run),
         notes=(*notes, *unread),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from vjepa_fer.protocol import Nest
+from vjepa_fer.recipe import AnyRecipe, Recipe, Storage
 from vjepa_fer.runs import FOLDS_JSON, Run
+
+MANIFEST = "manifest.csv"
+"""How the commands call the manifest: the cache keeps a copy of it under this name."""
 
 
 def commands(run: Run) -> tuple[str, ...]:
@@ -34,6 +39,40 @@ def commands(run: Run) -> tuple[str, ...]:
     if evaluation.leaks:
         words.append("--allow-leak")
     return (shlex.join(words),)
+
+
+def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
+    """The line that makes the cache: ``extract`` with every setting of its recipe, or the import of another program's table."""
+    if not isinstance(recipe, Recipe):
+        words = ["vjepa-fer", "cache", "import", recipe.source, cache, "--manifest", MANIFEST]
+        line = shlex.join([*words, *_repeated("--columns", recipe.columns)])
+        return (f"{line}  # and --id-column, if the clips' names are not in clip_id",)
+    spec, sampling, preprocessing, storage = recipe.encoder, recipe.sampling, recipe.preprocessing, recipe.storage
+    if storage.pooled_from != "output":
+        tokens = Storage(levels=("tokens",), token_dtype=storage.pooled_from)
+        first = feature_commands(dataclasses.replace(recipe, storage=tokens), f"{cache}-tokens")
+        pooled = ["vjepa-fer", "cache", "pool", f"{cache}-tokens", cache, "--levels", ",".join(storage.levels)]
+        return (*first, shlex.join([*pooled, "--token-dtype", storage.token_dtype]))
+    words = ["vjepa-fer", "extract", MANIFEST, cache, "--model", spec.name]
+    words += ["--weights", spec.weights] if spec.weights.startswith("random:") else ["--state-key", spec.state_key]
+    words += [
+        "--precision",
+        recipe.precision,
+        *_repeated("--level", storage.levels),
+        "--token-dtype",
+        storage.token_dtype,
+    ]
+    words += ["--mode", sampling.mode, "--rule", sampling.rule, "--frames", str(sampling.frames_per_window)]
+    words += ["--frame-step", str(sampling.frame_step), "--segments", str(sampling.num_segments)]
+    words += ["--stride", str(sampling.stride), "--views", str(preprocessing.num_views)]
+    words += ["--resolution", str(preprocessing.crop_size)]
+    if preprocessing.face_crop is not None:
+        words.append("--face-crop")
+    return (shlex.join(words),)
+
+
+def _repeated(option: str, values: Sequence[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
 
 
 def _values(params: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -68,6 +68,12 @@
       });
   }
 
+  // Paper cannot be clicked: what is folded is printed open.
+  const folded = () => document.querySelectorAll("details:not([open])");
+  let opened = [];
+  addEventListener("beforeprint", () => { opened = [...folded()]; for (const one of opened) one.open = true; });
+  addEventListener("afterprint", () => { for (const one of opened) one.open = false; });
+
   for (const button of document.querySelectorAll("button.copy"))
     button.addEventListener("click", async () => {
       const text = button.nextElementSibling.textContent;
