@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vjepa_fer.disk import bytes_for_people
+
 MOST_LISTED = 10
 """Clips that are missing or failed are listed up to this many; --json lists all."""
 
@@ -15,7 +17,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     _print_block(facts["cache"], _overview(facts))
     _print_block(
         "levels",
-        [(v["level"], " × ".join(map(str, v["shape"])), v["dtype"], size(v["bytes"])) for v in facts["levels"]],
+        [(v["level"], " × ".join(map(str, v["shape"])), v["dtype"], bytes_for_people(v["bytes"])) for v in facts["levels"]],
     )
     for name in ("labels", "subjects"):
         if facts[name]:
@@ -36,7 +38,7 @@ def _overview(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("clips failed", f"{facts['clips_failed']:,}"),
         ("windows × views", f"{facts['rows']:,}"),
         ("labels, subjects", f"{len(facts['labels'])}, {len(facts['subjects'])}"),
-        ("shards", f"{facts['shards']:,}, {size(facts['disk_bytes'])}"),
+        ("shards", f"{facts['shards']:,}, {bytes_for_people(facts['disk_bytes'])}"),
         ("fingerprint", facts["fingerprint"][:16]),
     ]
 
@@ -76,12 +78,3 @@ def _console() -> Any:
 
     return Console(highlight=False, markup=False)
 
-
-def size(num_bytes: int) -> str:
-    """``11.8 MB``."""
-    value, unit = float(num_bytes), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"

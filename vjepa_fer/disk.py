@@ -88,3 +88,11 @@ def write_speed(folder: Path, megabytes: int = 64) -> float:
         file.flush()
         os.fsync(file.fileno())
         return megabytes / (time.perf_counter() - start)
+
+
+def bytes_for_people(num_bytes: float) -> str:
+    """Three figures and a decimal unit: ``3.21 GB``."""
+    value, units = float(num_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:  # 999.9 would round to 1e+03
+        value, units = value / 1000, units[1:]
+    return f"{value:.3g} {units[0]}"

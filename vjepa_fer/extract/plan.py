@@ -118,8 +118,8 @@ def _clips_left(manifest: Manifest, root: Path, retry_failed: bool) -> list[Clip
     if not (root / layout.MANIFEST_CSV).is_file():
         return clips
     cache = open_cache(root)
-    given_up = set() if retry_failed else set(cache.failures)
-    return [clip for clip in clips if clip.clip_id not in cache.done | given_up]
+    settled = cache.done if retry_failed else cache.done | cache.failures.keys()
+    return [clip for clip in clips if clip.clip_id not in settled]
 
 
 def _count_frames(clip: Clip) -> int:

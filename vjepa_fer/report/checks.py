@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +28,11 @@ class Check:
 
 def run_checks(numbers: RunNumbers) -> tuple[Check, ...]:
     """Every check that applies, the warnings first."""
-    found = [check for look in CHECKS for check in look(numbers)]
+    return sort_checks(check for look in CHECKS for check in look(numbers))
+
+
+def sort_checks(found: Iterable[Check]) -> tuple[Check, ...]:
+    """The warnings first, what reassures last."""
     return tuple(sorted(found, key=lambda check: ("bad", "look", "good").index(check.verdict)))
 
 

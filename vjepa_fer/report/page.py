@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vjepa_fer import __version__
 from vjepa_fer.compare import Comparison, compare
-from vjepa_fer.disk import replace_text
+from vjepa_fer.disk import bytes_for_people, replace_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.report.checks import run_checks
@@ -38,22 +38,29 @@ def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report") 
     MissingExtraError
         Jinja2 is not installed.
     """
-    require_extra("report", ("jinja2",), "vjepa-fer report")
-    environment = _environment()
+    comparison, why_not = _comparison(runs)
+    views = [_view(number, numbers) for number, numbers in enumerate(runs)]
+    return render_template("page.html", title, runs=views, comparison=comparison, why_not=why_not)
+
+
+def render_template(name: str, title: str, **values: Any) -> str:
+    """A page of this folder's templates, with the style, the script and the policy that all of them share."""
+    require_extra("report", ("jinja2",), "an HTML page")
     script = _own_text("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    comparison, why_not = _comparison(runs)
-    return environment.get_template("page.html").render(
-        title=title,
-        mark=MARK,
-        runs=[_view(number, numbers) for number, numbers in enumerate(runs)],
-        comparison=comparison,
-        why_not=why_not,
-        style=_own_text("style.css"),
-        script=script,
-        script_hash=f"sha256-{digest}",
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    return (
+        _environment()
+        .get_template(name)
+        .render(
+            **values,
+            title=title,
+            mark=MARK,
+            style=_own_text("style.css"),
+            script=script,
+            script_hash=f"sha256-{digest}",
+            version=__version__,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        )
     )
 
 
@@ -88,6 +95,7 @@ def _environment() -> Environment:
     environment.filters["px"] = lambda value: f"{float(value):.1f}".removesuffix(".0")
     environment.filters["ours"] = Markup  # the style and the script beside this file, nothing else
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    environment.filters["bytes"] = bytes_for_people
     environment.filters["hue"] = lambda number: int(number * 137.508) % 360
     return environment
 

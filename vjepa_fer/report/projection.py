@@ -1,4 +1,4 @@
-"""A cache and a run's predictions go in; a point in the plane for each of at most two thousand clips comes out."""
+"""Clips' vectors, or a cache and a run's predictions, go in; a point in the plane for each of at most two thousand clips comes out."""
 
 from __future__ import annotations
 
@@ -56,8 +56,32 @@ def project(cache: Cache, predictions: Predictions, level: str, *, method: Metho
     rows = np.array([row for row, clip in enumerate(predictions.clip_ids.tolist()) if clip in place], dtype=np.int64)
     drawn = np.sort(np.random.default_rng(seed).permutation(rows)[: MOST[method]])
     x = np.stack([_one_vector(cache, place[str(predictions.clip_ids[row])], level) for row in drawn])
-    xy, explained = _pca(x, 2) if method == "pca" else (_tsne(x, seed), ())
-    return Projection(method, level, _unit_square(xy), drawn, explained, len(rows))
+    xy, explained = place_in_plane(x, method, seed)
+    return Projection(method, level, xy, drawn, explained, len(rows))
+
+
+def place_in_plane(
+    x: np.ndarray, method: Method, seed: int = 0, *, far: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Vectors → their places between 0 and 1, and the shares of variance of both axes.
+
+    Parameters
+    ----------
+    x : ndarray, shape (num_points, dim)
+    method : {"pca", "tsne"}
+    seed : int
+        Of t-SNE.
+    far : ndarray of bool, shape (num_points,), optional
+        Points that must not squeeze the others into a corner: they have no say in axes and scale, and lie at the edge if
+        they are farther out.
+
+    Returns
+    -------
+    (ndarray of float64, shape (num_points, 2), tuple of float)
+    """
+    usual = np.ones(len(x), dtype=bool) if far is None else ~far
+    xy, explained = _pca(x, 2, usual) if method == "pca" else (_tsne(x, seed), ())
+    return _unit_square(xy, usual).clip(0, 1), explained
 
 
 def _one_vector(cache: Cache, number: int, level: str) -> np.ndarray:
@@ -66,29 +90,28 @@ def _one_vector(cache: Cache, number: int, level: str) -> np.ndarray:
     return np.average(values, axis=0, weights=clip.multiplicity)
 
 
-def _pca(x: np.ndarray, num_axes: int) -> tuple[np.ndarray, tuple[float, ...]]:
+def _pca(x: np.ndarray, num_axes: int, fitted: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
     """Coordinates on the first axes of standardised columns, (num_points, num_axes), and the variance that they hold."""
-    x = x - x.mean(axis=0)
-    spread = x.std(axis=0)
+    x = x - x[fitted].mean(axis=0)
+    spread = x[fitted].std(axis=0)
     x = x / np.where(spread > 0, spread, 1)
-    u, s, _ = np.linalg.svd(x, full_matrices=False)
-    u, s = u[:, :num_axes], s
-    u = u * np.where(u[np.abs(u).argmax(axis=0), np.arange(u.shape[1])] < 0, -1, 1)  # a sign that does not wander
+    _, s, axes = np.linalg.svd(x[fitted], full_matrices=False)
+    xy = x @ axes[:num_axes].T
+    xy = xy * np.where(xy[np.abs(xy).argmax(axis=0), np.arange(xy.shape[1])] < 0, -1, 1)  # a sign that does not wander
     shares = s**2 / max(float((s**2).sum()), np.finfo(float).tiny)
-    return u * s[:num_axes], tuple(float(share) for share in shares[:num_axes])
+    return xy, tuple(float(share) for share in shares[:num_axes])
 
 
 def _tsne(x: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.manifold import TSNE
 
-    reduced, _ = _pca(x, min(50, *x.shape))
+    reduced, _ = _pca(x, min(50, *x.shape), np.ones(len(x), dtype=bool))
     perplexity = min(30.0, (len(x) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
 
 
-def _unit_square(xy: np.ndarray) -> np.ndarray:
+def _unit_square(xy: np.ndarray, usual: np.ndarray) -> np.ndarray:
     if xy.shape[1] == 1:  # one column of features, or one clip
         xy = np.hstack([xy, np.zeros_like(xy)])
-    low, span = xy.min(axis=0), np.ptp(xy, axis=0).max()
-    centred = xy - low - np.ptp(xy, axis=0) / 2
-    return centred / (span or 1) + 0.5
+    low, span = xy[usual].min(axis=0), np.ptp(xy[usual], axis=0)
+    return (xy - low - span / 2) / (span.max() or 1) + 0.5

@@ -31,32 +31,34 @@
     const data = JSON.parse(document.getElementById(chart.dataset.points).textContent);
     const circles = [...chart.querySelectorAll("circle")];
     const legend = chart.querySelector(".legend");
-    const folds = [...new Set(data.fold)].sort((a, b) => a - b);
+    const folds = [...new Set(data.fold || [])].sort((a, b) => a - b);
+    const wrong = (i) => data.predicted && data.true[i] !== data.predicted[i];
     const kinds = {
       "class": { key: (i) => data.true[i], names: data.classes },
       subject: { key: (i) => data.subject[i], names: data.subjects.map((s) => s || "unknown") },
       fold: { key: (i) => folds.indexOf(data.fold[i]), names: folds.map((f) => "fold " + f) },
-      "right or wrong": { key: (i) => (data.true[i] === data.predicted[i] ? 0 : 1), names: ["right", "wrong"] },
+      "right or wrong": { key: (i) => (wrong(i) ? 1 : 0), names: ["right", "wrong"], colours: ["--calm", "--bad"] },
+      "what stands out": { key: (i) => data.mark[i], names: ["usual", "near-duplicate", "far"], colours: ["--calm", "--look", "--bad"] },
     };
     circles.forEach((circle, i) => {
-      const wrong = data.true[i] === data.predicted[i] ? "" : ", taken for " + data.classes[data.predicted[i]];
-      circle.dataset.tip = data.clips[i] + "\n" + data.classes[data.true[i]] + wrong
-        + "\nsubject " + (data.subjects[data.subject[i]] || "unknown") + ", fold " + data.fold[i];
+      circle.dataset.tip = data.clips[i] + "\n" + data.classes[data.true[i]] + (wrong(i) ? ", taken for " + data.classes[data.predicted[i]] : "")
+        + "\nsubject " + (data.subjects[data.subject[i]] || "unknown") + (data.fold ? ", fold " + data.fold[i] : "");
     });
     const hue = (number) => Math.floor(number * 137.508) % 360;
     const colour = (kind, number) => (kind === "class" ? "k" + (number % 12) : "");
     const paint = (kind) => {
-      const { key, names } = kinds[kind];
+      const { key, names, colours } = kinds[kind];
+      const fill = (number) => (colours ? `var(${colours[number]})` : `hsl(${hue(number)} 60% 50%)`);
       circles.forEach((circle, i) => {
         circle.setAttribute("class", colour(kind, key(i)));
-        circle.style.fill = kind === "class" ? "" : kind === "right or wrong" ? ["var(--calm)", "var(--bad)"][key(i)] : `hsl(${hue(key(i))} 60% 50%)`;
+        circle.style.fill = kind === "class" ? "" : fill(key(i));
       });
       legend.replaceChildren();
       if (names.length > 30) { legend.textContent = names.length + " " + kind + "s: hover for names"; return; }
       names.forEach((name, number) => {
         const item = document.createElement("span"), dot = document.createElement("i");
         dot.className = colour(kind, number);
-        if (kind !== "class") dot.style.background = kind === "right or wrong" ? ["var(--calm)", "var(--bad)"][number] : `hsl(${hue(number)} 60% 50%)`;
+        if (kind !== "class") dot.style.background = fill(number);
         item.append(dot, name);
         legend.append(item);
       });
