@@ -116,7 +116,13 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.ask("Page.navigate", url=path.resolve().as_uri())
-        while self.run("document.readyState + location.protocol") != "completefile:":
+        self.wait_for("document.readyState + location.protocol === 'completefile:'")
+
+    def wait_for(self, condition: str, seconds: float = 60) -> None:
+        """Until an expression in the page is true."""
+        deadline = time.monotonic() + seconds
+        while self.run(condition) is not True:
+            assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
             time.sleep(0.02)
 
     def run(self, script: str) -> object:

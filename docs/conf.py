@@ -1,0 +1,33 @@
+"""How Sphinx builds these pages: Markdown by MyST, the Python reference from numpydoc docstrings, nothing from the network.
+
+sphinx-build -W -b html docs docs/_build      then open docs/_build/index.html
+"""
+
+from __future__ import annotations
+
+from vjepa_fer import __version__
+
+project = "vjepa-fer"
+author = "the vjepa-fer authors"
+project_copyright = "the vjepa-fer authors, Apache-2.0"
+version = release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 3
+nitpicky = False
+
+autodoc_mock_imports = ["torch", "av"]  # a laptop builds these pages without stage 1
+python_maximum_signature_line_length = 90
+python_use_unqualified_type_names = True
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True  # attributes are no targets: "path" alone would name four of them
+add_module_names = False
+
+html_theme = "furo"
+html_title = f"vjepa-fer {__version__}"
+html_copy_source = False
+html_show_sourcelink = False
+html_show_search_summary = False  # a page opened from disk may not fetch another
