@@ -50,12 +50,10 @@ def _write_look(cache: Path, html: Path) -> None:
     from vjepa_fer.extras import require_extra
 
     require_extra("report", ("jinja2",), "cache info --html")
-    from vjepa_fer.report.page import write_page
-    from vjepa_fer.report.quicklook import look_at_cache
-    from vjepa_fer.report.quicklook_page import render_look
+    from vjepa_fer.report import look_at_cache, render_look, write_page
 
     look = look_at_cache(cache)
-    write_page(html, render_look(look))
+    write_page(html, render_look(look), option="--html")
     say(
         f"{html}: {look.num_compared:,} clips compared, {len(look.pairs):,} near-duplicate pairs, "
         f"{len(look.far):,} far from all others"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vjepa_fer.report.outliers import find_outliers
+
+ACTION_UNITS = Path(__file__).resolve().parents[2] / "shared/data/ravdess/openface_au_mean.csv"
 
 
 def cloud(num_clips=60, dim=16, seed=0):
@@ -74,6 +79,17 @@ def test_the_distance_is_that_of_the_definition():
     (pair,) = find_outliers(x).pairs
     expected = np.linalg.norm(z[0] - z[1]) / np.median(all_distances[:, 10])
     assert pair.share == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.skipif(not ACTION_UNITS.exists(), reason="real features may not be carried in the repository")
+def test_among_ravdess_action_units_the_two_equal_clips_are_found_and_no_others():
+    """1,440 clips × 35 means; those of two takes of actor 7 are the same number for number."""
+    with ACTION_UNITS.open(newline="") as file:
+        rows = [{k.strip(): v.strip() for k, v in row.items()} for row in csv.DictReader(file, delimiter=";")]
+    x = np.array([[float(v) for k, v in row.items() if k.startswith("AU")] for row in rows])
+    pairs = [(rows[p.first]["name"], rows[p.second]["name"], p.share) for p in find_outliers(x).pairs]
+    assert [sorted(pair[:2]) for pair in pairs] == [["01-01-03-01-02-01-07", "01-01-03-01-02-02-07"]]
+    assert pairs[0][2] == 0
 
 
 @settings(max_examples=20, deadline=None)

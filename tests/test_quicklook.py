@@ -22,9 +22,8 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cli import cache as cache_cli
 from vjepa_fer.errors import MissingExtraError, RunError
 from vjepa_fer.recipe import Storage
-from vjepa_fer.report.quicklook import LookSettings, look_at_cache
+from vjepa_fer.report import LookSettings, look_at_cache, render_look
 from vjepa_fer.report.quicklook_checks import look_checks
-from vjepa_fer.report.quicklook_page import render_look
 
 pytest.importorskip("jinja2")
 EVIL = "<script>document.title = 'owned'</script>\"'><img src=x onerror=alert(1)>"
@@ -169,7 +168,7 @@ def test_the_command_writes_the_page_and_json_stays_json(cache, tmp_path):
 
 def test_what_is_no_page_of_ours_is_not_replaced(cache, tmp_path):
     (tmp_path / "mine.html").write_text("mine")
-    with pytest.raises(RunError, match=r"mine\.html: is there already"):
+    with pytest.raises(RunError, match=r"mine\.html: is there already.*choose another --html"):
         info(cache, "--html", tmp_path / "mine.html")
 
 

@@ -64,8 +64,16 @@ def render_template(name: str, title: str, **values: Any) -> str:
     )
 
 
-def write_page(path: str | os.PathLike[str], html: str) -> None:
-    """Write the page whole or not at all; an older report in its place is replaced, anything else is refused.
+def write_page(path: str | os.PathLike[str], html: str, *, option: str = "-o") -> None:
+    """Write the page whole or not at all; an older page of ours is replaced, anything else is refused.
+
+    Parameters
+    ----------
+    path
+        The file.
+    html : str
+    option : str
+        How the caller's user gave the path, for messages.
 
     Raises
     ------
@@ -75,10 +83,10 @@ def write_page(path: str | os.PathLike[str], html: str) -> None:
     file = Path(path)
     try:
         if file.exists() and MARK not in file.read_text(encoding="utf-8", errors="replace")[:200]:
-            raise RunError(f"{file}: is there already and no report; choose another -o, or remove it")
+            raise RunError(f"{file}: is there already and no report; choose another {option}, or remove it")
         replace_text(file, html)
     except OSError as error:
-        raise RunError(f"{file}: the report cannot be written ({error.strerror}); choose another -o") from error
+        raise RunError(f"{file}: the report cannot be written ({error.strerror}); choose another {option}") from error
 
 
 def _environment() -> Environment:
