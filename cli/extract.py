@@ -16,6 +16,7 @@ import typer
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.recipe import FaceCrop, Mode, Precision, Preprocessing, Rule, Sampling, Storage, TokenDtype
 
+from .config_file import ConfigOption
 from .options import JsonOption, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def extract(
     retry_failed: Annotated[bool, typer.Option(help="Try the clips of failed.csv again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: room and time.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Begin although the disk looks too small.")] = False,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send every clip of a manifest through a frozen encoder and store what it saw. Run it again to resume."""

@@ -16,6 +16,7 @@ from vjepa_fer import __version__
 from vjepa_fer.errors import MissingExtraError, VjepaFerError
 
 from . import cache, demo, doctor, evaluate, extract, manifest, models, predict, probe, report, runs
+from .environment import name_variables
 
 app = typer.Typer(
     name="vjepa-fer",
@@ -54,13 +55,18 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """What does a frozen V-JEPA video encoder see in a face? Extract tokens once, probe them in seconds."""
+    """What does a frozen V-JEPA video encoder see in a face? Extract tokens once, probe them in seconds.
+
+    Every option can be set by the environment, too: VJEPA_FER_PROBE_FOLDS is `probe --folds`. What is typed comes first.
+    """
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message on stderr, never in a traceback."""
+    command = typer.main.get_command(app)
+    name_variables(command)
     try:
-        app()
+        command()
     except VjepaFerError as error:
         _print_error("\n".join([str(error), *getattr(error, "__notes__", [])]))
         sys.exit(3 if isinstance(error, MissingExtraError) else 1)

@@ -10,10 +10,10 @@ import typer
 
 from vjepa_fer.protocol import Cell, Protocol
 
+from .config_file import read_config_file
 from .options import ExcludeOption, JsonOption, SeedOption, check_exclude, print_json, say, warn, words
 from .probe_tables import print_sweep, print_transfer
 from .progress import progress_bar
-from .sweep_file import read_sweep_file
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
@@ -158,9 +158,9 @@ def probe(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file with these options by name and parameters in a table [param]; what is typed comes first.",
+            help="TOML file with these options by name and parameters in a table [param]; the environment and what is typed come first.",
             is_eager=True,
-            callback=read_sweep_file,
+            callback=read_config_file,
             show_default=False,
         ),
     ] = None,
