@@ -17,6 +17,7 @@ from vjepa_fer.errors import MissingExtraError, VjepaFerError
 
 from . import cache, demo, doctor, evaluate, extract, manifest, models, predict, probe, report, runs
 from .environment import name_variables
+from .options import print_marked
 
 app = typer.Typer(
     name="vjepa-fer",
@@ -83,5 +84,4 @@ def main() -> None:
 
 
 def _print_error(message: str) -> None:
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(message, err=True)
+    print_marked("error:", f" {message}", "red")

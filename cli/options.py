@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -56,8 +57,13 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """A line on stderr that should be read."""
     label, _, rest = _wrapped(f"note: {message}").partition(" ")
-    typer.secho(label, fg="yellow", bold=True, nl=False, err=True)
-    typer.echo(f" {rest}", err=True)
+    print_marked(label, f" {rest}", "yellow")
+
+
+def print_marked(label: str, rest: str, colour: str) -> None:
+    """A line on stderr that begins with a bold, coloured word; without the colour where the person set NO_COLOR."""
+    typer.secho(label, fg=None if os.environ.get("NO_COLOR") else colour, bold=True, nl=False, err=True)
+    typer.echo(rest, err=True)
 
 
 def _wrapped(message: str) -> str:

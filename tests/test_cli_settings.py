@@ -93,3 +93,24 @@ def test_the_program_reads_the_environment(tmp_path):
     words = [sys.executable, "-m", "vjepa_fer.cli", "models", "list"]
     done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, check=True)
     assert len(json.loads(done.stdout)["models"]) >= 11
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal")
+@pytest.mark.parametrize("wish", ["", "1"])
+def test_a_terminal_gets_colour_unless_it_was_asked_not_to(wish, tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "vjepa_fer.cli", "runs", "show", str(tmp_path / "none")]
+    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    try:
+        done = subprocess.run(
+            words, env=environment | {"NO_COLOR": wish, "TERM": "xterm"}, stdout=theirs, stderr=theirs, check=False
+        )
+        said = os.read(ours, 10_000)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 1
+    assert b"error:" in said
+    assert (b"\x1b[31m" in said) == (not wish)
