@@ -17,7 +17,10 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     _print_block(facts["cache"], _overview(facts))
     _print_block(
         "levels",
-        [(v["level"], " × ".join(map(str, v["shape"])), v["dtype"], bytes_for_people(v["bytes"])) for v in facts["levels"]],
+        [
+            (v["level"], " × ".join(map(str, v["shape"])), v["dtype"], bytes_for_people(v["bytes"]))
+            for v in facts["levels"]
+        ],
     )
     for name in ("labels", "subjects"):
         if facts[name]:
@@ -77,4 +80,3 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(highlight=False, markup=False)
-

@@ -156,7 +156,7 @@ class Cache(Sequence[CachedClip]):
             None is left.
         """
         view = copy.copy(self)
-        view.clips = tuple(clip for clip in self.clips if keep(clip))
+        view.clips = ClipTable((clip for clip in self.clips if keep(clip)), self.clips.columns)
         if self.clips and not view.clips:
             raise CacheError(f"{self.root}: no clip is left of {len(self.clips)}")
         return view

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
     from vjepa_fer.video import ClipPixels
 
-BATCH_SIZE = 4
-"""Windows through the encoder at once: as extraction does on a CPU."""
-
 UNKNOWN_SHA256 = "0" * 64
 
 
@@ -44,7 +41,7 @@ def cache_of_clip(
     )
     recipe = dataclasses.replace(recipe, storage=stored)
     clip = Clip("clip", "", "unknown", "unknown", {})
-    rows = encode_clip(clip, sha256, pixels, encoder, recipe, batch_size=BATCH_SIZE)
+    rows = encode_clip(clip, sha256, pixels, encoder, recipe)
     with tempfile.TemporaryDirectory(prefix="vjepa-fer-predict-") as folder:
         root, pooled = Path(folder) / "cache", Path(folder) / "pooled"
         create_cache(root, recipe, Manifest(clips=(clip,)))
