@@ -9,18 +9,26 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vjepa_fer.label_names import common_names
 from vjepa_fer.manifest.ravdess import LABELS
+
+_BY_NUMBER = tuple(common_names(LABELS).values())
 
 
 def preference(classes: ArrayLike) -> NDArray[np.intp]:
-    """Positions of `classes`, the most preferred first: by RAVDESS' numbers where they are its eight, else as they are sorted.
+    """Positions of `classes`, the most preferred first: by RAVDESS' numbers where they are its own, else as they are sorted.
+
+    They are RAVDESS' own if calm is among them, which it alone has, and nothing that it lacks; however they are spelt.
 
     >>> preference(["angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised"]).tolist()
     [5, 1, 4, 6, 0, 3, 2, 7]
+    >>> preference(["Calm", "anger", "neutral"]).tolist()
+    [2, 0, 1]
     >>> preference(["angry", "happy"]).tolist()
     [0, 1]
     """
-    names = np.asarray(classes).tolist()
-    if set(names) != set(LABELS):
+    labels = [str(label) for label in np.asarray(classes).tolist()]
+    names = [common_names([label])[label] for label in labels]
+    if "calm" not in names or not set(names) <= set(_BY_NUMBER):
         return np.arange(len(names))
-    return np.argsort([LABELS.index(name) for name in names])
+    return np.argsort([_BY_NUMBER.index(name) for name in names], kind="stable")
