@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -47,7 +47,12 @@ def probe(
         ),
     ] = "early",
     probes: Annotated[
-        str, typer.Option("--probe", "-p", help="logreg, mlp, lightgbm, knn, svm, centroid; several with commas.")
+        str,
+        typer.Option(
+            "--probe",
+            "-p",
+            help="logreg, mlp, lightgbm, knn, svm, centroid, attentive (on grid or tokens, with torch); several with commas.",
+        ),
     ] = DEFAULT_CELL.probe,
     features: Annotated[
         str, typer.Option("--features", "-f", help="Stored level: mean, frames, grid:4 …; several with commas.")
@@ -167,13 +172,16 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
-    from vjepa_fer.cache import Cache, open_cache
     from vjepa_fer.damage import leave_out
     from vjepa_fer.grid import make_cells, parse_params
-    from vjepa_fer.labels import LabelledCache, human_ceiling, make_reference
-    from vjepa_fer.sweep import sweep
 
     check_exclude(exclude)
+    if refit and (out is None or test_on is not None or streams):
+        raise typer.BadParameter("--refit needs --out, and goes without --test-on and --stream")
+    if streams and (test_on is not None or labels != "intended"):
+        raise typer.BadParameter("--stream goes without --test-on and --labels")
+    if test_on is not None and labels != "intended":
+        raise typer.BadParameter("--test-on compares intended labels; leave --labels out")
     opened = leave_out(_open(cache, streams or [], fusion), exclude)
     cells = make_cells(
         words(probes),
@@ -191,46 +199,57 @@ def probe(
         by=tuple(words(by)),
         exclude=exclude,
     )
-    if refit and (out is None or test_on is not None or streams):
-        raise typer.BadParameter("--refit needs --out, and goes without --test-on and --stream")
-    if streams and (test_on is not None or labels != "intended"):
-        raise typer.BadParameter("--stream goes without --test-on and --labels")
-    if test_on is not None and isinstance(opened, Cache):
-        if labels != "intended":
-            raise typer.BadParameter("--test-on compares intended labels; leave --labels out")
-        from vjepa_fer.label_names import read_label_map
-        from vjepa_fer.transfer import transfer
+    work = {"out": out, "jobs": jobs, "progress": lambda total: progress_bar(total, "probe")}
+    if test_on is None:
+        _probe_folds(opened, cells, protocol, labels=labels, ties=ties, refit=refit, as_json=as_json, **work)
+    else:
+        _probe_other(opened, test_on, cells, protocol, policies=words(policy), names=label_map, as_json=as_json, **work)
 
-        done = transfer(
-            opened,
-            open_cache(test_on),
-            cells,
-            protocol,
-            policies=words(policy),
-            names=read_label_map(label_map) if label_map else None,
-            out=out,
-            jobs=jobs,
-            progress=lambda total: progress_bar(total, "probe"),
-        )
-        _show(done.to_dict(), done.swept, as_json, lambda: print_transfer(done))
-        return
+
+def _probe_folds(
+    opened: Any,
+    cells: Sequence[Cell],
+    protocol: Protocol,
+    *,
+    labels: str,
+    ties: str,
+    refit: bool,
+    as_json: bool,
+    **work: Any,
+) -> None:
+    """One corpus, in folds."""
+    from vjepa_fer.labels import LabelledCache, human_ceiling, make_reference
+    from vjepa_fer.sweep import sweep
+
     reference = make_reference(labels, opened.clips, ties=ties)
-    source: Source = opened
-    if labels != "intended" and isinstance(opened, Cache):
-        source = LabelledCache(opened, reference)
-    swept = sweep(
-        source,
-        cells,
-        protocol,
-        reference=None if labels == "intended" else reference,
-        out=out,
-        jobs=jobs,
-        progress=lambda total: progress_bar(total, "probe"),
-    )
+    as_they_are = labels == "intended"
+    source = opened if as_they_are else LabelledCache(opened, reference)
+    swept = sweep(source, cells, protocol, reference=None if as_they_are else reference, **work)
     answer = {**swept.to_dict(), "labels": reference.name, "human": human_ceiling(opened.clips, reference)}
-    if refit and isinstance(opened, Cache):
-        answer["fitted"] = str(_refit(source, swept, opened, reference, seed))
+    if refit:
+        answer["fitted"] = str(_refit(source, swept, opened, reference, protocol.seed))
     _show(answer, swept, as_json, lambda: print_sweep(swept))
+
+
+def _probe_other(
+    opened: Any,
+    test_on: Path,
+    cells: Sequence[Cell],
+    protocol: Protocol,
+    *,
+    policies: Sequence[str],
+    names: Path | None,
+    as_json: bool,
+    **work: Any,
+) -> None:
+    """Trained on one corpus, tested on another."""
+    from vjepa_fer.cache import open_cache
+    from vjepa_fer.label_names import read_label_map
+    from vjepa_fer.transfer import transfer
+
+    known = read_label_map(names) if names else None
+    done = transfer(opened, open_cache(test_on), cells, protocol, policies=policies, names=known, **work)
+    _show(done.to_dict(), done.swept, as_json, lambda: print_transfer(done))
 
 
 def _open(cache: Path | None, streams: Sequence[str], fusion: Fusion) -> Cache | Joined:
