@@ -5,6 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
 from vjepa_fer import metrics
@@ -30,6 +33,21 @@ def test_headline_figures_equal_scikit_learn(seed):
     assert metrics.macro_precision(confusion) == pytest.approx(expected, abs=1e-12)
     np.testing.assert_allclose(metrics.recall(confusion), sk.recall_score(truth, said, average=None), atol=1e-12)
     np.testing.assert_allclose(metrics.precision(confusion), sk.precision_score(truth, said, average=None), atol=1e-12)
+
+
+@given(hnp.arrays(np.int64, st.tuples(st.integers(2, 6)).map(lambda n: (n[0], n[0])), elements=st.integers(0, 9)))
+def test_any_confusion_matrix_has_scikit_learns_figures(confusion):
+    assume(confusion.sum())
+    truth, said = (np.repeat(side, confusion.ravel()) for side in np.indices(confusion.shape).reshape(2, -1))
+    expected = {
+        "war": sk.accuracy_score(truth, said),
+        "macro_f1": sk.f1_score(truth, said, average="macro", zero_division=0),
+        "weighted_f1": sk.f1_score(truth, said, average="weighted", zero_division=0),
+        "macro_precision": sk.precision_score(truth, said, average="macro", zero_division=0),
+        "uar": sk.recall_score(truth, said, labels=np.unique(truth), average="macro"),
+    }
+    for name, value in expected.items():
+        assert metrics.SCORES[name](confusion) == pytest.approx(value, abs=1e-12)
 
 
 def test_a_class_without_clips_counts_neither_for_nor_against():

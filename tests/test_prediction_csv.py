@@ -37,6 +37,7 @@ def test_a_decision_that_is_written_down_counts_before_the_probabilities(tmp_pat
         lambda text: "\ufeff" + text,
         lambda text: text.replace(",", ";"),
         lambda text: text.replace(",", "\t"),
+        lambda text: text.replace(",", ";").replace("0.", "0,"),
         lambda text: text.replace("\n", "\r\n"),
     ],
 )
@@ -81,6 +82,13 @@ def test_sums_of_confidences_are_read_as_scores_when_that_is_said(tmp_path):
         (TABLE.replace("c2", "c1"), "1 clips have more than one row: c1"),
         (TABLE.replace("c2,happy", "c2,hapy"), "row 3: true_label 'hapy' is not one of .*did you mean 'happy'"),
         (TABLE.replace("true_label", "truth"), "no column 'true_label'"),
+        (TABLE.replace("c1", ""), "row 2: clip_id is empty"),
+        (TABLE.replace(",0,s1", ",,s1"), "row 2: fold is empty"),
+        (
+            TABLE.replace("subject", "path"),
+            "row 2: 's1' in class column 'path' is not .*; every column but .* is a class",
+        ),
+        (TABLE.replace("clip_id", "clip-id"), r"no column 'clip_id'; .*; did you mean 'clip-id'\?"),
         ("clip_id,true_label,a\nc1,a,1\n", "one column a class is expected"),
         ("clip_id,true_label,a,b\n", "not one clip to score"),
     ],

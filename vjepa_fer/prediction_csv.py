@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 
 TOLERANCE = 1e-3
 """How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
+
+DECIMAL_COMMA = re.compile(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$")
+"""What spreadsheets of half of Europe write, with semicolons between columns: ``0,75``."""
 
 Kind = Literal["probabilities", "sums", "scores"]
 
@@ -84,7 +88,7 @@ def read_prediction_table(
     ----------
     path
         A table as :func:`vjepa_fer.manifest.read_table` takes it: UTF-8 with or without BOM, commas, semicolons or tabs,
-        ``.gz`` or not. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
+        ``.gz`` or not; decimal commas are points. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
         value, the first of equals), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
         beginning in front of it (``prob_sad``).
     scores
@@ -179,7 +183,7 @@ def _refuse_twice(table: Table, columns: Sequence[str]) -> None:
 
 def _number(table: Table, number: int, row: dict[str, str], name: str) -> float:
     try:
-        value = float(row[name])
+        value = float(DECIMAL_COMMA.sub(r"\1.\2", row[name]))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
