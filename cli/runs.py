@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 LEAKY = "LEAKY "
 NUM_LEAKS = 3
+GAP = 3
+"""Blanks between two columns of a table."""
 MAX_FOLD_COLUMNS = 6
 """More do not fit into a terminal of 80 columns beside mean, sd and pooled."""
 
@@ -171,7 +174,7 @@ def print_figures(result: dict, *, title: str | None = None) -> None:
         spans = [(name, *(_number(end, key) for end in result[key]["interval"])) for key, name in names + trust]
         print_table(("95 % over subjects, pooled", "from", "to"), spans)
     print_table(("class", "clips", "recall", "95 %", "precision", "F1"), list(_class_rows(result)))
-    print_table(("truth \\ said", *abbreviate(result["classes"]), "recall"), list(_confusion_rows(result)))
+    print_table(*_confusion_table(result))
     people = list(_people_rows(result))
     if people:
         print_table(("beside it", ""), people)
@@ -259,6 +262,20 @@ def abbreviate(names: Sequence[str]) -> list[str]:
         if len(set(heads)) == len(names):
             return heads
     return list(names)
+
+
+def _confusion_table(result: dict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Counts with their classes' names; classes are called A, B, C where that would be too wide for the terminal."""
+    head, rows = ("truth \\ said", *abbreviate(result["classes"]), "recall"), list(_confusion_rows(result))
+    if (
+        sum(max(map(len, column)) + GAP for column in zip(head, *rows, strict=True))
+        <= shutil.get_terminal_size().columns
+    ):
+        return head, rows
+    letter = dict(zip(result["classes"], string.ascii_uppercase, strict=False))
+    if len(letter) < len(result["classes"]):
+        return head, rows
+    return ("truth \\ said", *letter.values()), [(f"{letter[row[0]]} {row[0]}", *row[1:-1]) for row in rows]
 
 
 def _confusion_rows(result: dict) -> Iterator[tuple]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from vjepa_fer.predicted_clips import join_manifest, straddling
 from vjepa_fer.prediction_csv import read_prediction_table
 from vjepa_fer.predictions import Predictions
 from vjepa_fer.results import figures_of, figures_of_counts
-from vjepa_fer.runs import leaks_of_run, trained_classes_of_run
+from vjepa_fer.runs import PREDICTIONS_CSV, leaks_of_run, trained_classes_of_run
 
 
 def judge_table(
@@ -42,7 +43,7 @@ def judge_table(
     Parameters
     ----------
     path, scores, columns
-        See :func:`vjepa_fer.prediction_csv.read_prediction_table`.
+        A run folder stands for its own predictions. See :func:`vjepa_fer.prediction_csv.read_prediction_table`.
     manifest : Manifest, optional
         Where clips are looked up; see :func:`vjepa_fer.predicted_clips.join_manifest`.
     exclude : {None, "damaged"}
@@ -69,6 +70,7 @@ def judge_table(
     """
     for name in policies:
         find_policy(name)
+    path = Path(path) / PREDICTIONS_CSV if (Path(path) / PREDICTIONS_CSV).is_file() else Path(path)
     table = read_prediction_table(path, scores=scores, columns=columns, foreign=bool(policies), names=names)
     predictions, clips = table.predictions, manifest.clips if manifest else ()
     missing: tuple[str, ...] = ()

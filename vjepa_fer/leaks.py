@@ -24,7 +24,7 @@ KINDS = {
 }
 """What is looked for, gravest first, and how a message says it."""
 
-RAVDESS = re.compile(r"0[1-3](-0[12]-0[1-8]-0[12]-0[12]-0[12]-\d{2})")
+RAVDESS = re.compile(r"(?<![\d-])0[1-3](-0[12]-0[1-8]-0[12]-0[12]-0[12]-\d{2})(?![\d-])")
 NUM_SHOWN = 3
 
 
@@ -87,12 +87,12 @@ def identities(
 
 
 def recording_of(clip_id: str) -> str:
-    """The performance that a RAVDESS name shows, whatever its modality; "" for other names.
+    """The performance that a RAVDESS name shows, whatever its modality and whatever stands around it; "" for other names.
 
     >>> recording_of("02-01-06-01-02-01-12") == recording_of("01-01-06-01-02-01-12")
     True
     """
-    match = RAVDESS.fullmatch(clip_id)
+    match = RAVDESS.search(clip_id)  # with or without a folder's name before it
     return match[1].lstrip("-") if match else ""
 
 
