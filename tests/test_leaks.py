@@ -85,7 +85,15 @@ def test_a_message_shows_the_first_few_and_counts_the_rest():
 
 @pytest.mark.parametrize(
     ("clip_id", "recording"),
-    [("03-02-06-01-02-01-12", "02-06-01-02-01-12"), ("1001_DFA_ANG_XX", ""), ("01-01-06-01-02-01-12x", "")],
+    [
+        ("03-02-06-01-02-01-12", "02-06-01-02-01-12"),
+        ("Actor_12__02-02-06-01-02-01-12", "02-06-01-02-01-12"),
+        ("02-02-06-01-02-01-12.mp4", "02-06-01-02-01-12"),
+        ("1001_DFA_ANG_XX", ""),
+        ("01-01-06-01-02-01-12x", ""),
+        ("101-01-06-01-02-01-12", ""),
+        ("01-01-01-06-01-02-01-12", ""),
+    ],
 )
 def test_ravdess_twins_are_known_by_their_names(clip_id, recording):
     assert recording_of(clip_id) == recording

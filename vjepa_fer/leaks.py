@@ -24,7 +24,7 @@ KINDS = {
 }
 """What is looked for, gravest first, and how a message says it."""
 
-RAVDESS = re.compile(r"(?<![\d-])0[1-3](-0[12]-0[1-8]-0[12]-0[12]-0[12]-\d{2})(?![\d-])")
+RAVDESS = re.compile(r"(?<![\dA-Za-z-])0[1-3](-0[12]-0[1-8]-0[12]-0[12]-0[12]-\d{2})(?![\dA-Za-z-])")
 NUM_SHOWN = 3
 
 
