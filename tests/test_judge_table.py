@@ -8,6 +8,8 @@ from test_cli_probe import call, call_json
 from test_transfer import CREMA_D, RAVDESS, crema_d_to_ravdess, ravdess_to_crema_d
 from vjepa_fer.errors import ManifestError, RunError
 from vjepa_fer.judge_table import judge_confusion, judge_table
+from vjepa_fer.labels import human_ceiling, make_reference
+from vjepa_fer.manifest import crema_d_clips
 from vjepa_fer.policies import POLICIES
 
 PAPERS = ("strict", "drop-true", "merge", "paper-drop", "paper-merge")
@@ -164,3 +166,18 @@ def test_results_by_class_and_fold_equal_scikit_learn(tmp_path):
             assert found[f"{name}_folds"] == pytest.approx(by_fold, abs=1e-4)
             assert found[f"{name}_interval"][0] <= found[name] <= found[f"{name}_interval"][1]
     assert result["confusion_by_fold"][1] == sk.confusion_matrix(truth[fold == 1], said[fold == 1]).tolist()
+
+
+def test_raters_of_crema_d_stand_beside_anyones_predictions(tmp_path):
+    clips = [clip for clip in crema_d_clips() if clip.subject == "1001"]
+    names = sorted({clip.label for clip in clips})
+    rows = [[clip.clip_id, clip.label, *(int(name == clip.label) for name in names)] for clip in clips]
+    path = write(tmp_path / "p.csv", ["clip_id", "true_label", *names], rows)
+    expected = human_ceiling(clips, make_reference("intended", clips))
+    assert call_json("evaluate", path)["results"][0]["human"] == expected
+    assert f"{expected['rater']:.2f} %" in call("evaluate", path)
+
+
+def test_ids_that_are_paths_are_nobodys_business(tmp_path):
+    path = write(tmp_path / "p.csv", ["clip_id", "true_label", "a", "b"], [["Action/a/0001", "a", 1, 0]])
+    assert judge_table(path)[0]["human"] is None

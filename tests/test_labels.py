@@ -10,7 +10,7 @@ from test_evaluate import faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import ManifestError, ProbeError
-from vjepa_fer.labels import TIES, find_votes, human_ceiling, make_reference, vote_cross_entropy
+from vjepa_fer.labels import TIES, LabelledCache, find_votes, human_ceiling, make_reference, vote_cross_entropy
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.runs import read_run
@@ -179,6 +179,16 @@ def test_intended_labels_are_the_default_and_people_stand_beside(cache):
     assert answer["labels"] == "intended"
     assert set(answer["human"]) == {"rater", "majority", "clips"}
     assert call_json("probe", cache, "--labels", "intended")["results"] == answer["results"]
+
+
+def test_some_clips_of_a_labelled_cache_keep_their_shares(cache):
+    opened = open_cache(cache)
+    whole = LabelledCache(opened, make_reference("perceived", opened.clips, ties="split"))
+    part = whole.only(lambda clip: clip.subject == "s1")
+    rows = [n for n, clip in enumerate(whole.clips) if clip.subject == "s1"]
+    assert part.clips == tuple(whole.clips[n] for n in rows)
+    np.testing.assert_array_equal(part.reference.shares, whole.reference.shares[rows])
+    np.testing.assert_array_equal(part.features("mean").X, whole.features("mean").X[rows])
 
 
 def test_a_reference_keeps_the_clips_in_order(cache):

@@ -13,7 +13,8 @@ from vjepa_fer.confusion_csv import read_confusion
 from vjepa_fer.damage import damage_of, damaged_among
 from vjepa_fer.errors import RunError
 from vjepa_fer.groups import group_clips, group_figures
-from vjepa_fer.manifest import Manifest
+from vjepa_fer.labels import CREMA_D, Reference, VoteBook
+from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.policies import (
     apply_policy,
     apply_policy_to_counts,
@@ -61,7 +62,7 @@ def judge_table(
     list of dict
         A result a policy, or one. Beside what :func:`vjepa_fer.results.figures_of` gives: ``values`` (what the class columns hold),
         ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with policies also ``policy``,
-        ``definition`` and ``coverage``.
+        ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.labels.VoteBook.beside`).
 
     Raises
     ------
@@ -91,7 +92,8 @@ def judge_table(
         said |= {"n_missing": len(missing), "missing": list(missing)}
     groups = group_clips(manifest, by) if manifest else {}
     if not policies:
-        return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups)}]
+        beside = _beside(predictions, clips)
+        return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups), **beside}]
     known = frozenset(trained_classes_of_run(path) or table.known)
     scored = [apply_policy(name, predictions, known) for name in policies]
     return [
@@ -104,6 +106,19 @@ def judge_table(
         }
         for one in scored
     ]
+
+
+def _beside(predictions: Predictions, clips: Sequence[Clip]) -> dict[str, Any]:
+    """What raters said of the predicted clips, by the manifest or CREMA-D's official list; the table's own labels are right."""
+    ids, names = predictions.clip_ids.tolist(), np.array(predictions.classes)
+    known = {clip.clip_id: clip for clip in clips}
+    if not clips and not all(map(CREMA_D.match, ids)):
+        return {"human": None}
+    truths = names[predictions.truth].tolist()
+    judged = [known.get(name) or Clip(name, "", truth, name) for name, truth in zip(ids, truths, strict=True)]
+    shares = np.eye(len(names))[predictions.truth]
+    reference = Reference("", np.ones(len(judged), bool), predictions.classes, shares)
+    return {key: value for key, value in VoteBook(judged, reference).beside(predictions).items() if key != "labels"}
 
 
 def _without(predictions: Predictions, damaged: set[str], where: str) -> Predictions:
