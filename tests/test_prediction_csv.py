@@ -58,8 +58,9 @@ def test_fold_and_subject_may_be_absent(tmp_path):
     assert (predictions.fold.tolist(), predictions.num_subjects) == ([0, 0], 0)
 
 
-def test_folds_with_numbers_for_names_are_ordered_by_size(tmp_path):
-    text = "clip_id,true_label,fold,a,b\n" + "".join(f"c{f},a,{f},1,0\n" for f in (10, 9, 2))
+@pytest.mark.parametrize("name", ["", "fold", "fold_"])
+def test_folds_with_numbers_in_their_names_are_ordered_by_size(tmp_path, name):
+    text = "clip_id,true_label,fold,a,b\n" + "".join(f"c{f},a,{name}{f},1,0\n" for f in (10, 9, 2))
     assert read_predictions(table(tmp_path, text)).fold.tolist() == [2, 1, 0]
 
 

@@ -241,7 +241,7 @@ def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Ma
 
 
 def _fold_numbers(names: Sequence[str]) -> np.ndarray:
-    """Folds numbered in the order of their names, numbers by size."""
-    order = sorted(set(names), key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
+    """Folds numbered in the order of their names, numbers in these by size: fold9 before fold10."""
+    order = sorted(set(names), key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"([0-9]+)", name)])
     number_of = {name: number for number, name in enumerate(order)}
     return np.array([number_of[name] for name in names], np.int64)
