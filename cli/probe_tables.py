@@ -99,7 +99,7 @@ def _print_results(swept: Swept, results: Sequence[dict]) -> None:
     common = "".join(f"; {name} {first[name]}" for name in shared)
     title = (
         f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}\n"
-        f"% mean ± sd over {len(first['war']['folds'])} folds{common}{_damage_words(first)}{_label_words(first)}"
+        f"%{_over(len(first['war']['folds']))}{common}{_damage_words(first)}{_label_words(first)}"
     )
     head = (*COLUMNS, *(name for name, key in VOTE_COLUMNS if _shows(first, key)))
     if swept.chosen:
@@ -138,6 +138,10 @@ def _label_words(result: dict[str, Any]) -> str:
 
 def _shows(result: dict[str, Any], key: str) -> bool:
     return result["labels"] != "intended" and key in result
+
+
+def _over(num_folds: int) -> str:
+    return ", one fold" if num_folds == 1 else f" mean ± sd over {num_folds} folds"
 
 
 def _damage_words(result: dict[str, Any]) -> str:

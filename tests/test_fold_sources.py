@@ -69,7 +69,7 @@ def test_clips_without_features_are_left_out_and_counted():
     study = manifest("split", ["train", "test", "train", "test"])
     folds = plan("column:split", study, study.clips[:3])
     assert folds.test_clips == (("c1",),)
-    assert folds.note == "1 of 4 clips have no features: c3"
+    assert folds.note == "1 of 4 clips have no features or were excluded: c3"
     with pytest.raises(SplitError, match="fold 0 tests no clip"):
         plan("column:split", study, (study.clips[0], study.clips[2]))
 

@@ -110,7 +110,9 @@ class ClipFolds:
             )
         notes = [self.note] if self.note else []
         if listed - here:
-            notes.append(f"{len(listed - here)} of {len(listed)} clips have no features: {shortlist(listed - here)}")
+            notes.append(
+                f"{len(listed - here)} of {len(listed)} clips have no features or were excluded: {shortlist(listed - here)}"
+            )
         unused = len(here - listed)
         if unused:
             notes.append(f"{unused} clips are in no fold and are left out")
