@@ -16,7 +16,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="PREDICTIONS.csv",
-            help="Columns clip_id, true_label, optional predicted_label, fold, subject; then a probability a class. Or a run folder.",
+            help="Columns clip_id, true_label, optional predicted_label, fold, subject; then a probability a class "
+            "(none: predicted_label decides). Or a run folder.",
             show_default=False,
         ),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vjepa_fer.errors import ManifestError, RunError
-from vjepa_fer.prediction_csv import read_predictions
+from vjepa_fer.prediction_csv import read_prediction_table, read_predictions
 
 TABLE = "clip_id,true_label,fold,subject,sad,happy\nc1,sad,0,s1,0.75,0.25\nc2,happy,1,s2,0.5,0.5\n"
 
@@ -29,6 +29,15 @@ def test_the_class_with_the_largest_probability_is_the_decision_and_the_first_of
 def test_a_decision_that_is_written_down_counts_before_the_probabilities(tmp_path):
     text = "clip_id,true_label,predicted_label,a,b\nc1,a,b,0.9,0.1\n"
     assert read_predictions(table(tmp_path, text)).predicted.tolist() == [1]
+
+
+def test_decisions_alone_are_scored_without_what_needs_probabilities(tmp_path):
+    text = "clip_id,true_label,predicted_label\nc1,sad,happy\nc2,sad,sad\nc3,calm,sad\n"
+    read = read_prediction_table(table(tmp_path, text))
+    assert (read.kind, read.predictions.classes) == ("decisions", ("calm", "happy", "sad"))
+    assert (read.predictions.predicted.tolist(), read.predictions.probabilities) == ([1, 2, 2], None)
+    with pytest.raises(RunError, match="across corpora a column a class is needed"):
+        read_prediction_table(tmp_path / "p.csv", foreign=True)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ TOLERANCE = 1e-3
 DECIMAL_COMMA = re.compile(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$")
 """What spreadsheets of half of Europe write, with semicolons between columns: ``0,75``."""
 
-Kind = Literal["probabilities", "sums", "scores"]
+Kind = Literal["probabilities", "sums", "scores", "decisions"]
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -57,8 +57,8 @@ class PredictionTable:
     Attributes
     ----------
     predictions : Predictions
-    kind : {"probabilities", "sums", "scores"}
-        What the class columns hold. Sums over windows were divided by their row's total: they are mean probabilities then.
+    kind : {"probabilities", "sums", "scores", "decisions"}
+        What the class columns hold; "decisions" where there are none. Sums over windows were divided by their row's total: they are mean probabilities then.
         Scores were used to decide and forgotten.
     known : tuple of str
         The class columns: what the classifier could say.
@@ -90,7 +90,7 @@ def read_prediction_table(
         A table as :func:`vjepa_fer.manifest.read_table` takes it: UTF-8 with or without BOM, commas, semicolons or tabs,
         ``.gz`` or not; decimal commas are points. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
         value, the first of equals), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
-        beginning in front of it (``prob_sad``).
+        beginning in front of it (``prob_sad``). With ``predicted_label`` they may all be absent.
     scores
         True: the class columns are scores of any size; only their order counts, and what needs probabilities is not reported.
         False: they are probabilities. None: probabilities, unless most rows add up to more than one and none to less, with
@@ -111,13 +111,15 @@ def read_prediction_table(
         Missing columns, a clip twice, unknown classes, values that are not numbers, negative, or do not sum to one.
     """
     table = rename_columns(read_table(path), columns or {})
-    headed = _class_columns(table)
+    headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
     for name in set(column) - {"subject"}:
         _refuse_empty(table, name)
     _refuse_twice(table, ("clip_id", "fold") if foreign and "fold" in column else ("clip_id",))
-    values = np.array([[_number(table, number, row, name) for name in headed] for number, row in table.rows])
-    kind = _kind(values, scores)
+    if only_decisions and foreign:
+        raise RunError(f"{table.path}: across corpora a column a class is needed, to know what could have been said")
+    values = _decisions(table, headed) if only_decisions else _values(table, headed)
+    kind = "decisions" if only_decisions else _kind(values, scores)
     if kind == "probabilities":
         _check_probabilities(table, values)
     labels = [*column["true_label"], *column.get("predicted_label", ())]
@@ -131,7 +133,7 @@ def read_prediction_table(
     truth, predicted = _class_numbers(table, "true_label", classes, called), values[:, : len(known)].argmax(axis=1)
     if "predicted_label" in column:
         predicted = _class_numbers(table, "predicted_label", classes, called)
-    if kind == "sums":
+    if kind == "sums":  # a row's total is its number of windows, so this is their mean
         values /= values.sum(axis=1, keepdims=True)
     predictions = Predictions(
         classes=classes,
@@ -140,12 +142,13 @@ def read_prediction_table(
         fold=_fold_numbers(column.get("fold", ["0"] * len(truth))),
         truth=truth,
         predicted=predicted,
-        probabilities=None if kind == "scores" else values,
+        probabilities=None if kind in ("scores", "decisions") else values,
     )
     return PredictionTable(predictions, kind, known)
 
 
-def _class_columns(table: Table) -> tuple[str, ...]:
+def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
+    """The class columns; or where there are only decisions, all labels, sorted, and True."""
     for needed in ("clip_id", "true_label"):
         if needed not in table.header:
             raise RunError(
@@ -153,13 +156,24 @@ def _class_columns(table: Table) -> tuple[str, ...]:
                 f"{nearest(needed, table.header)}"
             )
     classes = tuple(name for name in table.header if name not in COLUMNS)
-    if len(classes) < 2:
+    only_decisions = not classes and "predicted_label" in table.header
+    if only_decisions:
+        classes = tuple(sorted({row[name] for _, row in table.rows for name in ("true_label", "predicted_label")}))
+    elif len(classes) < 2:
         raise RunError(
             f"{table.path}, row 1: one column a class is expected beside {', '.join(COLUMNS)}; {len(classes)} is there"
         )
     if not table.rows:
         raise RunError(f"{table.path}: a header without a row; there is not one clip to score")
-    return classes
+    return classes, only_decisions
+
+
+def _values(table: Table, classes: Sequence[str]) -> np.ndarray:
+    return np.array([[_number(table, number, row, name) for name in classes] for number, row in table.rows])
+
+
+def _decisions(table: Table, classes: Sequence[str]) -> np.ndarray:
+    return np.array([[float(row["predicted_label"] == name) for name in classes] for _, row in table.rows])
 
 
 def _refuse_empty(table: Table, column: str) -> None:
