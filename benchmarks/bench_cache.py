@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -164,12 +164,19 @@ def checksums(array: np.ndarray) -> None:
         list(pool.map(lambda work: work(), (lambda: dataset_checksum(array), lambda: row_checksums(array))))
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """CPU-and-wait seconds of one call."""
+class Seconds(NamedTuple):
+    """What a call took: by the clock, and of all threads on the processor, which other people's work does not lengthen."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], Any]) -> Seconds:
+    """Seconds of one call."""
     gc.collect()
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def consume(read: Callable[[int], np.ndarray], numbers: Iterable[int]) -> None:
@@ -178,9 +185,13 @@ def consume(read: Callable[[int], np.ndarray], numbers: Iterable[int]) -> None:
         read(number)
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most."""
-    return {"median": round(statistics.median(values), 4), "min": round(min(values), 4), "max": round(max(values), 4)}
+def spread(values: list[Seconds], figure: Callable[[float], float] = lambda seconds: seconds) -> dict[str, Any]:
+    """Median, least and most of a figure, by wall and by CPU time."""
+    kinds = {kind: [figure(getattr(value, kind)) for value in values] for kind in Seconds._fields}
+    return {
+        kind: {"median": round(statistics.median(v), 4), "min": round(min(v), 4), "max": round(max(v), 4)}
+        for kind, v in kinds.items()
+    }
 
 
 def token_formats(folder: Path, rounds: int, num_clips: int) -> dict[str, Any]:
@@ -193,7 +204,7 @@ def token_formats(folder: Path, rounds: int, num_clips: int) -> dict[str, Any]:
     except metadata.PackageNotFoundError:
         pass
     order = np.random.default_rng(1).permutation(num_clips).tolist()
-    seconds: dict[str, dict[str, list[float]]] = {n: {"write": [], "sequential": [], "random": []} for n in formats}
+    seconds: dict[str, dict[str, list[Seconds]]] = {n: {"write": [], "sequential": [], "random": []} for n in formats}
     stores = {name: kind(folder / name.replace(" ", "-")) for name, kind in formats.items()}
     alone = []
     for number, (name, store) in enumerate([*stores.items()] * 3):
@@ -206,9 +217,10 @@ def token_formats(folder: Path, rounds: int, num_clips: int) -> dict[str, Any]:
             for what, numbers in (("sequential", range(num_clips)), ("random", order)):
                 value = timed(lambda read=read, numbers=numbers: consume(read, numbers))
                 seconds[name][what] += [value] if number else []
-    gigabytes = array.nbytes / 1e9
-    rates = {n: {w: spread([gigabytes / s for s in v]) for w, v in found.items()} for n, found in seconds.items()}
-    return rates | {"our checksums alone": {"compute": spread([gigabytes / s for s in alone])}}
+    rates = {
+        n: {w: spread(v, lambda s: array.nbytes / 1e9 / s) for w, v in found.items()} for n, found in seconds.items()
+    }
+    return rates | {"our checksums alone": {"compute": spread(alone, lambda s: array.nbytes / 1e9 / s)}}
 
 
 def pooled(folder: Path, rounds: int) -> dict[str, Any]:
@@ -224,7 +236,10 @@ def pooled(folder: Path, rounds: int) -> dict[str, Any]:
         "open and features": lambda: open_cache(folder / "pooled").features(),
         "np.load": lambda: np.load(folder / "x.npy"),
     }
-    times = {name: [timed(one) for _ in range(rounds * 3)] for name, one in work.items()}
+    times: dict[str, list[Seconds]] = {name: [] for name in work}
+    for _ in range(rounds * 3):
+        for name, one in work.items():
+            times[name].append(timed(one))
     return {name: spread(values) for name, values in times.items()}
 
 
@@ -250,11 +265,12 @@ def many_shards(folder: Path, rounds: int) -> dict[str, Any]:
         for n in order:
             cache[n].level("tokens", dtype="stored")
 
-    times = {
-        name: [timed(work) * 1000 for _ in range(rounds * 3)] for name, work in {"ours": ours, "pread": plain}.items()
-    }
-    found: dict[str, Any] = {f"{name}_us_per_clip": spread(values) for name, values in times.items()}
-    return found | {"open_first_seconds": round(cold, 3), "open_again_seconds": spread(warm)}
+    rows: dict[str, list[Seconds]] = {"ours": [], "pread": []}
+    for _ in range(rounds * 3):
+        for name, work in (("ours", ours), ("pread", plain)):
+            rows[name].append(timed(work))
+    found: dict[str, Any] = {f"{name}_us_per_clip": spread(v, lambda s: s * 1000) for name, v in rows.items()}
+    return found | {"open_first_seconds": spread([cold]), "open_again_seconds": spread(warm)}
 
 
 def int8_error(folder: Path, video: Path | None) -> dict[str, Any]:

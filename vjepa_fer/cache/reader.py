@@ -112,8 +112,7 @@ class CachedClip:
         shard = self._cache.shards[self._place.shard_number]
         with shard_bytes(shard) as file:
             values = read_decoded(file, shard, stored, self._place.rows)
-        if not all_finite(values):
-            raise CacheError(f"{shard.path}: clip {self.clip.clip_id} {_NOT_FINITE.format(level)}")
+        self._cache.require_sound(self.clip.clip_id, level, values, shard.path)
         return values if dtype == "stored" else values.astype(np.float32, copy=False)
 
 
@@ -145,6 +144,7 @@ class Cache(Sequence[CachedClip]):
         self.shards = tuple(shards)
         self.places = _find_places(shards)
         self._plans: dict[str, StoredLevel] = {}
+        self._sound: set[tuple[str, str]] = set()
         self.clips = ClipTable((clip for clip in manifest.clips if clip.clip_id in self.places), manifest.columns)
 
     def only(self, keep: Callable[[Clip], bool]) -> Cache:
@@ -234,6 +234,14 @@ class Cache(Sequence[CachedClip]):
         if level not in self._plans:
             self._plans[level] = StoredLevel.of(self.recipe, self.stored_level(level))
         return self._plans[level]
+
+    def require_sound(self, clip_id: str, level: str, values: np.ndarray, path: Path) -> None:
+        """Refuse values of a clip that are not finite. Shards never change, so a clip is looked at when first read only."""
+        if (clip_id, level) in self._sound:
+            return
+        if not all_finite(values):
+            raise CacheError(f"{path}: clip {clip_id} {_NOT_FINITE.format(level)}")
+        self._sound.add((clip_id, level))
 
     def window_features(self, level: str = "mean") -> WindowFeatures:
         """One flattened float32 vector a window-view, clips in order: X (num_rows, dim), clip_index, multiplicity.

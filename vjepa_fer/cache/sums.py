@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
-_BLOCK = 1 << 16
-"""Numbers looked at in one go, so that what is derived from them stays in the processor's cache."""
+_BLOCK = 1 << 18
+"""Numbers looked at in one go, so that the second look finds them in the processor's cache."""
 
-_EXPONENT: dict[int, tuple[np.dtype, Any]] = {
-    2: (np.dtype("<u2"), np.uint16(0x7C00)),
-    4: (np.dtype("<u4"), np.uint32(0x7F800000)),
-}
-"""By width of a float: its bits as an integer, and the exponent that only infinity and NaN have (IEEE 754)."""
+_LARGEST = {2: ("<i2", 0x7C00, "<u2", 0xFC00), 4: ("<i4", 0x7F800000, "<u4", 0xFF800000)}
+"""By width of a float: its bits as signed integers and those of infinity, as unsigned ones and those of minus infinity."""
 
 
 def row_checksums(array: np.ndarray) -> np.ndarray:
@@ -49,8 +45,11 @@ def all_finite(array: np.ndarray) -> bool:
     """Whether the array holds neither NaN nor infinity."""
     if array.dtype.kind != "f":
         return True
-    if array.dtype.itemsize not in _EXPONENT:
+    if array.dtype.itemsize not in _LARGEST or not array.dtype.isnative:
         return bool(np.isfinite(array).all())
-    dtype, exponent = _EXPONENT[array.dtype.itemsize]  # for float16 a sixth of the time of numpy's isfinite
-    bits = np.ascontiguousarray(array).reshape(-1).view(dtype)
-    return all(int((bits[i : i + _BLOCK] & exponent).max()) < exponent for i in range(0, bits.size, _BLOCK))
+    # Infinity and NaN have the largest bits of their sign: two maxima tell, many times faster than isfinite for float16.
+    signed, infinity, unsigned, minus_infinity = _LARGEST[array.dtype.itemsize]
+    flat = np.ascontiguousarray(array).reshape(-1)
+    positive, negative = flat.view(np.dtype(signed)), flat.view(np.dtype(unsigned))
+    blocks = [slice(i, i + _BLOCK) for i in range(0, flat.size, _BLOCK)]
+    return all(positive[b].max() < infinity and negative[b].max() < minus_infinity for b in blocks)
