@@ -11,7 +11,7 @@ from caches import token_volume
 from vjepa_fer.cache import open_cache
 
 DATA = Path(__file__).parent / "data"
-CACHES = ("cache_v1_float16", "cache_v1_int8")
+CACHES = ("cache_v1_float16", "cache_v1_int8", "cache_v1_float32")
 
 
 @pytest.mark.parametrize("name", CACHES)
