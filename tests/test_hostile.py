@@ -72,7 +72,25 @@ def leaves(data, path=()):
             yield from leaves(value, (*path, name))
 
 
-ODD = [0, -1, 10**30, float("nan"), "x", "", None, [], {}, True, ["mean", 3], [[["a"]]], "int8", ["grid:-1"]]
+ODD = [
+    0,
+    -1,
+    1.0,
+    8.0,
+    32.0,
+    10**30,
+    float("nan"),
+    "x",
+    "",
+    None,
+    [],
+    {},
+    True,
+    ["mean", 3],
+    [[["a"]]],
+    "int8",
+    ["grid:-1"],
+]
 
 
 def test_a_recipe_with_a_right_fingerprint_and_odd_values_is_refused_or_harmless(tmp_path):

@@ -389,6 +389,9 @@ AnyRecipe = Recipe | ImportedRecipe
 _LATER_FIELDS = (("storage", "pooled_from", "output"), ("preprocessing", "face_crop", None))
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 
+_JSON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
+"""What JSON may hold for a field of each plain type: 8.0 and true equal 8 and 1 in Python, and are no sizes."""
+
 _PARTS = {"encoder": EncoderSpec, "sampling": Sampling, "preprocessing": Preprocessing, "storage": Storage}
 
 
@@ -436,6 +439,10 @@ def _build(cls: Any, data: Any) -> Any:
     unknown = sorted(set(data) - known)
     check(not unknown, f"the stored recipe has fields that this version does not know: {', '.join(unknown)}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    for f in dataclasses.fields(cls):
+        wanted = _JSON_TYPES.get(str(f.type))
+        if f.name in values and wanted is not None and type(values[f.name]) not in wanted:
+            raise RecipeError(f"the stored recipe is not readable: {f.name} is {values[f.name]!r}, expected {f.type}")
     try:
         made = cls(**values)
         hash(made)  # nothing in a recipe may be changed, so a list or an object in a list is no value of any field
