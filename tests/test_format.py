@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from caches import token_volume
 from vjepa_fer.cache import open_cache
 
 DATA = Path(__file__).parent / "data"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+FORMAT_PAGE = Path(__file__).parents[1] / "vjepa_fer" / "cache" / "FORMAT.md"
 CACHES = ("cache_v1_float16", "cache_v1_int8", "cache_v1_float32")
 
 
@@ -42,3 +45,19 @@ def test_what_is_beside_the_tokens_is_read_too(name):
 
 def test_the_fingerprint_of_a_stored_recipe_never_changes():
     assert open_cache(DATA / "cache_v1_float16").fingerprint[:16] == "bd83d30039daf61e"
+
+
+def test_the_figures_on_the_format_page_are_those_of_the_benchmarks():
+    page = " ".join((FORMAT_PAGE.read_text(encoding="utf-8")).split())
+    fuzz, bench = (json.loads((BENCHMARKS / f"{name}_cache.json").read_text()) for name in ("fuzz", "bench"))
+    assert fuzz["inputs"] >= 10_000
+    assert fuzz["faults"] == []
+    for count in (fuzz["inputs"], *fuzz["ends"].values()):
+        assert f"{count:,}" in page
+    rates = bench["tokens_gigabytes_per_second"]
+    for name, shown in (("vjepa-fer", "this cache, with its checksums"), ("zarr v3", "zarr v3")):
+        row = [f"{rates[name][what]['cpu']['median']:.1f}" for what in ("write", "sequential", "random")]
+        assert f"| {shown} | {' | '.join(row)} |" in page
+    for kind, error in bench["int8"]["rms_error_share_of_channel_spread"].items():
+        assert f"{100 * error['median']:.2f} %" in page, kind
+        assert f"{100 * error['largest']:.2f} %" in page, kind
