@@ -19,7 +19,7 @@ from vjepa_fer.encoder import build_encoder, fetch_hub, load_encoder, registry
 from vjepa_fer.encoder.checkpoint import load_state, read_state
 from vjepa_fer.encoder.fetch_hub import fetch_from_hub
 from vjepa_fer.encoder.home import weights_file
-from vjepa_fer.encoder.hub import official_names
+from vjepa_fer.encoder.hub import joined, official_layout
 from vjepa_fer.errors import CheckpointError, DownloadError, MissingExtraError
 
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "data" / "checkpoint_keys.json.gz").read_bytes()))
@@ -66,7 +66,8 @@ def repository(file, monkeypatch):
 def test_the_names_and_shapes_of_the_official_model_are_mapped_exactly():
     with torch.device("meta"):
         state = VJEPA2Model(VJEPA2Config()).state_dict()  # its defaults are ViT-L
-    mapped = official_names(state, "model.safetensors")
+    layout = official_layout(state, "model.safetensors")
+    mapped = {name: joined(name, [state[n] for n in names], "model.safetensors") for name, names in layout.items()}
     assert {name: list(t.shape) for name, t in mapped.items()} == KEYS[NAME]
 
 
@@ -97,6 +98,14 @@ def test_a_file_that_is_not_quite_theirs_is_refused_by_name(theirs, tmp_path, ch
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=message):
         read_state(tmp_path / "model.safetensors", state_key="encoder")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_their_file_loads_as_it_is_in_every_precision(repository, file, precision):
+    exact = read_state(file, state_key="encoder")
+    loaded = load_encoder(NAME, weights=file, state_key="encoder", precision=precision)
+    dtype = getattr(torch, precision)
+    assert all(torch.equal(p, exact[name].to(dtype)) for name, p in loaded.module.named_parameters())
 
 
 def test_fetching_rewrites_the_encoder_alone_under_our_name(home, repository, file):

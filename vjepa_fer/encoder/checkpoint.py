@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vjepa_fer.encoder.home import HUB_STATE_KEY
-from vjepa_fer.encoder.hub import is_hub_layout, official_names
+from vjepa_fer.encoder.hub import is_hub_layout, joined, official_layout
 from vjepa_fer.encoder.vit import Encoder, VJepa2, build_encoder
 from vjepa_fer.errors import CheckpointError
 
@@ -29,7 +29,7 @@ _WRAPPERS = re.compile(r"^(?:(?:module|backbone|_orig_mod)\.)+")
 _NAMES_SHOWN = 4
 
 
-def read_state(path: str | Path, *, state_key: str) -> dict[str, Tensor]:
+def read_state(path: str | Path, *, state_key: str, only: Collection[str] | None = None) -> dict[str, Tensor]:
     """Read one state dict of a weights file, its names freed of leading ``module.``, ``backbone.`` and ``_orig_mod.``.
 
     Parameters
@@ -40,6 +40,8 @@ def read_state(path: str | Path, *, state_key: str) -> dict[str, Tensor]:
         Which entry of the file: ``target_encoder``, ``ema_encoder``, ``encoder``; :data:`WHOLE_FILE` where the file itself
         is the state dict. A safetensors file has one, whose key it tells in its metadata as ``state_key``, or by Hugging
         Face's layout (:mod:`vjepa_fer.encoder.hub`), which is always ``encoder``.
+    only : collection of str, optional
+        Official names of the tensors that are needed; the others may be left out.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def read_state(path: str | Path, *, state_key: str) -> dict[str, Tensor]:
     """
     path = Path(path)
     read = _READERS[_file_kind(path)]
-    return _plain_state(path, read(path, state_key))
+    return _plain_state(path, read(path, state_key, only))
 
 
 def _file_kind(path: Path) -> str:
@@ -86,8 +88,8 @@ def _what_it_is(head: bytes) -> str:
     return "neither a PyTorch nor a safetensors file"
 
 
-def _read_zip(path: Path, state_key: str) -> Any:
-    """The value under `state_key` of what ``torch.save`` wrote."""
+def _read_zip(path: Path, state_key: str, only: Collection[str] | None) -> Any:
+    """The value under `state_key` of what ``torch.save`` wrote; what is not needed is mapped but never read."""
     _check_archive(path)
     try:
         data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -118,15 +120,16 @@ def _check_archive(path: Path) -> None:
         raise CheckpointError(f"{path}: not written by torch.save, its entry {compressed[0]!r} is compressed")
 
 
-def _read_safetensors(path: Path, state_key: str) -> dict[str, Tensor]:
-    """All tensors, provided that the file is known to hold the state key asked for, or the whole file is asked for."""
+def _read_safetensors(path: Path, state_key: str, only: Collection[str] | None) -> dict[str, Tensor]:
+    """The tensors, provided that the file is known to hold the state key asked for, or the whole file is asked for."""
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with _opened(path) as file:
             from_hub = is_hub_layout(file.keys())
             origin = HUB_STATE_KEY if from_hub else (file.metadata() or {}).get("state_key")
             if state_key in (WHOLE_FILE, origin):
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-                return official_names(state, path) if from_hub else state
+                layout = official_layout(file.keys(), path) if from_hub else {name: (name,) for name in file.keys()}  # noqa: SIM118
+                wanted = {n: names for n, names in layout.items() if only is None or _WRAPPERS.sub("", n) in only}
+                return {name: _tensor(path, file, name, names) for name, names in wanted.items()}
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -135,6 +138,17 @@ def _read_safetensors(path: Path, state_key: str) -> dict[str, Tensor]:
     raise CheckpointError(
         f"{path}: {said}, not {state_key!r}; take it as it is with the state key {origin or WHOLE_FILE!r}"
     )
+
+
+def _opened(path: Path) -> Any:
+    return safe_open(path, framework="pt", device="cpu")
+
+
+def _tensor(path: Path, file: Any, name: str, names: tuple[str, ...]) -> Tensor:
+    if len(names) == 1:
+        return file.get_tensor(names[0])
+    with _opened(path) as apart:  # parts that were read for a copy are let go with this mapping
+        return joined(name, [apart.get_tensor(part) for part in names], path)
 
 
 def told_state_key(path: str | Path) -> str | None:
@@ -149,7 +163,7 @@ def told_state_key(path: str | Path) -> str | None:
     if _file_kind(path) != "safetensors":
         return None
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with _opened(path) as file:
             return HUB_STATE_KEY if is_hub_layout(file.keys()) else (file.metadata() or {}).get("state_key", WHOLE_FILE)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: truncated or damaged safetensors file: {_first_line(error)}") from error

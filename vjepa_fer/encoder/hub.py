@@ -16,7 +16,7 @@ ever taken in the other's place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -39,25 +39,43 @@ def is_hub_layout(names: Iterable[str]) -> bool:
     return any(name.startswith("encoder.layer.") for name in names)
 
 
-def official_names(state: Mapping[str, Tensor], source: str | Path) -> dict[str, Tensor]:
-    """The encoder's tensors under the official names; the predictor's are left out.
+def official_layout(names: Iterable[str], source: str | Path) -> dict[str, tuple[str, ...]]:
+    """Official name → Hugging Face's name, or those of query, key and value that are one tensor officially; no predictor.
 
     Raises
     ------
     CheckpointError
         A name of neither, or a query without its key and value.
     """
-    official: dict[str, Tensor] = {}
-    thirds: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.items():
+    official: dict[str, tuple[str, ...]] = {}
+    thirds: dict[str, dict[str, str]] = {}
+    for name in names:
         if name.startswith("predictor."):
             continue
         if match := _THIRD.fullmatch(name):
             layer, part, kind = match.groups()
-            thirds.setdefault(f"blocks.{layer}.attn.qkv.{kind}", {})[part] = tensor
+            thirds.setdefault(f"blocks.{layer}.attn.qkv.{kind}", {})[part] = name
         else:
-            official[_official_name(name, source)] = tensor
-    return official | {name: _joined(name, parts, source) for name, parts in thirds.items()}
+            official[_official_name(name, source)] = (name,)
+    for name, parts in thirds.items():
+        missing = [part for part in _PARTS if part not in parts]
+        if missing:
+            raise CheckpointError(f"{source}: {name} needs {', '.join(_PARTS)}, but {', '.join(missing)} is missing")
+        official[name] = tuple(parts[part] for part in _PARTS)
+    return official
+
+
+def joined(name: str, parts: list[Tensor], source: str | Path) -> Tensor:
+    """Query, key and value as one tensor.
+
+    Raises
+    ------
+    CheckpointError
+        They have different shapes.
+    """
+    if len({tuple(tensor.shape) for tensor in parts}) > 1:
+        raise CheckpointError(f"{source}: {name} has query, key and value of different shapes")
+    return torch.cat(parts)
 
 
 def _official_name(name: str, source: str | Path) -> str:
@@ -65,13 +83,3 @@ def _official_name(name: str, source: str | Path) -> str:
         if match := pattern.fullmatch(name):
             return match.expand(replacement)
     raise CheckpointError(f"{source}: {name} is no tensor of Hugging Face's V-JEPA 2; is it another model?")
-
-
-def _joined(name: str, parts: Mapping[str, Tensor], source: str | Path) -> Tensor:
-    missing = [part for part in _PARTS if part not in parts]
-    if missing:
-        raise CheckpointError(f"{source}: {name} needs {', '.join(_PARTS)}, but {', '.join(missing)} is missing")
-    shapes = {tuple(tensor.shape) for tensor in parts.values()}
-    if len(shapes) > 1:
-        raise CheckpointError(f"{source}: {name} has query, key and value of different shapes")
-    return torch.cat([parts[part] for part in _PARTS])

@@ -204,10 +204,11 @@ def _encoder_from_file(
     load_state(module, read_state(path, state_key=state_key), source=path)
     if place.type == "cpu" and all(p.dtype == dtype for p in module.parameters()):
         return module
+    module = _hollow_encoder(config)  # what the check held is let go: parts that were joined are copies
     for names in _portions(module):
         # The file is mapped anew for each portion: what was read for the one before is then let go, which a mapping that
         # lives on would keep in memory.
-        state = read_state(path, state_key=state_key)
+        state = read_state(path, state_key=state_key, only=names)
         converted = {name: state[name].to(place, dtype, copy=True) for name in names}
         del state
         module.load_state_dict(converted, strict=False, assign=True)
