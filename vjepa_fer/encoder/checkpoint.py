@@ -29,7 +29,9 @@ _WRAPPERS = re.compile(r"^(?:(?:module|backbone|_orig_mod)\.)+")
 _NAMES_SHOWN = 4
 
 
-def read_state(path: str | Path, *, state_key: str, only: Collection[str] | None = None) -> dict[str, Tensor]:
+def read_state(
+    path: str | Path, *, state_key: str, only: Collection[str] | None = None, shapes_do: bool = False
+) -> dict[str, Tensor]:
     """Read one state dict of a weights file, its names freed of leading ``module.``, ``backbone.`` and ``_orig_mod.``.
 
     Parameters
@@ -42,6 +44,8 @@ def read_state(path: str | Path, *, state_key: str, only: Collection[str] | None
         Face's layout (:mod:`vjepa_fer.encoder.hub`), which is always ``encoder``.
     only : collection of str, optional
         Official names of the tensors that are needed; the others may be left out.
+    shapes_do : bool
+        Enough for a check: a tensor that would have to be put together is a shape and a dtype without memory.
 
     Returns
     -------
@@ -56,7 +60,9 @@ def read_state(path: str | Path, *, state_key: str, only: Collection[str] | None
     """
     path = Path(path)
     read = _READERS[_file_kind(path)]
-    return _plain_state(path, read(path, state_key, only))
+    return _plain_state(
+        path, read(path, state_key, only, shapes_do), devices=("cpu", "meta") if shapes_do else ("cpu",)
+    )
 
 
 def _file_kind(path: Path) -> str:
@@ -88,7 +94,7 @@ def _what_it_is(head: bytes) -> str:
     return "neither a PyTorch nor a safetensors file"
 
 
-def _read_zip(path: Path, state_key: str, only: Collection[str] | None) -> Any:
+def _read_zip(path: Path, state_key: str, only: Collection[str] | None, shapes_do: bool) -> Any:
     """The value under `state_key` of what ``torch.save`` wrote; what is not needed is mapped but never read."""
     _check_archive(path)
     try:
@@ -120,7 +126,7 @@ def _check_archive(path: Path) -> None:
         raise CheckpointError(f"{path}: not written by torch.save, its entry {compressed[0]!r} is compressed")
 
 
-def _read_safetensors(path: Path, state_key: str, only: Collection[str] | None) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, state_key: str, only: Collection[str] | None, shapes_do: bool) -> dict[str, Tensor]:
     """The tensors, provided that the file is known to hold the state key asked for, or the whole file is asked for."""
     try:
         with _opened(path) as file:
@@ -129,7 +135,7 @@ def _read_safetensors(path: Path, state_key: str, only: Collection[str] | None) 
             if state_key in (WHOLE_FILE, origin):
                 layout = official_layout(file.keys(), path) if from_hub else {name: (name,) for name in file.keys()}  # noqa: SIM118
                 wanted = {n: names for n, names in layout.items() if only is None or _WRAPPERS.sub("", n) in only}
-                return {name: _tensor(path, file, name, names) for name, names in wanted.items()}
+                return {name: _tensor(path, file, name, names, shapes_do) for name, names in wanted.items()}
     except (SafetensorError, OSError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -144,11 +150,12 @@ def _opened(path: Path) -> Any:
     return safe_open(path, framework="pt", device="cpu")
 
 
-def _tensor(path: Path, file: Any, name: str, names: tuple[str, ...]) -> Tensor:
+def _tensor(path: Path, file: Any, name: str, names: tuple[str, ...], shapes_do: bool) -> Tensor:
     if len(names) == 1:
         return file.get_tensor(names[0])
     with _opened(path) as apart:  # parts that were read for a copy are let go with this mapping
-        return joined(name, [apart.get_tensor(part) for part in names], path)
+        parts = [apart.get_tensor(part) for part in names]
+        return joined(name, [part.to("meta") for part in parts] if shapes_do else parts, path)
 
 
 def told_state_key(path: str | Path) -> str | None:
@@ -172,14 +179,14 @@ def told_state_key(path: str | Path) -> str | None:
 _READERS = {"zip": _read_zip, "safetensors": _read_safetensors}
 
 
-def _plain_state(path: Path, state: Any) -> dict[str, Tensor]:
+def _plain_state(path: Path, state: Any, *, devices: tuple[str, ...]) -> dict[str, Tensor]:
     """The state dict with the wrappers' prefixes gone, every value an ordinary tensor of floating-point numbers."""
     if not isinstance(state, dict) or not state:
         raise CheckpointError(f"{path}: the state dict is {type(state).__name__} of no tensors")
     plain: dict[str, Tensor] = {}
     for key, value in state.items():
         name = _WRAPPERS.sub("", str(key))
-        if not _is_plain(value):
+        if not _is_plain(value, devices):
             raise CheckpointError(f"{path}: {key} is not an ordinary tensor of floating-point numbers")
         if name in plain:
             raise CheckpointError(f"{path}: holds {name} twice, under two prefixes")
@@ -187,8 +194,8 @@ def _plain_state(path: Path, state: Any) -> dict[str, Tensor]:
     return plain
 
 
-def _is_plain(value: Any) -> bool:
-    ordinary = isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+def _is_plain(value: Any, devices: tuple[str, ...]) -> bool:
+    ordinary = isinstance(value, Tensor) and value.layout is torch.strided and value.device.type in devices
     return ordinary and value.is_floating_point()
 
 

@@ -26,7 +26,7 @@ _DTYPES: dict[Precision, torch.dtype] = {
 }
 
 _PORTIONS = 16
-"""Of an encoder that is converted while it loads: beside the result, a sixteenth of the file is in memory."""
+"""Of an encoder that is converted while it loads: beside the result, so small a part of the file is in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,15 +201,15 @@ def _encoder_from_file(
 ) -> Encoder:
     """Tensors that are right as they lie in the file stay mapped; others are converted a few at a time."""
     module = _hollow_encoder(config)
-    load_state(module, read_state(path, state_key=state_key), source=path)
+    load_state(module, read_state(path, state_key=state_key, shapes_do=True), source=path)
     if place.type == "cpu" and all(p.dtype == dtype for p in module.parameters()):
+        load_state(module, read_state(path, state_key=state_key), source=path)
         return module
-    module = _hollow_encoder(config)  # what the check held is let go: parts that were joined are copies
     for names in _portions(module):
         # The file is mapped anew for each portion: what was read for the one before is then let go, which a mapping that
         # lives on would keep in memory.
         state = read_state(path, state_key=state_key, only=names)
-        converted = {name: state[name].to(place, dtype, copy=True) for name in names}
+        converted = {name: state.pop(name).to(place, dtype, copy=True) for name in names}
         del state
         module.load_state_dict(converted, strict=False, assign=True)
     return module.requires_grad_(False)

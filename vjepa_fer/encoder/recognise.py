@@ -48,7 +48,7 @@ def _fitting(path: Path, told: str | None) -> list[OfficialEncoder]:
     faults: list[CheckpointError] = []
     for key in dict.fromkeys(told or encoder.state_key for encoder in OFFICIAL_ENCODERS.values()):
         try:
-            states[key] = read_state(path, state_key=key)
+            states[key] = read_state(path, state_key=key, shapes_do=True)
         except CheckpointError as error:
             faults.append(error)
     if not states:
