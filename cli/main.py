@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,6 +64,8 @@ def root(
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message on stderr, never in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        _make_safe(stream)
     command = typer.main.get_command(app)
     name_variables(command)
     try:
@@ -81,6 +83,15 @@ def main() -> None:
             f"{error.filename or 'the disk'}: {error.strerror}; choose another folder, or look at its rights and room"
         )
         sys.exit(1)
+
+
+def _make_safe(stream: Any) -> None:
+    """No character ends a command: Windows gives pipes and files a code page without arrows, and file names may be any bytes."""
+    if not hasattr(stream, "reconfigure"):
+        return
+    if not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
+        stream.reconfigure(encoding="utf-8")  # as JSON must be
+    stream.reconfigure(errors="backslashreplace")
 
 
 def _print_error(message: str) -> None:

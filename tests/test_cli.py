@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,16 @@ def test_a_folder_that_is_a_file_ends_in_one_message(tmp_path, words):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "env", [{"PYTHONIOENCODING": "cp1252"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_terminal_or_pipe_without_arrows_ends_no_command(env):
+    command = [sys.executable, "-m", "vjepa_fer.cli", "--help"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | env, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("\\u2192" if "PYTHONIOENCODING" in env else "→").encode() in done.stdout
 
 
 def test_models_are_listed_with_their_licence():

@@ -183,7 +183,9 @@ def _nvidia_gpus() -> list[str]:
     if (tool := shutil.which("nvidia-smi")) is None:
         return []
     try:
-        done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            [tool, "-L"], capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.partition(" (UUID")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]
@@ -234,7 +236,12 @@ def run_python(code: str, timeout_seconds: float) -> tuple[str, str]:
     """Run code in a fresh interpreter: what it printed last, and in one line why it failed ("" if it did not)."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout_seconds, check=False
+            [sys.executable, "-c", code],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_seconds,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return "", f"no answer in {timeout_seconds:g} seconds"
