@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vjepa_fer.errors import CacheError, RecipeError
-from vjepa_fer.recipe import FaceCrop, Mode, Precision, Preprocessing, Rule, Sampling, Storage, TokenDtype
+from vjepa_fer.recipe import (
+    FaceCrop,
+    Mode,
+    Precision,
+    Preprocessing,
+    Rule,
+    Sampling,
+    Storage,
+    TokenDtype,
+    parse_resolution,
+)
 
 from .config_file import ConfigOption
 from .options import JsonOption, print_json, print_table, say, warn
@@ -65,7 +75,12 @@ def extract(
     segments: Annotated[int, typer.Option(min=1, help="Windows a clip (mode segments).")] = SAMPLING.num_segments,
     stride: Annotated[int, typer.Option(min=1, help="Frames between windows (mode sliding).")] = SAMPLING.stride,
     resolution: Annotated[
-        int | None, typer.Option(min=1, help="Side of the input in pixels.", show_default="as the encoder was trained")
+        str | None,
+        typer.Option(
+            metavar="SIDE|HEIGHTxWIDTH",
+            help="Of the input in pixels; whole patches of 16.",
+            show_default="as the encoder was trained",
+        ),
     ] = None,
     views: Annotated[int, typer.Option(min=1, help="Spatial crops a window: 1 is the centre.")] = 1,
     face_crop: Annotated[
@@ -138,8 +153,10 @@ def extract(
             mode=mode, rule=rule, frames_per_window=frames, frame_step=frame_step, num_segments=segments, stride=stride
         )
         storage = Storage(levels=layered(tuple(level or STORAGE.levels), layers, model), token_dtype=token_dtype)
+        size = parse_resolution(resolution) if resolution is not None else None
         face = FaceCrop() if face_crop else None
-        Preprocessing(num_views=views, face_crop=face)
+        sides = {"crop_size": size[0], "crop_width": size[1]} if size else {}
+        Preprocessing(num_views=views, face_crop=face, **sides)
     except RecipeError as error:
         raise typer.BadParameter(str(error)) from error
     clips = read_manifest(manifest)
@@ -156,7 +173,7 @@ def extract(
         if dry_run and weights is None:
             recipe = recipe_without_weights(
                 model,
-                resolution=resolution,
+                resolution=size,
                 sampling=sampling,
                 storage=storage,
                 num_views=views,
@@ -172,7 +189,7 @@ def extract(
                 state_key=state_key,
                 device=pick_device(place),
                 precision=precision,
-                resolution=resolution,
+                resolution=size,
             )
             for place in places
         ]

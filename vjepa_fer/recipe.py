@@ -111,7 +111,9 @@ class Preprocessing:
     Attributes
     ----------
     crop_size : int
-        Side of the square that enters the encoder, in pixels.
+        Side of the square that enters the encoder, in pixels; its height where `crop_width` is given.
+    crop_width : int, optional
+        Width of an oblong: the frame is resized to cover ``256 / 224`` of it, and its centre is taken. One view only.
     num_views : int
         1: short side resized to ``int(crop_size * 256 / 224)``, centre crop. More: short side resized to `crop_size`,
         that many squares spread along the long side (V-JEPA's two evaluation transforms).
@@ -129,20 +131,56 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     face_crop: FaceCrop | None = None
+    crop_width: int | None = None
 
     def __post_init__(self) -> None:
         _check_positive(self, "crop_size", "num_views")
-        if isinstance(self.face_crop, dict):  # from JSON
-            object.__setattr__(self, "face_crop", FaceCrop(**self.face_crop))
-        crop = self.face_crop
-        check(crop is None or isinstance(crop, FaceCrop), f"face_crop {crop!r} is not a FaceCrop")
-        check(crop is None or self.num_views == 1, f"num_views {self.num_views}: the square round a face is one view")
+        self._check_oblong()
+        self._check_face_crop()
         check(self.interpolation == "bilinear", f"interpolation {self.interpolation!r} is not 'bilinear'")
         for name in ("mean", "std"):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
             check(len(getattr(self, name)) == 3, f"{name} must have three values (R, G, B)")
             check(all(map(math.isfinite, getattr(self, name))), f"{name} {getattr(self, name)} must be finite numbers")
         check(all(v > 0 for v in self.std), f"std {self.std} must be above 0")
+
+    def _check_oblong(self) -> None:
+        if self.crop_width is None:
+            return
+        _check_positive(self, "crop_width")
+        if self.crop_width == self.crop_size:  # a square has one spelling, and one fingerprint
+            object.__setattr__(self, "crop_width", None)
+            return
+        check(self.num_views == 1, f"num_views {self.num_views}: an oblong input has one view, the centre")
+
+    def _check_face_crop(self) -> None:
+        if isinstance(self.face_crop, dict):  # from JSON
+            object.__setattr__(self, "face_crop", FaceCrop(**self.face_crop))
+        crop = self.face_crop
+        if crop is None:
+            return
+        check(isinstance(crop, FaceCrop), f"face_crop {crop!r} is not a FaceCrop")
+        check(self.num_views == 1, f"num_views {self.num_views}: the square round a face is one view")
+        check(self.crop_width is None, f"crop_width {self.crop_width}: the square round a face makes no oblong")
+
+    @property
+    def crop_shape(self) -> tuple[int, int]:
+        """Height and width of what enters the encoder, in pixels."""
+        return self.crop_size, self.crop_width or self.crop_size
+
+
+def parse_resolution(text: str) -> tuple[int, int]:
+    """Height and width in pixels: ``"384"`` → ``(384, 384)``, ``"288x384"`` → ``(288, 384)``.
+
+    Raises
+    ------
+    RecipeError
+        Neither one whole number nor two with an x between them.
+    """
+    sides = text.split("x")
+    plain = len(sides) <= 2 and all(side.isascii() and side.isdigit() and len(side) < 6 for side in sides)
+    check(plain, f"resolution {text!r} is neither a side, such as 384, nor HEIGHTxWIDTH, such as 288x384")
+    return int(sides[0]), int(sides[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,8 +365,9 @@ class Recipe:
         _check_choice("precision", self.precision, Precision)
         check(self.kind == "encoder", f"kind {self.kind!r} is not 'encoder'")
         patch, tubelet = self.encoder.patch_size, self.encoder.tubelet_size
-        crop, frames = self.preprocessing.crop_size, self.sampling.frames_per_window
-        check(crop % patch == 0, f"crop_size {crop} is not a multiple of the encoder's patch size {patch}")
+        frames = self.sampling.frames_per_window
+        for crop in self.preprocessing.crop_shape:
+            check(crop % patch == 0, f"crop_size {crop} is not a multiple of the encoder's patch size {patch}")
         check(frames % tubelet == 0, f"frames_per_window {frames} is not a multiple of the tubelet size {tubelet}")
         for level in self.storage.levels:
             grid, layer, last = parse_level(level)[1], layer_of(level), self.encoder.depth - 1
@@ -341,16 +380,17 @@ class Recipe:
                 layer is None or layer in normed,
                 f"level {level}: layer {layer} has no trained norm in V-JEPA 2.1; those of {', '.join(map(str, normed))} do",
             )
+            _, height, width = self.token_grid
             check(
-                grid is None or grid <= crop // patch,
-                f"level {level}: the token grid is only {crop // patch} × {crop // patch}",
+                grid is None or grid <= min(height, width),
+                f"level {level}: the token grid is only {height} × {width}",
             )
 
     @property
     def token_grid(self) -> tuple[int, int, int]:
         """Tokens of a window along time, height and width: (T', H', W')."""
-        side = self.preprocessing.crop_size // self.encoder.patch_size
-        return self.sampling.frames_per_window // self.encoder.tubelet_size, side, side
+        height, width = (side // self.encoder.patch_size for side in self.preprocessing.crop_shape)
+        return self.sampling.frames_per_window // self.encoder.tubelet_size, height, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,7 +426,11 @@ class ImportedRecipe:
 
 AnyRecipe = Recipe | ImportedRecipe
 
-_LATER_FIELDS = (("storage", "pooled_from", "output"), ("preprocessing", "face_crop", None))
+_LATER_FIELDS = (
+    ("storage", "pooled_from", "output"),
+    ("preprocessing", "face_crop", None),
+    ("preprocessing", "crop_width", None),
+)
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
@@ -404,8 +448,9 @@ def recipe_to_dict(recipe: AnyRecipe) -> dict[str, Any]:
     """The recipe as nested dictionaries. A field of :data:`_LATER_FIELDS` is left out at its default, as if it were not there."""
     data = dataclasses.asdict(recipe)
     for part, name, default in _LATER_FIELDS:
-        if name in data.get(part, {}) and data[part][name] == default:
-            del data[part][name]
+        fields = data.get(part, {})
+        if name in fields and fields[name] == default:
+            del fields[name]
     return data
 
 

@@ -80,7 +80,7 @@ def load_encoder(
     state_key: str | None = None,
     device: str = "cpu",
     precision: Precision = "float32",
-    resolution: int | None = None,
+    resolution: int | tuple[int, int] | None = None,
 ) -> LoadedEncoder:
     """Load a named encoder from a weights file, strictly, or with seeded random weights.
 
@@ -102,8 +102,8 @@ def load_encoder(
         As torch spells it: ``cpu``, ``cuda:0``, ``mps``.
     precision : {"float32", "bfloat16", "float16"}
         Of weights and activations. Rotary angles are always computed in float32.
-    resolution : int, optional
-        Side of the square input in pixels, by default the one it was trained on. V-JEPA 1 interpolates its positions for
+    resolution : int or (int, int), optional
+        Side of the square input in pixels, or height and width; by default what it was trained on. V-JEPA 1 interpolates its positions for
         another, V-JEPA 2 and 2.1 compute theirs anew; how well the features hold up is for a probe to say.
 
     Returns
@@ -120,7 +120,7 @@ def load_encoder(
     known = find_encoder(name_or_path, state_key=state_key)
     name, config = known.name, known.config
     check(precision in _DTYPES, f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
-    side = _usable_resolution(config, resolution)
+    height, width = _usable_resolution(config, resolution)
     place = _usable_device(device)
     if weights is None:
         weights = known.weights or fetched_weights(name, state_key)
@@ -138,7 +138,7 @@ def load_encoder(
     return LoadedEncoder(
         module=module,
         spec=spec,
-        preprocessing=Preprocessing(crop_size=side),
+        preprocessing=Preprocessing(crop_size=height, crop_width=width),
         precision=precision,
         device=place,
     )
@@ -176,15 +176,17 @@ def pick_device(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _usable_resolution(config: dict[str, Any], resolution: int | None) -> int:
-    trained, patch = config["img_size"], config["patch_size"]
+def _usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] | None) -> tuple[int, int]:
+    trained, patch = int(config["img_size"]), config["patch_size"]
     if resolution is None:
-        return int(trained)
-    below, above = resolution // patch * patch, -(-resolution // patch) * patch
-    hint = f"{below} and {above} are" if below > 0 else f"{patch} is"
-    whole = resolution > 0 and resolution % patch == 0
-    check(whole, f"resolution {resolution} is not a multiple of the patch size, {patch} pixels; {hint}")
-    return resolution
+        return trained, trained
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    for side in (height, width):
+        below, above = side // patch * patch, -(-side // patch) * patch
+        hint = f"{below} and {above} are" if below > 0 else f"{patch} is"
+        whole = side > 0 and side % patch == 0
+        check(whole, f"resolution {side} is not a multiple of the patch size, {patch} pixels; {hint}")
+    return height, width
 
 
 def _usable_device(device: str) -> torch.device:

@@ -167,11 +167,11 @@ def auto_batch_size(encoder: LoadedEncoder, recipe: Recipe) -> int:
     """The power of two up to 64 that fits into two thirds of a GPU's free memory, from what one and two windows take."""
     if encoder.device.type != "cuda":
         return _UNMEASURED
-    size = recipe.preprocessing.crop_size
+    height, width = recipe.preprocessing.crop_shape
     peaks = []
     for count in (1, 2):
         torch.cuda.reset_peak_memory_stats(encoder.device)
-        shape = (count, recipe.sampling.frames_per_window, size, size, 3)
+        shape = (count, recipe.sampling.frames_per_window, height, width, 3)
         pixels = normalise(torch.zeros(shape, dtype=torch.uint8, device=encoder.device), recipe.preprocessing)
         encode_levels(encoder, pixels, recipe)
         peaks.append(torch.cuda.max_memory_allocated(encoder.device))

@@ -183,7 +183,7 @@ def _seconds_a_row(
 def recipe_without_weights(
     model: str,
     *,
-    resolution: int | None,
+    resolution: tuple[int, int] | None,
     sampling: Sampling,
     storage: Storage,
     num_views: int,
@@ -193,5 +193,6 @@ def recipe_without_weights(
     """A recipe to plan with before the weights are there: right in everything but their identity."""
     known = find_encoder(model)
     spec = EncoderSpec(name=known.name, weights="random:0", state_key="random", **known.config)
-    preprocessing = Preprocessing(crop_size=resolution or spec.img_size, num_views=num_views, face_crop=face_crop)
+    height, width = resolution or (spec.img_size, spec.img_size)
+    preprocessing = Preprocessing(crop_size=height, crop_width=width, num_views=num_views, face_crop=face_crop)
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)

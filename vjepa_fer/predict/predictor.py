@@ -253,7 +253,7 @@ def load_predictor(
             state_key=None if str(weights).startswith("random:") else spec.state_key,
             device=pick_device(device),
             precision=recipe.precision,
-            resolution=recipe.preprocessing.crop_size,
+            resolution=recipe.preprocessing.crop_shape,
         )
     except RecipeError as error:
         error.add_note(f"The probe of {run} reads features of {spec.name}, weights {spec.weights}.")

@@ -25,9 +25,26 @@ _ONE = 1 << 11  # OpenCV's fixed point: weights are whole 2048ths
 
 
 def short_side_for(preprocessing: Preprocessing) -> int:
-    """Length to which the frames' short side is resized, in pixels: ``crop * 256 / 224`` for one view, else the crop's."""
+    """Length to which the frames' short side is resized, in pixels: ``crop * 256 / 224`` for one view, else the crop's.
+
+    For square crops; :func:`covering_size` is for all.
+    """
     crop = preprocessing.crop_size
     return int(crop * 256 / 224) if preprocessing.num_views == 1 else crop
+
+
+def covering_size(height: int, width: int, crop: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after resizing a frame so that it just covers 256 / 224 of an oblong crop; the longer one is rounded down.
+
+    >>> covering_size(720, 1280, (384, 384)) == resized_size(720, 1280, 438)
+    True
+    >>> covering_size(720, 1280, (288, 512)), covering_size(720, 1280, (288, 576))
+    ((329, 584), (370, 658))
+    """
+    tall, wide = (int(side * 256 / 224) for side in crop)
+    if width * crop[0] < height * crop[1]:  # narrower than the crop: the width decides
+        return max(int(wide * height / width), tall), wide
+    return tall, max(int(tall * width / height), wide)
 
 
 def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -49,13 +66,13 @@ def prepare_frame(rgb: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     Returns
     -------
     ndarray, uint8
-        (crop, crop, 3) for one view; else the whole resized frame, short side `crop`.
+        The crop, (crop, crop, 3) or of an oblong's shape, for one view; else the whole resized frame, short side `crop`.
     """
-    height, width = resized_size(rgb.shape[0], rgb.shape[1], short_side_for(preprocessing))
     if preprocessing.num_views > 1:
-        return resize_region(rgb, (height, width), slice(0, height), slice(0, width))
-    rows = _centre(height, preprocessing.crop_size)
-    return resize_region(rgb, (height, width), rows, _centre(width, preprocessing.crop_size))
+        return resize_frame(rgb, short_side_for(preprocessing))
+    crop = preprocessing.crop_shape
+    size = covering_size(rgb.shape[0], rgb.shape[1], crop)
+    return resize_region(rgb, size, _centre(size[0], crop[0]), _centre(size[1], crop[1]))
 
 
 def resize_frame(rgb: np.ndarray, short_side: int) -> np.ndarray:
@@ -134,11 +151,12 @@ def crop_views(frames: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     Returns
     -------
     ndarray, shape (num_views, T, crop, crop, 3)
-        One view: the centre. More: from left to right, or from top to bottom in portrait, the first at the edge.
+        One view: the centre, which may be oblong. More: from left to right, or from top to bottom in portrait, the first at the edge.
     """
     crop, count = preprocessing.crop_size, preprocessing.num_views
     if count == 1:
-        return frames[None, :, _centre(frames.shape[1], crop), _centre(frames.shape[2], crop)]
+        height, width = preprocessing.crop_shape
+        return frames[None, :, _centre(frames.shape[1], height), _centre(frames.shape[2], width)]
     long_axis = 1 if frames.shape[1] > frames.shape[2] else 2
     step = (frames.shape[long_axis] - crop) // (count - 1)
     shape = (count, len(frames), crop, crop, 3)
