@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from test_extract import all_levels, check_equal, manifest_of
 from videos import encode, set_display_matrix, write_video
-from vjepa_fer.errors import MissingExtraError, VideoError
+from vjepa_fer.errors import MissingExtraError, VideoError, VjepaFerError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.recipe import Sampling
 from vjepa_fer.video import decode_video, others
@@ -90,3 +92,18 @@ def test_a_decoder_that_is_not_installed_is_said_before_anything_begins(monkeypa
     monkeypatch.setattr(others.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="--decoder torchcodec needs torchcodec, not installed here"):
         others.require_decoder("torchcodec")
+
+
+def test_a_decoder_that_is_installed_but_does_not_work_is_said_before_any_clip_fails(tmp_path, monkeypatch):
+    (tmp_path / "torchcodec").mkdir()
+    (tmp_path / "torchcodec" / "__init__.py").touch()
+    (tmp_path / "torchcodec" / "decoders.py").write_text("raise OSError('no FFmpeg to be found\\nmany more lines')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("torchcodec", "torchcodec.decoders"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(VjepaFerError, match=r"cannot decode here \(no FFmpeg to be found\): use --decoder pyav"):
+        others.require_decoder("torchcodec")
+
+
+def test_a_decoder_that_works_is_let_through(decoder):
+    others.require_decoder(decoder)

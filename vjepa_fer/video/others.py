@@ -8,13 +8,16 @@ library tells of damage that only shows while decoding; PyAV does.
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from vjepa_fer.errors import MissingExtraError, VideoError
+from vjepa_fer.errors import MissingExtraError, VideoError, VjepaFerError
 from vjepa_fer.video.container import open_video, read_packets
 
 Decoder = Literal["pyav", "decord", "torchcodec"]
@@ -25,10 +28,43 @@ GetFrames = Callable[[list[int]], np.ndarray]
 _AT_A_TIME = 8  # full-size frames that are held before they are prepared
 
 
+_TRIAL = """
+import sys
+from vjepa_fer.video.others import _OPEN
+try:
+    _OPEN[{decoder!r}]({path!r})[1]([0, 1])
+except BaseException as error:
+    sys.exit(str(error).splitlines()[0] if str(error) else type(error).__name__)
+"""
+_TRIAL_VIDEO = Path(__file__).parents[1] / "one_second.mp4"
+_TRIAL_SECONDS = 600  # a loaded machine takes minutes to read a GPU build from its disk
+
+
 def require_decoder(decoder: Decoder) -> None:
-    """Raise :class:`MissingExtraError` unless the library is installed."""
-    if decoder != "pyav" and importlib.util.find_spec(decoder) is None:
+    """Have the library decode the bundled second of video, in a process of its own: before a job lists every clip as broken.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    VjepaFerError
+        It is, and does not work: torchcodec wants a torch and an FFmpeg that match.
+    """
+    if decoder == "pyav":
+        return
+    if importlib.util.find_spec(decoder) is None:
         raise MissingExtraError("extract", decoder, f"--decoder {decoder}")
+    command = [sys.executable, "-P", "-c", _TRIAL.format(decoder=decoder, path=str(_TRIAL_VIDEO))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TRIAL_SECONDS)
+    except subprocess.TimeoutExpired:
+        fault = f"hung for {_TRIAL_SECONDS} s"
+    else:
+        if not done.returncode:
+            return
+        fault = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    raise VjepaFerError(f"{decoder} is installed but cannot decode here ({fault}): use --decoder pyav, or see `doctor`")
 
 
 def frames_of_other(
