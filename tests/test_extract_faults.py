@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,6 +261,17 @@ def test_a_manifest_edited_between_runs_adds_its_new_clips_and_keeps_the_old(tmp
     summary = extract_manifest(manifest_of(second), tmp_path, encoder, recipe)
     assert (summary.written, summary.skipped) == (1, 1)
     assert [clip.clip_id for clip in open_cache(tmp_path).clips] == ["v0", "v1", "v2", "v3"]
+
+
+def test_a_finished_clip_may_move_but_not_become_another_video(tmp_path, study, encoder, recipe):
+    moved = tmp_path / "v0.mp4"
+    shutil.copy(study / "v0.mp4", moved)
+    extract_manifest(manifest_of([study / "v0.mp4"]), tmp_path / "cache", encoder, recipe)
+    assert extract_manifest(manifest_of([moved]), tmp_path / "cache", encoder, recipe).skipped == 1
+    other = shutil.copy(study / "v3.mp4", tmp_path / "v0.avi")
+    with pytest.raises(CacheError, match=r"clip v0 is .*v0\.avi, another video than .*v0\.mp4, which"):
+        extract_manifest(manifest_of([other]), tmp_path / "cache", encoder, recipe)
+    assert open_cache(tmp_path / "cache").clips[0].path == str(moved)
 
 
 def test_a_clip_is_claimed_once_and_again_after_its_owner_is_gone(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -148,9 +149,13 @@ def test_a_clip_knows_the_hash_of_its_file(items):
         assert sha256 == hashlib.sha256(file.read()).hexdigest()
 
 
-def test_workers_import_no_torch():
-    import subprocess
+@pytest.mark.parametrize("said", ["", '{"sampling": '])
+def test_a_worker_whose_parent_is_gone_ends_without_a_word(said):
+    done = subprocess.run(pool.WORKER_COMMAND, input=said, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("", "")
 
+
+def test_workers_import_no_torch():
     program = "import sys, vjepa_fer.video.worker; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
 

@@ -23,6 +23,7 @@ from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.claims import Claims
 from vjepa_fer.extract.clock import Profile, StageClock
+from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.extract.sharing import ClipShare, DoneClips
 from vjepa_fer.extract.threads import Worker
@@ -163,7 +164,7 @@ def extract_manifest(
     RecipeMismatchError
         The cache was written with another recipe.
     CacheError
-        The folder is something else, or cannot be written, or the disk is full.
+        The folder is something else, or cannot be written, or the disk is full; or a finished clip is another video by now.
     VjepaFerError
         The encoder does not fit into the device's memory, or no decode worker can be started.
     """
@@ -173,6 +174,7 @@ def extract_manifest(
         require_faces()
     root = Path(cache)
     with _disk_errors_explained(root):
+        refuse_other_videos(root, manifest)
         union = prepare_cache(root, recipe, manifest)
     asked = {clip.clip_id for clip in manifest.clips}
     clips = [clip for clip in union.clips if clip.clip_id in asked]

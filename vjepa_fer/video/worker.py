@@ -40,7 +40,10 @@ def main() -> None:
 
 
 def _serve(answers: Any) -> None:
-    first = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line.endswith("\n"):
+        return  # the parent was killed meanwhile
+    first = json.loads(line)
     sampling, preprocessing = Sampling(**first["sampling"]), Preprocessing(**first["preprocessing"])
     memory = mmap.mmap(first["memory"], first["capacity"])
     _say(answers, ready=True)
