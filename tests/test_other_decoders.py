@@ -46,10 +46,33 @@ def check_same(path, decoder):
     np.testing.assert_allclose(theirs.timestamps, ours.timestamps, rtol=0, atol=1e-12)
 
 
-def test_a_rotated_video_is_shown_upright_by_all(tmp_path, decoder):
-    path = set_display_matrix(write_video(tmp_path / "v.mp4", 10, size=(64, 96)), 0, 1, -1, 0)
-    assert decode_video(path).height == 96
-    check_same_or_refused(path, decoder)  # decord 0.6 stumbles over some
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)], ids=["90", "180", "270"])
+def test_a_rotated_video_is_shown_upright_by_all(tmp_path, decoder, matrix):
+    drawn = encode("lavfi:testsrc2=rate=25:size=96x64", tmp_path / "v.mp4", "-t", "0.5", *X264)
+    path = set_display_matrix(drawn, *matrix)
+    assert decode_video(path).height == (64 if matrix[0] else 96)
+    check_same(path, decoder)
+
+
+@pytest.mark.parametrize(
+    "matrix", [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0)], ids=["left-right", "up-down", "across"]
+)
+def test_a_mirrored_video_is_refused_by_libraries_that_do_not_mirror(tmp_path, decoder, matrix):
+    path = set_display_matrix(write_video(tmp_path / "v.mp4", 10, size=(64, 96)), *matrix)
+    with pytest.raises(VideoError, match=f"decoded by {decoder}, it would not be mirrored as it should: use --decoder"):
+        decode_video(path, decoder=decoder)
+
+
+def test_other_pixels_in_the_first_frame_are_refused(tmp_path, decoder, monkeypatch):
+    path, real = write_video(tmp_path / "v.mp4", 10), others._OPEN[decoder]
+
+    def brighter(name):
+        count, get = real(name)
+        return count, lambda numbers: get(numbers) + 1
+
+    monkeypatch.setitem(others._OPEN, decoder, brighter)
+    with pytest.raises(VideoError, match="has other pixels in its first frame"):
+        decode_video(path, decoder=decoder)
 
 
 def test_frames_that_the_library_makes_up_are_refused(tmp_path, decoder, monkeypatch):

@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video.container import count_packets, open_video, read_packets
-from vjepa_fer.video.others import Decoder, frames_of_other
+from vjepa_fer.video.others import Decoder, FirstFrame, frames_of_other
 
 MAX_BYTES = 4 << 30
 """Prepared frames of one clip that are held at most: 9,700 frames of 384 × 384 pixels, or five minutes."""
@@ -107,8 +107,19 @@ def decode_video(
 def _decode_with(decoder: Decoder, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int) -> DecodedVideo:
     if decoder == "pyav" or not len(wanted):
         return _decode_once(path, prepare, wanted, max_bytes)
-    frames, times, height, width = frames_of_other(decoder, path, prepare, wanted, max_bytes)
+    frames, times, height, width = frames_of_other(decoder, path, prepare, wanted, max_bytes, _first_frame(path))
     return DecodedVideo(frames, wanted, times, height, width)
+
+
+def _first_frame(path: Path) -> FirstFrame:
+    kept = _Kept(path, np.asarray, np.zeros(1, np.int64), MAX_BYTES)
+    with open_video(path) as (container, stream):
+        frames = (f for packet in read_packets(path, container, stream) for f in _decode_packet(packet))
+        first = next((frame for frame in frames if frame is not None), None)
+        if first is None:
+            raise VideoError("no_frames", path, "its video stream holds no frame that can be decoded: fetch it again")
+        kept.take(0, first)
+        return FirstFrame(kept.frames[0], sum(_turn_of(first)) % 2 == 1)
 
 
 def _decode_once(path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int) -> DecodedVideo:

@@ -1,8 +1,8 @@
 """Decoding with decord or torchcodec instead of PyAV: the same frames come out, or the file is refused by name.
 
 Which frames a video has, when they are shown and whether one is damaged in the file is still asked of its packets, through PyAV.
-A library that counts other frames (decord repeats the last one on files with an edit list) is not used for that file. Neither
-library tells of damage that only shows while decoding; PyAV does.
+A library that counts other frames (decord repeats the last one on files with an edit list), or shows the first one otherwise (neither
+knows mirrored files), is not used for that file. Neither library tells of damage that only shows while decoding; PyAV does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,8 +68,21 @@ def require_decoder(decoder: Decoder) -> None:
     raise VjepaFerError(f"{decoder} is installed but cannot decode here ({fault}): use --decoder pyav, or see `doctor`")
 
 
+@dataclass(frozen=True, eq=False)
+class FirstFrame:
+    """What PyAV makes of a video's first frame: its pixels (H, W, 3) as shown, and whether they are mirrored for that."""
+
+    pixels: np.ndarray
+    mirrored: bool
+
+
 def frames_of_other(
-    decoder: Decoder, path: Path, prepare: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray, max_bytes: int
+    decoder: Decoder,
+    path: Path,
+    prepare: Callable[[np.ndarray], np.ndarray],
+    wanted: np.ndarray,
+    max_bytes: int,
+    first: FirstFrame,
 ) -> tuple[np.ndarray, np.ndarray, int, int]:
     """The frames `wanted` of a video, prepared (K, …); timestamps (N,) of all; height and width as shown.
 
@@ -81,6 +95,7 @@ def frames_of_other(
     try:
         count, get = _OPEN[decoder](str(path))
         _check_count(decoder, path, count, len(times))
+        _check_first(decoder, path, get([0])[0], first)
         kept: list[np.ndarray] = []
         height = width = 0
         for start in range(0, len(wanted), _AT_A_TIME):
@@ -111,6 +126,12 @@ def _check_count(decoder: str, path: Path, count: int, expected: int) -> None:
     if count != expected:
         message = f"{decoder} sees {count} frames where the file has {expected} (an edit list?): use --decoder pyav"
         raise VideoError("unreadable", path, message)
+
+
+def _check_first(decoder: str, path: Path, pixels: np.ndarray, first: FirstFrame) -> None:
+    if first.mirrored or not np.array_equal(pixels, first.pixels):  # a black one would hide that it is not mirrored
+        what = "would not be mirrored as it should" if first.mirrored else "has other pixels in its first frame"
+        raise VideoError("unreadable", path, f"decoded by {decoder}, it {what}: use --decoder pyav")
 
 
 def _open_decord(path: str) -> tuple[int, GetFrames]:
