@@ -119,6 +119,10 @@ def extract(
     clip_timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds after which a clip that will not decode is given up.")
     ] = SETTINGS_CLIP_TIMEOUT,
+    min_frames: Annotated[
+        int,
+        typer.Option(min=1, help="List shorter clips as failed; else the last frame is repeated to fill a window."),
+    ] = 1,
     profile: Annotated[
         bool, typer.Option("--profile", help="Say at the end which stage the others waited for.")
     ] = False,
@@ -166,6 +170,7 @@ def extract(
         workers=workers,
         clip_timeout=clip_timeout,
         decoder=decoder,
+        min_frames=min_frames,
         memory_bytes=None if memory is None else int(memory * 1e9),
     )
     places = [name.strip() for name in (devices or device).split(",")]
@@ -180,7 +185,8 @@ def extract(
                 precision=precision,
                 face_crop=face,
             )
-            show_plan(plan_extraction(clips, cache, recipe, retry_failed=retry_failed)[0], cache, as_json=as_json)
+            plan, _ = plan_extraction(clips, cache, recipe, retry_failed=retry_failed, min_frames=min_frames)
+            show_plan(plan, cache, as_json=as_json)
             return
         encoders = [
             load_encoder(
@@ -201,7 +207,7 @@ def extract(
             warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
         devices_named = ", ".join(str(each.device) for each in encoders)
         say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        plan, left = plan_extraction(clips, cache, recipe, retry_failed=retry_failed)
+        plan, left = plan_extraction(clips, cache, recipe, retry_failed=retry_failed, min_frames=min_frames)
         if dry_run:
             count = default_workers() if workers is None else workers
             seconds = measure_seconds(

@@ -17,7 +17,7 @@ from videos import CREMA_D_LIKE, RAVDESS_LIKE, encode, ffmpeg_frames, keep_start
 from vjepa_fer.cache import open_cache
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import CacheError, RecipeMismatchError
-from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe, plan_extraction
 from vjepa_fer.extract.levels import pool_on_device
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Sampling, Storage
@@ -143,6 +143,21 @@ def test_broken_videos_are_listed_and_the_rest_is_done(tmp_path, encoder, recipe
     assert len(cache) == 3
     assert cache.failures.keys() == broken.keys()
     assert "git lfs pull" in cache.failures["pointer"].message
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_clips_that_are_too_short_are_listed_where_a_least_length_is_asked_for(
+    tmp_path, encoder, recipe, videos, workers
+):
+    settings = ExtractSettings(min_frames=30, workers=workers)  # they have 20, 27, 34 …
+    summary = extract_manifest(manifest_of(videos[:3]), tmp_path, encoder, recipe, settings=settings)
+    assert summary.written == 1
+    assert {(f.clip_id, f.reason) for f in summary.failures} == {("v0", "too_short"), ("v1", "too_short")}
+    assert "has 20 frames, fewer than the 30" in summary.failures[0].message
+    plan, left = plan_extraction(manifest_of(videos[:3]), tmp_path / "other", recipe, retry_failed=True, min_frames=30)
+    assert (plan.unreadable, plan.windows, len(left)) == (2, summary.rows, 3)
+    assert plan_extraction(manifest_of(videos[:3]), tmp_path, recipe)[0].clips == 0
+    assert plan_extraction(manifest_of(videos[:3]), tmp_path, recipe, retry_failed=True)[0].clips == 2
 
 
 def test_failed_clips_are_tried_again_only_when_asked(tmp_path, encoder, recipe, videos):

@@ -19,7 +19,7 @@ from vjepa_fer.cache.folder import Failure, prepare_cache, read_failures, write_
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
 from vjepa_fer.encoder import LoadedEncoder
-from vjepa_fer.errors import CacheError, VjepaFerError
+from vjepa_fer.errors import CacheError, VideoError, VjepaFerError
 from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.claims import Claims
 from vjepa_fer.extract.clock import Profile, StageClock
@@ -65,6 +65,8 @@ class ExtractSettings:
         Of shared memory for decoded clips; by default an eighth of the machine's, up to 8 GB.
     decoder : {"pyav", "decord", "torchcodec"}
         The library that decodes; the pixels are the same.
+    min_frames : int
+        A clip of fewer is listed as ``too_short``; by default one that is shorter than a window repeats its last frame.
     """
 
     batch_size: int | None = None
@@ -75,6 +77,7 @@ class ExtractSettings:
     clip_timeout: float = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int | None = None
     decoder: Decoder = "pyav"
+    min_frames: int = 1
 
 
 @dataclass(frozen=True)
@@ -286,10 +289,18 @@ class _Job:
             if read is None:
                 return
             self.clock.add("decode", read.busy_seconds)
-            if read.error is None:
+            error = read.error or self._too_short(read)
+            if error is None:
                 yield read
             else:
-                self._fail(Failure.from_error(read.clip.clip_id, read.clip.path, read.error))
+                read.release()
+                self._fail(Failure.from_error(read.clip.clip_id, read.clip.path, error))
+
+    def _too_short(self, read: ReadClip[Clip]) -> VideoError | None:
+        count, least = read.pixels.num_frames if read.pixels else 0, self.settings.min_frames
+        if count >= least:
+            return None
+        return VideoError("too_short", read.clip.path, f"has {count} frames, fewer than the {least} of --min-frames")
 
     def _fail(self, failure: Failure) -> None:
         self.bar.write(f"failed: {failure.clip_id}: {failure.path}: {failure.message}", file=sys.stderr)

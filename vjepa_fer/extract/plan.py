@@ -37,7 +37,7 @@ class Plan:
     clips : int
         Still to be done.
     counted, unreadable : int
-        Clips whose frames were counted, evenly from all, and those of them that could not be read.
+        Clips whose frames were counted, evenly from all, and those of them that could not be read or are too short.
     windows, rows, tokens : int
         Windows after equal ones are merged, window-views (rows of the cache), and tokens that the encoder makes.
     level_bytes : dict
@@ -78,6 +78,7 @@ def plan_extraction(
     recipe: Recipe,
     *,
     retry_failed: bool = False,
+    min_frames: int = 1,
     sample: int = SAMPLE,
 ) -> tuple[Plan, list[Clip]]:
     """Plan what the cache still lacks of `manifest`; no picture is decoded.
@@ -94,7 +95,7 @@ def plan_extraction(
     clips = _clips_left(manifest, root, retry_failed)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
     with ThreadPoolExecutor(default_workers() or 1) as threads:
-        counts = [count for count in threads.map(_count_frames, chosen) if count]
+        counts = [count for count in threads.map(_count_frames, chosen) if count >= max(min_frames, 1)]
     share = len(clips) / max(len(chosen), 1)  # clips that each counted one stands for
     windows = math.ceil(sum(len(sample_windows(count, recipe.sampling)) for count in counts) * share)
     rows = windows * recipe.preprocessing.num_views
