@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -86,7 +87,9 @@ def predict(
         }
         print_json({"schema": "vjepa-fer/predict/1", **_facts(predictor, run), **answers})
     elif done:
-        print_table(("video", "label", "%", "then"), [_row(one) for one, _ in done])
+        folder = _common_folder(paths)
+        title = f"in {folder}" if folder else None
+        print_table(("video", "label", "%", "then"), [_row(one, folder) for one, _ in done], title=title)
     if failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -213,7 +216,17 @@ def _failure(error: VideoError) -> dict[str, str]:
     return {"path": str(error.path), "reason": error.reason, "message": error.message}
 
 
-def _row(one: Prediction) -> tuple[str, str, str, str]:
-    order = (-one.probabilities).argsort(kind="stable")[1:NUM_SHOWN]
+def _common_folder(paths: list[Path]) -> Path | None:
+    """The folder that all videos lie under, said once above the table; None for a single one."""
+    try:
+        common = os.path.commonpath([path.parent for path in paths]) if len(paths) > 1 else ""
+    except ValueError:  # two drives, or relative and absolute paths
+        return None
+    return Path(common) if common else None
+
+
+def _row(one: Prediction, folder: Path | None) -> tuple[str, str, str, str]:
+    order = [k for k in (-one.probabilities).argsort(kind="stable") if k != one.decided][: NUM_SHOWN - 1]
     others = ", ".join(f"{one.classes[k]} {100 * one.probabilities[k]:.0f}" for k in order)
-    return str(one.path), one.label, f"{100 * one.confidence:.1f}", others
+    name = one.path.relative_to(folder) if folder else one.path
+    return str(name), one.label, f"{100 * one.confidence:.1f}", others

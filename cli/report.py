@@ -62,8 +62,10 @@ def report(
         require_extra("extract", ("av",), "--thumbnails")
         require_extra("report", ("PIL",), "--thumbnails")
     from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
+    from vjepa_fer.report.page import check_page
 
     wanted = _formats(formats)
+    check_page(out)
     columns = tuple(word.strip() for word in by.split(",") if word.strip())
     settings = ReportSettings(
         cache=cache, method=projection, by=columns, seed=seed, thumbnails=thumbnails, videos=videos

@@ -343,6 +343,16 @@ def test_a_run_folder_with_a_piece_missing_is_refused_by_file(run, tmp_path, pie
         load_predictor(tmp_path / "run")
 
 
+def test_the_folder_with_the_fitted_probe_is_named_where_another_is_given(run, tmp_path):
+    shutil.copytree(run, tmp_path / "runs" / "fitted-one")
+    shutil.copytree(run, tmp_path / "runs" / "other", ignore=shutil.ignore_patterns("fitted"))
+    for place in ("runs", "runs/other"):
+        with pytest.raises(RunError) as caught:
+            load_predictor(tmp_path / place)
+        (note,) = caught.value.__notes__
+        assert note.endswith("fitted-one: --run takes that folder.")
+
+
 def test_a_folder_without_videos_is_refused(run, tmp_path):
     with pytest.raises(ManifestError, match="no video files in it"):
         predict(tmp_path, "--run", run)

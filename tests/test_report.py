@@ -326,8 +326,16 @@ def test_the_command_writes_a_page_and_replaces_only_a_page(nested, tmp_path):
     page.write_text("my thesis")
     with pytest.raises(RunError, match="is there already and no report"):
         report(nested, "-o", page)
-    with pytest.raises(RunError, match=r"the report cannot be written \(No such file or directory\)"):
-        report(nested, "-o", tmp_path / "nowhere" / "page.html")
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("nowhere/page.html", r"there is no folder .*nowhere"), (".", "Is a directory|Permission denied")],
+)
+def test_an_unwritable_page_is_said_before_the_work(nested, tmp_path, monkeypatch, place, reason):
+    monkeypatch.setattr("vjepa_fer.report.gather_numbers", None)
+    with pytest.raises(RunError, match=rf"the report cannot be written \(({reason})\)"):
+        report(nested, "-o", tmp_path / place)
 
 
 def test_a_folder_of_runs_says_which_to_take(runs, nested, tmp_path):

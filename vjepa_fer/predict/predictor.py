@@ -21,7 +21,7 @@ from vjepa_fer.predict.attention import Attention, token_shape
 from vjepa_fer.predict.features import cache_of_clip
 from vjepa_fer.predict.timeline import NUM_KEY_FRAMES, Timeline
 from vjepa_fer.recipe import FaceCrop, Recipe, require_same_recipe
-from vjepa_fer.runs import load_fitted
+from vjepa_fer.runs import FITTED, load_fitted
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
@@ -227,7 +227,7 @@ def load_predictor(
     CheckpointError
         A weights file that is not this encoder's, or none that was fetched.
     """
-    fitted = load_fitted(run)
+    fitted = _load_fitted(Path(run))
     recipe = fitted.recipe
     if not isinstance(recipe, Recipe):
         raise RunError(
@@ -267,6 +267,18 @@ def load_predictor(
     )
     require_same_recipe(loaded, recipe, f"the encoder at hand for {run}")
     return Predictor(fitted, encoder, used)
+
+
+def _load_fitted(run: Path) -> FittedProbe:
+    """The run's probe; where there is none, those inside the folder or beside it are named."""
+    try:
+        return load_fitted(run)
+    except RunError as error:
+        if not (run / FITTED).exists():
+            places = [*sorted(run.glob(f"*/{FITTED}")), *sorted(run.resolve().parent.glob(f"*/{FITTED}"))]
+            if places:
+                error.add_note(f"There is a fitted probe in {places[0].parent}: --run takes that folder.")
+        raise
 
 
 def _with_face_crop(recipe: Recipe, wanted: bool | None) -> Recipe:

@@ -81,12 +81,34 @@ def write_page(path: str | os.PathLike[str], html: str, *, option: str = "-o") -
         Something else is there, or it cannot be written.
     """
     file = Path(path)
+    check_page(file, option=option)
     try:
-        if file.exists() and MARK not in file.read_text(encoding="utf-8", errors="replace")[:200]:
-            raise RunError(f"{file}: is there already and no report; choose another {option}, or remove it")
         replace_text(file, html)
     except OSError as error:
-        raise RunError(f"{file}: the report cannot be written ({error.strerror}); choose another {option}") from error
+        raise RunError(_UNWRITABLE.format(file, error.strerror, option)) from error
+
+
+def check_page(path: str | os.PathLike[str], *, option: str = "-o") -> None:
+    """Refuse a place where :func:`write_page` could not write: before the work, not after it; parameters are its own.
+
+    Raises
+    ------
+    RunError
+    """
+    file = Path(path)
+    try:
+        if file.exists():
+            with file.open(encoding="utf-8", errors="replace") as page:
+                if MARK not in page.read(200):
+                    raise RunError(f"{file}: is there already and no report; choose another {option}, or remove it")
+        elif not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+            reason = "no permission" if file.parent.is_dir() else f"there is no folder {file.parent}"
+            raise RunError(_UNWRITABLE.format(file, reason, option))
+    except OSError as error:
+        raise RunError(_UNWRITABLE.format(file, error.strerror, option)) from error
+
+
+_UNWRITABLE = "{}: the report cannot be written ({}); choose another {}"
 
 
 def _environment() -> Environment:

@@ -15,6 +15,10 @@ MANIFEST = "manifest.csv"
 """How the commands call the manifest: the cache keeps a copy of it under this name."""
 
 
+MOST_COLUMNS = 40
+"""Names of columns that a command spells out."""
+
+
 def commands(run: Run) -> tuple[str, ...]:
     """The ``probe`` line with the very folds of the run; empty where one line cannot say it (two corpora, uneven sweeps)."""
     evaluation = run.evaluation
@@ -45,8 +49,10 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
     """The line that makes the cache: ``extract`` with every setting of its recipe, or the import of another program's table."""
     if not isinstance(recipe, Recipe):
         words = ["vjepa-fer", "cache", "import", recipe.source, cache, "--manifest", MANIFEST]
-        line = shlex.join([*words, *_repeated("--columns", recipe.columns)])
-        return (f"{line}  # and --id-column, if the clips' names are not in clip_id",)
+        few = len(recipe.columns) <= MOST_COLUMNS
+        line = shlex.join([*words, *(_repeated("--columns", recipe.columns) if few else ())])
+        rest = "" if few else f" the {len(recipe.columns):,} columns of the recipe, if the file has others, and"
+        return (f"{line}  # with{rest} --id-column, if the clips' names are not in clip_id",)
     spec, sampling, preprocessing, storage = recipe.encoder, recipe.sampling, recipe.preprocessing, recipe.storage
     if storage.pooled_from != "output":
         tokens = Storage(levels=("tokens",), token_dtype=storage.pooled_from)
