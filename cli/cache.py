@@ -51,7 +51,9 @@ def _write_look(cache: Path, html: Path) -> None:
 
     require_extra("report", ("jinja2",), "cache info --html")
     from vjepa_fer.report import look_at_cache, render_look, write_page
+    from vjepa_fer.report.page import check_page
 
+    check_page(html, option="--html")
     look = look_at_cache(cache)
     write_page(html, render_look(look), option="--html")
     say(

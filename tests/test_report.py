@@ -314,8 +314,12 @@ def test_several_runs_are_compared_and_a_run_given_twice_counts_once(runs, neste
 def test_runs_of_other_clips_say_why_they_cannot_be_compared(nested, tmp_path):
     table = faces()
     other = table._replace(clip_ids=np.array([f"other{n}" for n in range(len(table.y))]))
+    other = other._replace(y=np.array([f"very {label}" for label in other.y]))
     run = write_run(tmp_path / "other", judge(other), source=SOURCE)
-    assert "have no clip in common; are they of one data set?" in render_page(gather_numbers([nested, run.path]))
+    html = render_page(gather_numbers([nested, run.path]))
+    assert "have no clip in common; are they of one data set?</p>" in html
+    recalls = html[html.index("<h3>Recall by class</h3>") :].split("</table>")[0]
+    assert all(f"<th>{label}</th>" in recalls for label in ("happy", "very happy"))
 
 
 def test_the_command_writes_a_page_and_replaces_only_a_page(nested, tmp_path):

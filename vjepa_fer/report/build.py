@@ -85,6 +85,9 @@ def _read(path: Path) -> Run:
 
 def _find_cache(run: Run, settings: ReportSettings, notes: list[str]) -> Cache | None:
     """The cache asked for, or the one that the run names if it is still there and the same."""
+    if settings.cache is None and run.evaluation.folds.name.startswith("test-on:"):
+        notes.append("trained on one corpus and tested on another: the features of the two are not drawn")
+        return None
     said = settings.cache or (Path(run.cache) if run.cache else None)
     if said is None:
         notes.append("the run does not say where its features are; --cache CACHE does")
