@@ -13,7 +13,7 @@ from .options import JsonOption, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.errors import VideoError
-    from vjepa_fer.predict import Prediction, Predictor
+    from vjepa_fer.predict import Attention, Prediction, Predictor
 
 SOME_FAILED = 4
 AttentionFormat = Literal["png", "mp4"]  # vjepa_fer.predict.attention.AttentionFormat, which --help must not load
@@ -177,8 +177,8 @@ def _predict_all(
     with progress_bar(len(paths), "predict") as advance:
         for path in paths:
             try:
-                one = predictor(path)
-                done.append((one, _write(predictor, path, extras)))
+                one, seen = predictor.look(path) if extras.attention else (predictor(path), None)
+                done.append((one, _write(predictor, path, seen, extras)))
             except VideoError as error:
                 failed.append(error)
                 warn(str(error))
@@ -189,14 +189,13 @@ def _predict_all(
     return done, failed
 
 
-def _write(predictor: Predictor, path: Path, extras: _Extras) -> list[Path]:
+def _write(predictor: Predictor, path: Path, seen: Attention | None, extras: _Extras) -> list[Path]:
     from vjepa_fer.predict import write_attention, write_timeline
 
     name, files = extras.names[path], []
     if extras.timeline:
         files += write_timeline(predictor.timeline(path, stride=extras.stride), extras.timeline, name)
-    if extras.attention:
-        seen = predictor.attention(path)
+    if extras.attention and seen is not None:
         files.append(write_attention(seen, extras.attention, name, kind=extras.kind, head=extras.head))
     for file in files:
         say(str(file))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vjepa_fer.errors import RecipeError, RecipeMismatchError
 from vjepa_fer.recipe import (
     EncoderSpec,
+    FaceCrop,
     ImportedRecipe,
     Preprocessing,
     Recipe,
@@ -52,12 +53,17 @@ samplings = st.builds(
     num_segments=small,
     stride=small,
 )
+sides = st.integers(4, 40).map(lambda n: 16 * n)
 preprocessings = st.builds(
     Preprocessing,
-    crop_size=st.integers(4, 40).map(lambda n: 16 * n),
+    crop_size=sides,
     num_views=st.integers(1, 5),
     mean=st.tuples(*[st.floats(0, 1)] * 3),
     std=st.tuples(*[st.floats(0.01, 1)] * 3),
+) | st.builds(
+    Preprocessing,
+    crop_size=sides,
+    face_crop=st.builds(FaceCrop, margin=st.floats(1, 10), smoothing_frames=small),
 )
 levels = st.lists(st.sampled_from(["mean", "frames", "grid:3", "tokens"]), min_size=1, unique=True).map(tuple)
 storages = st.builds(Storage, levels=levels, token_dtype=st.sampled_from(["float16", "float32", "int8"]))

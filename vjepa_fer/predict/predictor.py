@@ -106,7 +106,31 @@ class Predictor:
             It cannot be decoded; see its ``reason``.
         """
         with self._read(path) as (cache, pixels):
-            probabilities, decided = self._decide_clip(cache)
+            return self._predict(path, cache, pixels)
+
+    def look(self, path: str | os.PathLike[str]) -> tuple[Prediction, Attention]:
+        """The prediction, and where the attentive probe behind it looked, from one pass through the encoder.
+
+        Raises
+        ------
+        ProbeError
+            The probe is not attentive, or sees a clip as one vector.
+        VideoError
+            It cannot be decoded.
+        """
+        shape = token_shape(self.fitted, self.recipe)
+        with self._read(path) as (cache, pixels):
+            prediction = self._predict(path, cache, pixels)
+            features = self._windows(cache) if self.fitted.windowed else cache.features(self.fitted.level).X
+        weights = self.fitted.attention(features, level=self.fitted.level, recipe=self.fitted.recipe)
+        return prediction, Attention.of(Path(path), pixels, weights.reshape(*weights.shape[:2], *shape))
+
+    def attention(self, path: str | os.PathLike[str]) -> Attention:
+        """As :meth:`look`, without the prediction."""
+        return self.look(path)[1]
+
+    def _predict(self, path: str | os.PathLike[str], cache: Cache, pixels: ClipPixels) -> Prediction:
+        probabilities, decided = self._decide_clip(cache)
         return Prediction(
             path=Path(path),
             classes=self.fitted.classes,
@@ -141,22 +165,6 @@ class Predictor:
         start, end = found.timestamps[:, 0], found.timestamps[:, -1]
         said = np.concatenate(found.results)
         return Timeline(Path(path), self.fitted.classes, start, end, said, found.kept, found.kept_seconds)
-
-    def attention(self, path: str | os.PathLike[str]) -> Attention:
-        """Where an attentive probe looks in the windows that decide about this video.
-
-        Raises
-        ------
-        ProbeError
-            The probe is not attentive, or sees a clip as one vector.
-        VideoError
-            It cannot be decoded.
-        """
-        shape = token_shape(self.fitted, self.recipe)
-        with self._read(path) as (cache, pixels):
-            features = self._windows(cache) if self.fitted.windowed else cache.features(self.fitted.level).X
-        weights = self.fitted.attention(features, level=self.fitted.level, recipe=self.fitted.recipe)
-        return Attention.of(Path(path), pixels, weights.reshape(*weights.shape[:2], *shape))
 
     def _windows(self, cache: Cache) -> np.ndarray:
         return cache.window_features(self.fitted.level).X
