@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vjepa_fer.predict import Attention, Prediction, Predictor
 
 SOME_FAILED = 4
-AttentionFormat = Literal["png", "mp4"]  # vjepa_fer.predict.attention.AttentionFormat, which --help must not load
 NUM_SHOWN = 3
 
 
@@ -46,9 +45,9 @@ def predict(
             metavar="DIR", help="Also show where an attentive probe looked, laid over the frames.", show_default=False
         ),
     ] = None,
-    attention_format: Annotated[
-        AttentionFormat, typer.Option(help="With --attention: a strip of pictures, or a film.")
-    ] = "png",
+    film: Annotated[
+        bool, typer.Option("--film", help="With --attention: a film (MP4) in place of a strip of pictures.")
+    ] = False,
     head: Annotated[
         int | None,
         typer.Option(min=0, help="With --attention: one of the probe's heads.", show_default="the mean over all"),
@@ -78,7 +77,7 @@ def predict(
     if attention:
         _check_head(predictor, head)
     _introduce(predictor, run)
-    extras = _Extras(timeline, stride, attention, attention_format, head, _names(paths))
+    extras = _Extras(timeline, stride, attention, "mp4" if film else "png", head, _names(paths))
     done, failed = _predict_all(predictor, paths, extras)
     if as_json:
         answers = {
@@ -100,7 +99,7 @@ class _Extras(NamedTuple):
     timeline: Path | None
     stride: int
     attention: Path | None
-    kind: AttentionFormat
+    kind: Literal["png", "mp4"]
     head: int | None
     names: dict[Path, str]
 

@@ -283,9 +283,7 @@ def test_a_cell_of_attention_lights_its_own_pixels():
 
 def test_attention_becomes_a_strip_or_a_film(attentive, video, tmp_path):
     predict(video, "--run", attentive, "--attention", tmp_path)
-    outcome = predict(
-        video, "--run", attentive, "--attention", tmp_path, "--attention-format", "mp4", "--head", 1, "--json"
-    )
+    outcome = predict(video, "--run", attentive, "--attention", tmp_path, "--film", "--head", 1, "--json")
     (one,) = json.loads(outcome.stdout)["results"]
     strip, film = sorted(tmp_path.iterdir(), key=lambda path: path.suffix, reverse=True)
     assert strip.read_bytes().startswith(b"\x89PNG")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 
@@ -30,8 +29,9 @@ def thumbnail_strip(path: str | os.PathLike[str], *, sha256: str | None = None) 
     from PIL import Image
 
     from vjepa_fer.video import decode_video
+    from vjepa_fer.video.reading import file_sha256
 
-    if sha256 is not None and _sha256(path) != sha256:
+    if sha256 is not None and file_sha256(path) != sha256:
         raise VideoError("changed", os.fspath(path), "not the file that the features were made from")
     frames = decode_video(path, _shrink, choose=_evenly).frames
     buffer = io.BytesIO()
@@ -50,11 +50,3 @@ def _shrink(rgb: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     size = max(round(width * HEIGHT / height), 1), HEIGHT
     return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).resize(size, Image.Resampling.BOX))
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise VideoError("missing", os.fspath(path), f"cannot be read ({error.strerror})") from error

@@ -166,7 +166,7 @@ def read_clip(
     """
     before = _version_of(path)
     pixels = read_windows(path, sampling, preprocessing, max_bytes=max_bytes, decoder=decoder)
-    sha256 = _file_sha256(path)
+    sha256 = file_sha256(path)
     if before is None or _version_of(path) != before:
         raise VideoError(
             "changed", os.fspath(path), "the file was replaced or written to while it was read: try again later"
@@ -182,7 +182,14 @@ def _version_of(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _file_sha256(path: str | os.PathLike[str]) -> str:
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a video file, in hex.
+
+    Raises
+    ------
+    VideoError
+        It is gone, or cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
