@@ -17,10 +17,20 @@ import av
 from videos import set_display_matrix, write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.errors import MissingExtraError, RecipeError, VideoError, VjepaFerError
+from vjepa_fer.errors import MissingExtraError, RecipeError, RecipeMismatchError, VideoError, VjepaFerError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.recipe import FaceCrop, Preprocessing, Sampling, Storage, fingerprint, recipe_from_json, recipe_to_json
+from vjepa_fer.recipe import (
+    FaceCrop,
+    Preprocessing,
+    Sampling,
+    Storage,
+    fingerprint,
+    recipe_differences,
+    recipe_from_json,
+    recipe_to_json,
+    require_same_recipe,
+)
 from vjepa_fer.video import decode_video, faces, read_windows
 from vjepa_fer.video.face_track import face_squares
 
@@ -102,6 +112,16 @@ def test_recipes_without_a_face_crop_keep_their_json_and_fingerprint():
     cropped = recipe_of(FaceCrop())
     assert recipe_from_json(recipe_to_json(cropped)) == cropped
     assert len({fingerprint(r) for r in (recipe_of(), cropped, recipe_of(FaceCrop(margin=2)))}) == 3
+
+
+def test_a_cache_without_the_crop_is_not_gone_on_with_one():
+    with pytest.raises(
+        RecipeMismatchError, match=r"face_crop: None there, \{'detector': 'yunet-2023mar', 'margin': 1\.6"
+    ):
+        require_same_recipe(recipe_of(), recipe_of(FaceCrop()), "cache")
+    assert set(recipe_differences(recipe_of(FaceCrop(margin=2)), recipe_of(FaceCrop()))) == {
+        "preprocessing.face_crop.margin"
+    }
 
 
 @pytest.mark.parametrize(

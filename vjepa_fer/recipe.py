@@ -506,6 +506,8 @@ def fingerprint(recipe: AnyRecipe) -> str:
 def recipe_differences(a: AnyRecipe, b: AnyRecipe) -> dict[str, tuple[Any, Any]]:
     """Fields that differ, as ``{"sampling.frame_step": (4, 2)}``; empty when the recipes are equal."""
     flat_a, flat_b = flat_recipe(a), flat_recipe(b)
+    _fold_parts(flat_a, flat_b)
+    _fold_parts(flat_b, flat_a)
     names = list(dict.fromkeys([*flat_a, *flat_b]))
     missing = "(absent)"
     return {
@@ -513,6 +515,14 @@ def recipe_differences(a: AnyRecipe, b: AnyRecipe) -> dict[str, tuple[Any, Any]]
         for n in names
         if flat_a.get(n, missing) != flat_b.get(n, missing)
     }
+
+
+def _fold_parts(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """A part that the other recipe lacks altogether (None) is one difference, not one a field."""
+    for name in [name for name, value in theirs.items() if value is None]:
+        inside = {k.removeprefix(f"{name}."): mine.pop(k) for k in list(mine) if k.startswith(f"{name}.")}
+        if inside:
+            mine[name] = inside
 
 
 def flat_recipe(recipe: AnyRecipe) -> dict[str, Any]:
