@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from vjepa_fer.disk import bytes_for_people
-
 from .cache_copy import merge, pool, subset
 from .cache_info import print_facts
+from .cache_look import HtmlOption, write_look
 from .cache_tables import export, import_
 from .options import CacheArgument, JsonOption, print_json, say, warn
 from .progress import progress_bar
@@ -20,23 +17,12 @@ app = typer.Typer(no_args_is_help=True, help="Look after a cache: what is in it,
 
 
 @app.command()
-def info(
-    cache: CacheArgument,
-    as_json: JsonOption = False,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write a page to look at instead: counts, clips in the plane, near-duplicates, clips far from all others.",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
+def info(cache: CacheArgument, html: HtmlOption = None, as_json: JsonOption = False) -> None:
     """Say what a cache holds: recipe, clips by class and subject, bytes by level, what is missing or failed."""
     from vjepa_fer.cache.care import cache_info
 
     if html:
-        _write_look(cache, html)
+        write_look(cache, html)
         if not as_json:
             return
     facts = cache_info(cache)
@@ -44,22 +30,6 @@ def info(
         print_json(facts)
         return
     print_facts(facts)
-
-
-def _write_look(cache: Path, html: Path) -> None:
-    from vjepa_fer.extras import require_extra
-
-    require_extra("report", ("jinja2",), "cache info --html")
-    from vjepa_fer.report import look_at_cache, render_look, write_page
-    from vjepa_fer.report.page import check_page
-
-    check_page(html, option="--html")
-    look = look_at_cache(cache)
-    write_page(html, render_look(look), option="--html")
-    say(
-        f"{html}: {look.num_compared:,} clips compared, {len(look.pairs):,} near-duplicate pairs, "
-        f"{len(look.far):,} far from all others"
-    )
 
 
 @app.command()
@@ -74,9 +44,7 @@ def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
     else:
         for problem in done.problems:
             typer.echo(str(problem))
-        counts = (
-            f"{done.clips:,} clips, {done.rows:,} rows in {done.shards:,} shards, {bytes_for_people(done.bytes_read)}"
-        )
+        counts = f"{done.clips:,} clips, {done.rows:,} rows in {done.shards:,} shards, {_size(done.bytes_read)}"
         say(f"{cache}: {counts}: {f'{len(done.problems)} problems' if done.problems else 'all whole'}")
     if done.problems:
         warn(f"`vjepa-fer cache repair {cache}` takes out what is damaged; extract then does it again")
@@ -105,6 +73,15 @@ def repair(cache: CacheArgument, as_json: JsonOption = False) -> None:
 app.command()(merge)
 app.command()(subset)
 app.command()(pool)
+
+
+def _size(num_bytes: int) -> str:
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
 
 
 app.command("import")(import_)

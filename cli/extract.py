@@ -159,8 +159,8 @@ def extract(
         storage = Storage(levels=layered(tuple(level or STORAGE.levels), layers, model), token_dtype=token_dtype)
         size = parse_resolution(resolution) if resolution is not None else None
         face = FaceCrop() if face_crop else None
-        sides = {"crop_size": size[0], "crop_width": size[1]} if size else {}
-        Preprocessing(num_views=views, face_crop=face, **sides)
+        height, width = size or (Preprocessing.crop_size, None)
+        Preprocessing(crop_size=height, crop_width=width, num_views=views, face_crop=face)
     except RecipeError as error:
         raise typer.BadParameter(str(error)) from error
     clips = read_manifest(manifest)

@@ -17,12 +17,13 @@ from caches import small_manifest, small_recipe, small_rows, write_small_cache
 from test_cli_probe import make_cache
 from test_reader import shard_paths
 from vjepa_fer import extras
-from vjepa_fer.cache import Features, ShardWriter
+from vjepa_fer.cache import Features, ShardWriter, open_cache
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cli import cache as cache_cli
 from vjepa_fer.errors import MissingExtraError, RunError
 from vjepa_fer.recipe import Storage
 from vjepa_fer.report import LookSettings, look_at_cache, render_look
+from vjepa_fer.report.quicklook import _read_vectors
 from vjepa_fer.report.quicklook_checks import look_checks
 
 pytest.importorskip("jinja2")
@@ -129,10 +130,19 @@ def test_what_is_missing_failed_or_not_finite_is_said(tmp_path):
     with h5py.File(shard_paths(tmp_path)[0], "r+") as file:
         file["levels/mean"][25, 3] = np.nan
     look = look_at_cache(tmp_path)
-    assert look.not_finite == ("c12",)
-    assert "bad: NaN or infinity in 1 clip (c12): run `cache repair`" in said(look)
+    assert look.unreadable == ("c12",)
+    assert "bad: Damaged, NaN or infinite: 1 clip (c12). Run `cache repair`" in said(look)
     assert "look: Not extracted yet: 1 clip (c13)." in said(look)
     assert "c13" in render_look(look)
+
+
+def test_clips_of_a_damaged_shard_are_named_and_the_others_shown(tmp_path):
+    write_small_cache(tmp_path, num_clips=14, shard_bytes=1)
+    path = shard_paths(tmp_path)[3]
+    look_at = open_cache(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    vectors, rows, _ = _read_vectors(look_at, np.arange(14), "mean")
+    assert (len(vectors), len(rows)) == (13, 13)
 
 
 @pytest.mark.parametrize("num_clips", [0, 1, 2])

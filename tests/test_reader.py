@@ -223,6 +223,12 @@ def test_a_number_that_is_none_is_refused_with_its_clip(tmp_path, level, value):
         open_cache(tmp_path)[3].level(level, dtype="stored")
 
 
+def test_the_set_of_finished_clips_is_made_once(tmp_path):
+    write_small_cache(tmp_path)
+    cache = open_cache(tmp_path)
+    assert cache.done is cache.done == {f"c{i}" for i in range(6)}
+
+
 def test_a_shard_that_went_away_or_grew_is_named(tmp_path):
     write_small_cache(tmp_path)
     cache = open_cache(tmp_path)

@@ -16,10 +16,10 @@ from vjepa_fer.recipe import flat_recipe
 def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
     """Facts for people and machines: ``cache info --json`` prints this dictionary."""
     cache = open_cache(root)
-    failures, done = cache.failures, cache.done
+    failures = cache.failures
     rows = sum(len(shard) for shard in cache.shards)
     levels = [(name, layout.level_dataset(cache.recipe, name)) for name in cache.recipe.storage.levels]
-    missing = [c.clip_id for c in cache.manifest.clips if c.clip_id not in done and c.clip_id not in failures]
+    missing = [c.clip_id for c in cache.manifest.clips if c.clip_id not in cache.done and c.clip_id not in failures]
     return {
         "schema": "vjepa-fer/cache-info/1",
         "cache": str(Path(root)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import operator
 import os
@@ -188,9 +189,9 @@ class Cache(Sequence[CachedClip]):
         source = bytes(columns.pop("source_sha256")[0]).decode()
         return CachedClip(clip=clip, source_sha256=source, _cache=self, _place=place, **columns)
 
-    @property
+    @functools.cached_property
     def done(self) -> frozenset[str]:
-        """Ids of all clips whose rows are in a complete shard."""
+        """Ids of all clips whose rows are in a complete shard; made once, since callers ask for it clip by clip."""
         return frozenset(self.places)
 
     @property

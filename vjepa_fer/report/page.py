@@ -125,10 +125,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["bytes"] = bytes_for_people
     environment.filters["px"] = lambda value: f"{float(value):.1f}".removesuffix(".0")
     environment.filters["ours"] = Markup  # the style and the script beside this file, nothing else
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    environment.filters["bytes"] = bytes_for_people
     environment.filters["hue"] = lambda number: int(number * 137.508) % 360
     return environment
 

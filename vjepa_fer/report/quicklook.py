@@ -11,6 +11,7 @@ import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, open_cache
 from vjepa_fer.cache.care import cache_info
+from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip
 from vjepa_fer.report.outliers import Outliers, find_outliers
 from vjepa_fer.report.projection import MOST, Method, Projection, place_in_plane
@@ -75,8 +76,8 @@ class CacheLook:
     level : str
         Whose mean over a clip was compared; "" if no clip is finished.
     num_compared : int
-    not_finite : tuple of str
-        Clips that hold NaN or infinity; they are not compared.
+    unreadable : tuple of str
+        Clips whose numbers cannot be read, or are NaN or infinite; they are not compared.
     projection : Projection or None
         Its rows count in `clips`; None with fewer than two clips.
     pairs : tuple of NearPair
@@ -89,7 +90,7 @@ class CacheLook:
     clips: tuple[Clip, ...]
     level: str
     num_compared: int
-    not_finite: tuple[str, ...]
+    unreadable: tuple[str, ...]
     projection: Projection | None
     pairs: tuple[NearPair, ...]
     far: tuple[FarClip, ...]
@@ -120,10 +121,8 @@ def look_at_cache(root: str | os.PathLike[str], settings: LookSettings | None = 
         return CacheLook(facts, (), "", 0, (), None, (), ())
     level = _smallest_level(cache)
     drawn = np.sort(np.random.default_rng(settings.seed).permutation(len(cache))[: settings.most_compared])
-    x, files = _read_vectors(cache, drawn, level)
-    finite = np.isfinite(x).all(axis=1)
-    not_finite = tuple(cache.clips[n].clip_id for n in drawn[~finite])
-    x, rows = x[finite], drawn[finite]
+    x, rows, files = _read_vectors(cache, drawn, level)
+    unreadable = tuple(cache.clips[n].clip_id for n in np.setdiff1d(drawn, rows))
     found = find_outliers(x)
     clips = [cache.clips[n] for n in rows]
     pairs = tuple(
@@ -132,7 +131,7 @@ def look_at_cache(root: str | os.PathLike[str], settings: LookSettings | None = 
     )
     far = tuple(FarClip(clips[f.row], clips[f.nearest], f.share) for f in found.far)
     shown = None if len(x) < 2 else _project(x, rows, level, found, settings)
-    return CacheLook(facts, cache.clips, level, len(x), not_finite, shown, pairs, far)
+    return CacheLook(facts, cache.clips, level, len(x), unreadable, shown, pairs, far)
 
 
 def _smallest_level(cache: Cache) -> str:
@@ -141,14 +140,20 @@ def _smallest_level(cache: Cache) -> str:
     return "mean" if "mean" in levels else min(levels, key=lambda level: cache.level_plan(level).dataset.row_bytes)
 
 
-def _read_vectors(cache: Cache, numbers: np.ndarray, level: str) -> tuple[np.ndarray, dict[int, str]]:
-    """Mean vectors, float32 (num_clips, dim), and the SHA-256 of each clip's file, "" where it is unknown."""
-    vectors, files = [], {}
+def _read_vectors(cache: Cache, numbers: np.ndarray, level: str) -> tuple[np.ndarray, np.ndarray, Mapping[int, str]]:
+    """Of the clips that can be read: mean vectors, float32 (num_clips, dim), clip numbers, and the SHA-256 of files or ""."""
+    vectors: dict[int, np.ndarray] = {}
+    files: dict[int, str] = {}
     for number in numbers.tolist():
         clip = cache[number]
-        vectors.append(_mean_vector(clip, level))
-        files[number] = clip.source_sha256
-    return np.stack(vectors).astype(np.float32, copy=False), files
+        try:
+            vector = _mean_vector(clip, level)
+        except CacheError:
+            continue
+        if np.isfinite(vector).all():
+            vectors[number], files[number] = vector, clip.source_sha256
+    x = np.stack(list(vectors.values())) if vectors else np.zeros((0, 1))
+    return x.astype(np.float32, copy=False), np.array(list(vectors), dtype=np.int64), files
 
 
 def _mean_vector(clip: CachedClip, level: str) -> np.ndarray:

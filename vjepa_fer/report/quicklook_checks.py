@@ -24,8 +24,9 @@ def look_checks(look: CacheLook) -> tuple[Check, ...]:
 
 def _whole(look: CacheLook) -> Iterator[Check]:
     facts = look.facts
-    if look.not_finite:
-        yield Check("bad", f"NaN or infinity in {_names(look.not_finite)}: run `cache repair`, then extract again.")
+    if look.unreadable:
+        names = _names(look.unreadable)
+        yield Check("bad", f"Damaged, NaN or infinite: {names}. Run `cache repair`, then extract again.")
     if facts["clips_failed"]:
         yield Check(
             "look", f"{facts['clips_failed']:,} of {facts['clips_asked']:,} clips failed; the reasons are below."
