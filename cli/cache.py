@@ -8,10 +8,10 @@ import typer
 
 from .cache_copy import merge, pool, subset
 from .cache_info import print_facts
-from .cache_look import HtmlOption, write_look
 from .cache_tables import export, import_
 from .options import CacheArgument, JsonOption, print_json, say, warn
 from .progress import progress_bar
+from .quicklook import HtmlOption, write_look
 
 app = typer.Typer(no_args_is_help=True, help="Look after a cache: what is in it, is it whole; copy, import, export.")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
@@ -189,7 +189,7 @@ class Cache(Sequence[CachedClip]):
         source = bytes(columns.pop("source_sha256")[0]).decode()
         return CachedClip(clip=clip, source_sha256=source, _cache=self, _place=place, **columns)
 
-    @functools.cached_property
+    @cached_property
     def done(self) -> frozenset[str]:
         """Ids of all clips whose rows are in a complete shard; made once, since callers ask for it clip by clip."""
         return frozenset(self.places)
