@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import say
+from .progress import progress_bar
 
 HtmlOption = Annotated[
     Path | None,
@@ -24,11 +25,13 @@ def write_look(cache: Path, html: Path) -> None:
     from vjepa_fer.extras import require_extra
 
     require_extra("report", ("jinja2",), "cache info --html")
+    from vjepa_fer.cache import open_cache
     from vjepa_fer.report import look_at_cache, render_look, write_page
     from vjepa_fer.report.page import check_page
 
     check_page(html, option="--html")
-    look = look_at_cache(cache)
+    with progress_bar(len(open_cache(cache)), "look") as advance:
+        look = look_at_cache(cache, progress=advance)
     write_page(html, render_look(look), option="--html")
     found = f"{len(look.pairs):,} near-duplicate pairs, {len(look.far):,} far from all others"
     say(f"{html}: {look.num_compared:,} clips compared, {found}")

@@ -82,6 +82,12 @@ def test_checks_say_what_to_do(look):
     assert "good: All 96 clips that were asked for are here." in text
 
 
+def test_progress_hears_of_every_clip(cache):
+    heard = []
+    look_at_cache(cache, progress=heard.append)
+    assert heard == [f"c{n}" for n in range(96)]
+
+
 def test_clips_are_counted_by_subject_and_class(look):
     assert look.counts.sum() == 96
     assert look.counts[0].tolist() == [4, 4, 4]
@@ -141,7 +147,7 @@ def test_clips_of_a_damaged_shard_are_named_and_the_others_shown(tmp_path):
     path = shard_paths(tmp_path)[3]
     look_at = open_cache(tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
-    vectors, rows, _ = _read_vectors(look_at, np.arange(14), "mean")
+    vectors, rows, _ = _read_vectors(look_at, np.arange(14), "mean", lambda clip_id: None)
     assert (len(vectors), len(rows)) == (13, 13)
 
 

@@ -67,8 +67,16 @@ def render_template(name: str, title: str, **values: Any) -> str:
     )
 
 
-def write_page(path: str | os.PathLike[str], html: str) -> None:
-    """Write the page whole or not at all; an older report in its place is replaced, anything else is refused.
+def write_page(path: str | os.PathLike[str], html: str, *, option: str = "-o") -> None:
+    """Write the page whole or not at all; an older page of ours is replaced, anything else is refused.
+
+    Parameters
+    ----------
+    path
+        The file.
+    html : str
+    option : str
+        How the caller's user gave the path, for messages.
 
     Raises
     ------

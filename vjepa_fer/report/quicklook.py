@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,10 +105,23 @@ class CacheLook:
         return counts
 
 
-def look_at_cache(root: str | os.PathLike[str], settings: LookSettings | None = None) -> CacheLook:
+def look_at_cache(
+    root: str | os.PathLike[str],
+    settings: LookSettings | None = None,
+    *,
+    progress: Callable[[str], None] = lambda clip_id: None,
+) -> CacheLook:
     """Read one vector a clip, compare all clips, and say what stands out.
 
     Clips are read one after the other, so memory is bounded by one vector a clip, whatever the level holds.
+
+    Parameters
+    ----------
+    root : path
+        The cache folder.
+    settings : LookSettings, optional
+    progress : callable
+        Called with each clip's id before it is read.
 
     Raises
     ------
@@ -121,7 +134,7 @@ def look_at_cache(root: str | os.PathLike[str], settings: LookSettings | None = 
         return CacheLook(facts, (), "", 0, (), None, (), ())
     level = _smallest_level(cache)
     drawn = np.sort(np.random.default_rng(settings.seed).permutation(len(cache))[: settings.most_compared])
-    x, rows, files = _read_vectors(cache, drawn, level)
+    x, rows, files = _read_vectors(cache, drawn, level, progress)
     unreadable = tuple(cache.clips[n].clip_id for n in np.setdiff1d(drawn, rows))
     found = find_outliers(x)
     clips = [cache.clips[n] for n in rows]
@@ -140,12 +153,15 @@ def _smallest_level(cache: Cache) -> str:
     return "mean" if "mean" in levels else min(levels, key=lambda level: cache.level_plan(level).dataset.row_bytes)
 
 
-def _read_vectors(cache: Cache, numbers: np.ndarray, level: str) -> tuple[np.ndarray, np.ndarray, Mapping[int, str]]:
+def _read_vectors(
+    cache: Cache, numbers: np.ndarray, level: str, progress: Callable[[str], None]
+) -> tuple[np.ndarray, np.ndarray, Mapping[int, str]]:
     """Of the clips that can be read: mean vectors, float32 (num_clips, dim), clip numbers, and the SHA-256 of files or ""."""
     vectors: dict[int, np.ndarray] = {}
     files: dict[int, str] = {}
     for number in numbers.tolist():
         clip = cache[number]
+        progress(clip.clip.clip_id)
         try:
             vector = _mean_vector(clip, level)
         except CacheError:
