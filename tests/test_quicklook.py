@@ -249,3 +249,9 @@ def test_what_is_listed_and_drawn_is_bounded(tmp_path):
     assert html.count("<circle") == 2000
     assert html.count("<svg") == 1  # neither a bar nor a row for each of 2,500
     assert len(html) < 1e6
+
+
+def test_clips_a_subject_are_a_number_or_a_range(look, tmp_path):
+    assert "3 classes; 12 clips a subject" in render_look(look)
+    write_small_cache(tmp_path, num_clips=5)
+    assert "3 classes; 1 – 2 clips a subject" in render_look(look_at_cache(tmp_path))
