@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from vjepa_fer.disk import exclusive_lock, replace_text
+from vjepa_fer.disk import bytes_for_people, exclusive_lock, replace_text
 
 
 def test_a_small_file_is_replaced_whole_and_leaves_nothing_beside(tmp_path):
@@ -50,3 +50,11 @@ def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):
     assert isinstance(errors[0], BlockingIOError)
     with exclusive_lock(tmp_path / "lock"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "words"),
+    [(0, "0 B"), (999, "999 B"), (999_900, "1 MB"), (1_234_567_890, "1.23 GB"), (2e15, "2e+03 TB")],
+)
+def test_bytes_are_said_in_three_figures(num_bytes, words):
+    assert bytes_for_people(num_bytes) == words
