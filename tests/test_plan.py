@@ -128,3 +128,31 @@ def test_the_command_line_states_the_librarys_default_timeout():
 
     assert extract.SETTINGS_CLIP_TIMEOUT == ExtractSettings().clip_timeout == pool.DEFAULT_TIMEOUT_SECONDS
     assert inspect.signature(extract.extract).parameters["clip_timeout"].default == extract.SETTINGS_CLIP_TIMEOUT
+
+
+def test_the_first_clips_of_a_run_say_how_long_the_rest_takes_and_later_ones_once_more(capsys):
+    from vjepa_fer.cli.extract import _Outlook
+
+    outlook = _Outlook(100)
+    for done in range(1, 101):
+        outlook(done, 20.0 + 10 * (done - 1))  # 20 s until the first, which loads everything; then 10 s a clip
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "time: about 16 min left for 96 clips, at the rate of the 4 so far",
+        "time: about 14 min left for 87 clips, at the rate of the 13 so far",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (ExtractSettings(), "decoding: 3 processes, at most 2 GB of frames ahead and a clip in each"),
+        (ExtractSettings(workers=1, memory_bytes=10**9), "decoding: 1 process, at most 1 GB of frames ahead"),
+        (ExtractSettings(workers=0), "decoding: in line, one clip at a time"),
+        (ExtractSettings(workers=0, clip_timeout=9), "decoding: in line, one clip at a time; --clip-timeout needs"),
+    ],
+)
+def test_a_run_says_who_decodes_and_in_how_much_memory(settings, said):
+    from vjepa_fer.cli.extract import about_decoding
+
+    assert about_decoding(settings, 3, 2 * 10**9).startswith(said)
