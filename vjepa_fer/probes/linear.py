@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_number, check_weights, softmax
 from vjepa_fer.probes.logistic_path import LogisticPath, class_weights, fit_logistic_path
+from vjepa_fer.probes.logistic_spaces import times_features
 
 
 class LogisticProbe(Probe):
@@ -23,7 +24,8 @@ class LogisticProbe(Probe):
     class_weight : None, "balanced" or dict
         "balanced" weighs each class by one over its share of the clips; a dict gives a weight by label.
     tol : float
-        Error in the mean loss to stop at. The default is tighter than scikit-learn's, whose high C are not converged.
+        Error in the mean loss to stop at: how far above its minimum the objective may end, whatever the features. The default
+        is tighter than scikit-learn's, whose high C are not converged.
     max_iter : int
         Most steps; reaching it is a warning.
     random_state
@@ -31,7 +33,7 @@ class LogisticProbe(Probe):
 
     Attributes
     ----------
-    coef_, intercept_ : ndarray (K, D) and (K,), one row for two classes
+    coef_, intercept_ : ndarray of float64, (K, D) and (K,), one row for two classes
     n_iter_ : int
     """
 
@@ -118,7 +120,7 @@ class LogisticProbe(Probe):
             )
 
     def _probabilities(self, X: NDArray) -> NDArray:
-        scores = X @ self.coef_.T + self.intercept_
+        scores = times_features(self.coef_[None], X)[0].T + self.intercept_
         if scores.shape[1] == 1:
             scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
         return softmax(scores)

@@ -93,9 +93,9 @@ def minimise(
 
 def _begin(space: Space, problem: Problem, start: NDArray) -> _State:
     logits = space.logits(start)
-    losses, probabilities = _cross_entropy(logits, problem)
+    losses, probabilities = cross_entropy(logits, problem)
     losses += problem.penalties / 2 * _weight_inner(space, start, start)
-    curvature, gradients = _derivatives(space, problem, probabilities, start, problem.penalties)
+    curvature, gradients = derivatives(space, problem, probabilities, start, problem.penalties)
     return _State(np.arange(len(start)), problem.penalties, start, logits, losses, gradients, curvature)
 
 
@@ -127,7 +127,7 @@ def _step(space: Space, problem: Problem, state: _State, directions: NDArray, sl
     lengths, losses, logits, probabilities = _line_search(space, problem, state, directions, along, slopes)
     steps = lengths[:, None].astype(directions.dtype) * directions
     vectors = state.vectors + steps
-    curvature, gradients = _derivatives(space, problem, probabilities, vectors, state.penalties)
+    curvature, gradients = derivatives(space, problem, probabilities, vectors, state.penalties)
     changes = gradients - state.gradients
     products = space.inner(steps, changes)
     bent = products > 0  # else the pair says nothing about curvature: leave it out
@@ -153,7 +153,7 @@ def _line_search(
     for _ in range(20):
         t = lengths[todo]
         trial = state.logits[todo] + t[:, None, None].astype(dtype) * along[todo]
-        loss, share = _cross_entropy(trial, problem)
+        loss, share = cross_entropy(trial, problem)
         loss += penalties[todo] * (t * linear[todo] + t**2 / 2 * square[todo]) + penalty[todo]
         slope = _slope(share, along[todo], problem) - wanted[todo] + penalties[todo] * (linear + lengths * square)[todo]
         losses[todo] = loss
@@ -173,7 +173,7 @@ def _line_search(
     return lengths, losses, logits, probabilities
 
 
-def _cross_entropy(logits: NDArray, problem: Problem) -> tuple[NDArray, NDArray]:
+def cross_entropy(logits: NDArray, problem: Problem) -> tuple[NDArray, NDArray]:
     """Weighted mean cross-entropy ``(J,)``, summed in float64, and probabilities ``(J, K, N)``."""
     largest = logits.max(axis=1, keepdims=True)
     probabilities = np.exp(logits - largest)
@@ -184,16 +184,22 @@ def _cross_entropy(logits: NDArray, problem: Problem) -> tuple[NDArray, NDArray]
     return each.astype(np.float64) @ problem.weights, probabilities
 
 
-def _derivatives(
-    space: Space, problem: Problem, probabilities: NDArray, vectors: NDArray, penalties: NDArray
+def derivatives(
+    space: Space,
+    problem: Problem,
+    probabilities: NDArray,
+    vectors: NDArray,
+    penalties: NDArray,
+    *,
+    exact: bool = False,
 ) -> tuple[Curvature, NDArray]:
-    """Curvature and gradients ``(J, V)`` where probabilities are ``(J, K, N)``."""
+    """Curvature and gradients ``(J, V)`` where probabilities are ``(J, K, N)``; `exact` ones in float64."""
     weights = problem.weights.astype(probabilities.dtype)
     weighted = probabilities * weights
     curvature = _curvature(weighted, probabilities)
     residuals = weighted
     residuals[:, problem.codes, np.arange(len(weights))] -= weights
-    gradients = space.gradient(residuals)
+    gradients = space.exact_gradient(residuals) if exact else space.gradient(residuals)
     free = space.num_classes
     gradients[:, :-free] += penalties[:, None].astype(vectors.dtype) * vectors[:, :-free]
     return curvature, gradients

@@ -7,29 +7,26 @@ else: neither a basis nor a start may be carried from fold to fold, as either wo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vjepa_fer.probes.logistic_bases import BLOCK, Basis, feature_basis
 from vjepa_fer.probes.logistic_descent import Problem, minimise
-from vjepa_fer.probes.logistic_spaces import (
-    Basis,
-    ClipSpace,
-    FeatureSpace,
-    LeadingSpace,
-    Space,
-    clip_basis,
-    feature_basis,
-)
+from vjepa_fer.probes.logistic_newton import finish
+from vjepa_fer.probes.logistic_spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
 
-LOOSE = 20
-"""How much sooner the first round, along the leading directions alone, may stop than the whole."""
+LOOSE, NEAR = 20, 20
+"""How much sooner the first round, along the leading directions alone, and the second may stop than the last."""
+
+MOST_DESCENT = 100
+"""Steps of either; where they do not do, the last round goes on with second derivatives."""
 
 
 @dataclass(frozen=True)
 class LogisticPath:
-    """The fitted grid: J values of C, weights ``(J, K, D)``, intercepts ``(J, K)``, iterations and success ``(J,)``.
+    """The fitted grid: J values of C, weights ``(J, K, D)`` and intercepts ``(J, K)`` float64, steps and success ``(J,)``.
 
     Two classes have weights ``(-w/2, w/2)``, where w is scikit-learn's one row.
     """
@@ -55,7 +52,7 @@ def fit_logistic_path(
     Parameters
     ----------
     X : ndarray (N, D), float32 or float64
-        Features; sums run in float64 whatever their precision.
+        Features; the descent runs in their precision, and is finished in float64.
     codes : ndarray (N,) of int
         Classes 0 … K-1, each with some weight.
     C : sequence of float
@@ -63,7 +60,7 @@ def fit_logistic_path(
     sample_weight : ndarray (N,), optional
         What each clip counts (scikit-learn's meaning: weight 2 is the clip twice).
     tol : float
-        Error in the mean loss to stop at. 5e-6 keeps the worst C of a grid from 1e-5 to 10 within 5e-6 of the optimum.
+        How far above its minimum, in units of the mean loss, the objective may end.
     max_iter : int
         Most steps; a C that needs more is reported as not converged.
 
@@ -93,7 +90,11 @@ def _centre(X: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
 
     Intercepts are free, so this changes no optimum: it only spares the descent one very long direction.
     """
-    centre = weights @ X if X.dtype == np.float64 else weights.astype(X.dtype) @ X
+    centre = np.zeros(X.shape[1])
+    for first in range(0, len(X), BLOCK):
+        rows = slice(first, first + BLOCK)
+        centre += weights[rows] @ X[rows].astype(np.float64)
+    centre = centre.astype(X.dtype)
     size = np.sqrt(np.vdot(X, X) / len(X))  # of a typical clip
     if np.linalg.norm(centre) < 0.01 * size:
         return X, np.zeros_like(centre)
@@ -105,45 +106,48 @@ _Fit = tuple[NDArray, NDArray, NDArray, NDArray]
 
 def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
     basis = feature_basis(X, problem.weights)
-    complete = len(basis.variances) == X.shape[1]
-    first_tol = tol if complete else LOOSE * tol
-    leading = _fit_leading(X @ basis.directions, basis, problem, num_classes, first_tol, max_iter)
-    if complete:
-        vectors, n_iter, converged = leading
-        return *_as_weights(vectors, basis.directions.T, num_classes), n_iter, converged
-    weights, intercepts = _as_weights(leading[0], basis.directions.T, num_classes)
+    leading, first_iter = _fit_leading(basis, problem, num_classes, tol, max_iter)
+    weights, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     start = np.concatenate([weights.reshape(len(weights), -1), intercepts], axis=1)
-    vectors, n_iter, converged = minimise(
-        FeatureSpace(X, basis, num_classes), problem, start, tol=tol, max_iter=max_iter
-    )
-    weights = vectors[:, :-num_classes].reshape(len(vectors), num_classes, -1)
-    return weights, vectors[:, -num_classes:], leading[1] + n_iter, converged
+    space = FeatureSpace(X, replace(basis, images=None), num_classes)
+    vectors, n_iter, converged = _fit_whole(space, problem, start, len(basis.variances) < X.shape[1], tol, max_iter)
+    return space.weights(vectors), vectors[:, -num_classes:], first_iter + n_iter, converged
 
 
 def _fit_by_clip(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
-    gram = X @ X.T
-    basis = clip_basis(gram, problem.weights)
+    space = ClipSpace(X, problem.weights, num_classes, X.dtype)
+    basis = space.basis
     assert basis.images is not None
-    leading, first_iter, _ = _fit_leading(basis.images, basis, problem, num_classes, LOOSE * tol, max_iter)
+    leading, first_iter = _fit_leading(basis, problem, num_classes, tol, max_iter)
     clips, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     images, _ = _as_weights(leading, basis.images.T, num_classes)
     size = len(clips)
     start = np.concatenate([clips.reshape(size, -1), images.reshape(size, -1), intercepts], axis=1)
-    space: Space = ClipSpace(gram, basis, num_classes)
-    vectors, n_iter, converged = minimise(space, problem, start, tol=tol, max_iter=max_iter)
-    clips = vectors[:, : num_classes * len(X)].reshape(size * num_classes, len(X))
-    weights = (clips @ X).reshape(size, num_classes, -1)
-    return weights, vectors[:, -num_classes:], first_iter + n_iter, converged
+    vectors, n_iter, converged = _fit_whole(space, problem, start, True, tol, max_iter)
+    return space.weights(vectors), vectors[:, -num_classes:], first_iter + n_iter, converged
+
+
+def _fit_whole(
+    space: Space, problem: Problem, start: NDArray, descend: bool, tol: float, max_iter: int
+) -> tuple[NDArray, NDArray, NDArray]:
+    n_iter = np.zeros(len(start), np.intp)
+    if descend:
+        start, n_iter, _ = minimise(space, problem, start, tol=NEAR * tol, max_iter=min(max_iter, MOST_DESCENT))
+    vectors, more, converged = finish(space, problem, start, tol=tol, max_iter=max_iter)
+    return vectors, n_iter + more, converged
 
 
 def _fit_leading(
-    scores: NDArray, basis: Basis, problem: Problem, num_classes: int, tol: float, max_iter: int
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Solve along the leading directions first, ``scores (N, R)``: most of the way at a fraction of the cost."""
+    basis: Basis, problem: Problem, num_classes: int, tol: float, max_iter: int
+) -> tuple[NDArray, NDArray]:
+    """Solve along the leading directions first: most of the way at a fraction of the cost."""
+    scores = basis.images
+    assert scores is not None
     prior = np.log(np.bincount(problem.codes, weights=problem.weights, minlength=num_classes))
     start = np.zeros((len(problem.penalties), num_classes * scores.shape[1] + num_classes), scores.dtype)
     start[:, -num_classes:] = prior - prior.mean()
-    return minimise(LeadingSpace(scores, basis, num_classes), problem, start, tol=tol, max_iter=max_iter)
+    space = LeadingSpace(scores, basis, num_classes)
+    return minimise(space, problem, start, tol=LOOSE * tol, max_iter=min(max_iter, MOST_DESCENT))[:2]
 
 
 def _as_weights(vectors: NDArray, directions: NDArray, num_classes: int) -> tuple[NDArray, NDArray]:

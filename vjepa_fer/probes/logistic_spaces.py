@@ -17,8 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-LEADING = 320
-"""How many leading directions of the training clips the preconditioner knows; more cost more than they save."""
+from vjepa_fer.probes.logistic_bases import BLOCK, Basis, clip_basis, clip_products
 
 
 def dots(u: NDArray, v: NDArray) -> NDArray:
@@ -40,10 +39,15 @@ class Curvature:
 class Space(Protocol):
     """What the descent asks of a way to hold weights."""
 
+    X: NDArray
     num_classes: int
+    dtype: np.dtype
 
     def inner(self, u: NDArray, v: NDArray) -> NDArray:
         """Inner products ``(J,)`` of the weights and intercepts behind two vectors."""
+
+    def centre(self, v: NDArray) -> NDArray:
+        """Vectors whose classes sum to zero, as the optimum's and every gradient's do but for rounding."""
 
     def logits(self, v: NDArray) -> NDArray:
         """Logits ``(J, K, N)`` of the training clips."""
@@ -54,41 +58,59 @@ class Space(Protocol):
     def precondition(self, v: NDArray, curvature: Curvature, penalty: NDArray) -> NDArray:
         """Roughly the inverse second derivative times a vector, ``(J, V)``."""
 
+    def weights(self, v: NDArray) -> NDArray:
+        """Weights by feature ``(J, K, D)``, float64."""
 
-@dataclass(frozen=True)
-class Basis:
-    """Leading directions of the training clips: variances ``(R,)``, directions, and the mean variance of the rest.
+    def coordinates(self) -> tuple[NDArray, NDArray]:
+        """Clips ``(N, R)`` float64 in as few coordinates as they need, and the part of a vector ``(R, M)`` each stands for."""
 
-    `directions` is ``(D, R)`` in feature space. In clip space it is ``(N, R)``, combinations of clips, and `images` holds
-    ``X Xᵀ directions``.
-    """
+    def exact_logits(self, weights: NDArray, intercepts: NDArray) -> NDArray:
+        """Logits ``(J, K, N)`` float64 of weights ``(J, K, D)`` and intercepts ``(J, K)``, whatever the features' precision."""
 
-    variances: NDArray
-    directions: NDArray
-    rest: float
-    images: NDArray | None = None
+    def exact_gradient(self, residuals: NDArray) -> NDArray:
+        """Gradient ``(J, V)`` float64 of the loss, from its derivatives by logits ``(J, K, N)`` float64."""
+
+    def as_double(self) -> Space:
+        """The same space with every product in float64."""
 
 
 class FeatureSpace:
     """Weights held by feature: a vector is ``W (K, D)`` and K intercepts."""
 
-    def __init__(self, X: NDArray, basis: Basis, num_classes: int) -> None:
+    def __init__(self, X: NDArray, basis: Basis, num_classes: int, dtype: np.dtype | None = None) -> None:
         self.X, self.basis, self.num_classes = X, basis, num_classes
+        self.dtype = X.dtype if dtype is None else dtype
 
     def inner(self, u: NDArray, v: NDArray) -> NDArray:
         return dots(u, v)
 
+    def centre(self, v: NDArray) -> NDArray:
+        weights, intercepts = self._split(v)
+        return _joined(_centred(weights), _centred(intercepts))
+
     def logits(self, v: NDArray) -> NDArray:
         weights, intercepts = self._split(v)
-        shape = (*weights.shape[:2], len(self.X))
-        logits = (weights.reshape(-1, weights.shape[2]) @ self.X.T).reshape(shape)
+        logits = times_features(weights, self.X)
         logits += intercepts[..., None]
         return logits
 
     def gradient(self, residuals: NDArray) -> NDArray:
-        num_problems = len(residuals)
-        weights = residuals.reshape(-1, residuals.shape[2]) @ self.X
-        return np.concatenate([weights.reshape(num_problems, -1), residuals.sum(axis=2)], axis=1)
+        return _joined(_times_clips(residuals, self.X), residuals.sum(axis=2))
+
+    def weights(self, v: NDArray) -> NDArray:
+        return self._split(v)[0].astype(np.float64)
+
+    def coordinates(self) -> tuple[NDArray, NDArray]:
+        return self.X.astype(np.float64), np.eye(self.X.shape[1])
+
+    def exact_logits(self, weights: NDArray, intercepts: NDArray) -> NDArray:
+        return times_features(weights, self.X) + intercepts[..., None]
+
+    def exact_gradient(self, residuals: NDArray) -> NDArray:
+        return self.gradient(residuals)
+
+    def as_double(self) -> FeatureSpace:
+        return FeatureSpace(self.X, self.basis.as_double(), self.num_classes, np.dtype(np.float64))
 
     def precondition(self, v: NDArray, curvature: Curvature, penalty: NDArray) -> NDArray:
         weights, intercepts = self._split(v)
@@ -115,10 +137,15 @@ class LeadingSpace(FeatureSpace):
 
 
 class ClipSpace:
-    """Weights held by clip: a vector is ``A (K, N)``, its logits ``A X Xᵀ (K, N)``, and K intercepts."""
+    """Weights held by clip: a vector is ``A (K, N)``, its logits ``A X Xᵀ (K, N)``, and K intercepts.
 
-    def __init__(self, gram: NDArray, basis: Basis, num_classes: int) -> None:
-        self.gram, self.basis, self.num_classes = gram, basis, num_classes
+    Products of clips are summed in `dtype`, which is that of every search.
+    """
+
+    def __init__(self, X: NDArray, weights: NDArray, num_classes: int, dtype: np.dtype) -> None:
+        self.X, self.clip_weights, self.num_classes, self.dtype = X, weights, num_classes, dtype
+        self.gram = clip_products(X, dtype)
+        self.basis = clip_basis(self.gram, weights)
 
     def inner(self, u: NDArray, v: NDArray) -> NDArray:
         half = self.num_classes * len(self.gram)
@@ -128,8 +155,30 @@ class ClipSpace:
         _, images, intercepts = self._split(v)
         return images + intercepts[..., None]
 
+    def centre(self, v: NDArray) -> NDArray:
+        return self._join(*map(_centred, self._split(v)))
+
     def gradient(self, residuals: NDArray) -> NDArray:
         return self._join(residuals, _product(residuals, self.gram), residuals.sum(axis=2))
+
+    def weights(self, v: NDArray) -> NDArray:
+        return _times_clips(self._split(v)[0].astype(np.float64), self.X)
+
+    def coordinates(self) -> tuple[NDArray, NDArray]:
+        squares, turned = np.linalg.eigh(clip_products(self.X, np.dtype(np.float64)))
+        keep = squares > 1e-13 * squares[-1]
+        lengths, turned = np.sqrt(squares[keep]), turned[:, keep]
+        return turned * lengths, (turned / lengths).T
+
+    def exact_logits(self, weights: NDArray, intercepts: NDArray) -> NDArray:
+        return times_features(weights, self.X) + intercepts[..., None]
+
+    def exact_gradient(self, residuals: NDArray) -> NDArray:
+        images = _product(residuals.astype(self.dtype), self.gram).astype(np.float64)
+        return self._join(residuals, images, residuals.sum(axis=2))
+
+    def as_double(self) -> ClipSpace:
+        return ClipSpace(self.X, self.clip_weights, self.num_classes, np.dtype(np.float64))
 
     def precondition(self, v: NDArray, curvature: Curvature, penalty: NDArray) -> NDArray:
         clips, images, intercepts = self._split(v)
@@ -143,7 +192,7 @@ class ClipSpace:
         return self._join(np.matmul(back, clips), np.matmul(back, images), _scale_intercepts(intercepts, curvature))
 
     def _split(self, v: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        half, shape = self.num_classes * len(self.gram), (len(v), self.num_classes, -1)
+        half, shape = self.num_classes * len(self.gram), (len(v), self.num_classes, len(self.gram))
         return v[:, :half].reshape(shape), v[:, half : 2 * half].reshape(shape), v[:, 2 * half :]
 
     @staticmethod
@@ -151,51 +200,36 @@ class ClipSpace:
         return np.concatenate([clips.reshape(len(clips), -1), images.reshape(len(clips), -1), intercepts], axis=1)
 
 
-def feature_basis(X: NDArray, weights: NDArray) -> Basis:
-    """Leading directions ``(D, R)`` of centred clips ``(N, D)`` with weights ``(N,)`` that sum to 1."""
-    scaled = X if _equal(weights) else X * np.sqrt(weights * len(X))[:, None].astype(X.dtype)
-    covariance = scaled.T @ scaled
-    covariance /= len(X)
-    variances, directions = _leading(covariance)
-    return Basis(variances, directions, _rest(covariance, variances))
+def _centred(v: NDArray) -> NDArray:
+    return v - v.mean(axis=1, keepdims=True)
 
 
-def clip_basis(gram: NDArray, weights: NDArray) -> Basis:
-    """The same directions as combinations of clips ``(N, R)``, from the products ``(N, N)`` of every two clips."""
-    roots = np.sqrt(weights).astype(gram.dtype)[:, None]
-    covariance = gram * roots * roots.T
-    variances, vectors = _leading(covariance)
-    keep = variances > variances[0] * 10 * np.finfo(gram.dtype).eps  # centred clips have rank below their number
-    scales = (roots / np.sqrt(variances[keep])).astype(gram.dtype)
-    directions = vectors[:, keep] * scales
-    return Basis(variances[keep], directions, _rest(covariance, variances[keep]), images=gram @ directions)
+def _joined(weights: NDArray, intercepts: NDArray) -> NDArray:
+    return np.concatenate([weights.reshape(len(weights), -1), intercepts], axis=1)
 
 
-def _leading(covariance: NDArray) -> tuple[NDArray, NDArray]:
-    """Largest eigenvalues, in falling order, and eigenvectors: all when that is cheap, else by subspace iteration."""
-    size = len(covariance)
-    if size <= 2 * LEADING:
-        values, vectors = np.linalg.eigh(covariance)
-        return values[::-1].astype(np.float64), np.ascontiguousarray(vectors[:, ::-1])
-    start = np.random.default_rng(0).standard_normal((size, LEADING)).astype(covariance.dtype)
-    reached = covariance @ start
-    # orthonormal by a Cholesky factor in float64: a third of the time of a QR decomposition
-    square = reached.T.astype(np.float64) @ reached
-    inverse = np.linalg.inv(np.linalg.cholesky(square + 1e-14 * np.trace(square) * np.eye(LEADING)))
-    vectors = reached @ inverse.T.astype(covariance.dtype)
-    values, turn = np.linalg.eigh(vectors.T @ (covariance @ vectors))
-    return values[::-1].astype(np.float64), vectors @ np.ascontiguousarray(turn[:, ::-1])
+def times_features(weights: NDArray, X: NDArray) -> NDArray:
+    """``W Xᵀ``, ``(J, K, D)`` → ``(J, K, N)`` in the weights' precision; wider than that of X, some rows of X at a time."""
+    flat, shape = weights.reshape(-1, weights.shape[2]), (*weights.shape[:2], len(X))
+    if X.dtype == weights.dtype:
+        return (flat @ X.T).reshape(shape)
+    found = np.empty((len(flat), len(X)), weights.dtype)
+    for start in range(0, len(X), BLOCK):
+        rows = slice(start, start + BLOCK)
+        found[:, rows] = flat @ X[rows].astype(weights.dtype).T
+    return found.reshape(shape)
 
 
-def _rest(covariance: NDArray, variances: NDArray) -> float:
-    """Mean variance along the directions that the basis leaves out."""
-    total = np.trace(covariance, dtype=np.float64)
-    rest = (total - variances.sum()) / max(len(covariance) - len(variances), 1)
-    return float(max(rest, np.finfo(covariance.dtype).eps * total))
-
-
-def _equal(weights: NDArray) -> bool:
-    return bool((weights == weights[0]).all())
+def _times_clips(residuals: NDArray, X: NDArray) -> NDArray:
+    """``R X``, ``(J, K, N)`` → ``(J, K, D)``, as :func:`times_features`."""
+    flat, shape = residuals.reshape(-1, residuals.shape[2]), (*residuals.shape[:2], X.shape[1])
+    if X.dtype == residuals.dtype:
+        return (flat @ X).reshape(shape)
+    found = np.zeros((len(flat), X.shape[1]), residuals.dtype)
+    for start in range(0, len(X), BLOCK):
+        rows = slice(start, start + BLOCK)
+        found += flat[:, rows] @ X[rows].astype(residuals.dtype)
+    return found.reshape(shape)
 
 
 def _product(a: NDArray, b: NDArray) -> NDArray:

@@ -1,0 +1,262 @@
+"""Nearly finished logistic regressions go in; they come out within a tolerance of their optimum, and say when they are not.
+
+A descent that stops by what it still gains may stop too early, where curvature differs much from the preconditioner's: a clip
+far from all others, a rare class, features of very different sizes. Here each problem's quadratic model is therefore solved
+with its own second derivatives, by conjugate gradients, which also tell how far from the model's minimum they are. Losses and
+gradients are taken in float64, so that single precision costs steps, and no accuracy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa_fer.probes.logistic_dense import finish_densely
+from vjepa_fer.probes.logistic_descent import Problem, cross_entropy, derivatives
+from vjepa_fer.probes.logistic_spaces import Curvature, Space, dots
+
+MOST_STEPS = 200
+"""Conjugate gradient steps before the gradient is taken afresh."""
+
+SAFETY = 10
+"""How far below the tolerance the estimated error must be."""
+
+LEAST_STEPS = 4
+"""Conjugate gradient steps that are taken anyhow, unless the penalty alone shows that the error is small."""
+
+HARD, MISFIT = 40, 0.005
+"""Steps after which a problem is taken out of the batch, and the smallest eigenvalue below which it is: there the
+preconditioner thinks curvature two hundred times what it is, and estimates are less to be trusted."""
+
+STRICTER = 3
+"""What their tolerance is divided by then."""
+
+DENSE = 2000
+"""Weights of the largest problem whose second derivative is written out."""
+
+SHARE = 1 / 12
+"""Of the memory of the features, for one float64 array of logits."""
+
+PATIENCE = 5
+"""Newton steps without progress before single precision, or the problem, is given up."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where problems stand, in float64: vectors ``(J, V)``, weights ``(J, K, D)``, logits ``(J, K, N)``, losses ``(J,)``."""
+
+    vectors: NDArray
+    weights: NDArray
+    logits: NDArray
+    losses: NDArray
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The quadratic model of each problem: probabilities ``(J, K, N)`` in the space's precision, and what shapes it."""
+
+    probabilities: NDArray
+    weights: NDArray
+    penalties: NDArray
+    curvature: Curvature
+
+    @classmethod
+    def of(cls, problem: Problem, probabilities: NDArray, curvature: Curvature, dtype: np.dtype) -> _Model:
+        turned = replace(curvature, vectors=curvature.vectors.astype(dtype))
+        return cls(probabilities.astype(dtype), problem.weights.astype(dtype), problem.penalties, turned)
+
+    def take(self, keep: NDArray) -> _Model:
+        return _Model(self.probabilities[keep], self.weights, self.penalties[keep], self.curvature.take(keep))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A model's minimum: directions ``(J, V)``, the decrease they promise, its error, and the steps taken, ``(J,)`` each."""
+
+    directions: NDArray
+    promised: NDArray
+    error: NDArray
+    taken: NDArray[np.intp]
+
+
+def finish(
+    space: Space, problem: Problem, start: NDArray, *, tol: float, max_iter: int
+) -> tuple[NDArray, NDArray[np.intp], NDArray[np.bool_]]:
+    """Vectors ``(J, V)`` float64, conjugate gradient steps ``(J,)`` and whether each is within `tol` ``(J,)``.
+
+    Newton's method. A problem is done when conjugate gradients have solved its model to a part of `tol`, and the loss has
+    then fallen as the model said, to within `tol`. One whose model takes many steps goes on by itself: with the whole second
+    derivative where that is small, else with more steps, and in double precision where single keeps it from its goal.
+    """
+    num_problems, num_clips = len(start), len(problem.codes)
+    vectors, taken, done = start.astype(np.float64), np.zeros(num_problems, np.intp), np.zeros(num_problems, bool)
+    each = 8 * space.num_classes * num_clips
+    at_once = max(1, int(SHARE * space.X.nbytes / each))
+    for first in range(0, num_problems, at_once):
+        some = np.arange(first, min(first + at_once, num_problems))
+        descent = _Finish(space, problem, vectors[some], some, tol, max_iter)
+        hard = descent.run(alone=False)
+        vectors[some], taken[some], done[some] = descent.vectors, descent.taken, descent.done
+        for number in some[hard]:
+            one = slice(number, number + 1)
+            own = replace(problem, penalties=problem.penalties[one])
+            if space.num_classes * min(space.X.shape) <= DENSE:
+                vectors[one], steps, done[one] = finish_densely(space, own, vectors[one], tol=tol, max_iter=max_iter)
+                taken[one] += steps
+            else:
+                alone = _Finish(space, problem, vectors[one], np.array([number]), tol, max_iter)
+                alone.run(alone=True)
+                vectors[one], done[one] = alone.vectors, alone.done
+                taken[one] += alone.taken
+    return vectors, taken, done
+
+
+class _Finish:
+    """Some of the problems, by their numbers, on their way to the optimum."""
+
+    def __init__(
+        self, space: Space, problem: Problem, vectors: NDArray, numbers: NDArray, tol: float, max_iter: int
+    ) -> None:
+        self.space, self.problem, self.tol, self.max_iter = space, problem, tol, max_iter
+        self.vectors, self.penalties = vectors.copy(), problem.penalties[numbers]
+        self.taken, self.done = np.zeros(len(numbers), np.intp), np.zeros(len(numbers), bool)
+        self.smallest = np.ones(len(numbers))
+
+    def run(self, *, alone: bool) -> NDArray[np.intp]:
+        """Go on until all are done, or cannot be; returns those that were too hard to be done together."""
+        left, hard = np.arange(len(self.vectors)), np.array([], np.intp)
+        best, waits = np.full(len(left), np.inf), np.zeros(len(left), np.intp)
+        while len(left):
+            step, fallen, losses = self._step(left, alone)
+            goal = self.tol / (STRICTER * SAFETY if alone else SAFETY)
+            certain = (step.error <= goal) & (np.abs(step.promised - fallen) <= goal)
+            size = np.maximum(step.promised, step.error)
+            waits[left] = np.where(size < best[left] / 2, 0, waits[left] + 1)
+            best[left] = np.minimum(best[left], size)
+            stalled = (waits[left] > PATIENCE) | (fallen <= 1e-13 * losses)
+            if alone and (stalled & ~certain).any() and self.space.dtype != np.float64:
+                self.space, stalled, waits[left] = self.space.as_double(), stalled & False, 0
+            leave = certain | stalled | (self.taken[left] >= self.max_iter)
+            if not alone:
+                too_hard = ~certain & (stalled | (step.taken > HARD)) | (self.smallest[left] < MISFIT)
+                certain &= ~too_hard
+                hard, leave = np.concatenate([hard, left[too_hard]]), leave | too_hard
+            self.done[left] = certain
+            left = left[~leave]
+        return hard
+
+    def _step(self, left: NDArray, alone: bool) -> tuple[_Step, NDArray, NDArray]:
+        own = replace(self.problem, penalties=self.penalties[left])
+        place, probabilities = _look(self.space, own, self.vectors[left])
+        curvature, gradients = derivatives(self.space, own, probabilities, place.vectors, own.penalties, exact=True)
+        model = _Model.of(own, probabilities, curvature, self.space.dtype)
+        most = MOST_STEPS if alone else HARD + 1
+        tol = self.tol / STRICTER if alone else self.tol
+        step, self.smallest[left] = _solve(self.space, model, gradients, self.smallest[left], tol, most)
+        self.vectors[left], fallen = _go(self.space, own, place, step)
+        self.taken[left] += step.taken
+        return step, fallen, place.losses
+
+
+def _look(space: Space, problem: Problem, vectors: NDArray) -> tuple[_Place, NDArray]:
+    """Where vectors stand, and the probabilities ``(J, K, N)`` there."""
+    weights = space.weights(vectors)
+    logits = space.exact_logits(weights, vectors[:, -space.num_classes :])
+    losses, probabilities = cross_entropy(logits, problem)
+    return _Place(vectors, weights, logits, losses), probabilities
+
+
+def _go(space: Space, problem: Problem, place: _Place, step: _Step) -> tuple[NDArray, NDArray]:
+    """Go along directions, halved until the loss falls: new vectors ``(J, V)``, and how far each loss fell ``(J,)``."""
+    directions = step.directions.astype(np.float64)
+    weights = space.weights(directions)
+    along = space.exact_logits(weights, directions[:, -space.num_classes :])
+    flat = weights.reshape(len(weights), -1)
+    linear, square = dots(place.weights.reshape(flat.shape), flat), dots(flat, flat)
+    lengths, fallen = np.ones(len(along)), np.full(len(along), -np.inf)
+    for _ in range(30):
+        todo = np.flatnonzero(fallen < 1e-4 * lengths * step.promised)
+        if len(todo) == 0:
+            break
+        lengths[todo] = np.where(np.isinf(fallen[todo]), lengths[todo], lengths[todo] / 2)
+        t = lengths[todo]
+        losses, _ = cross_entropy(place.logits[todo] + t[:, None, None] * along[todo], problem)
+        penalty = problem.penalties[todo] * (t * linear[todo] + t**2 / 2 * square[todo])
+        fallen[todo] = place.losses[todo] - losses - penalty
+    fallen = np.maximum(fallen, 0)
+    return place.vectors + np.where(fallen > 0, lengths, 0)[:, None] * directions, fallen
+
+
+def _solve(
+    space: Space, model: _Model, gradients: NDArray, smallest: NDArray, tol: float, most: int
+) -> tuple[_Step, NDArray]:
+    """Minimise the models by conjugate gradients.
+
+    The error of a direction in units of the loss is ``rᵀ H⁻¹ r / 2``, r being what is left of the gradient. With M, the
+    preconditioner, this is at most ``rᵀ M⁻¹ r / (2 θ)``, θ being the smallest eigenvalue of ``M⁻¹ H``: taken from the smallest
+    Ritz value, which conjugate gradients find on the way. It is also at most ``|r|² / 2`` over the penalty.
+    """
+    count = len(gradients)
+    found, promised = np.zeros(gradients.shape, space.dtype), np.zeros(count)
+    error, taken = np.full(count, np.inf), np.zeros(count, np.intp)
+    lanczos, coupling = np.zeros((count, most, most)), np.zeros(count)
+    first = smallest == 1  # nothing is known yet of the smallest eigenvalue
+    left, residuals = np.arange(count), space.centre(-gradients.astype(space.dtype))
+    conditioned = space.centre(space.precondition(residuals, model.curvature, model.penalties))
+    size, search = space.inner(residuals, conditioned).astype(np.float64), conditioned
+    for step in range(most):
+        curved = _second_derivative(space, model, search)
+        bend = space.inner(search, curved).astype(np.float64)
+        usable = (bend > 0) & (size > 0)
+        length = np.where(usable, size / np.where(usable, bend, 1), 0.0)
+        short = length[:, None].astype(space.dtype)
+        found[left] += short * search
+        promised[left] += length * size / 2
+        taken[left] += 1
+        residuals = residuals - short * curved
+        conditioned = space.centre(space.precondition(residuals, model.curvature, model.penalties))
+        new_size = space.inner(residuals, conditioned).astype(np.float64)
+        ratio = np.where(usable, np.maximum(new_size, 0) / np.where(usable, size, 1), 0.0)
+        inverse = 1 / np.where(usable, length, 1)
+        lanczos[left, step, step] = inverse + coupling[left]
+        if step + 1 < most:
+            lanczos[left, step, step + 1] = lanczos[left, step + 1, step] = np.sqrt(ratio) * inverse
+        coupling[left] = ratio * inverse
+        if (
+            step > HARD and step % 10 and usable.all()
+        ):  # an eigenvalue problem of its own, too large to be solved each time
+            size, search = new_size, conditioned + ratio[:, None].astype(space.dtype) * search
+            continue
+        ritz = np.linalg.eigvalsh(lanczos[left, : step + 1, : step + 1])[:, 0]
+        smallest[left] = np.minimum(smallest[left], np.maximum(ritz, 1e-30))
+        estimate = np.where(new_size >= 0, new_size / (2 * smallest[left]), np.inf)
+        estimate[first[left] & (step < LEAST_STEPS)] = np.inf
+        error[left] = np.minimum(estimate, _bound(space, model, residuals, conditioned))
+        go_on = (error[left] > np.maximum(tol / SAFETY, promised[left] / 100)) & usable
+        if not go_on.any():
+            break
+        left, model, size, residuals = left[go_on], model.take(go_on), new_size[go_on], residuals[go_on]
+        search = conditioned[go_on] + ratio[go_on, None].astype(space.dtype) * search[go_on]
+    return _Step(found, promised, error, taken), smallest
+
+
+def _bound(space: Space, model: _Model, residuals: NDArray, conditioned: NDArray) -> NDArray:
+    """The error at most, ``(J,)``: no second derivative is smaller than the penalty's, and those by intercept are known."""
+    free = space.num_classes
+    intercepts = dots(residuals[:, -free:], conditioned[:, -free:])
+    inner = space.inner(residuals, residuals) - dots(residuals[:, -free:], residuals[:, -free:])
+    return inner.astype(np.float64) / (2 * model.penalties) + 2 * np.abs(intercepts)
+
+
+def _second_derivative(space: Space, model: _Model, v: NDArray) -> NDArray:
+    """The models' second derivatives times vectors, ``(J, V)``."""
+    along = space.logits(v)
+    along *= model.probabilities
+    along -= model.probabilities * along.sum(axis=1, keepdims=True)
+    along *= model.weights
+    curved = space.gradient(along)
+    free = space.num_classes
+    curved[:, :-free] += model.penalties[:, None].astype(v.dtype) * v[:, :-free]
+    return curved
