@@ -19,7 +19,7 @@ ROOMS = [
     ("cache",),
     ("extract",),
     ("decisions",),
-    ("features", "splits", "scaling", "metrics", "significance"),
+    ("features", "token_stream", "splits", "scaling", "metrics", "significance"),
     ("clip_folds", "leaks"),
     ("fold_sources",),
     ("label_names",),

@@ -207,12 +207,14 @@ class OnDisk:
         return found
 
 
-def test_tokens_are_streamed_in_ascending_batches(clips):
+def test_tokens_are_streamed_in_ascending_batches(clips, monkeypatch):
     X, y = np.repeat(clips[0], 3, axis=0), np.repeat(clips[1], 3)
     disk = OnDisk(X)
     probe = make_probe("attentive", {"num_heads": 4, "epochs": 2, "batch_size": 16})
-    np.testing.assert_array_equal(probe.fit(disk, y).predict_proba(disk), probe.fit(X, y).predict_proba(X))
-    assert disk.most <= 64 < len(X)
+    whole = probe.fit(X, y).predict_proba(X)
+    monkeypatch.setattr("vjepa_fer.probes.attentive_training.READ_AT_ONCE", 5 * 4 * X[0].size)
+    np.testing.assert_allclose(probe.fit(disk, y).predict_proba(disk), whole, atol=1e-5)
+    assert disk.most == 5  # a batch of 16 is read and its gradient summed in four parts
 
 
 def test_a_clip_with_nan_is_named_before_training(clips):
@@ -269,4 +271,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
 def test_the_published_grid_and_presets_are_understood():
     assert len({tuple(pair.values()) for pair in VJEPA2_GRID}) == 20
-    assert make_probe("attentive", ATTENTIVE_PRESETS["vjepa2"]).depth == 4
+    probe = make_probe("attentive", {"preset": "vjepa2", "epochs": 3})
+    assert (probe.depth, probe.epochs, probe.decay_biases) == (4, 3, True)
+    with pytest.raises(ProbeError, match=r"no preset 'papr'; did you mean 'paper'\?"):
+        make_probe("attentive", {"preset": "papr"})

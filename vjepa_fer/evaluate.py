@@ -19,6 +19,7 @@ from vjepa_fer.predictions import Predictions, Score, score
 from vjepa_fer.protocol import Cell, Choice, Plan
 from vjepa_fer.scaling import Scaler, fit_scaler
 from vjepa_fer.splits import Split, shortlist
+from vjepa_fer.token_stream import TokenStream, take_rows
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
@@ -160,7 +161,7 @@ def _fit_predict_scaled(
     fits = {_fit_key(cell): cell for cell in cells}
     scaler, probes = fit_cells(features, split.train, list(fits.values()), scale, seed, targets)
     rows, clips = rows_of(features, split.test)
-    test = features.X[rows]
+    test = take_rows(features.X, rows)
     if scaler is not None:
         test = scaler.apply(test)
     answers = {
@@ -197,10 +198,10 @@ def fit_cells(
     from vjepa_fer.probes import fit_probes, make_probe
 
     rows, clips = rows_of(features, rows)
-    x, subjects = features.X[rows], features.subjects[clips]
+    x, subjects = take_rows(features.X, rows), features.subjects[clips]
     scaler = fit_scaler(scale, x)
     if scaler is not None:
-        x = scaler.apply(x)
+        x = scaler.apply(x, out=x)  # the rows were copied out of the features
     probes: list[Any] = [make_probe(cell.probe, dict(cell.params), random_state=seed) for cell in cells]
     if targets is None:
         fit_probes(probes, x, features.y[clips], groups=subjects)
@@ -208,7 +209,7 @@ def fit_cells(
     shares = targets.shares[clips]
     row, label = np.nonzero(shares)
     names = np.array(targets.classes)[label]
-    fit_probes(probes, x[row], names, sample_weight=shares[row, label], groups=subjects[row])
+    fit_probes(probes, take_rows(x, row), names, sample_weight=shares[row, label], groups=subjects[row])
     return scaler, probes
 
 
@@ -243,7 +244,8 @@ def align(decided: Decided, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def check_features(features: AnyFeatures) -> None:
     """Refuse features that no probe can read, naming the clips."""
-    finite = np.isfinite(features.X).all(axis=1)
+    streamed = isinstance(features.X, TokenStream)  # it looks at each clip as it reads it
+    finite = np.ones(len(features.X), bool) if streamed else np.isfinite(features.X).all(axis=1)
     if not finite.all():
         clips = features.clip_index if isinstance(features, Windowed) else np.arange(len(finite))
         bad = [str(clip) for clip in features.clip_ids[np.unique(clips[~finite])]]

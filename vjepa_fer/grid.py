@@ -91,7 +91,7 @@ def make_cells(
     scales: Sequence[str],
     decisions: Sequence[str] = (MEAN_FEATURE,),
 ) -> list[Cell]:
-    """Every combination. A parameter goes to those probes that have it.
+    """Every combination. A parameter goes to those probes that have it; a probe that norms its tokens itself has scale none.
 
     Raises
     ------
@@ -103,7 +103,10 @@ def make_cells(
             raise ProbeError(
                 f"decision {decision!r} is not one of {', '.join(DECISIONS)}{nearest(decision, DECISIONS)}"
             )
-    known = {probe: {*probe_parameters(probe), *PROBES[probe].aliases} for probe in probes}
+    known = {
+        probe: {*probe_parameters(probe), *PROBES[probe].aliases, *(["preset"] if PROBES[probe].presets else [])}
+        for probe in probes
+    }
     for name in grid:
         if not any(_meant_for(name, probe, known[probe]) for probe in probes):
             listed = "; ".join(f"{probe} has {', '.join(sorted(names))}" for probe, names in known.items())
@@ -112,7 +115,7 @@ def make_cells(
         Cell(probe=probe, params=params, level=level, scale=scale, decision=decision)
         for probe in probes
         for level in levels
-        for scale in scales
+        for scale in (("none",) if PROBES[probe].reads_tokens else scales)
         for decision in decisions
         for params in _combinations({_bare(n): v for n, v in grid.items() if _meant_for(n, probe, known[probe])})
     ]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from vjepa_fer.cache import Features
 from vjepa_fer.decisions import Windowed
 from vjepa_fer.errors import RunError
 from vjepa_fer.evaluate import Targets
 from vjepa_fer.fitted import fit_on_all, save_fitted
+from vjepa_fer.probes import PROBES
 from vjepa_fer.protocol import Cell
 from vjepa_fer.recipe import AnyRecipe
 from vjepa_fer.runs import FITTED
-from vjepa_fer.sweep import Judged, Source, Swept
+from vjepa_fer.sweep import Judged, Source, Swept, read_tokens
 
 
 def best_cell(swept: Swept) -> Judged:
@@ -54,15 +57,22 @@ def refit(
     if not folder.exists():
         cell = best.evaluation.cell
         assert isinstance(cell, Cell)
-        features = _windows(source, cell.level) if cell.windowed else source.features(cell.level)
+        features = _rows(source, cell)
         save_fitted(folder, fit_on_all(features, cell, recipe=recipe, seed=seed, targets=targets))
     return best, folder
 
 
-def _windows(source: Source, level: str) -> Windowed:
-    """One row a window-view, as the sweep fitted them."""
-    windows, clips = source.window_features(level), source.clips
+def _rows(source: Source, cell: Cell) -> Features | Windowed:
+    """Rows as the sweep fitted them: of clips or windows, as vectors or as a stream of tokens."""
+    if not cell.windowed and not PROBES[cell.probe].reads_tokens:
+        return source.features(cell.level)
     y, subjects, clip_ids = (
-        np.array([getattr(clip, name) for clip in clips]) for name in ("label", "subject", "clip_id")
+        np.array([getattr(clip, name) for clip in source.clips]) for name in ("label", "subject", "clip_id")
     )
-    return Windowed(windows.X, y, subjects, clip_ids, windows.clip_index)
+    if not PROBES[cell.probe].reads_tokens:
+        windows = source.window_features(cell.level)
+        return Windowed(windows.X, y, subjects, clip_ids, windows.clip_index)
+    tokens: Any = read_tokens(source, cell.level, by_window=cell.windowed)
+    if cell.windowed:
+        return Windowed(tokens, y, subjects, clip_ids, tokens.clip_index)
+    return Features(tokens, y, subjects, clip_ids)

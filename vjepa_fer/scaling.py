@@ -12,6 +12,9 @@ from vjepa_fer.errors import ProbeError
 
 Scale = Literal["none", "standard", "minmax"]
 
+BLOCK = 128
+"""Rows that are widened to float64 at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
@@ -20,9 +23,15 @@ class Scaler:
     offset: np.ndarray
     factor: np.ndarray
 
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Scaled copy of `x`, float32 (num_rows, dim); the difference is taken in float64, where it loses nothing."""
-        return ((x - self.offset) * self.factor).astype(np.float32)
+    def apply(self, x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        """`x` scaled, float32 (num_rows, dim), into `out`, which may be `x`, or a new array.
+
+        The difference is taken in float64, where it loses nothing, some rows at a time, so that no wide copy is made.
+        """
+        scaled = np.empty(x.shape, np.float32) if out is None else out
+        for rows in _blocks(x):
+            scaled[rows] = (x[rows] - self.offset) * self.factor
+        return scaled
 
 
 def fit_scaler(scale: str, x: np.ndarray) -> Scaler | None:
@@ -46,7 +55,12 @@ def fit_scaler(scale: str, x: np.ndarray) -> Scaler | None:
 
 
 def _standard(x: np.ndarray) -> Scaler:
-    return _scaler(x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64), x)
+    mean = x.mean(axis=0, dtype=np.float64)
+    squares = np.zeros_like(mean)
+    for rows in _blocks(x):
+        away = x[rows] - mean
+        squares += np.einsum("nd,nd->d", away, away)
+    return _scaler(mean, np.sqrt(squares / len(x)), x)
 
 
 def _minmax(x: np.ndarray) -> Scaler:
@@ -57,6 +71,10 @@ def _minmax(x: np.ndarray) -> Scaler:
 def _scaler(offset: np.ndarray, spread: np.ndarray, x: np.ndarray) -> Scaler:
     constant = np.ptp(x, axis=0) == 0  # the mean of equal floats may round, and leave a spread of 1e-17
     return Scaler(offset, np.where(constant, 1.0, 1 / np.where(constant, 1.0, spread)))
+
+
+def _blocks(x: np.ndarray) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, len(x), BLOCK)]
 
 
 _SCALES: dict[str, Callable[[np.ndarray], Scaler | None]] = {

@@ -19,6 +19,7 @@ from vjepa_fer.fold_sources import AnyFolds
 from vjepa_fer.nested import count_hits, inner_splits
 from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.splits import Split
+from vjepa_fer.token_stream import TokenStream
 from vjepa_fer.workers import Done, run_tasks
 
 
@@ -105,10 +106,12 @@ def _averaged(streams: Sequence[Decided]) -> Decided:
 def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Iterator[Done]:
     """Yield each task's :class:`Answer`, or :class:`vjepa_fer.workers.Lost`, as it is done.
 
-    With several processes the feature matrix goes through a temporary file that all of them map, so that it is in memory once.
+    With several processes the feature matrix goes through a temporary file that all of them map, so that it is in memory once; a
+    stream of tokens is read by each of them.
     """
-    if jobs == 1 or len(tasks) < 2:
-        yield from run_tasks(study.run, tasks)
+    streamed = isinstance(study.features.X, TokenStream)
+    if jobs == 1 or len(tasks) < 2 or streamed:
+        yield from run_tasks(study.run, tasks, jobs=jobs)
         return
     with tempfile.TemporaryDirectory(prefix="vjepa-fer-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "features.npy"

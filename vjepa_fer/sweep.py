@@ -20,6 +20,7 @@ import numpy as np
 from vjepa_fer.cache import CachedClip, Features, WindowFeatures
 from vjepa_fer.damage import damage_of, leave_out
 from vjepa_fer.decisions import Windowed
+from vjepa_fer.errors import CacheError
 from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits, gather
 from vjepa_fer.features import Joined
 from vjepa_fer.fold_sources import AnyFolds, plan_folds
@@ -28,10 +29,12 @@ from vjepa_fer.labels import Reference, VoteBook, make_reference
 from vjepa_fer.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.nested import choose, nested_evaluation, pick_winner
+from vjepa_fer.probes import PROBES
 from vjepa_fer.protocol import Cell, Nest, Plan, Protocol
 from vjepa_fer.results import Selection, result_of
 from vjepa_fer.runs import digest_of_clips, finished_run, run_name, run_settings, write_run
 from vjepa_fer.study import Answer, Study, Task, run_tasks_on
+from vjepa_fer.token_stream import TokenStream
 from vjepa_fer.workers import Lost
 
 Progress = Callable[[int], AbstractContextManager[Callable[[str], None]]]
@@ -201,6 +204,19 @@ def sweep(
     )
 
 
+def read_tokens(source: Source, level: str, *, by_window: bool = False) -> Any:
+    """A stream of the tokens of a source's clips, for probes that take tokens.
+
+    Raises
+    ------
+    CacheError
+        The level is not stored, or the source joins several streams of features.
+    """
+    if isinstance(source, Joined):
+        raise CacheError("a probe that takes tokens reads one cache: leave --stream out, or choose another probe")
+    return TokenStream(list(source), level, by_window=by_window)
+
+
 def _labelled(judged: Judged, selection: Selection) -> Judged:
     return Judged(judged.evaluation, judged.run, judged.resumed, selection)
 
@@ -215,8 +231,11 @@ def _run_level(files: Files, families: Sequence[_Family], jobs: int, advance: Ca
     tasks = [(family, task) for family in families for task in family.tasks()]
     if not tasks:
         return
-    level, windowed = families[0].rows
-    features = files.windows(level) if windowed else files.cache.features(level)
+    level, windowed, streamed = families[0].rows
+    if streamed:
+        features: Features | Windowed = files.tokens(level, windowed)
+    else:
+        features = files.windows(level) if windowed else files.cache.features(level)
     check_features(features)
     splits = files.folds.rows(features) if files.given else check_splits(features, files.folds)
     targets = files.reference.targets if files.reference else None
@@ -276,6 +295,13 @@ class Files:
         """The level a row a window, with labels and subjects a row a clip."""
         windows, who = self.cache.window_features(level), self._who()
         return Windowed(windows.X, who.y, who.subjects, who.clip_ids, windows.clip_index)
+
+    def tokens(self, level: str, windowed: bool) -> Features | Windowed:
+        """The level's tokens as a stream, with labels and subjects a row a clip."""
+        stream, who = read_tokens(self.cache, level, by_window=windowed), self._who()
+        if windowed:
+            return Windowed(stream, who.y, who.subjects, who.clip_ids, stream.clip_index)
+        return who._replace(X=stream)
 
     def _who(self) -> Features:
         """The clips without their features."""
@@ -346,9 +372,9 @@ class _Family:
         return self.cells[0].level
 
     @property
-    def rows(self) -> tuple[str, bool]:
-        """What a row of its features is: the level, and whether of a window."""
-        return self.level, self.cells[0].windowed
+    def rows(self) -> tuple[str, bool, bool]:
+        """What a row of its features is: the level, whether of a window, and whether its tokens are read as they are needed."""
+        return self.level, self.cells[0].windowed, PROBES[self.cells[0].probe].reads_tokens
 
     def tasks(self) -> Iterator[Task]:
         """What is left to fit: the pending cells on each training part, and every cell on its inner folds."""

@@ -21,12 +21,24 @@ __all__ = ["PROBES", "Probe", "ProbeEntry", "fit_probes", "make_probe", "probe_c
 
 @dataclass(frozen=True)
 class ProbeEntry:
-    """Where a probe lives, what it is in a line, and the short names of its parameters."""
+    """Where a probe lives, what it is in a line, and the short names of its parameters.
+
+    Attributes
+    ----------
+    module, class_name, summary : str
+    aliases : mapping of str to str
+    presets : str
+        Name, in its module, of named sets of parameters; "" where there are none. ``preset`` is then understood as a parameter.
+    reads_tokens : bool
+        It takes tokens ``(N, T, D)`` and norms them itself, where the others take a feature matrix.
+    """
 
     module: str
     class_name: str
     summary: str
     aliases: Mapping[str, str] = field(default_factory=dict)
+    presets: str = ""
+    reads_tokens: bool = False
 
 
 PROBES: dict[str, ProbeEntry] = {
@@ -36,7 +48,13 @@ PROBES: dict[str, ProbeEntry] = {
     "knn": ProbeEntry("neighbors", "KnnProbe", "k nearest neighbours", {"k": "n_neighbors"}),
     "svm": ProbeEntry("svm", "SvmProbe", "support vector machine, RBF or linear kernel"),
     "centroid": ProbeEntry("neighbors", "CentroidProbe", "nearest class mean"),
-    "attentive": ProbeEntry("attentive", "AttentiveProbe", "V-JEPA's attentive classifier on tokens (needs torch)"),
+    "attentive": ProbeEntry(
+        "attentive",
+        "AttentiveProbe",
+        "V-JEPA's attentive classifier on tokens (needs torch)",
+        presets="ATTENTIVE_PRESETS",
+        reads_tokens=True,
+    ),
 }
 
 
@@ -60,7 +78,8 @@ def probe_parameters(name: str) -> dict[str, Any]:
 
 
 def make_probe(name: str, params: Mapping[str, Any] | None = None, random_state: int | None = None) -> Probe:
-    """An unfitted probe by name, with `params` over its defaults; short names such as ``k`` are understood.
+    """An unfitted probe by name, with `params` over its defaults; short names such as ``k`` are understood,
+    and ``preset`` where a probe has some.
 
     Raises
     ------
@@ -70,7 +89,9 @@ def make_probe(name: str, params: Mapping[str, Any] | None = None, random_state:
     cls = probe_class(name)
     known, aliases = cls.parameters(), PROBES[name].aliases
     values: dict[str, Any] = {}
-    for given, value in (params or {}).items():
+    params = dict(params or {})
+    preset = _preset(name, params.pop("preset")) if PROBES[name].presets and "preset" in params else {}
+    for given, value in params.items():
         parameter = aliases.get(given, given)
         if parameter not in known:
             valid = [*known, *aliases]
@@ -78,7 +99,14 @@ def make_probe(name: str, params: Mapping[str, Any] | None = None, random_state:
         if parameter in values:
             raise ProbeError(f"{name}: {given!r} is given twice (it stands for {parameter!r})")
         values[parameter] = value
-    return cls(**{"random_state": random_state, **values})
+    return cls(**{"random_state": random_state, **preset, **values})
+
+
+def _preset(name: str, preset: str) -> Mapping[str, Any]:
+    known = getattr(importlib.import_module(f"vjepa_fer.probes.{PROBES[name].module}"), PROBES[name].presets)
+    if preset not in known:
+        raise ProbeError(f"{name} has no preset {preset!r}{_hint(str(preset), known)}; it has {', '.join(known)}")
+    return known[preset]
 
 
 def fit_probes(

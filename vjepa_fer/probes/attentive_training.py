@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ from vjepa_fer.probes.attentive_model import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-READ_AT_ONCE = 64
-"""Clips read together when order does not matter."""
+READ_AT_ONCE = 128 * 2**20
+"""Bytes of tokens, as float32, that are in memory at once; a clip at least."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,13 @@ class Tokens:
         return torch.from_numpy(tokens)
 
     def in_order(self) -> Iterator[Tensor]:
-        for start in range(0, len(self), READ_AT_ONCE):
-            yield self.read(slice(start, start + READ_AT_ONCE))
+        for rows in self.parts(np.arange(len(self))):
+            yield self.read(rows)
+
+    def parts(self, rows: NDArray) -> list[NDArray]:
+        """Row numbers, cut into as few parts as memory allows."""
+        at_once = max(1, READ_AT_ONCE // (4 * self.shape[1] * self.shape[2]))
+        return [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
 
 
 def train_heads(
@@ -110,12 +115,17 @@ def train_heads(
     labels = torch.from_numpy(codes)
     rng = np.random.default_rng(plan.seed)
     steps = math.ceil(len(tokens) / plan.batch_size) * plan.epochs
-    for step, rows in enumerate(_batches(len(tokens), plan, rng)):
-        batch, wanted = tokens.read(rows).to(plan.device), labels[rows].to(plan.device)
-        known = (means[rows].to(plan.device), rescales[rows].to(plan.device))
-        logits = attentive_logits(stacked, batch, known, num_heads=plan.num_heads, proj=plan.proj)
-        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.repeat(len(heads)), reduction="sum")
-        optimizer.step(losses / len(rows), step / steps)
+
+    def losses(batch: NDArray) -> Iterator[Tensor]:
+        for rows in tokens.parts(batch):
+            part, wanted = tokens.read(rows).to(plan.device), labels[rows].to(plan.device)
+            known = (means[rows].to(plan.device), rescales[rows].to(plan.device))
+            logits = attentive_logits(stacked, part, known, num_heads=plan.num_heads, proj=plan.proj)
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.repeat(len(heads)), reduction="sum")
+            yield loss / len(batch)
+
+    for step, batch in enumerate(_batches(len(tokens), plan, rng)):
+        optimizer.step(losses(batch), step / steps)
     return [_to_numpy(stacked, number) for number in range(len(heads))]
 
 
@@ -137,13 +147,14 @@ class _Optimizer:
                 groups.append({"params": others, "head": head, "decays": False, "weight_decay": 0.0})
         self.adamw = torch.optim.AdamW(groups, lr=0.0, fused=True)
 
-    def step(self, loss: Tensor, progress: float) -> None:
-        """One step down `loss`; `progress` runs from 0 to 1 over the training."""
+    def step(self, losses: Iterable[Tensor], progress: float) -> None:
+        """One step down the sum of `losses`, one in memory at a time; `progress` runs from 0 to 1 over the training."""
         import torch
 
         for parameter in self.stacked.values():
             parameter.grad = None
-        loss.backward()
+        for loss in losses:
+            loss.backward()
         for number, slices in enumerate(self.slices):
             for name, slice_ in slices.items():
                 gradient = self.stacked[name].grad
