@@ -222,7 +222,7 @@ def _labelled(judged: Judged, selection: Selection) -> Judged:
 
 
 def _winner(files: Files, nested: Sequence[Judged]) -> Judged:
-    evaluation = files.with_votes(pick_winner([one.evaluation for one in nested]))
+    evaluation = files.completed(pick_winner([one.evaluation for one in nested]))
     return Judged(evaluation, None, all(one.resumed for one in nested), "nested")
 
 
@@ -278,13 +278,13 @@ class Files:
         self.leaks = self._audit()
         self.groups = group_clips(cache.manifest, protocol.by)
 
-    def with_votes(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation with what raters said of its clips, and where corpora differ with the classes that were trained on."""
+    def completed(self, evaluation: Evaluation) -> Evaluation:
+        """The evaluation with what raters said of its clips, which files are damaged, and across corpora the classes trained on."""
         beside = self.votes.beside(evaluation.predictions)
         if self.given:
             train = self.folds.rows(self._who())[0].train
             beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
-        return dataclasses.replace(evaluation, beside=beside)
+        return dataclasses.replace(evaluation, beside=beside, damage=self.damage)
 
     def _used(self) -> list[Clip]:
         """The clips that some fold trains on or tests."""
@@ -331,15 +331,14 @@ class Files:
         if run is None:
             return None
         evaluation = dataclasses.replace(
-            self.with_votes(run.evaluation),
+            self.completed(run.evaluation),
             groups=self.groups or run.evaluation.groups,
-            damage=self.damage,
         )
         return Judged(evaluation, run.path, True, "nested" if evaluation.choices else "fixed")
 
     def keep(self, evaluation: Evaluation) -> Judged:
-        """Write the evaluation's run folder, with what raters said of its clips."""
-        evaluation = self.with_votes(evaluation)
+        """Complete the evaluation and write its run folder."""
+        evaluation = self.completed(evaluation)
         selection: Selection = "nested" if evaluation.choices else "fixed"
         if self.out is None:
             return Judged(evaluation, None, selection=selection)
@@ -419,5 +418,4 @@ class _Family:
             seconds=sum(answer.seconds for answer in fitted) / len(self.pending),
             leaks=self.files.leaks,
             groups=self.files.groups,
-            damage=self.files.damage,
         )
