@@ -167,7 +167,7 @@ def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> 
         for start in range(0, len(shard), step):
             rows = slice(start, start + step)
             values = file[dataset.path][rows]
-            digest.update(values.tobytes())
+            digest.update(bytes_of(values).data)
             wrong[rows] = row_checksums(values) != want[rows]
             if dataset.path in shard.offsets:
                 wrong[rows] |= _differ(values, read_rows(raw, shard, dataset, rows))
