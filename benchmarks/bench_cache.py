@@ -320,7 +320,12 @@ def main() -> None:
             "pooled_7442x1280_seconds": pooled(folder, options.rounds),
             "thousand_shards": many_shards(folder, options.rounds),
             "int8": int8_error(folder, options.video),
-            "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+            "machine": {
+                "cpus": os.cpu_count(),
+                "load": round(os.getloadavg()[0], 1),
+                "platform": platform.platform(),
+                "python": platform.python_version(),
+            },
             "versions": {name: metadata.version(name) for name in ("vjepa-fer", "numpy", "h5py", "safetensors")},
         }
     finally:

@@ -51,7 +51,7 @@ def read_rows(
     if row_bytes == 0:
         return out
     target = out.reshape(-1).view(np.uint8).data
-    breaks = (np.flatnonzero(np.diff(offsets) != row_bytes) + 1).tolist()
+    breaks = (np.flatnonzero(np.diff(offsets) != row_bytes) + 1).tolist() if len(offsets) > 1 else []
     for start, stop in zip([0, *breaks], [*breaks, len(offsets)], strict=True):
         _read_into(file, shard, int(offsets[start]), target[start * row_bytes : stop * row_bytes])
     return out
