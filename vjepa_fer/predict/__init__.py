@@ -6,7 +6,8 @@ Both stages on one video: decode → encode → pool → probe, with the recipe 
 from __future__ import annotations
 
 from vjepa_fer.predict.attention import Attention, write_attention
-from vjepa_fer.predict.predictor import Prediction, Predictor, load_predictor
+from vjepa_fer.predict.loading import load_predictor
+from vjepa_fer.predict.predictor import Prediction, Predictor
 from vjepa_fer.predict.timeline import Timeline, write_timeline
 
 __all__ = ["Attention", "Prediction", "Predictor", "Timeline", "load_predictor", "write_attention", "write_timeline"]

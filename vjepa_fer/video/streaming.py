@@ -35,7 +35,7 @@ class MappedWindows(Generic[T]):
     timestamps : ndarray, shape (W, F), float64
         When each frame of each window is shown, in seconds.
     kept : ndarray, shape (K, H, W, 3), uint8
-        Frames evenly over the video, prepared.
+        Of the needed frames those nearest to evenly spaced ones, prepared.
     kept_seconds : ndarray, shape (K,), float64
     """
 
@@ -94,8 +94,8 @@ class _Parts(Generic[T]):
         indices = np.array([window.frame_indices for window in self.windows])
         self.last_needed = indices.max(axis=1)
         self.numbers = np.unique(indices)
-        spread = np.linspace(0, len(self.numbers) - 1, self.num_kept).round().astype(int)
-        self.to_keep = set(self.numbers[spread].tolist())
+        even = np.linspace(self.numbers[0], self.numbers[-1], self.num_kept)[:, None]
+        self.to_keep = set(self.numbers[np.abs(self.numbers - even).argmin(axis=1)].tolist())
         return self.prepare.begin(self.numbers)
 
     def take(self, rgb: np.ndarray) -> np.ndarray:
