@@ -201,7 +201,7 @@ def fit_cells(
     x, subjects = take_rows(features.X, rows), features.subjects[clips]
     scaler = fit_scaler(scale, x)
     if scaler is not None:
-        x = scaler.apply(x, out=x)  # the rows were copied out of the features
+        x = scaler.apply(x, out=x if x.dtype == np.float32 else None)  # the rows were copied out of the features
     probes: list[Any] = [make_probe(cell.probe, dict(cell.params), random_state=seed) for cell in cells]
     if targets is None:
         fit_probes(probes, x, features.y[clips], groups=subjects)

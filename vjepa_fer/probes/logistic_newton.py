@@ -23,7 +23,7 @@ MOST_STEPS = 200
 SAFETY = 10
 """How far below the tolerance the estimated error must be."""
 
-LEAST_STEPS = 4
+LEAST_STEPS = 2
 """Conjugate gradient steps that are taken anyhow, unless the penalty alone shows that the error is small."""
 
 HARD, MISFIT = 40, 0.005
@@ -36,8 +36,11 @@ STRICTER = 3
 DENSE = 2000
 """Weights of the largest problem whose second derivative is written out."""
 
-SHARE = 1 / 12
+SHARE = 1 / 6
 """Of the memory of the features, for one float64 array of logits."""
+
+NEAR_ENOUGH = 3
+"""How far below the tolerance promise and error together must be, for a problem to stay where it is."""
 
 PATIENCE = 5
 """Newton steps without progress before single precision, or the problem, is given up."""
@@ -51,6 +54,9 @@ class _Place:
     weights: NDArray
     logits: NDArray
     losses: NDArray
+
+    def take(self, keep: NDArray) -> _Place:
+        return _Place(self.vectors[keep], self.weights[keep], self.logits[keep], self.losses[keep])
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,9 @@ class _Step:
     promised: NDArray
     error: NDArray
     taken: NDArray[np.intp]
+
+    def take(self, keep: NDArray) -> _Step:
+        return _Step(self.directions[keep], self.promised[keep], self.error[keep], self.taken[keep])
 
 
 def finish(
@@ -155,8 +164,14 @@ class _Finish:
         most = MOST_STEPS if alone else HARD + 1
         tol = self.tol / STRICTER if alone else self.tol
         step, self.smallest[left] = _solve(self.space, model, gradients, self.smallest[left], tol, most)
-        self.vectors[left], fallen = _go(self.space, own, place, step)
         self.taken[left] += step.taken
+        fallen = step.promised.copy()
+        far = np.flatnonzero(
+            step.promised + step.error > self.tol / NEAR_ENOUGH
+        )  # the others are done where they stand
+        if len(far):
+            there = replace(own, penalties=own.penalties[far])
+            self.vectors[left[far]], fallen[far] = _go(self.space, there, place.take(far), step.take(far))
         return step, fallen, place.losses
 
 
