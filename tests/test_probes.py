@@ -153,6 +153,30 @@ def test_more_neighbours_than_clips_are_refused(faces):
         make_probe("knn", {"k": 91}).fit(*faces[:2])
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("logreg", {"class_weight": "balance"}, "class_weight 'balance' is not one of None, balanced"),
+        ("logreg", {"class_weight": {"sad": -1}}, "class_weight of 'sad' is -1, but must be a number of at least 0"),
+        ("svm", {"kernel": "poly"}, "kernel 'poly' is not one of rbf, linear"),
+        ("svm", {"C": -1}, "C is -1, but must be a number above 0"),
+        ("svm", {"gamma": "wide"}, "gamma 'wide' is not one of scale, auto"),
+        ("knn", {"weights": "cubic"}, "weights 'cubic' is not one of uniform, distance"),
+        ("knn", {"k": 2.5}, "n_neighbors is 2.5, but must be a whole number of at least 1"),
+        ("mlp", {"early_stopping": "maybe"}, "early_stopping 'maybe' is not one of True, False"),
+        ("mlp", {"max_iter": 0.5}, "max_iter is 0.5, but must be a whole number"),
+        ("lightgbm", {"colsample_bytree": 2}, "colsample_bytree is 2, but must be at most 1"),
+        ("lightgbm", {"max_bin": 1}, "max_bin is 1, but must be a whole number of at least 2"),
+        ("attentive", {"device": "gpu"}, "device 'gpu' is not one of cpu, cuda, mps"),
+        ("attentive", {"weight_decay": "x"}, "weight_decay is 'x', but must be a number of at least 0"),
+        ("mlp", {"random_state": "a"}, "random_state is 'a', but must be a whole number"),
+    ],
+)
+def test_a_parameter_that_cannot_be_used_is_named(name, params, message, faces):
+    with pytest.raises(ProbeError, match=message):
+        make_probe(name, params).fit(*faces[:2])
+
+
 def test_parameters_and_seed_reach_the_probe(probe):
     assert probe.random_state == 0
     for name in PROBES:

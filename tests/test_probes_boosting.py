@@ -54,5 +54,5 @@ def test_clips_without_weight_count_for_nothing():
 
 @pytest.mark.parametrize(("name", "value"), [("n_estimators", 0), ("num_leaves", 1), ("n_components", -3)])
 def test_a_parameter_out_of_range_is_named(name, value):
-    with pytest.raises(ProbeError, match=f"{name} is {value}, but must be a number above"):
+    with pytest.raises(ProbeError, match=f"{name} is {value}, but must be a whole number of at least"):
         make_probe("lightgbm", {name: value}).fit(*draw(60, 5))

@@ -105,7 +105,7 @@ def test_too_few_subjects_to_hold_one_out_are_refused():
     ("params", "message"),
     [
         ({"alpha": -1}, "alpha is -1, but must be a number of at least 0"),
-        ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes is 0, but must be a number above 0"),
+        ({"hidden_layer_sizes": (8, 0)}, "hidden_layer_sizes is 0, but must be a whole number of at least 1"),
         ({"batch_size": "large"}, "batch_size is 'large'"),
         ({"validation_fraction": 1.5}, "validation_fraction is 1.5, but must be below 1"),
     ],

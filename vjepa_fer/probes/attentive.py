@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.probes.attentive_model import parameter_shapes
-from vjepa_fer.probes.base import Learnt, Probe, check_number, seed_of
+from vjepa_fer.probes.base import Learnt, Probe, check_choice, check_number, check_whole, seed_of
 
 ATTENTIVE_PRESETS: dict[str, dict[str, Any]] = {
     # the paper's run (V-JEPA 1's recipe): decay falls with the rate, biases and norms are spared, gradients clipped
@@ -201,8 +201,19 @@ class AttentiveProbe(Probe):
         return Tokens(X, self.embed_dim), codes
 
     def _check_parameters(self) -> None:
-        for name in ("depth", "num_heads", "epochs", "batch_size", "lr"):
-            check_number(name, getattr(self, name), above=0)
+        for name in ("depth", "num_heads", "epochs", "batch_size"):
+            check_whole(name, getattr(self, name), least=1)
+        if self.embed_dim is not None:
+            check_whole("embed_dim", self.embed_dim, least=1)
+        check_number("lr", self.lr, above=0)
+        check_number("weight_decay", self.weight_decay, least=0)
+        if self.final_weight_decay is not None:
+            check_number("final_weight_decay", self.final_weight_decay, least=0)
+        if self.clip_grad is not None:
+            check_number("clip_grad", self.clip_grad, above=0)
+        check_choice("proj", self.proj, (True, False, None))
+        check_choice("decay_biases", self.decay_biases, (True, False))
+        check_choice("device", str(self.device).partition(":")[0], ("cpu", "cuda", "mps"))
 
     def _applies_proj(self) -> bool:
         return self.depth == 1 if self.proj is None else self.proj

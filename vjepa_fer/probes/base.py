@@ -10,7 +10,7 @@ import inspect
 import numbers
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -296,6 +296,42 @@ def check_number(name: str, value: Any, *, above: float | None = None, least: fl
         raise ProbeError(f"{name} is {value!r}, but must be a number {bound}")
 
 
+def check_whole(name: str, value: Any, *, least: int) -> None:
+    """Refuse a parameter that is not a whole number of at least `least`, naming it.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ProbeError(f"{name} is {value!r}, but must be a whole number of at least {least}")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Refuse a parameter that is none of its choices, naming it and them.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        raise ProbeError(f"{name} {value!r} is not one of {', '.join(map(str, choices))}")
+
+
+def check_class_weight(value: Any) -> None:
+    """Refuse what is no class weight: None, "balanced", or a number of at least 0 by label.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if isinstance(value, Mapping):
+        for label, weight in value.items():
+            check_number(f"class_weight of {label!r}", weight, least=0)
+    else:
+        check_choice("class_weight", value, (None, "balanced"))
+
+
 def softmax(scores: NDArray) -> NDArray:
     """Probabilities ``(N, K)`` of scores ``(N, K)``, safe for large scores; order is kept within each row."""
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -303,7 +339,15 @@ def softmax(scores: NDArray) -> NDArray:
 
 
 def seed_of(random_state: int | None) -> int:
-    """The seed of a probe: without a `random_state` it is 0, so that a run can be repeated without having said so."""
+    """The seed of a probe: without a `random_state` it is 0, so that a run can be repeated without having said so.
+
+    Raises
+    ------
+    ProbeError
+        Not a whole number.
+    """
+    if random_state is not None:
+        check_whole("random_state", random_state, least=0)
     return 0 if random_state is None else random_state
 
 

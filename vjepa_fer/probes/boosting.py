@@ -7,7 +7,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_number, check_weights, seed_of
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.probes.base import (
+    Learnt,
+    Probe,
+    check_every_class_counts,
+    check_number,
+    check_weights,
+    check_whole,
+    seed_of,
+)
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
 
 
@@ -80,11 +89,15 @@ class BoostingProbe(Probe):
         return self
 
     def _check_parameters(self) -> None:
-        for name in ("n_estimators", "learning_rate", "max_bin"):
-            check_number(name, getattr(self, name), above=0)
-        check_number("num_leaves", self.num_leaves, above=1)
+        check_number("learning_rate", self.learning_rate, above=0)
+        check_number("colsample_bytree", self.colsample_bytree, above=0)
+        if self.colsample_bytree > 1:
+            raise ProbeError(f"colsample_bytree is {self.colsample_bytree!r}, but must be at most 1")
+        least = {"n_estimators": 1, "num_leaves": 2, "min_child_samples": 0, "max_bin": 2, "n_jobs": 1}
+        for name, bound in least.items():
+            check_whole(name, getattr(self, name), least=bound)
         if self.n_components is not None:
-            check_number("n_components", self.n_components, above=0)
+            check_whole("n_components", self.n_components, least=1)
 
     def _reduced(self, features: NDArray) -> NDArray:
         return features if self.reduction_ is None else self.reduction_.apply(features)

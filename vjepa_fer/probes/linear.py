@@ -9,7 +9,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_number, check_weights, softmax
+from vjepa_fer.probes.base import (
+    Learnt,
+    Probe,
+    check_class_weight,
+    check_every_class_counts,
+    check_number,
+    check_weights,
+    softmax,
+)
 from vjepa_fer.probes.logistic_path import LogisticPath, class_weights, fit_logistic_path
 from vjepa_fer.probes.logistic_spaces import times_features
 
@@ -81,6 +89,7 @@ class LogisticProbe(Probe):
         families: dict[tuple, list[LogisticProbe]] = {}
         for probe in probes:
             assert isinstance(probe, cls)
+            probe._check_parameters()
             families.setdefault((repr(probe.class_weight), probe.tol, probe.max_iter), []).append(probe)
         for family in families.values():
             family[0]._fit_path(family, X, y, sample_weight)
@@ -88,8 +97,6 @@ class LogisticProbe(Probe):
     def _fit_path(
         self, family: Sequence[LogisticProbe], X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> None:
-        for probe in family:
-            probe._check_parameters()
         features, codes = self._check_training(X, y)
         weights = check_weights(sample_weight, len(features))
         weights = class_weights(self.class_weight, self.classes_, codes, weights)
@@ -105,6 +112,7 @@ class LogisticProbe(Probe):
         check_number("C", self.C, above=0)
         check_number("tol", self.tol, above=0)
         check_number("max_iter", self.max_iter, above=0)
+        check_class_weight(self.class_weight)
 
     def _take(self, path: LogisticPath, number: int) -> None:
         weights, intercepts = path.weights[number], path.intercepts[number]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.base import Learnt, Probe, check_number, seed_of, softmax
+from vjepa_fer.probes.base import Learnt, Probe, check_choice, check_number, check_whole, seed_of, softmax
 from vjepa_fer.probes.perceptron import Layers, Network, Training, forward, train_networks
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
 
@@ -150,17 +150,21 @@ class MLPProbe(Probe):
         return rows[~held], rows[held]
 
     def _check_parameters(self) -> None:
-        for name in ("learning_rate_init", "max_iter", "n_iter_no_change", "validation_fraction"):
+        for name in ("learning_rate_init", "validation_fraction"):
             check_number(name, getattr(self, name), above=0)
+        for name in ("max_iter", "n_iter_no_change"):
+            check_whole(name, getattr(self, name), least=1)
+        check_number("tol", self.tol, least=0)
+        check_choice("early_stopping", self.early_stopping, (True, False))
         check_number("alpha", self.alpha, least=0)
         if not self.validation_fraction < 1:
             raise ProbeError(f"validation_fraction is {self.validation_fraction!r}, but must be below 1")
         if self.batch_size != "auto":
-            check_number("batch_size", self.batch_size, above=0)
+            check_whole("batch_size", self.batch_size, least=1)
         if self.n_components is not None:
-            check_number("n_components", self.n_components, above=0)
+            check_whole("n_components", self.n_components, least=1)
         for size in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)):
-            check_number("hidden_layer_sizes", size, above=0)
+            check_whole("hidden_layer_sizes", size, least=1)
 
     def _probabilities(self, X: NDArray) -> NDArray:
         features = X if self.reduction_ is None else self.reduction_.apply(X)

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.base import Learnt, Probe, check_every_class_counts, check_weights, softmax
+from vjepa_fer.probes.base import (
+    Learnt,
+    Probe,
+    check_choice,
+    check_every_class_counts,
+    check_weights,
+    check_whole,
+    softmax,
+)
 from vjepa_fer.probes.ties import preference
 
 Metric = Literal["euclidean", "cosine"]
@@ -52,6 +60,8 @@ class KnnProbe(Probe):
         ProbeError
             Features or labels that cannot be used, or fewer training clips than `n_neighbors`.
         """
+        check_whole("n_neighbors", self.n_neighbors, least=1)
+        check_choice("weights", self.weights, ("uniform", "distance"))
         features, codes = self._check_training(X, y)
         if not 1 <= self.n_neighbors <= len(features):
             raise ProbeError(
@@ -144,5 +154,4 @@ class CentroidProbe(Probe):
 
 
 def _check_metric(metric: str) -> None:
-    if metric not in ("euclidean", "cosine"):
-        raise ProbeError(f"metric {metric!r} is not one of euclidean, cosine")
+    check_choice("metric", metric, ("euclidean", "cosine"))

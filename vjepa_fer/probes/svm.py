@@ -9,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.probes.base import Learnt, Probe, check_weights, softmax
+from vjepa_fer.probes.base import Learnt, Probe, check_choice, check_class_weight, check_number, check_weights, softmax
 from vjepa_fer.probes.ties import preference
 
 
@@ -55,10 +55,11 @@ class SvmProbe(Probe):
         Raises
         ------
         ProbeError
-            Features, labels or weights that cannot be used.
+            Features, labels, weights or parameters that cannot be used.
         """
         from sklearn.svm import SVC
 
+        self._check_parameters()
         features, codes = self._check_training(X, y)
         weights = check_weights(sample_weight, len(features))
         rank = np.argsort(preference(self.classes_))
@@ -73,6 +74,15 @@ class SvmProbe(Probe):
             gamma=float(found._gamma) if self.kernel == "rbf" else None,
         )
         return self
+
+    def _check_parameters(self) -> None:
+        check_number("C", self.C, above=0)
+        check_choice("kernel", self.kernel, ("rbf", "linear"))
+        if isinstance(self.gamma, str):
+            check_choice("gamma", self.gamma, ("scale", "auto"))
+        else:
+            check_number("gamma", self.gamma, above=0)
+        check_class_weight(self.class_weight)
 
     def _class_weight_by_rank(self, rank: NDArray) -> str | dict | None:
         if not isinstance(self.class_weight, dict):
