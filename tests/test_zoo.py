@@ -58,7 +58,8 @@ def test_address_key_and_licence_are_those_of_the_release(name, url, state_key, 
     encoder = OFFICIAL_ENCODERS[name]
     assert (encoder.url, encoder.state_key) == (url, state_key)
     assert licence in encoder.licence
-    assert encoder.citation.startswith("arXiv:")
+    paper = {"v1": "arXiv:2404.08471", "v2": "arXiv:2506.09985", "v21": "arXiv:2603.14482"}[encoder.family]
+    assert encoder.citation.endswith(f", {paper}")
 
 
 def test_no_two_encoders_share_an_address():
