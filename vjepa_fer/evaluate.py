@@ -163,7 +163,7 @@ def _fit_predict_scaled(
     rows, clips = rows_of(features, split.test)
     test = take_rows(features.X, rows)
     if scaler is not None:
-        test = scaler.apply(test)
+        test = scaler.apply(test, out=test if test.dtype == np.float32 else None)
     answers = {
         key: Decided(np.asarray(probe.classes_), probe.predict_proba(test), probe.predict(test))
         for key, probe in zip(fits, probes, strict=True)

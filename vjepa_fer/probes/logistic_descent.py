@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vjepa_fer.probes.logistic_spaces import Curvature, Space, dots
 
-MEMORY = 5
+MEMORY = 4
 """How many earlier steps shape the next one."""
 
 LOOK_BACK = 3
@@ -125,6 +125,7 @@ def _finished(state: _State, slopes: NDArray, tol: float) -> NDArray:
 def _step(space: Space, problem: Problem, state: _State, directions: NDArray, slopes: NDArray) -> _State:
     along = space.logits(directions)
     lengths, losses, logits, probabilities = _line_search(space, problem, state, directions, along, slopes)
+    del along
     steps = lengths[:, None].astype(directions.dtype) * directions
     vectors = state.vectors + steps
     curvature, gradients = derivatives(space, problem, probabilities, vectors, state.penalties)

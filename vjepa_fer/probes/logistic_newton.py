@@ -36,7 +36,7 @@ STRICTER = 3
 DENSE = 2000
 """Weights of the largest problem whose second derivative is written out."""
 
-SHARE = 1 / 6
+SHARE = 1 / 16
 """Of the memory of the features, for one float64 array of logits."""
 
 NEAR_ENOUGH = 3
@@ -161,6 +161,7 @@ class _Finish:
         place, probabilities = _look(self.space, own, self.vectors[left])
         curvature, gradients = derivatives(self.space, own, probabilities, place.vectors, own.penalties, exact=True)
         model = _Model.of(own, probabilities, curvature, self.space.dtype)
+        del probabilities
         most = MOST_STEPS if alone else HARD + 1
         tol = self.tol / STRICTER if alone else self.tol
         step, self.smallest[left] = _solve(self.space, model, gradients, self.smallest[left], tol, most)

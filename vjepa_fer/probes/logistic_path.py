@@ -109,7 +109,9 @@ def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, 
     leading, first_iter = _fit_leading(basis, problem, num_classes, tol, max_iter)
     weights, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     start = np.concatenate([weights.reshape(len(weights), -1), intercepts], axis=1)
-    space = FeatureSpace(X, replace(basis, images=None), num_classes)
+    basis = replace(basis, images=None)  # it has served, and is large
+    del leading, weights
+    space = FeatureSpace(X, basis, num_classes)
     vectors, n_iter, converged = _fit_whole(space, problem, start, len(basis.variances) < X.shape[1], tol, max_iter)
     return space.weights(vectors), vectors[:, -num_classes:], first_iter + n_iter, converged
 
