@@ -185,3 +185,11 @@ def test_fitting_and_predicting_import_no_learning_library():
         "assert not {'sklearn', 'scipy', 'lightgbm', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("shape", [(4, 8), (40, 3)])
+def test_features_that_are_all_constant_leave_the_classes_shares(shape):
+    y = np.resize(["a", "a", "a", "b"], shape[0])
+    probe = make_probe("logreg").fit(np.full(shape, 3.0), y)
+    np.testing.assert_allclose(probe.predict_proba(np.full((1, shape[1]), 3.0)), [[0.75, 0.25]], atol=1e-6)
+    assert not probe.coef_.any()

@@ -123,7 +123,7 @@ class FeatureSpace:
         return np.concatenate([scaled.reshape(len(v), -1), _scale_intercepts(intercepts, curvature)], axis=1)
 
     def _split(self, v: NDArray) -> tuple[NDArray, NDArray]:
-        return v[:, : -self.num_classes].reshape(len(v), self.num_classes, -1), v[:, -self.num_classes :]
+        return v[:, : -self.num_classes].reshape(len(v), self.num_classes, self.X.shape[1]), v[:, -self.num_classes :]
 
 
 class LeadingSpace(FeatureSpace):
@@ -210,7 +210,7 @@ def _joined(weights: NDArray, intercepts: NDArray) -> NDArray:
 
 def times_features(weights: NDArray, X: NDArray) -> NDArray:
     """``W Xᵀ``, ``(J, K, D)`` → ``(J, K, N)`` in the weights' precision; wider than that of X, some rows of X at a time."""
-    flat, shape = weights.reshape(-1, weights.shape[2]), (*weights.shape[:2], len(X))
+    flat, shape = _rows(weights), (*weights.shape[:2], len(X))
     if X.dtype == weights.dtype:
         return (flat @ X.T).reshape(shape)
     found = np.empty((len(flat), len(X)), weights.dtype)
@@ -222,7 +222,7 @@ def times_features(weights: NDArray, X: NDArray) -> NDArray:
 
 def _times_clips(residuals: NDArray, X: NDArray) -> NDArray:
     """``R X``, ``(J, K, N)`` → ``(J, K, D)``, as :func:`times_features`."""
-    flat, shape = residuals.reshape(-1, residuals.shape[2]), (*residuals.shape[:2], X.shape[1])
+    flat, shape = _rows(residuals), (*residuals.shape[:2], X.shape[1])
     if X.dtype == residuals.dtype:
         return (flat @ X).reshape(shape)
     found = np.zeros((len(flat), X.shape[1]), residuals.dtype)
@@ -232,9 +232,14 @@ def _times_clips(residuals: NDArray, X: NDArray) -> NDArray:
     return found.reshape(shape)
 
 
+def _rows(a: NDArray) -> NDArray:
+    """``(J, K, M)`` as ``(J K, M)``, also where M is 0: features that are all constant leave none."""
+    return a.reshape(a.shape[0] * a.shape[1], a.shape[2])
+
+
 def _product(a: NDArray, b: NDArray) -> NDArray:
     """``(J, K, M)`` times ``(M, R)`` as one large matrix product."""
-    return (a.reshape(-1, a.shape[2]) @ b).reshape(*a.shape[:2], b.shape[1])
+    return (_rows(a) @ b).reshape(*a.shape[:2], b.shape[1])
 
 
 def _inverse_variances(
