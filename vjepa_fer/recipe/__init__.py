@@ -1,0 +1,69 @@
+"""Everything that decides what a token is, as one frozen value: it is stored in every shard, and its fingerprint decides reuse.
+
+A recipe covers what may change a number (weights, frames, pixels, precision, stored levels). It does not cover what must
+not change one: batch size, device, number of workers, decoder back end.
+"""
+
+from __future__ import annotations
+
+from vjepa_fer.recipe.checks import check
+from vjepa_fer.recipe.encoders import EncoderSpec, Family, hierarchical_layers
+from vjepa_fer.recipe.levels import PooledFrom, Storage, TokenDtype, layer_of, level_key, levels_of_layers, parse_level
+from vjepa_fer.recipe.pixels import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FaceCrop,
+    FaceDetector,
+    Mode,
+    Preprocessing,
+    Rule,
+    Sampling,
+    parse_resolution,
+)
+from vjepa_fer.recipe.texts import (
+    fingerprint,
+    flat_recipe,
+    recipe_differences,
+    recipe_from_dict,
+    recipe_from_json,
+    recipe_to_dict,
+    recipe_to_json,
+    require_same_recipe,
+)
+from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precision, Recipe
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "SEMANTICS",
+    "AnyRecipe",
+    "EncoderSpec",
+    "FaceCrop",
+    "FaceDetector",
+    "Family",
+    "ImportedRecipe",
+    "Mode",
+    "PooledFrom",
+    "Precision",
+    "Preprocessing",
+    "Recipe",
+    "Rule",
+    "Sampling",
+    "Storage",
+    "TokenDtype",
+    "check",
+    "fingerprint",
+    "flat_recipe",
+    "hierarchical_layers",
+    "layer_of",
+    "level_key",
+    "levels_of_layers",
+    "parse_level",
+    "parse_resolution",
+    "recipe_differences",
+    "recipe_from_dict",
+    "recipe_from_json",
+    "recipe_to_dict",
+    "recipe_to_json",
+    "require_same_recipe",
+]

@@ -1,0 +1,73 @@
+"""Which encoder, as a value: its architecture numbers and exactly which weights it carries."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vjepa_fer.recipe.checks import check, check_choice, check_positive
+
+Family = Literal["v1", "v2", "v21"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """An encoder: its architecture numbers and exactly which weights it carries.
+
+    Attributes
+    ----------
+    name : str
+        Our name for it (``vjepa2.1-large-384``), or ``custom``.
+    family : {"v1", "v2", "v21"}
+        V-JEPA, V-JEPA 2, V-JEPA 2.1.
+    weights : str
+        SHA-256 of the weights file (64 hex digits), or ``random:SEED``.
+    state_key : str
+        Which state dict of the file was read (``target_encoder``, ``ema_encoder``, ``encoder``), ``random`` without one.
+    """
+
+    name: str
+    family: Family
+    img_size: int
+    patch_size: int = 16
+    num_frames: int = 16
+    tubelet_size: int = 2
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float = 4.0
+    uniform_power: bool = False
+    layer_norm_eps: float = 1e-6
+    weights: str
+    state_key: str
+
+    def __post_init__(self) -> None:
+        check_choice("family", self.family, Family)
+        names = ("img_size", "patch_size", "num_frames", "tubelet_size", "embed_dim", "depth", "num_heads")
+        check_positive(self, *names)
+        if isinstance(self.mlp_ratio, int):  # a TOML's 4 is the 4.0 of everyone else, also in the fingerprint
+            object.__setattr__(self, "mlp_ratio", float(self.mlp_ratio))
+        check(
+            self.embed_dim % self.num_heads == 0,
+            f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}",
+        )
+
+    @property
+    def layers_with_norm(self) -> tuple[int, ...]:
+        """Layers after which tokens can be taken, from 0: V-JEPA 2.1's hierarchical ones; elsewhere all go through the one norm."""
+        return hierarchical_layers(self.depth) if self.family == "v21" else tuple(range(self.depth))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The architecture alone, as :func:`vjepa_fer.encoder.build_encoder` takes it."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "weights", "state_key")}
+
+
+def hierarchical_layers(depth: int) -> tuple[int, ...]:
+    """The four layers of V-JEPA 2.1 that have a norm of their own: the last of each quarter, but for the deepest model.
+
+    >>> hierarchical_layers(12), hierarchical_layers(48)
+    ((2, 5, 8, 11), (11, 23, 37, 47))
+    """
+    return (11, 23, 37, 47) if depth == 48 else tuple(depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4))

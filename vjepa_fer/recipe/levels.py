@@ -1,0 +1,107 @@
+"""How much of each window is stored, as a value; and the names of levels: ``mean``, ``grid:4``, ``tokens@5``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vjepa_fer.recipe.checks import check, check_choice
+
+TokenDtype = Literal["float16", "float32", "int8"]
+PooledFrom = Literal["output", "float16", "float32", "int8"]
+
+
+def parse_level(level: str) -> tuple[str, int | None]:
+    """Split a level into kind and grid size: ``"grid:4"`` → ``("grid", 4)``, ``"mean@5"`` → ``("mean", None)``.
+
+    Raises
+    ------
+    RecipeError
+        The level is none of mean, frames, grid:G (G ≥ 1), tokens, each maybe with a layer, ``@5``.
+    """
+    whole, at, layer = level.partition("@")
+    kind, colon, size = whole.partition(":")
+    message = f"level {level!r} is not one of mean, frames, grid:G (such as grid:4), tokens"
+    check(kind in ("mean", "frames", "grid", "tokens") and bool(colon) == (kind == "grid"), message)
+    if at:
+        plain = layer.isascii() and layer.isdigit() and len(layer) < 4 and str(int(layer)) == layer
+        check(plain, f"level {level!r}: after @ stands the number of a layer, counted from 0, such as {whole}@5")
+    if kind != "grid":
+        return kind, None
+    check(size.isascii() and size.isdigit() and 0 < int(size) < 1000, message)
+    return kind, int(size)
+
+
+def layer_of(level: str) -> int | None:
+    """The encoder layer that a level is taken after: ``"mean@5"`` → 5; None is the last one."""
+    _, at, layer = level.partition("@")
+    return int(layer) if at else None
+
+
+def level_key(level: str) -> str:
+    """Kind and layer without the grid's size, one of which a cache stores: ``"grid:4@5"`` → ``"grid@5"``."""
+    whole, at, layer = level.partition("@")
+    return whole.partition(":")[0] + at + layer
+
+
+def levels_of_layers(levels: Sequence[str], layers: Sequence[int], depth: int) -> tuple[str, ...]:
+    """Each level after each layer of an encoder with `depth` of them, counted from 0, or from -1 backwards.
+
+    The last layer's have no number: they are what is stored without a choice of layers.
+
+    >>> levels_of_layers(["mean", "grid:4"], [5, -1], 12)
+    ('mean@5', 'grid:4@5', 'mean', 'grid:4')
+    """
+    check(len(layers) > 0, "layers is empty: name at least one")
+    for layer in layers:
+        check(-depth <= layer < depth, f"layer {layer}: the encoder has {depth}, counted from 0 to {depth - 1}")
+    wanted = sorted({layer % depth for layer in layers})
+    return tuple(level if layer == depth - 1 else f"{level}@{layer}" for layer in wanted for level in levels)
+
+
+_KINDS = ("mean", "frames", "grid", "tokens")
+
+
+def _depth_of(level: str) -> float:
+    layer = layer_of(level)
+    return math.inf if layer is None else layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """How much of each window is stored.
+
+    Attributes
+    ----------
+    levels : tuple of str
+        Of ``mean`` (D), ``frames`` (T', D), ``grid:G`` (T', G, G, D; at most one) and ``tokens`` (T', H', W', D), stored in
+        this canonical order. Pooling happens in float32 before rounding. ``mean@5`` is taken after layer 5, counted from
+        0, and its norm; without a number, after the last.
+    token_dtype : {"float16", "float32", "int8"}
+        Of the large levels, grid and tokens; int8 with a scale and an offset for each channel of each window-view. The
+        small levels, mean and frames, are float32.
+    pooled_from : {"output", "float16", "float32", "int8"}
+        What the pooled levels were computed from: the encoder's output, or (``cache pool``) stored tokens of that dtype.
+    """
+
+    levels: tuple[str, ...] = ("mean", "frames", "grid:4")
+    token_dtype: TokenDtype = "float16"
+    pooled_from: PooledFrom = "output"
+
+    def __post_init__(self) -> None:
+        check_choice("token_dtype", self.token_dtype, TokenDtype)
+        check_choice("pooled_from", self.pooled_from, PooledFrom)
+        places = {level: (_KINDS.index(parse_level(level)[0]), _depth_of(level)) for level in self.levels}
+        check(len(self.levels) > 0, "levels is empty: store at least one of mean, frames, grid:G, tokens")
+        check(
+            len(set(places.values())) == len(self.levels),
+            f"levels {', '.join(self.levels)}: each kind at most once (one grid size a cache)",
+        )
+        object.__setattr__(self, "levels", tuple(sorted(self.levels, key=places.__getitem__)))
+
+    @property
+    def layers(self) -> tuple[int | None, ...]:
+        """The layers that some level is taken after, rising; None, the last one, comes last."""
+        return tuple(dict.fromkeys(layer_of(level) for level in sorted(self.levels, key=_depth_of)))

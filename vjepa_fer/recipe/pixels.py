@@ -1,0 +1,150 @@
+"""How a clip becomes pixels, as values: which frames make a window, and what is done to each frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from vjepa_fer.recipe.checks import check, check_choice, check_positive
+
+Mode = Literal["segments", "sliding"]
+Rule = Literal["corrected", "reference"]
+FaceDetector = Literal["yunet-2023mar"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which frames of a clip make its windows.
+
+    Attributes
+    ----------
+    mode : {"segments", "sliding"}
+        `num_segments` windows spread over the clip, or a window every `stride` frames.
+    rule : {"corrected", "reference"}
+        Ours (frames exactly `frame_step` apart, the last window reaches the last frame), or the arithmetic of V-JEPA's
+        published evaluation code, kept bit for bit for comparison.
+    frames_per_window, frame_step, num_segments, stride : int
+        Frames that enter the encoder; distance between two of them; windows in "segments" mode; distance between two
+        windows' starts in "sliding" mode. Two segments of 61 frames cover clips of up to 122 frames, which is nearly
+        every clip of RAVDESS and CREMA-D.
+    """
+
+    mode: Mode = "segments"
+    rule: Rule = "corrected"
+    frames_per_window: int = 16
+    frame_step: int = 4
+    num_segments: int = 2
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice("mode", self.mode, Mode)
+        check_choice("rule", self.rule, Rule)
+        check_positive(self, "frames_per_window", "frame_step", "num_segments", "stride")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceCrop:
+    """Frames are cut to a square round the clip's largest face before they are resized; see :mod:`vjepa_fer.video.face_track`.
+
+    Attributes
+    ----------
+    detector : {"yunet-2023mar"}
+        Which weights find faces; their bytes are known by hash.
+    margin : float
+        Side of the square in units of the face's longer side, at least 1.
+    smoothing_frames : int
+        The square moves and grows with the mean over so many frames, centred.
+    """
+
+    detector: FaceDetector = "yunet-2023mar"
+    margin: float = 1.6
+    smoothing_frames: int = 15
+
+    def __post_init__(self) -> None:
+        check_choice("face_crop.detector", self.detector, FaceDetector)
+        object.__setattr__(self, "margin", float(self.margin))
+        check(1 <= self.margin <= 10, f"face_crop.margin {self.margin} must be from 1 to 10")
+        check_positive(self, "smoothing_frames")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a decoded frame becomes pixels of the encoder's input.
+
+    Attributes
+    ----------
+    crop_size : int
+        Side of the square that enters the encoder, in pixels; its height where `crop_width` is given.
+    crop_width : int, optional
+        Width of an oblong: the frame is resized to cover ``256 / 224`` of it, and its centre is taken. One view only.
+    num_views : int
+        1: short side resized to ``int(crop_size * 256 / 224)``, centre crop. More: short side resized to `crop_size`,
+        that many squares spread along the long side (V-JEPA's two evaluation transforms).
+    interpolation : {"bilinear"}
+        Two-tap bilinear on uint8 without antialiasing, as V-JEPA's evaluation does.
+    mean, std : tuple of float
+        Per RGB channel, of pixels scaled to [0, 1].
+    face_crop : FaceCrop, optional
+        A square that follows the face is resized to `crop_size`, in place of the whole frame's short side; one view only.
+    """
+
+    crop_size: int = 224
+    num_views: int = 1
+    interpolation: Literal["bilinear"] = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    face_crop: FaceCrop | None = None
+    crop_width: int | None = None
+
+    def __post_init__(self) -> None:
+        check_positive(self, "crop_size", "num_views")
+        self._check_oblong()
+        self._check_face_crop()
+        check(self.interpolation == "bilinear", f"interpolation {self.interpolation!r} is not 'bilinear'")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+            check(len(getattr(self, name)) == 3, f"{name} must have three values (R, G, B)")
+            check(all(map(math.isfinite, getattr(self, name))), f"{name} {getattr(self, name)} must be finite numbers")
+        check(all(v > 0 for v in self.std), f"std {self.std} must be above 0")
+
+    def _check_oblong(self) -> None:
+        if self.crop_width is None:
+            return
+        check_positive(self, "crop_width")
+        if self.crop_width == self.crop_size:  # a square has one spelling, and one fingerprint
+            object.__setattr__(self, "crop_width", None)
+            return
+        check(self.num_views == 1, f"num_views {self.num_views}: an oblong input has one view, the centre")
+
+    def _check_face_crop(self) -> None:
+        if isinstance(self.face_crop, dict):  # from JSON
+            object.__setattr__(self, "face_crop", FaceCrop(**self.face_crop))
+        crop = self.face_crop
+        if crop is None:
+            return
+        check(isinstance(crop, FaceCrop), f"face_crop {crop!r} is not a FaceCrop")
+        check(self.num_views == 1, f"num_views {self.num_views}: the square round a face is one view")
+        check(self.crop_width is None, f"crop_width {self.crop_width}: the square round a face makes no oblong")
+
+    @property
+    def crop_shape(self) -> tuple[int, int]:
+        """Height and width of what enters the encoder, in pixels."""
+        return self.crop_size, self.crop_width or self.crop_size
+
+
+def parse_resolution(text: str) -> tuple[int, int]:
+    """Height and width in pixels: ``"384"`` → ``(384, 384)``, ``"288x384"`` → ``(288, 384)``.
+
+    Raises
+    ------
+    RecipeError
+        Neither one whole number nor two with an x between them.
+    """
+    sides = text.split("x")
+    plain = len(sides) <= 2 and all(side.isascii() and side.isdigit() and len(side) < 6 for side in sides)
+    check(plain, f"resolution {text!r} is neither a side, such as 384, nor HEIGHTxWIDTH, such as 288x384")
+    return int(sides[0]), int(sides[-1])

@@ -1,0 +1,104 @@
+"""The parts of a recipe go in, a whole one comes out; or that of features which another program made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vjepa_fer.recipe.checks import check, check_choice
+from vjepa_fer.recipe.encoders import EncoderSpec
+from vjepa_fer.recipe.levels import Storage, layer_of, parse_level
+from vjepa_fer.recipe.pixels import Preprocessing, Sampling
+
+SEMANTICS = 1
+"""Raised whenever our own code changes a number that a recipe promises."""
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what a stored token is. Equal recipes give equal numbers.
+
+    Attributes
+    ----------
+    encoder, sampling, preprocessing, storage
+        The four parts.
+    precision : {"float32", "bfloat16", "float16"}
+        Of the encoder's matrix products.
+    semantics : int
+        :data:`SEMANTICS` of the code that wrote the tokens.
+    """
+
+    encoder: EncoderSpec
+    sampling: Sampling = field(default_factory=Sampling)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    storage: Storage = field(default_factory=Storage)
+    precision: Precision = "float32"
+    semantics: int = SEMANTICS
+    kind: Literal["encoder"] = "encoder"
+
+    def __post_init__(self) -> None:
+        check_choice("precision", self.precision, Precision)
+        check(self.kind == "encoder", f"kind {self.kind!r} is not 'encoder'")
+        patch, tubelet = self.encoder.patch_size, self.encoder.tubelet_size
+        frames = self.sampling.frames_per_window
+        for crop in self.preprocessing.crop_shape:
+            check(crop % patch == 0, f"crop_size {crop} is not a multiple of the encoder's patch size {patch}")
+        check(frames % tubelet == 0, f"frames_per_window {frames} is not a multiple of the tubelet size {tubelet}")
+        for level in self.storage.levels:
+            grid, layer, last = parse_level(level)[1], layer_of(level), self.encoder.depth - 1
+            check(
+                layer is None or layer < last,
+                f"level {level}: the encoder's layers are 0 to {last}, and the last one's levels have no number",
+            )
+            normed = self.encoder.layers_with_norm
+            check(
+                layer is None or layer in normed,
+                f"level {level}: layer {layer} has no trained norm in V-JEPA 2.1; those of {', '.join(map(str, normed))} do",
+            )
+            _, height, width = self.token_grid
+            check(
+                grid is None or grid <= min(height, width),
+                f"level {level}: the token grid is only {height} × {width}",
+            )
+
+    @property
+    def token_grid(self) -> tuple[int, int, int]:
+        """Tokens of a window along time, height and width: (T', H', W')."""
+        height, width = (side // self.encoder.patch_size for side in self.preprocessing.crop_shape)
+        return self.sampling.frames_per_window // self.encoder.tubelet_size, height, width
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedRecipe:
+    """The recipe of features that another program made: which file, and which of its columns.
+
+    Attributes
+    ----------
+    source : str
+        Name of the imported file (no folder).
+    source_sha256 : str
+        Of the file's bytes.
+    columns : tuple of str
+        The feature columns in order; the feature matrix is stored as the level ``mean``.
+    """
+
+    source: str
+    source_sha256: str
+    columns: tuple[str, ...]
+    semantics: int = SEMANTICS
+    kind: Literal["imported"] = "imported"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(self.columns))
+        check(self.kind == "imported", f"kind {self.kind!r} is not 'imported'")
+        check(len(self.columns) > 0, "an imported recipe needs at least one feature column")
+
+    @property
+    def storage(self) -> Storage:
+        """An imported table holds one vector a clip: the level ``mean``."""
+        return Storage(levels=("mean",))
+
+
+AnyRecipe = Recipe | ImportedRecipe
