@@ -15,7 +15,12 @@ Projection = Literal["tsne", "pca"]  # vjepa_fer.report.projection.Method, which
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN [RUN …]", help="Run folders; several are compared.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="RUN [RUN …]",
+            help="Run folders, or one that `probe --out` filled; several are compared.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The page; an older report there is replaced.")] = Path(
         "report.html"

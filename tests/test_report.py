@@ -342,10 +342,17 @@ def test_an_unwritable_page_is_said_before_the_work(nested, tmp_path, monkeypatc
         report(nested, "-o", tmp_path / place)
 
 
-def test_a_folder_of_runs_says_which_to_take(runs, nested, tmp_path):
-    with pytest.raises(RunError, match="not a run folder") as caught:
-        report(runs / "sweep", "-o", tmp_path / "page.html")
-    assert caught.value.__notes__ == [f"There are 7 runs in it; try {nested}"]
+def test_a_folder_of_runs_is_reported_by_what_was_chosen_in_it(runs, nested, tmp_path, monkeypatch):
+    (one,) = gather_numbers([runs / "sweep"])
+    assert one.run.path == nested
+    plain = tmp_path / "plain"
+    shutil.copytree(runs / "sweep", plain, ignore=shutil.ignore_patterns("*-nested*"))
+    assert len(gather_numbers([plain])) == 6
+    monkeypatch.setattr("vjepa_fer.report.build.MOST_RUNS", 5)
+    with pytest.raises(RunError, match="there are 6 runs in it, too many for one page; name up to 5 of them, such as"):
+        gather_numbers([plain])
+    with pytest.raises(RunError, match="not a run folder"):
+        gather_numbers([tmp_path])
 
 
 def test_a_newer_versions_run_is_refused(nested, tmp_path):

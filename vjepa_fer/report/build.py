@@ -14,6 +14,9 @@ from vjepa_fer.report.numbers import RunNumbers, numbers_of
 from vjepa_fer.report.projection import Method, Projection, project
 from vjepa_fer.runs import RUN_JSON, Run, read_run
 
+MOST_RUNS = 12
+"""A folder of more runs than these makes no page that anyone would read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
@@ -49,6 +52,8 @@ def gather_numbers(
 ) -> tuple[RunNumbers, ...]:
     """The numbers of each run, in the order given; a run given twice counts once.
 
+    A folder that ``probe --out`` filled stands for the honest choice of each family in it, or where nothing was chosen, for its runs.
+
     Raises
     ------
     RunError
@@ -56,13 +61,25 @@ def gather_numbers(
     RecipeMismatchError
         ``settings.cache`` holds other features than the run was made from.
     """
-    different = dict.fromkeys(Path(path).resolve() for path in paths)
-    asked = {Path(path).resolve(): Path(path) for path in reversed(paths)}  # as typed, for messages
+    runs = [run for path in paths for run in _runs_in(Path(path))]
+    different = dict.fromkeys(path.resolve() for path in runs)
+    asked = {path.resolve(): path for path in reversed(runs)}  # as typed, for messages
     return tuple(_one(asked[path], settings or ReportSettings()) for path in different)
 
 
+def _runs_in(path: Path) -> list[Path]:
+    """The folder itself if it is a run, or holds none; else the runs in it that a page should be about."""
+    inside = [] if (path / RUN_JSON).exists() else sorted(found.parent for found in path.glob(f"*/{RUN_JSON}"))
+    chosen = [run for run in inside if "-nested" in run.name] or inside
+    if len(chosen) > MOST_RUNS:
+        raise RunError(
+            f"{path}: there are {len(chosen)} runs in it, too many for one page; name up to {MOST_RUNS} of them, such as {chosen[0]}"
+        )
+    return chosen or [path]
+
+
 def _one(path: Path, settings: ReportSettings) -> RunNumbers:
-    run = _read(path)
+    run = read_run(path)
     notes: list[str] = []
     cache = _find_cache(run, settings, notes)
     if settings.by and cache is None:
@@ -70,17 +87,6 @@ def _one(path: Path, settings: ReportSettings) -> RunNumbers:
     projection = None if cache is None else _project(cache, run, settings, notes)
     numbers = numbers_of(run, cache=cache, projection=projection, by=settings.by, notes=notes)
     return _with_strips(numbers, cache, settings) if settings.thumbnails else numbers
-
-
-def _read(path: Path) -> Run:
-    try:
-        return read_run(path)
-    except RunError as error:
-        inside = [] if (path / RUN_JSON).exists() else sorted(p.parent for p in path.glob(f"*/{RUN_JSON}"))
-        nested = [p for p in inside if "-nested" in p.name]
-        if inside:
-            error.add_note(f"There are {len(inside)} runs in it; try {(nested or inside)[0]}")
-        raise
 
 
 def _find_cache(run: Run, settings: ReportSettings, notes: list[str]) -> Cache | None:
