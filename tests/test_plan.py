@@ -118,7 +118,7 @@ def test_a_job_that_the_disk_has_no_room_for_is_refused_before_it_begins(study, 
     monkeypatch.chdir(study)
     words = ["extract", "clips.csv", "cache", "--model", "tiny-v21", "--weights", "random:0", "--workers", "0"]
     refused = CliRunner().invoke(app, words)
-    assert "its disk has 0.001 MB free. Store fewer or smaller levels" in str(refused.exception)
+    assert "its disk has 1 kB free. Store fewer or smaller levels" in str(refused.exception)
     assert not (study / "cache").exists()
     assert CliRunner().invoke(app, [*words, "--force"]).exit_code == 0
 
@@ -131,9 +131,9 @@ def test_the_command_line_states_the_librarys_default_timeout():
 
 
 def test_the_first_clips_of_a_run_say_how_long_the_rest_takes_and_later_ones_once_more(capsys):
-    from vjepa_fer.cli.extract import _Outlook
+    from vjepa_fer.cli.extract_words import Outlook
 
-    outlook = _Outlook(100)
+    outlook = Outlook(100)
     for done in range(1, 101):
         outlook(done, 20.0 + 10 * (done - 1))  # 20 s until the first, which loads everything; then 10 s a clip
     said = capsys.readouterr().err.splitlines()
@@ -153,6 +153,6 @@ def test_the_first_clips_of_a_run_say_how_long_the_rest_takes_and_later_ones_onc
     ],
 )
 def test_a_run_says_who_decodes_and_in_how_much_memory(settings, said):
-    from vjepa_fer.cli.extract import about_decoding
+    from vjepa_fer.cli.extract_words import about_decoding
 
     assert about_decoding(settings, 3, 2 * 10**9).startswith(said)

@@ -1,0 +1,130 @@
+"""What an extraction will take, how long is left of it and what it did go in; lines for people, or JSON, come out."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from vjepa_fer.disk import bytes_for_people
+
+from .options import print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from vjepa_fer.extract import ExtractSettings, ExtractSummary, Plan
+
+OUTLOOK_DUE = ((3, 0.0), (12, 60.0))  # clips after the first, seconds
+
+
+class Outlook:
+    """Says from the first clips of a run how long the rest will take, and once more later; also where no progress bar is shown."""
+
+    def __init__(self, clips: int) -> None:
+        self.clips, self.first = clips, (0, 0.0)
+        self.due = list(OUTLOOK_DUE)
+
+    def __call__(self, done: int, seconds: float) -> None:
+        """`done` clips are encoded or listed so many seconds after the run began."""
+        if not self.first[0]:
+            self.first = done, seconds  # decoders and kernels are loaded by now: what comes after is the rate
+        more, since = done - self.first[0], seconds - self.first[1]
+        if self.due and more >= self.due[0][0] and seconds >= self.due[0][1] and done < self.clips:
+            self.due.pop(0)
+            left = duration(since / more * (self.clips - done))
+            say_beside_bar(
+                f"time: about {left} left for {self.clips - done:,} clips, at the rate of the {done:,} so far"
+            )
+
+
+def say_beside_bar(text: str) -> None:
+    """:func:`say` while a progress bar is shown: above it."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        say(text)
+
+
+def duration(seconds: float) -> str:
+    """``"3.4 h"``, ``"12 min"``, ``"40 s"``."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def about_room(plan: Plan, cache: Path) -> str:
+    """What is needed and what there is."""
+    return (
+        f"{cache}: needs {bytes_for_people(plan.needed_bytes)}, its disk has {bytes_for_people(plan.free_bytes)} free"
+    )
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan in a few lines."""
+    about = "" if plan.counted == plan.clips else f", from {plan.counted:,} clips"
+    lines = [
+        f"to do: {plan.clips:,} clips, {plan.windows:,} windows ({plan.rows:,} with views{about}), {plan.tokens:,} tokens"
+    ]
+    levels = ", ".join(f"{level} {bytes_for_people(size)}" for level, size in plan.level_bytes.items())
+    lines.append(
+        f"on disk: {bytes_for_people(plan.needed_bytes)} ({levels}); {bytes_for_people(plan.free_bytes)} are free"
+    )
+    if plan.unreadable:
+        lines.append(f"{plan.unreadable:,} of the {plan.counted:,} clips looked at cannot be read; they will be listed")
+    if plan.seconds is not None:
+        lines.append(f"time: about {duration(plan.seconds)}, at the rate of a few clips measured here")
+    return lines
+
+
+def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -> str:
+    """Who decodes, and how much memory that may take; the defaults where the settings leave it open."""
+    workers = workers if settings.workers is None else settings.workers
+    if not workers:
+        untimed = "" if settings.clip_timeout == type(settings).clip_timeout else "; --clip-timeout needs --workers"
+        return f"decoding: in line, one clip at a time{untimed}"
+    room = bytes_for_people(settings.memory_bytes or memory_bytes)
+    return f"decoding: {workers} process{'es' * (workers > 1)}, at most {room} of frames ahead and a clip in each"
+
+
+def show_plan(plan: Plan, cache: Path, *, as_json: bool) -> None:
+    """The plan to stdout; nothing was written."""
+    if as_json:
+        totals = {"needed_bytes": plan.needed_bytes, "fits": plan.fits}
+        print_json({"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **dataclasses.asdict(plan), **totals})
+        return
+    for line in plan_lines(plan):
+        typer.echo(line)
+    if plan.seconds is None:
+        say("time: give --weights to have it measured on a few clips")
+    if not plan.fits:
+        warn(about_room(plan, cache))
+
+
+def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile: bool = False) -> None:
+    """Say on stderr (as JSON: on stdout) what an extraction did."""
+    if as_json:
+        failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
+        counts = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
+        counts |= {"elsewhere": summary.elsewhere, "bytes_written": summary.bytes_written}
+        times = dataclasses.asdict(summary.profile)
+        print_json({"schema": "vjepa-fer/extract/1", "cache": str(cache), **counts, "profile": times, "failed": failed})
+        return
+    say(f"{cache}: {summary.written:,} clips written ({summary.rows:,} rows), {summary.skipped:,} were there already")
+    if summary.elsewhere:
+        say(f"  {summary.elsewhere:,} clips are left to another process that is at them")
+    if summary.written or profile:
+        rate = summary.rows / max(summary.profile.wall_seconds, 1e-9)
+        say(f"  {rate:.3g} windows/s, {bytes_for_people(summary.bytes_written)} written; {summary.profile}")
+    if profile:
+        stages = summary.profile
+        rows = [
+            (stage, f"{share:.0%}", f"{stages.waits[stage]:.0%}" if stage in stages.waits else "")
+            for stage, share in stages.busy.items()
+        ]
+        print_table(("stage", "busy", "device waits for it"), rows, title=f"{duration(stages.wall_seconds)} in all")
+    for failure in summary.failures[:10]:
+        say(f"  failed: {failure.clip_id} ({failure.reason}): {failure.message}")
+    if summary.failures:
+        warn(f"{len(summary.failures)} clips failed; all are in {cache}/failed.csv, `--retry-failed` tries them again")
