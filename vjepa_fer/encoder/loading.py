@@ -147,7 +147,7 @@ def load_encoder(
 def compile_encoder(encoder: LoadedEncoder, *, backend: str = "inductor") -> LoadedEncoder:
     """Have torch fuse the small operations of every block; the numbers move by rounding. A minute's work, once a process.
 
-    The blocks are alike, so one of them is compiled for all. Not measured on a GPU yet; on a CPU it gained 0 to 15 %, within
+    The blocks are alike, so one of them is compiled for all. Not measured on a GPU yet; on a CPU it gained between -1 and 18 %, within
     the noise, and the code that it makes has a number of threads built in, which extraction must be free to choose.
 
     Raises
@@ -157,11 +157,11 @@ def compile_encoder(encoder: LoadedEncoder, *, backend: str = "inductor") -> Loa
     """
     inductor = backend == "inductor"
     check(encoder.device.type == "cuda" or not inductor, f"compiling is for CUDA; the encoder is on {encoder.device}")
-    spec, side = encoder.spec, encoder.preprocessing.crop_size
+    spec, (height, width) = encoder.spec, encoder.preprocessing.crop_shape
     try:
         for block in encoder.module.blocks:
             block.compile(dynamic=False, backend=backend)
-        encoder.encode(torch.zeros(1, 3, spec.tubelet_size, side, side, dtype=_DTYPES[encoder.precision]))
+        encoder.encode(torch.zeros(1, 3, spec.tubelet_size, height, width, dtype=_DTYPES[encoder.precision]))
     except Exception as error:  # a compiler's own: whatever Triton, a C compiler or the driver say
         raise RecipeError(f"torch cannot compile the encoder here ({str(error).splitlines()[0][:200]})") from error
     return encoder
