@@ -33,5 +33,5 @@ def write_look(cache: Path, html: Path) -> None:
     with progress_bar(len(open_cache(cache)), "look") as advance:
         look = look_at_cache(cache, progress=advance)
     write_page(html, render_look(look), option="--html")
-    found = f"{len(look.pairs):,} near-duplicate pairs, {len(look.far):,} far from all others"
-    say(f"{html}: {look.num_compared:,} clips compared, {found}")
+    pairs = f"{len(look.pairs):,} near-duplicate pair{'s' * (len(look.pairs) != 1)}"
+    say(f"{html}: {look.num_compared:,} clips compared, {pairs}, {len(look.far):,} far from all others")
