@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
 
-from vjepa_fer.manifest import Clip
+from vjepa_fer.manifest import COLUMNS, Clip
 
 
 class ClipTable(tuple[Clip, ...]):
@@ -38,7 +39,8 @@ class ClipTable(tuple[Clip, ...]):
             return super().__getitem__(index)
         if index not in self.columns:
             raise KeyError(f"no column {index!r}; the columns are {', '.join(self.columns)}")
-        return np.array([clip.value(index) for clip in self], dtype=str)
+        read = attrgetter(index) if index in COLUMNS else methodcaller("value", index)
+        return np.array(list(map(read, self)), dtype=str)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # what Python, numpy and notebooks look for on any object must not load pandas

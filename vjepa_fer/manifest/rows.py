@@ -48,14 +48,16 @@ class Clip:
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for column in COLUMNS:
-            _check_value(column, getattr(self, column))
-        if re.search(r"[/\\]", self.clip_id) or self.clip_id in (".", ".."):
+        named = self.clip_id.strip() and self.label.strip() and self.subject.strip()
+        if not named or _FORBIDDEN.search(self.clip_id + self.path + self.label + self.subject):
+            for column in COLUMNS:  # now it may take time: which one is it?
+                _check_value(column, getattr(self, column))
+        if "/" in self.clip_id or "\\" in self.clip_id or self.clip_id in (".", ".."):
             raise ManifestError(
                 f"clip_id {self.clip_id!r} is a path; use a plain name, such as the file's without suffix"
             )
-        clash = sorted(set(self.extra) & set(COLUMNS))
-        if clash:
+        if not self.extra.keys().isdisjoint(COLUMNS):
+            clash = sorted(set(self.extra) & set(COLUMNS))
             raise ManifestError(f"clip {self.clip_id!r}: {', '.join(clash)} cannot be a further column as well")
 
     def value(self, column: str) -> str:
