@@ -27,6 +27,10 @@ FLAGS = (
 )
 
 
+class PageLeft(Exception):
+    """The page was left for another while it was asked something: ask the next one."""
+
+
 class Browser:
     """One page; a context manager.
 
@@ -83,6 +87,8 @@ class Browser:
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while (answer := self._next()).get("id") != self._number:
             self._note(answer)
+        if "navigated or closed" in answer.get("error", {}).get("message", ""):
+            raise PageLeft(answer)
         assert "error" not in answer, (method, answer)
         return answer["result"]
 
@@ -108,22 +114,28 @@ class Browser:
             case "Runtime.consoleAPICalled":
                 self.problems.append(json.dumps(params["args"]))
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, query: str = "") -> None:
         """Show a file and wait until it is there."""
         self.ask(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
-        self.ask("Page.navigate", url=path.resolve().as_uri())
+        self.ask("Page.navigate", url=path.resolve().as_uri() + query)
         self.wait_for("document.readyState + location.protocol === 'completefile:'")
 
     def wait_for(self, condition: str, seconds: float = 60) -> None:
         """Until an expression in the page is true."""
         deadline = time.monotonic() + seconds
-        while self.run(condition) is not True:
+        while not self._holds(condition):
             assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
             time.sleep(0.02)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return self.run(condition) is True
+        except PageLeft:
+            return False
 
     def run(self, script: str) -> object:
         """The value of an expression in the page."""
