@@ -158,16 +158,16 @@ def fit_predict(
 def _fit_predict_scaled(
     features: AnyFeatures, split: Split, cells: Sequence[Cell], scale: str, seed: int, targets: Targets | None
 ) -> Iterator[Decided]:
+    from vjepa_fer.probes import answer_probes
+
     fits = {_fit_key(cell): cell for cell in cells}
     scaler, probes = fit_cells(features, split.train, list(fits.values()), scale, seed, targets)
     rows, clips = rows_of(features, split.test)
     test = take_rows(features.X, rows)
     if scaler is not None:
         test = scaler.apply(test, out=test if test.dtype == np.float32 else None)
-    answers = {
-        key: Decided(np.asarray(probe.classes_), probe.predict_proba(test), probe.predict(test))
-        for key, probe in zip(fits, probes, strict=True)
-    }
+    said = zip(fits, probes, answer_probes(probes, test), strict=True)
+    answers = {key: Decided(np.asarray(probe.classes_), *answer) for key, probe, answer in said}
     for cell in cells:
         yield _joined(answers[_fit_key(cell)], cell, np.searchsorted(split.test, clips))
 

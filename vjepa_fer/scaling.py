@@ -12,7 +12,7 @@ from vjepa_fer.errors import ProbeError
 
 Scale = Literal["none", "standard", "minmax"]
 
-BLOCK = 128
+BLOCK = 32
 """Rows that are widened to float64 at a time."""
 
 
@@ -30,7 +30,9 @@ class Scaler:
         """
         scaled = np.empty(x.shape, np.float32) if out is None else out
         for rows in _blocks(x):
-            scaled[rows] = (x[rows] - self.offset) * self.factor
+            away = x[rows] - self.offset
+            away *= self.factor
+            scaled[rows] = away
         return scaled
 
 

@@ -16,7 +16,16 @@ from numpy.typing import ArrayLike
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import Probe
 
-__all__ = ["PROBES", "Probe", "ProbeEntry", "fit_probes", "make_probe", "probe_class", "probe_parameters"]
+__all__ = [
+    "PROBES",
+    "Probe",
+    "ProbeEntry",
+    "answer_probes",
+    "fit_probes",
+    "make_probe",
+    "probe_class",
+    "probe_parameters",
+]
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,19 @@ def fit_probes(
         families.setdefault(type(probe), []).append(probe)
     for cls, family in families.items():
         cls.fit_together(family, X, y, sample_weight=sample_weight, groups=groups)
+
+
+def answer_probes(probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, NDArray]]:
+    """Probabilities ``(N, K)`` and labels ``(N,)`` from each of many fitted probes, for features ``(N, D)``.
+
+    What probes of one kind can share they do: a grid of C that was fitted together answers with one matrix product.
+    """
+    found: dict[int, tuple[NDArray, NDArray]] = {}
+    for cls in dict.fromkeys(type(probe) for probe in probes):
+        numbers = [number for number, probe in enumerate(probes) if type(probe) is cls]
+        answers = cls.answer_together([probes[number] for number in numbers], X)
+        found.update(zip(numbers, answers, strict=True))
+    return [found[number] for number in range(len(probes))]
 
 
 def _hint(given: str, valid: Collection[str]) -> str:

@@ -243,8 +243,12 @@ class AttentiveProbe(Probe):
 
     def predict(self, X: Any) -> NDArray:
         """Predicted labels ``(N,)`` of tokens ``(N, T, D)``."""
+        return self.answer(X)[1]
+
+    def answer(self, X: Any) -> tuple[NDArray, NDArray]:
+        """Probabilities ``(N, K)`` and predicted labels ``(N,)`` of tokens ``(N, T, D)``, which are read once."""
         probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return probabilities, self.classes_[probabilities.argmax(axis=1)]
 
     @classmethod
     def from_parameters(

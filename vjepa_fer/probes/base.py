@@ -87,6 +87,18 @@ class Probe:
         """Probabilities ``(N, K)`` of features ``(N, D)``, columns in the order of ``classes_``."""
         return self._probabilities(self._check_known(X))
 
+    def answer(self, X: ArrayLike) -> tuple[NDArray, NDArray]:
+        """Probabilities ``(N, K)`` and predicted labels ``(N,)`` of features ``(N, D)``, in one pass where one tells both."""
+        probabilities = self.predict_proba(X)
+        if type(self).predict is Probe.predict and type(self)._decide is Probe._decide:
+            return probabilities, self.classes_[probabilities.argmax(axis=1)]
+        return probabilities, self.predict(X)
+
+    @classmethod
+    def answer_together(cls, probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, NDArray]]:
+        """:meth:`answer` of many fitted probes of this class; a class that can share work between them does."""
+        return [probe.answer(X) for probe in probes]
+
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of rows whose label is predicted, between 0 and 1."""
         hits = self.predict(X) == np.asarray(y)

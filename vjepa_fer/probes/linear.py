@@ -127,8 +127,24 @@ class LogisticProbe(Probe):
                 stacklevel=6,
             )
 
+    @classmethod
+    def answer_together(cls, probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, NDArray]]:
+        """:meth:`answer` of many: those that were fitted on the same classes share one matrix product."""
+        fitted = [probe for probe in probes if isinstance(probe, LogisticProbe)]
+        features = fitted[0]._check_known(X)
+        shapes = {getattr(probe, "coef_", np.empty(0)).shape for probe in fitted}
+        if len(shapes) > 1:
+            return super().answer_together(probes, X)
+        scores = times_features(np.stack([probe.coef_ for probe in fitted]), features)
+        probabilities = [probe._shares(own) for probe, own in zip(fitted, scores, strict=True)]
+        return [(p, probe.classes_[p.argmax(axis=1)]) for p, probe in zip(probabilities, fitted, strict=True)]
+
     def _probabilities(self, X: NDArray) -> NDArray:
-        scores = times_features(self.coef_[None], X)[0].T + self.intercept_
+        return self._shares(times_features(self.coef_[None], X)[0])
+
+    def _shares(self, products: NDArray) -> NDArray:
+        """Probabilities ``(N, K)`` of the weights' products with features, ``(K, N)``."""
+        scores = products.T + self.intercept_
         if scores.shape[1] == 1:
             scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
         return softmax(scores)

@@ -177,11 +177,12 @@ def _line_search(
 def cross_entropy(logits: NDArray, problem: Problem) -> tuple[NDArray, NDArray]:
     """Weighted mean cross-entropy ``(J,)``, summed in float64, and probabilities ``(J, K, N)``."""
     largest = logits.max(axis=1, keepdims=True)
-    probabilities = np.exp(logits - largest)
+    probabilities = logits - largest
+    own = probabilities[:, problem.codes, np.arange(logits.shape[2])]
+    np.exp(probabilities, out=probabilities)
     totals = probabilities.sum(axis=1, keepdims=True)
     probabilities /= totals
-    own = logits[:, problem.codes, np.arange(logits.shape[2])]
-    each = np.log(totals[:, 0]) + largest[:, 0] - own
+    each = np.log(totals[:, 0]) - own
     return each.astype(np.float64) @ problem.weights, probabilities
 
 
@@ -191,22 +192,25 @@ def derivatives(
     probabilities: NDArray,
     vectors: NDArray,
     penalties: NDArray,
-    *,
-    exact: bool = False,
 ) -> tuple[Curvature, NDArray]:
-    """Curvature and gradients ``(J, V)`` where probabilities are ``(J, K, N)``; `exact` ones in float64."""
-    weights = problem.weights.astype(probabilities.dtype)
-    weighted = probabilities * weights
-    curvature = _curvature(weighted, probabilities)
-    residuals = weighted
-    residuals[:, problem.codes, np.arange(len(weights))] -= weights
-    gradients = space.exact_gradient(residuals) if exact else space.gradient(residuals)
+    """Curvature and gradients ``(J, V)`` where probabilities are ``(J, K, N)``."""
+    weighted = probabilities * problem.weights.astype(probabilities.dtype)
+    curvature = mean_curvature(weighted, probabilities)
+    return curvature, gradients_of(space, problem, weighted, vectors, penalties)
+
+
+def gradients_of(
+    space: Space, problem: Problem, weighted: NDArray, vectors: NDArray, penalties: NDArray, *, exact: bool = False
+) -> NDArray:
+    """Gradients ``(J, V)`` from probabilities times weights ``(J, K, N)``, which are written over; `exact` ones in float64."""
+    weighted[:, problem.codes, np.arange(len(problem.codes))] -= problem.weights.astype(weighted.dtype)
+    gradients = space.exact_gradient(weighted) if exact else space.gradient(weighted)
     free = space.num_classes
     gradients[:, :-free] += penalties[:, None].astype(vectors.dtype) * vectors[:, :-free]
-    return curvature, gradients
+    return gradients
 
 
-def _curvature(weighted: NDArray, probabilities: NDArray) -> Curvature:
+def mean_curvature(weighted: NDArray, probabilities: NDArray) -> Curvature:
     """Mean over clips of ``diag(p) - p pᵀ``, by eigenvalue; tiny ones are lifted so that their inverse stays sane."""
     mean = -np.matmul(weighted, probabilities.transpose(0, 2, 1)).astype(np.float64)
     diagonal = np.arange(mean.shape[1])

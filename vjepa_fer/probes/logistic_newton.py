@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.probes.logistic_dense import finish_densely
-from vjepa_fer.probes.logistic_descent import Problem, cross_entropy, derivatives
+from vjepa_fer.probes.logistic_descent import Problem, cross_entropy, gradients_of, mean_curvature
 from vjepa_fer.probes.logistic_spaces import Curvature, Space, dots
 
 MOST_STEPS = 200
@@ -36,7 +36,7 @@ STRICTER = 3
 DENSE = 2000
 """Weights of the largest problem whose second derivative is written out."""
 
-SHARE = 1 / 16
+SHARE = 1 / 10
 """Of the memory of the features, for one float64 array of logits."""
 
 NEAR_ENOUGH = 3
@@ -69,9 +69,9 @@ class _Model:
     curvature: Curvature
 
     @classmethod
-    def of(cls, problem: Problem, probabilities: NDArray, curvature: Curvature, dtype: np.dtype) -> _Model:
-        turned = replace(curvature, vectors=curvature.vectors.astype(dtype))
-        return cls(probabilities.astype(dtype), problem.weights.astype(dtype), problem.penalties, turned)
+    def of(cls, problem: Problem, probabilities: NDArray, dtype: np.dtype) -> _Model:
+        own, weights = probabilities.astype(dtype), problem.weights.astype(dtype)
+        return cls(own, weights, problem.penalties, mean_curvature(own * weights, own))
 
     def take(self, keep: NDArray) -> _Model:
         return _Model(self.probabilities[keep], self.weights, self.penalties[keep], self.curvature.take(keep))
@@ -159,8 +159,9 @@ class _Finish:
     def _step(self, left: NDArray, alone: bool) -> tuple[_Step, NDArray, NDArray]:
         own = replace(self.problem, penalties=self.penalties[left])
         place, probabilities = _look(self.space, own, self.vectors[left])
-        curvature, gradients = derivatives(self.space, own, probabilities, place.vectors, own.penalties, exact=True)
-        model = _Model.of(own, probabilities, curvature, self.space.dtype)
+        model = _Model.of(own, probabilities, self.space.dtype)
+        probabilities *= own.weights
+        gradients = gradients_of(self.space, own, probabilities, place.vectors, own.penalties, exact=True)
         del probabilities
         most = MOST_STEPS if alone else HARD + 1
         tol = self.tol / STRICTER if alone else self.tol

@@ -17,7 +17,7 @@ from vjepa_fer.probes.logistic_descent import Problem, minimise
 from vjepa_fer.probes.logistic_newton import finish
 from vjepa_fer.probes.logistic_spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
 
-LOOSE, NEAR = 50, 2
+LOOSE, NEAR = 100, 1
 """How much sooner the first round, along the leading directions alone, and the second may stop than the last."""
 
 MOST_DESCENT = 100

@@ -159,7 +159,7 @@ class ClipSpace:
         return self._join(*map(_centred, self._split(v)))
 
     def gradient(self, residuals: NDArray) -> NDArray:
-        return self._join(residuals, _product(residuals, self.gram), residuals.sum(axis=2))
+        return self._join(residuals, times_features(residuals, self.gram), residuals.sum(axis=2))
 
     def weights(self, v: NDArray) -> NDArray:
         return _times_clips(self._split(v)[0].astype(np.float64), self.X)
@@ -174,7 +174,7 @@ class ClipSpace:
         return times_features(weights, self.X) + intercepts[..., None]
 
     def exact_gradient(self, residuals: NDArray) -> NDArray:
-        images = _product(residuals.astype(self.dtype), self.gram).astype(np.float64)
+        images = times_features(residuals.astype(self.dtype), self.gram).astype(np.float64)
         return self._join(residuals, images, residuals.sum(axis=2))
 
     def as_double(self) -> ClipSpace:
@@ -212,7 +212,7 @@ def times_features(weights: NDArray, X: NDArray) -> NDArray:
     """``W Xᵀ``, ``(J, K, D)`` → ``(J, K, N)`` in the weights' precision; wider than that of X, some rows of X at a time."""
     flat, shape = _rows(weights), (*weights.shape[:2], len(X))
     if X.dtype == weights.dtype:
-        return (flat @ X.T).reshape(shape)
+        return np.ascontiguousarray((X @ flat.T).T).reshape(shape)  # BLAS is faster in this order
     found = np.empty((len(flat), len(X)), weights.dtype)
     for start in range(0, len(X), BLOCK):
         rows = slice(start, start + BLOCK)
