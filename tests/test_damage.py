@@ -11,6 +11,7 @@ from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.damage import Damage, damage_of
 from vjepa_fer.labels import human_ceiling, make_reference
 from vjepa_fer.manifest import Clip, Manifest, crema_d_clips, without_damaged
+from vjepa_fer.manifest.shipped import crema_d_damaged, crema_d_official
 from vjepa_fer.runs import read_run
 
 DAMAGED = ("1040_ITH_SAD_XX", "1064_IEO_DIS_MD", "1064_TIE_SAD_XX", "1076_MTI_NEU_XX", "1076_MTI_SAD_XX")
@@ -19,6 +20,10 @@ ACTORS = ("1040", "1064", "1076", "1001")
 
 def actors_clips():
     return [clip for clip in crema_d_clips() if clip.subject in ACTORS]
+
+
+def test_the_short_list_of_damaged_clips_is_that_of_the_whole():
+    assert crema_d_damaged() == {clip.clip_id: clip.subject for clip in crema_d_official() if clip.extra["damaged"]}
 
 
 @pytest.fixture(scope="module")

@@ -54,9 +54,9 @@ def has_damaged_file(clip: Clip) -> bool:
 @cache
 def _official() -> Mapping[str, str]:
     """Clips with a damaged official file, by id, and whose they are."""
-    from vjepa_fer.manifest.shipped import crema_d_official
+    from vjepa_fer.manifest.shipped import crema_d_damaged
 
-    return {clip.clip_id: clip.subject for clip in crema_d_official() if is_damaged(clip)}
+    return crema_d_damaged()
 
 
 class Choosable(Protocol):

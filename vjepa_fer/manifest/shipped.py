@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import gzip
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -20,6 +22,16 @@ def crema_d_official() -> Manifest:
     with resources.as_file(resources.files("vjepa_fer.data_manifests") / "crema_d.csv.gz") as file:
         manifest = read_manifest(file)
     return dataclasses.replace(manifest, source=None)
+
+
+def crema_d_damaged() -> dict[str, str]:
+    """Clips of CREMA-D with a damaged official file: actor by clip id. Reads the list alone, as every study asks for it."""
+    source = resources.files("vjepa_fer.data_manifests") / "crema_d.csv.gz"
+    with source.open("rb") as packed, gzip.open(packed, "rt", encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        names = next(rows)
+        clip_id, actor, damaged = (names.index(name) for name in ("clip_id", "subject", "damaged"))
+        return {row[clip_id]: row[actor] for row in rows if row[damaged]}
 
 
 def without_columns(manifest: Manifest, dropped: Sequence[str]) -> Manifest:
