@@ -36,8 +36,8 @@ STRICTER = 3
 DENSE = 2000
 """Weights of the largest problem whose second derivative is written out."""
 
-SHARE = 1 / 10
-"""Of the memory of the features, for one float64 array of logits."""
+SHARE, LEAST_ROOM = 1 / 12, 1 << 20
+"""Of the memory of the features, for one float64 array of logits; and bytes that it may always have."""
 
 NEAR_ENOUGH = 3
 """How far below the tolerance promise and error together must be, for a problem to stay where it is."""
@@ -102,7 +102,7 @@ def finish(
     num_problems, num_clips = len(start), len(problem.codes)
     vectors, taken, done = start.astype(np.float64), np.zeros(num_problems, np.intp), np.zeros(num_problems, bool)
     each = 8 * space.num_classes * num_clips
-    at_once = max(1, int(SHARE * space.X.nbytes / each))
+    at_once = max(1, int(max(SHARE * space.X.nbytes, LEAST_ROOM) / each))
     for first in range(0, num_problems, at_once):
         some = np.arange(first, min(first + at_once, num_problems))
         descent = _Finish(space, problem, vectors[some], some, tol, max_iter)

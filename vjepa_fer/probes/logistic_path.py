@@ -106,13 +106,15 @@ _Fit = tuple[NDArray, NDArray, NDArray, NDArray]
 
 def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
     basis = feature_basis(X, problem.weights)
-    leading, first_iter = _fit_leading(basis, problem, num_classes, tol, max_iter)
+    whole = len(basis.variances) == X.shape[1]
+    loose = NEAR if whole else LOOSE
+    leading, first_iter = _fit_leading(basis, problem, num_classes, loose * tol, max_iter)
     weights, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     start = np.concatenate([weights.reshape(len(weights), -1), intercepts], axis=1)
     basis = replace(basis, images=None)  # it has served, and is large
     del leading, weights
     space = FeatureSpace(X, basis, num_classes)
-    vectors, n_iter, converged = _fit_whole(space, problem, start, len(basis.variances) < X.shape[1], tol, max_iter)
+    vectors, n_iter, converged = _fit_whole(space, problem, start, not whole, tol, max_iter)
     return space.weights(vectors), vectors[:, -num_classes:], first_iter + n_iter, converged
 
 
@@ -120,7 +122,7 @@ def _fit_by_clip(X: NDArray, problem: Problem, num_classes: int, tol: float, max
     space = ClipSpace(X, problem.weights, num_classes, X.dtype)
     basis = space.basis
     assert basis.images is not None
-    leading, first_iter = _fit_leading(basis, problem, num_classes, tol, max_iter)
+    leading, first_iter = _fit_leading(basis, problem, num_classes, LOOSE * tol, max_iter)
     clips, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     images, _ = _as_weights(leading, basis.images.T, num_classes)
     size = len(clips)
@@ -149,7 +151,7 @@ def _fit_leading(
     start = np.zeros((len(problem.penalties), num_classes * scores.shape[1] + num_classes), scores.dtype)
     start[:, -num_classes:] = prior - prior.mean()
     space = LeadingSpace(scores, basis, num_classes)
-    return minimise(space, problem, start, tol=LOOSE * tol, max_iter=min(max_iter, MOST_DESCENT))[:2]
+    return minimise(space, problem, start, tol=tol, max_iter=min(max_iter, MOST_DESCENT))[:2]
 
 
 def _as_weights(vectors: NDArray, directions: NDArray, num_classes: int) -> tuple[NDArray, NDArray]:
