@@ -201,7 +201,7 @@ print(before, peak())
 """
 
 
-def bench_mlp(rounds: int = 2) -> dict[str, Any]:
+def bench_mlp(rounds: int = 1) -> dict[str, Any]:
     """Twenty configurations in five folds with five seeds, early stopping on both sides, seed by seed on the same clips.
 
     Each round is a Latin square: every configuration meets every fold, and every seed four configurations of a fold; five
