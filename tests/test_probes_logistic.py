@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes import fit_probes, make_probe
+from vjepa_fer.probes import answer_probes, fit_probes, make_probe
 from vjepa_fer.probes.logistic_path import fit_logistic_path
 
 GRID = np.logspace(-5, 1, 12)
@@ -94,6 +94,17 @@ def test_a_grid_and_single_fits_agree():
         assert (probe.predict(X) == alone.predict(X)).mean() > 0.99
         together, apart = (objective(p.coef_, p.intercept_, X, codes, C) for p in (probe, alone))
         assert abs(together - apart) < GOAL
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_probes_answer_together_as_they_do_alone(num_classes):
+    X, codes = draw(200, 20, num_classes=num_classes)
+    names = np.array(list("edcba"))[codes]
+    probes = [make_probe("logreg", {"C": 0.1}), make_probe("centroid"), make_probe("logreg", {"C": 10})]
+    fit_probes(probes, X, names)
+    for probe, (probabilities, labels) in zip(probes, answer_probes(probes, X), strict=True):
+        np.testing.assert_allclose(probabilities, probe.predict_proba(X), atol=1e-6)
+        np.testing.assert_array_equal(labels, probe.predict(X))
 
 
 def test_two_classes_have_scikit_learns_one_row():
