@@ -173,10 +173,9 @@ def _read_vectors(
 
 
 def _mean_vector(clip: CachedClip, level: str) -> np.ndarray:
-    """Mean over windows, as often as the rule made each, and over frames and places: (dim,)."""
+    """Mean over distinct windows, as probes see a clip, and over frames and places: (dim,)."""
     values = clip.level(level)
-    per_window = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1)
-    return np.average(per_window, axis=0, weights=clip.multiplicity)
+    return values.reshape(-1, values.shape[-1]).mean(axis=0)
 
 
 def _project(x: np.ndarray, rows: np.ndarray, level: str, found: Outliers, settings: LookSettings) -> Projection:
