@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +95,7 @@ def main() -> None:
         write_training_checkpoint(name, whole)
         slimming = timed(lambda path: slim_checkpoint(path, slim, state_key=key), whole)
         time.sleep(3)  # younger files are hashed each time
-        (Path(folder) / "hashes.json").unlink(missing_ok=True)
+        shutil.rmtree(Path(folder) / "hashes", ignore_errors=True)
         results = {
             file: {
                 "megabytes": round(path.stat().st_size / 1e6),

@@ -14,11 +14,9 @@ import pytest
 
 from caches import LABELS, small_manifest, small_recipe, small_rows, write_small_cache
 from vjepa_fer.cache import ClipRows, ShardWriter, open_cache
-from vjepa_fer.cache import writer as writer_module
 from vjepa_fer.cache.care import cache_info
 from vjepa_fer.cache.folder import Failure, merge_manifests, prepare_cache, read_failures, write_failures
 from vjepa_fer.cache.pooling import WindowFeatures, mean_over_windows
-from vjepa_fer.cache.writer import sweep_partials, write_durably
 from vjepa_fer.errors import CacheError, RecipeMismatchError, VideoError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Storage
@@ -255,29 +253,6 @@ def test_rows_of_another_shape_are_refused(tmp_path):
     bad = ClipRows(**{**vars(rows), "levels": {**rows.levels, "mean": np.zeros((2, 9))}})
     with pytest.raises(CacheError, match=r"levels/mean should have shape \(2, 8\), has \(2, 9\)"):
         ShardWriter(tmp_path, recipe).add(bad)
-
-
-def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
-    def no_space(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writer_module.os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space left"):
-        write_durably(tmp_path / "x.h5", b"bytes")
-    assert os.listdir(tmp_path) == []
-
-
-def test_only_partials_of_dead_writers_are_swept(tmp_path):
-    host = writer_module._host()
-    alive = tmp_path / f"a.h5.{host}.{os.getpid()}.partial"
-    dead = tmp_path / f"a.h5.{host}.{2**22 + 1}.partial"  # beyond the largest process id
-    elsewhere = tmp_path / "a.h5.othermachine.12.partial"
-    old = tmp_path / "b.h5.othermachine.12.partial"
-    for path in (alive, dead, elsewhere, old):
-        path.touch()
-    os.utime(old, (0, 0))
-    assert set(sweep_partials(tmp_path)) == {dead, old}
-    assert set(tmp_path.iterdir()) == {alive, elsewhere}
 
 
 def test_failures_are_read_back_and_an_empty_list_leaves_no_file(tmp_path):

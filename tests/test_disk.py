@@ -1,36 +1,288 @@
-"""What a file system can do, and small files that appear whole."""
+"""Files and folders appear whole, durably and once; what is removed is ours and nobody's any more; links lead nowhere."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import re
 import stat
 import threading
+import time
 
 import pytest
 
-from vjepa_fer.disk import bytes_for_people, exclusive_lock, replace_text
+from vjepa_fer.disk import (
+    bytes_for_people,
+    create_exclusively,
+    durable,
+    exclusive_lock,
+    inside,
+    is_gone,
+    make_own_folder,
+    new_folder,
+    new_owner,
+    open_regular,
+    partial_path,
+    remove_files,
+    sweep_partial_folders,
+    sweep_partials,
+    whose,
+    write_durably,
+)
+from vjepa_fer.errors import VjepaFerError
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX")
 
 
-def test_a_small_file_is_replaced_whole_and_leaves_nothing_beside(tmp_path):
-    for text in ("one", "zwei ×"):
-        replace_text(tmp_path / "a.json", text)
-        assert (tmp_path / "a.json").read_text(encoding="utf-8") == text
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def owner_of(pid):
+    return re.sub(r"\.\d+\.", f".{pid}.", new_owner())
+
+
+def dead_process():
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+    return process.pid
+
+
+# --- durable
+
+
+@pytest.mark.parametrize("content", [b"zwei", "zwei", lambda file: file.write(b"zwei")])
+def test_a_file_is_replaced_whole_and_leaves_nothing_beside(tmp_path, content):
+    for text in ("one", content):
+        write_durably(tmp_path / "a.json", text)
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == "zwei"
+    assert names(tmp_path) == ["a.json"]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    replace_text(tmp_path / "a.json", "old")
+    write_durably(tmp_path / "a.json", "old")
     with pytest.raises(UnicodeEncodeError):
-        replace_text(tmp_path / "a.json", "\ud800")
+        write_durably(tmp_path / "a.json", "\ud800")
     assert (tmp_path / "a.json").read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert names(tmp_path) == ["a.json"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="permissions are POSIX's")
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def no_space(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable.os, "fsync", no_space)
+    for write in (write_durably, create_exclusively):
+        with pytest.raises(OSError, match="No space left"):
+            write(tmp_path / "x.h5", b"bytes")
+    with pytest.raises(OSError, match="No space left"), new_folder(tmp_path / "run") as folder:
+        (folder / "a").touch()
+    assert names(tmp_path) == []
+
+
+@POSIX
 def test_it_is_as_readable_as_any_new_file(tmp_path):
-    replace_text(tmp_path / "a.json", "text")
+    write_durably(tmp_path / "a.json", "text")
+    with new_folder(tmp_path / "run") as folder:
+        (folder / "f").touch()
     (tmp_path / "b").touch()
-    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+    (tmp_path / "c").mkdir()
+    for ours, plain in (("a.json", "b"), ("run/f", "b"), ("run", "c")):
+        assert stat.S_IMODE((tmp_path / ours).stat().st_mode) == stat.S_IMODE((tmp_path / plain).stat().st_mode)
+
+
+@POSIX
+def test_file_and_folder_reach_the_disk_before_the_name_is_there(tmp_path, monkeypatch):
+    events = []
+    real_sync, real_replace, real_rename = os.fsync, os.replace, os.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (events.append(os.readlink(f"/proc/self/fd/{fd}")), real_sync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (events.append("rename"), real_replace(a, b)))
+    monkeypatch.setattr(os, "rename", lambda a, b: (events.append("rename"), real_rename(a, b)))
+    write_durably(tmp_path / "a", b"x")
+    assert [e == "rename" for e in events] == [False, True, False]
+    assert events[0].endswith(".partial")
+    assert events[2] == str(tmp_path)
+    events.clear()
+    with new_folder(tmp_path / "run") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "f").touch()
+        (folder / "g").touch()
+    before, after = events[: events.index("rename")], events[events.index("rename") + 1 :]
+    assert {e.partition(".partial")[2] for e in before} == {"", "/g", "/inner", "/inner/f"}
+    assert after == [str(tmp_path)]
+
+
+def test_of_many_that_create_a_file_one_succeeds(tmp_path):
+    made, barrier = [], threading.Barrier(16)
+
+    def create(number):
+        barrier.wait()
+        if create_exclusively(tmp_path / "cache.json", f"{number}"):
+            made.append(number)
+
+    threads = [threading.Thread(target=create, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(tmp_path / "cache.json").read_text()] == [str(n) for n in made]
+    assert names(tmp_path) == ["cache.json"]
+
+
+def test_without_hard_links_a_file_is_still_created_once(tmp_path, monkeypatch):
+    def refuse(a, b):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(durable.os, "link", refuse)
+    assert create_exclusively(tmp_path / "a", "first")
+    assert not create_exclusively(tmp_path / "a", "second")
+    monkeypatch.setattr(durable.os.path, "lexists", lambda path: False)
+    assert not create_exclusively(tmp_path / "a", "third")
+    assert (tmp_path / "a").read_text() == "first"
+    assert names(tmp_path) == ["a"]
+
+
+def test_of_many_that_make_a_folder_one_succeeds_and_the_others_leave_nothing(tmp_path):
+    made, refused, barrier = [], [], threading.Barrier(8)
+
+    def make(number):
+        barrier.wait()
+        try:
+            with new_folder(tmp_path / "run") as folder:
+                (folder / "n").write_text(str(number))
+            made.append(number)
+        except FileExistsError as error:
+            refused.append(error.filename)
+
+    threads = [threading.Thread(target=make, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(tmp_path / "run" / "n").read_text()] == [str(n) for n in made]
+    assert refused == [str(tmp_path / "run")] * 7
+    assert names(tmp_path) == ["run"]
+
+
+def test_a_folder_that_was_not_filled_does_not_appear(tmp_path):
+    with pytest.raises(KeyError), new_folder(tmp_path / "run"):
+        raise KeyError
+    assert names(tmp_path) == []
+
+
+# --- whose
+
+
+def test_no_two_names_are_one_and_a_dead_process_is_known(tmp_path):
+    assert len({new_owner() for _ in range(1000)}) == 1000
+    assert not is_gone(new_owner())
+    assert is_gone(owner_of(dead_process()))
+    assert is_gone(owner_of(2**33))
+    assert not is_gone(owner_of(1))  # alive, and not ours
+    assert not is_gone(new_owner().replace(whose._machine(), "0" * 16))  # another machine's: who knows
+    assert not is_gone("nonsense")
+    long = partial_path(tmp_path / ("n" * 255))
+    long.touch()
+
+
+def test_a_machine_is_another_after_a_restart_and_in_another_container(monkeypatch):
+    whose._machine.cache_clear()
+    here = whose._machine()
+    for name, other in (("_read", "another boot"), ("_link", "pid:[7]")):
+        with monkeypatch.context() as patch:
+            patch.setattr(whose, name, lambda path, other=other: other)
+            whose._machine.cache_clear()
+            assert whose._machine() != here
+    whose._machine.cache_clear()
+    assert whose._machine() == here
+
+
+# --- inside
+
+
+@POSIX
+def test_only_partials_of_nobody_are_swept(tmp_path):
+    mine = tmp_path / f".a.h5.{new_owner()}.partial"
+    dead = tmp_path / f".a.h5.{owner_of(dead_process())}.partial"
+    foreign = new_owner().replace(whose._machine(), "0" * 16)
+    elsewhere, old = tmp_path / f".a.h5.{foreign}.partial", tmp_path / f".b.h5.{foreign}.partial"
+    standing_still = tmp_path / f".c.h5.{owner_of(os.getppid())}.partial"
+    of_version_0_1, others = tmp_path / "b.h5.somehost.12.partial", tmp_path / "download.partial"
+    for path in (mine, dead, elsewhere, old, standing_still, of_version_0_1, others):
+        path.touch()
+    for path in (mine, old, standing_still, of_version_0_1, others):
+        os.utime(path, (0, 0))
+    assert set(sweep_partials(tmp_path)) == {dead, old, of_version_0_1}
+    assert set(tmp_path.iterdir()) == {mine, elsewhere, standing_still, others}
+
+
+@POSIX
+def test_a_clock_that_is_wrong_sweeps_nothing(tmp_path, monkeypatch):
+    foreign = tmp_path / f".a.{new_owner().replace(whose._machine(), '0' * 16)}.partial"
+    foreign.touch()
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    assert sweep_partials(tmp_path) == []
+    os.utime(foreign, (4e9, 4e9))  # its writer's clock is a life ahead
+    assert sweep_partials(tmp_path) == []
+
+
+@POSIX
+def test_folders_of_the_dead_are_swept_whole(tmp_path):
+    dead, mine = (tmp_path / f".run.{owner}.partial" for owner in (owner_of(dead_process()), new_owner()))
+    for folder in (dead, mine):
+        folder.mkdir()
+        (folder / "f").touch()
+    (tmp_path / f".link.{owner_of(dead_process())}.partial").symlink_to(mine)
+    assert sweep_partial_folders(tmp_path) == [dead]
+    assert (mine / "f").exists()
+
+
+@POSIX
+def test_nothing_is_removed_through_a_link_or_that_is_no_plain_file(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.partial").touch()
+    inner = tmp_path / "cache"
+    inner.mkdir()
+    (inner / "a.partial").symlink_to(outside / "a.partial")
+    os.mkfifo(inner / "b.partial")
+    (inner / "c.partial").mkdir()
+    assert remove_files(inner, re.compile(r".*\.partial")) == []
+    (inner / "shards").symlink_to(outside)
+    with pytest.raises(VjepaFerError, match="shards: is a link, which could lead anywhere"):
+        remove_files(inner / "shards", re.compile(".*"))
+    with pytest.raises(VjepaFerError, match="is a link"):
+        make_own_folder(inner / "shards")
+    assert (outside / "a.partial").exists()
+
+
+@POSIX
+def test_a_folder_that_becomes_a_link_in_the_last_moment_leads_nowhere(tmp_path, monkeypatch):
+    outside, inner = tmp_path / "outside", tmp_path / "inner"
+    outside.mkdir()
+    (outside / "a").touch()
+    inner.symlink_to(outside)
+    monkeypatch.setattr(inside, "refuse_link", lambda path: None)  # it was a folder when that looked
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+        remove_files(inner, re.compile(".*"))
+    assert (outside / "a").exists()
+
+
+@POSIX
+def test_a_pipe_a_device_and_a_link_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero", tmp_path):
+        with pytest.raises(OSError, match=r"not a regular file|Is a directory"):
+            open_regular(path)
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "l").symlink_to(tmp_path / "f")
+    os.close(open_regular(tmp_path / "l"))
+    with pytest.raises(OSError, match="Too many levels"):
+        open_regular(tmp_path / "l", follow=False)
+
+
+# --- facts
 
 
 def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):

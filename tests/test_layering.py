@@ -10,7 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "vjepa_fer"
 ROOMS = [
     ("errors",),
-    ("disk", "extras", "recipe"),
+    ("disk", "extras"),
+    ("doors",),
+    ("recipe",),
     ("licences",),
     ("manifest",),
     ("damage",),

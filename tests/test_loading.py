@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -229,9 +230,24 @@ def test_the_hash_of_a_file_just_written_is_not_trusted_yet(tmp_path, monkeypatc
 @pytest.mark.parametrize("content", ["", "[]", '{"w": 3}', "[" * 100_000])
 def test_a_damaged_memory_of_hashes_is_forgotten(tmp_path, monkeypatch, content):
     monkeypatch.setenv("VJEPA_FER_HOME", str(tmp_path))
-    (tmp_path / "hashes.json").write_text(content)
+    monkeypatch.setattr(hashes, "SETTLED_SECONDS", -1)
     (tmp_path / "w.pt").write_bytes(b"one")
+    known_sha256(tmp_path / "w.pt")
+    [note] = (tmp_path / "hashes").iterdir()
+    note.write_text(content)
     assert known_sha256(tmp_path / "w.pt") == hashlib.sha256(b"one").hexdigest()
+
+
+def test_hashes_that_are_remembered_at_once_are_all_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("VJEPA_FER_HOME", str(tmp_path))
+    monkeypatch.setattr(hashes, "SETTLED_SECONDS", -1)
+    files = [tmp_path / f"{number}.pt" for number in range(40)]
+    for file in files:
+        file.write_text(file.name)
+    with ThreadPoolExecutor(8) as pool:
+        digests = list(pool.map(known_sha256, files))
+    monkeypatch.setattr(hashes, "file_sha256", None)
+    assert [known_sha256(file) for file in files] == digests
 
 
 def test_a_compiled_encoder_gives_the_same_tokens():

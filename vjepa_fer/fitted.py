@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import numpy as np
 
 from vjepa_fer.cache import Features
 from vjepa_fer.decisions import RULES, Windowed
+from vjepa_fer.disk import new_folder
 from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluate import Targets, check_features, fit_cells
 from vjepa_fer.probes.attentive import AttentiveProbe
@@ -134,17 +133,13 @@ def save_fitted(folder: Path, fitted: FittedProbe) -> None:
     RunError
         It cannot be written.
     """
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+    saved = fitted.probe
     try:
-        saved = fitted.probe
-        save_probe(saved.probe, partial / PROBE, scaler=saved.scaler, expects=saved.expects)
-        (partial / RECIPE_JSON).write_text(recipe_to_json(fitted.recipe), encoding="utf-8")
-        partial.chmod(0o755)
-        partial.rename(folder)
+        with new_folder(folder) as partial:
+            save_probe(saved.probe, partial / PROBE, scaler=saved.scaler, expects=saved.expects)
+            (partial / RECIPE_JSON).write_text(recipe_to_json(fitted.recipe), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{folder}: the fitted probe cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_fitted(folder: Path) -> FittedProbe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import RunError
 from vjepa_fer.label_names import common_names, require_other_names
 from vjepa_fer.manifest import nearest, read_table
@@ -43,11 +45,12 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         raise RunError(f"{path}: predictions without probabilities cannot be written as a table of probabilities")
     names, folds = np.array(predictions.classes), predictions.fold.tolist()
     said = (predictions.clip_ids, names[predictions.truth], names[predictions.predicted], folds, predictions.subjects)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *predictions.classes])
-        for row, probabilities in zip(zip(*said, strict=True), predictions.probabilities.tolist(), strict=True):
-            writer.writerow([*row, *map(repr, probabilities)])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *predictions.classes])
+    for row, probabilities in zip(zip(*said, strict=True), predictions.probabilities.tolist(), strict=True):
+        writer.writerow([*row, *map(repr, probabilities)])
+    write_durably(path, text.getvalue())
 
 
 @dataclass(frozen=True, eq=False)

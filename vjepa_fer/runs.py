@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.damage import Damage
+from vjepa_fer.disk import new_folder
 from vjepa_fer.errors import RunError, SplitError
 from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.fitted import FittedProbe, read_fitted
@@ -110,20 +110,19 @@ def write_run(
         Something is there already, or the folder cannot be written.
     """
     folder = Path(path)
-    if folder.exists():
-        raise RunError(f"{folder} exists already; a run never replaces another: choose another --out, or remove it")
     folds = evaluation.folds
     settings = run_settings(
         evaluation.cell, folds_name=folds.name, folds_sha256=folds.sha256, seed=evaluation.seed, source=source
     )
     run = Run(folder, settings, evaluation, cache, datetime.now(UTC).isoformat(timespec="seconds"))
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        _write_files(partial, run)
-        partial.rename(folder)
+        with new_folder(folder) as partial:
+            _write_files(partial, run)
+    except FileExistsError as error:
+        raise RunError(
+            f"{folder} exists already; a run never replaces another: choose another --out, or remove it"
+        ) from error
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise RunError(f"{folder}: the run cannot be written ({error}); choose another --out") from error
     return run
 

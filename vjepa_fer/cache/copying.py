@@ -18,7 +18,8 @@ from vjepa_fer.cache.reading import read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.sums import row_checksums
 from vjepa_fer.cache.verify import Problem, shard_files, stored_checksums, verify_shard
-from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES, ShardWriter, sweep_partials, sync_folder
+from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES, ShardWriter
+from vjepa_fer.disk import sweep_partials, sync_folder
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import AnyRecipe

@@ -16,7 +16,7 @@ import numpy as np
 from vjepa_fer.cache.anonymous import Anonymiser
 from vjepa_fer.cache.pooling import Features
 from vjepa_fer.cache.reader import Cache
-from vjepa_fer.cache.writer import write_durably
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.recipe import ImportedRecipe, fingerprint, level_key, recipe_to_json

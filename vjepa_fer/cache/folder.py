@@ -18,7 +18,7 @@ from typing import Any
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.shard import check_version
-from vjepa_fer.cache.writer import sweep_partials, write_durably
+from vjepa_fer.disk import sweep_partials, write_durably
 from vjepa_fer.errors import CacheError, RecipeError, VideoError
 from vjepa_fer.licences import weights_licence
 from vjepa_fer.manifest import Manifest, read_manifest, write_manifest
@@ -103,7 +103,7 @@ def _prepare_folder(folder: Path, recipe: AnyRecipe) -> None:
 
 def _is_begun(path: Path) -> bool:
     """What a job leaves that was killed in its first moment, or shows that began in the same moment as this one."""
-    return path.name == layout.SHARDS or path.name.startswith(layout.CACHE_JSON)
+    return path.name == layout.SHARDS or path.name.startswith((layout.CACHE_JSON, f".{layout.CACHE_JSON}."))
 
 
 def _description(recipe: AnyRecipe) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
-from vjepa_fer.cache.writer import write_durably
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
 

@@ -6,10 +6,7 @@ rows in memory → NAME.partial → fsync → rename to NAME.h5 → fsync of the
 from __future__ import annotations
 
 import os
-import socket
-import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +17,7 @@ from vjepa_fer.cache import layout
 from vjepa_fer.cache.frame import ShardFrame
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.sums import bytes_of, dataset_checksum, row_checksums
+from vjepa_fer.disk import write_durably
 from vjepa_fer.recipe import AnyRecipe, fingerprint
 
 DEFAULT_SHARD_BYTES = 64 << 20
@@ -112,75 +110,3 @@ def _write_at(file: BinaryIO, offset: int | None, parts: list[np.ndarray]) -> No
     file.seek(offset)
     for part in parts:
         file.write(bytes_of(part).data)
-
-
-def write_durably(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
-    """Write `data`, or what it writes itself, so that `path` holds all of it, also after a power cut, or does not exist.
-
-    Raises
-    ------
-    OSError
-        Disk full, no permission …; the temporary file is removed.
-    """
-    partial = path.with_name(f"{path.name}.{_host()}.{os.getpid()}{layout.PARTIAL_SUFFIX}")
-    try:
-        with open(partial, "wb") as file:
-            if callable(data):
-                data(file)
-            else:
-                file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut. Windows cannot open folders and needs no such call."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sweep_partials(folder: Path) -> list[Path]:
-    """Remove what killed writers left in `folder`; a partial of a process that is alive, or of another machine's, stays.
-
-    Another machine's partial goes once it is an hour old: nobody takes an hour to write one shard.
-    """
-    stale = [p for p in folder.glob(f"*{layout.PARTIAL_SUFFIX}") if _is_stale(p)]
-    for partial in stale:
-        partial.unlink(missing_ok=True)
-    return stale
-
-
-def _is_stale(partial: Path) -> bool:
-    parts = partial.name.removesuffix(layout.PARTIAL_SUFFIX).rsplit(".", 2)
-    if len(parts) == 3 and parts[1] == _host() and parts[2].isdigit():
-        return not _is_alive(int(parts[2]))
-    try:
-        return time.time() - partial.stat().st_mtime > 3600
-    except FileNotFoundError:
-        return False
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt" or pid == os.getpid():  # os.kill(pid, 0) would end the process on Windows
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _host() -> str:
-    return "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:40] or "host"

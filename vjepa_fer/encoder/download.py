@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vjepa_fer import __version__
-from vjepa_fer.disk import replace_text
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import DownloadError
 
 SPARE_BYTES = 64 << 20
@@ -127,7 +127,7 @@ def _receive(url: str, part: Path, progress: Progress, patience: Patience) -> No
             start = 0
         remote = known if resumed else _remote_of(response, url)
         check_space(part.parent, (remote.total or 0) - start)
-        replace_text(_note(part), json.dumps(asdict(remote)) + "\n")
+        write_durably(_note(part), json.dumps(asdict(remote)) + "\n")
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
             _copy(response, file, start, remote, progress)

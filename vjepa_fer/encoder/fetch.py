@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vjepa_fer.disk import exclusive_lock, replace_text
+from vjepa_fer.disk import exclusive_lock, sync_folder, write_durably
 from vjepa_fer.encoder.download import ROOM_HINT, Patience, Progress, discard, download
 from vjepa_fer.encoder.hashes import file_sha256, known_sha256
 from vjepa_fer.encoder.home import HUB_STATE_KEY, weights_file, weights_here
@@ -110,6 +110,7 @@ def place_weights(part: Path, path: Path, official: OfficialEncoder, *, url: str
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(part, path)
+    sync_folder(path.parent)
     discard(part)
     return FetchedWeights(path, record, is_new=True, is_first=known is None)
 
@@ -194,7 +195,7 @@ def _write_record(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     size, licence = file.stat().st_size, official.licence
     record = WeightsRecord(url=url, size=size, sha256=sha256, state_key=state_key, licence=licence, fetched=now)
-    replace_text(_record_file(path), json.dumps(asdict(record), indent=2) + "\n")
+    write_durably(_record_file(path), json.dumps(asdict(record), indent=2) + "\n")
     return record
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from vjepa_fer.disk import replace_text
-from vjepa_fer.encoder.home import home_folder
-from vjepa_fer.errors import CheckpointError
+from vjepa_fer.disk import make_own_folder, write_durably
+from vjepa_fer.doors import read_object
+from vjepa_fer.encoder.home import HASHES, home_folder
+from vjepa_fer.errors import CheckpointError, VjepaFerError
 
 SETTLED_SECONDS = 2
 """A file younger than this may yet change within one tick of the clock: its hash is not remembered."""
@@ -45,13 +47,12 @@ def known_sha256(path: str | Path, *, start: int = 0) -> str:
     """
     path = Path(path).absolute()
     before = _state_of(path)
-    key = f"{start}:{path}"
-    known = _read_known().get(key)
-    if known and known[:-1] == before:
-        return str(known[-1])
+    about = {"path": str(path), "start": start, "state": before}
+    if (known := _recall(about)) is not None:
+        return known
     digest = file_sha256(path, start=start)
     if before and before == _state_of(path) and _is_settled(before):
-        _remember(key, [*before, digest])
+        _remember(about, digest)
     return digest
 
 
@@ -68,20 +69,30 @@ def _is_settled(state: list[int]) -> bool:
     return time.time_ns() - max(state[1:3]) > SETTLED_SECONDS * 10**9
 
 
-def _read_known() -> dict[str, list[int | str]]:
-    """Remembered hashes by path; whatever is not one is as good as forgotten."""
+def _note(about: Mapping[str, Any]) -> Path:
+    """A file for each weights file, so that processes which hash several at once do not forget each other's."""
+    key = hashlib.sha256(f"{about['start']}:{about['path']}".encode(errors="surrogateescape")).hexdigest()
+    return home_folder() / HASHES / f"{key[:32]}.json"
+
+
+def _recall(about: Mapping[str, Any]) -> str | None:
+    """The hash of this very file in this very state; whatever is not one is as good as forgotten."""
     try:
-        data = json.loads((home_folder() / "hashes.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    entries = data.items() if isinstance(data, dict) else ()
-    return {k: v for k, v in entries if isinstance(v, list) and len(v) == 5 and isinstance(v[-1], str)}
+        note = read_object(_note(about), at_most=1 << 16)
+        same = all(note.values.get(name) == value for name, value in about.items())
+        return note.text("sha256") if same else None
+    except (OSError, VjepaFerError):
+        return None
 
 
-def _remember(key: str, entry: list[int | str]) -> None:
-    known = {k: v for k, v in _read_known().items() if k != key and os.path.exists(k.partition(":")[2])}
-    known[key] = entry
-    newest = dict(list(known.items())[-_MOST_REMEMBERED:])
-    with contextlib.suppress(OSError):  # a home folder that cannot be written costs time, nothing else
-        home_folder().mkdir(parents=True, exist_ok=True)
-        replace_text(home_folder() / "hashes.json", json.dumps(newest, indent=1) + "\n")
+def _remember(about: Mapping[str, Any], digest: str) -> None:
+    with contextlib.suppress(OSError, UnicodeError):  # a home folder that cannot be written costs time, nothing else
+        make_own_folder(home_folder() / HASHES)
+        write_durably(_note(about), json.dumps({**about, "sha256": digest}, indent=1) + "\n")
+        _forget_oldest()
+
+
+def _forget_oldest() -> None:
+    notes = list((home_folder() / HASHES).glob("*.json"))
+    if len(notes) > _MOST_REMEMBERED:
+        min(notes, key=lambda note: note.stat().st_mtime).unlink(missing_ok=True)

@@ -7,7 +7,7 @@
         weights/NAME-encoder.safetensors   Hugging Face's, which hold another state dict: never one in the other's place
         weights/FILE.json                  where it came from and its SHA-256
         models/*.toml                      encoders that users register
-        hashes.json                        SHA-256 of files that have not changed since
+        hashes/*.json                      SHA-256 of files that have not changed since, a file each
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+
+HASHES = "hashes"
+"""The folder of remembered hashes."""
 
 HUB_STATE_KEY = "encoder"
 """The state dict that Hugging Face's files of V-JEPA 2 hold: the online encoder, not its average."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
+from vjepa_fer.disk import write_durably
 from vjepa_fer.encoder.checkpoint import check_state, read_state
 from vjepa_fer.encoder.hashes import known_sha256
 from vjepa_fer.encoder.recognise import recognise_file
@@ -90,22 +90,18 @@ def write_encoder_file(path: Path, state: Mapping[str, Tensor], metadata: Mappin
 
     The file has another name until it is whole. The same tensors and metadata give the same bytes.
     """
-    part = path.with_name(path.name + ".partial")
-    try:
-        with part.open("wb") as file:
-            file.write(_header(state, metadata, _UNKNOWN))
-            digest = hashlib.sha256()
-            for tensor in state.values():
-                data = tensor.contiguous().flatten().view(torch.uint8).numpy().data
-                digest.update(data)
-                file.write(data)
-            file.seek(0)
-            file.write(_header(state, metadata, digest.hexdigest()))  # as long as the first
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+
+    def write(file: BinaryIO) -> None:
+        file.write(_header(state, metadata, _UNKNOWN))
+        digest = hashlib.sha256()
+        for tensor in state.values():
+            data = tensor.contiguous().flatten().view(torch.uint8).numpy().data
+            digest.update(data)
+            file.write(data)
+        file.seek(0)
+        file.write(_header(state, metadata, digest.hexdigest()))  # as long as the first
+
+    write_durably(path, write)
 
 
 def _header(state: Mapping[str, Tensor], metadata: Mapping[str, str], payload_sha256: str) -> bytes:

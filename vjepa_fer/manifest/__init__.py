@@ -6,7 +6,7 @@ from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.ravdess import ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
-from vjepa_fer.manifest.tables import read_manifest, read_table, write_atomically, write_manifest
+from vjepa_fer.manifest.tables import read_manifest, read_table, write_manifest
 from vjepa_fer.manifest.verify import FAULTS, FileFault, Verification, verify_download
 
 __all__ = [
@@ -32,6 +32,5 @@ __all__ = [
     "read_table",
     "verify_download",
     "without_damaged",
-    "write_atomically",
     "write_manifest",
 ]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
 
@@ -219,27 +220,15 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str], *, force: b
     moved = manifest.source is not None and manifest.source.parent.resolve() != target.parent.resolve()
     clips = [manifest.absolute(clip) if moved else clip for clip in manifest.clips]
     try:
-        write_atomically(target, _as_csv(manifest.columns, clips).encode("utf-8"))
+        write_durably(target, manifest_csv(manifest.columns, clips))
     except OSError as error:
         raise ManifestError(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
-def _as_csv(columns: Sequence[str], clips: Sequence[Clip]) -> str:
+def manifest_csv(columns: Sequence[str], clips: Sequence[Clip]) -> str:
+    """The text of a manifest file, header first."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([clip.value(column) for column in columns] for clip in clips)
     return text.getvalue()
-
-
-def write_atomically(target: Path, data: bytes) -> None:
-    """Write `data` to a temporary file beside `target`, fsync, rename; what was there before stays until the rename."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import ProbeError, RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.fitted import FittedProbe
@@ -130,9 +131,9 @@ def write_attention(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "png":
-            draw_attention(attention, head=head).savefig(path, dpi=100)
+            write_durably(path, lambda file: draw_attention(attention, head=head).savefig(file, format="png", dpi=100))
         else:
-            _write_film(attention, path, head)
+            write_durably(path, lambda file: _write_film(attention, file, head, container_format=path.suffix[1:]))
     except OSError as error:
         raise RunError(f"{path}: the attention cannot be written ({error.strerror or error})") from error
     return path
@@ -190,13 +191,13 @@ def _film(attention: Attention, head: int | None) -> Iterator[np.ndarray]:
             yield np.hstack([lay_over(view[number], w[step], most) for view, w in zip(frames, own, strict=True)])
 
 
-def _write_film(attention: Attention, path: Path, head: int | None) -> None:
+def _write_film(attention: Attention, file: BinaryIO, head: int | None, *, container_format: str) -> None:
     import av
 
     gaps = np.diff(attention.pixels.timestamps, axis=1)
     gap = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else 0.04
     rate = Fraction(1 / gap).limit_denominator(1000)
-    with av.open(str(path), "w") as container:
+    with av.open(file, "w", format=container_format) as container:
         stream = container.add_stream("libx264" if "libx264" in av.codecs_available else "mpeg4", rate=rate)
         side = attention.pixels.preprocessing.crop_size
         stream.width, stream.height, stream.pix_fmt = side * attention.weights.shape[1], side, "yuv420p"

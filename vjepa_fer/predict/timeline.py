@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 
@@ -67,7 +69,7 @@ def write_timeline(timeline: Timeline, folder: str | os.PathLike[str], name: str
         _write_table(timeline, table)
         if not plot:
             return [table]
-        draw_timeline(timeline).savefig(picture, dpi=150)
+        write_durably(picture, lambda file: draw_timeline(timeline).savefig(file, format="png", dpi=150))
     except OSError as error:
         raise RunError(f"{error.filename or table}: the timeline cannot be written ({error.strerror})") from error
     return [table, picture]
@@ -75,11 +77,12 @@ def write_timeline(timeline: Timeline, folder: str | os.PathLike[str], name: str
 
 def _write_table(timeline: Timeline, path: Path) -> None:
     labels = [timeline.classes[number] for number in timeline.probabilities.argmax(axis=1)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["start_seconds", "end_seconds", "label", *timeline.classes])
-        for start, end, label, row in zip(timeline.start, timeline.end, labels, timeline.probabilities, strict=True):
-            writer.writerow([f"{start:.4f}", f"{end:.4f}", label, *(f"{p:.6f}" for p in row)])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["start_seconds", "end_seconds", "label", *timeline.classes])
+    for start, end, label, row in zip(timeline.start, timeline.end, labels, timeline.probabilities, strict=True):
+        writer.writerow([f"{start:.4f}", f"{end:.4f}", label, *(f"{p:.6f}" for p in row)])
+    write_durably(path, text.getvalue())
 
 
 def draw_timeline(timeline: Timeline) -> Figure:

@@ -14,9 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vjepa_fer.disk import new_folder
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes import PROBES, make_probe
 from vjepa_fer.probes.base import Learnt, Probe
@@ -95,17 +93,11 @@ def save_probe(
     """
     folder = Path(folder)
     probe._check_fitted()
-    if folder.exists():
-        raise ProbeError(f"{folder} exists already: a probe is written into a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        _write(probe, partial, scaler, dict(expects or {}))
-        os.chmod(partial, 0o755)
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        with new_folder(folder) as partial:
+            _write(probe, partial, scaler, dict(expects or {}))
+    except FileExistsError as error:
+        raise ProbeError(f"{folder} exists already: a probe is written into a new folder") from error
 
 
 def load_probe(folder: str | Path) -> SavedProbe:

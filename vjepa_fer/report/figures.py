@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.report.numbers import RunNumbers
@@ -56,7 +58,7 @@ def write_figures(
                 path = Path(folder) / f"{numbers.name}-{name}.{kind}"
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    figure.savefig(path, dpi=300, metadata=_NO_DATE[kind])
+                    write_durably(path, partial(figure.savefig, format=kind, dpi=300, metadata=_NO_DATE[kind]))
                 except OSError as error:
                     raise RunError(f"{path}: the figure cannot be written ({error.strerror})") from error
                 written.append(path)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vjepa_fer import __version__
 from vjepa_fer.compare import Comparison, compare
-from vjepa_fer.disk import bytes_for_people, replace_text
+from vjepa_fer.disk import bytes_for_people, write_durably
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.report.checks import run_checks
@@ -86,7 +86,7 @@ def write_page(path: str | os.PathLike[str], html: str, *, option: str = "-o") -
     file = Path(path)
     check_page(file, option=option)
     try:
-        replace_text(file, html)
+        write_durably(file, html)
     except OSError as error:
         raise RunError(_UNWRITABLE.format(file, error.strerror, option)) from error
 

@@ -1,4 +1,4 @@
-"""A folder or file comes in, what the file system under it can do goes out: locks, durable writes, case, speed."""
+"""A folder or file comes in, what the file system under it can do goes out: locks, case, speed."""
 
 from __future__ import annotations
 
@@ -42,16 +42,6 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         _lock(file)
         yield
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all, readable by whoever may read its neighbours."""
-    part = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def is_case_sensitive(folder: Path) -> bool:

@@ -1,0 +1,169 @@
+"""What files from elsewhere say comes in bounded and typed, and goes out as text that nothing obeys."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vjepa_fer.doors import for_spreadsheet, parse_object, printable, read_bytes, read_object
+from vjepa_fer.doors.bounded import TooLargeError
+from vjepa_fer.errors import RunError, VjepaFerError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read as JSON"),
+        ("[1]", "holds a list, expected one JSON object"),
+        ("3", "holds a number"),
+        ("null", "holds null"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+        ('{"a": 1e999}', "the number 1e999 is too large"),
+        ('{"a": "\\ud800"}', "surrogates not allowed"),
+        ('{"a": ' + "[" * 100_000, "nested too deeply"),
+        ('{"a": ' + "9" * 5000 + "}", "cannot be read as JSON"),
+    ],
+)
+def test_a_text_that_is_no_plain_object_is_refused(text, message):
+    with pytest.raises(RunError, match=rf"run\.json: .*{message}.*; run again"):
+        parse_object(text, "run.json", error=RunError, advice="run again")
+
+
+@pytest.mark.parametrize(
+    ("method", "bad", "message"),
+    [
+        ("text", "5", "'k' is 5, expected a text"),
+        ("whole", "true", "'k' is true, expected a whole number"),
+        ("whole", "1.0", "'k' is 1.0, expected a whole number"),
+        ("whole", "-1", "'k' is -1, expected a whole number from 0 to"),
+        ("whole", str(2**70), "expected a whole number from 0 to 9223372036854775807"),
+        ("number", '"1"', "'k' is \"1\", expected a number"),
+        ("flag", "1", "'k' is 1, expected true or false"),
+        ("object", "[]", r"'k' is \[\], expected an object"),
+        ("list", "{}", "'k' is {}, expected a list"),
+        ("objects", "[{}, 1]", r"expected a list of objects \(entry 1 is none\)"),
+        ("texts", '["a", 1]', "expected a list of texts"),
+        ("mapping", '{"a": 1}', "expected an object of texts"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_key(method, bad, message):
+    given_object = parse_object(f'{{"k": {bad}}}', "x.json")
+    with pytest.raises(VjepaFerError, match=rf"x\.json: .*{message}"):
+        getattr(given_object, method)("k")
+    with pytest.raises(VjepaFerError, match=r"x\.json: 'other' is missing"):
+        getattr(given_object, method)("other")
+
+
+def test_values_come_out_as_they_are_and_say_where_they_stand():
+    found = parse_object('{"a": {"b": [{"c": 1}]}, "t": "x", "n": 2, "f": false, "m": {"k": "v"}, "z": null}', "x.json")
+    assert (found.text("t"), found.number("n"), found.whole("n"), found.flag("f")) == ("x", 2.0, 2, False)
+    assert found.mapping("m") == {"k": "v"}
+    assert found.text("absent", "default") == "default"
+    assert found.object("absent", optional=True).values == {}
+    assert (found.objects("absent", optional=True), found.texts("absent", optional=True)) == ([], ())
+    with pytest.raises(VjepaFerError, match=r"x\.json, a, b\[0\]: 'c' is 1, expected a text"):
+        found.object("a").objects("b")[0].text("c")
+
+
+@given(JSON)
+def test_whatever_a_file_holds_there_is_an_object_or_our_error(value):
+    with contextlib.suppress(VjepaFerError):
+        assert parse_object(json.dumps(value), "x").values == value
+
+
+def test_a_file_is_read_within_its_limit_and_never_waited_for(tmp_path):
+    (tmp_path / "big.json").write_text('{"a": "' + "x" * 1000 + '"}')
+    with pytest.raises(VjepaFerError, match=r"big\.json: cannot be read \(over 100 bytes\)"):
+        read_object(tmp_path / "big.json", at_most=100)
+    (tmp_path / "latin.json").write_bytes(b'{"a": "\xe9"}')
+    with pytest.raises(VjepaFerError, match="byte 7 is not UTF-8"):
+        read_object(tmp_path / "latin.json")
+    with pytest.raises(FileNotFoundError):
+        read_object(tmp_path / "none.json")
+    with pytest.raises(VjepaFerError, match="cannot be read"):
+        read_object(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+@pytest.mark.parametrize("kind", ["fifo", "device", "link"])
+def test_only_plain_files_are_read(tmp_path, kind):
+    path = tmp_path / "x.json"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else tmp_path / "y.json")
+        (tmp_path / "y.json").write_text("{}")
+    with pytest.raises(VjepaFerError, match="cannot be read"):
+        read_object(path, follow=False)
+
+
+def test_packed_files_unpack_to_what_they_hold(tmp_path):
+    data = os.urandom(1 << 20)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(data) + gzip.compress(b"more") + b"\0" * 512)
+    assert read_bytes(tmp_path / "a.gz", at_most=1 << 22) == data + b"more"
+    for broken in (b"", b"\x1f\x8b", gzip.compress(data)[:-9], b"plain"):
+        (tmp_path / "b.gz").write_bytes(broken)
+        with pytest.raises(OSError, match="not a whole gzip file"):
+            read_bytes(tmp_path / "b.gz", at_most=1 << 22)
+
+
+def test_a_bomb_is_put_out_while_it_unpacks(tmp_path):
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(100 << 20)))
+    tracemalloc.start()
+    with pytest.raises(TooLargeError, match="over 200 times its size"):
+        read_bytes(tmp_path / "bomb.gz", at_most=1 << 40)
+    with pytest.raises(TooLargeError, match="over 1,000,000 bytes"):
+        read_bytes(tmp_path / "bomb.gz", at_most=1_000_000)
+    assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    tracemalloc.stop()
+
+
+@given(st.text(st.characters(codec=None)))
+def test_no_text_reaches_a_terminal_as_more_than_text(text):
+    shown = printable(text)
+    assert not any((ord(c) < 32 and c not in "\t\n") or 0x7F <= ord(c) < 0xA0 for c in shown)
+    assert not any(c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c" for c in shown)
+    shown.encode()
+    assert printable(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("wütend ×\n\t😀", "wütend ×\n\t😀"),
+        ("\x1b]0;t\x07", r"\x1b]0;t\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("a\rb", r"a\x0db"),
+    ],
+)
+def test_plain_words_stay_and_commands_are_written_out(text, shown):
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("+2", "+2"),
+        ("-cmd", "'-cmd"),
+        ("happy", "happy"),
+    ],
+)
+def test_a_formula_is_a_text_in_a_spreadsheet(cell, written):
+    assert for_spreadsheet(cell) == written
