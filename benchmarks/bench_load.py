@@ -12,11 +12,11 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
