@@ -192,7 +192,9 @@ def test_merging_refuses_a_clip_with_two_labels(tmp_path):
 def test_damage_is_not_copied_under_fresh_checksums(tmp_path):
     write_small_cache(tmp_path / "a")
     flip(shard_files(tmp_path / "a")[0], data_offset(tmp_path / "a", "levels/grid", 2))
-    with pytest.raises(CacheError, match="clip c1: levels/grid is damaged; run `vjepa-fer cache repair`"):
+    with pytest.raises(
+        CacheError, match="clip c1: levels/grid is damaged: not what was written; run `vjepa-fer cache repair`"
+    ):
         merge_caches([tmp_path / "a"], tmp_path / "out")
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caches import small_manifest, write_small_cache
+from caches import reseal, small_manifest, write_small_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.imports import FeatureTable, import_features
 from vjepa_fer.cache.verify import shard_files, verify_cache
@@ -153,6 +153,7 @@ def test_what_the_format_forbids_is_refused(tmp_path, edit, message):
     write_small_cache(tmp_path)
     with h5py.File(shard_files(tmp_path)[0], "r+", libver="v110") as file:
         edit(file)
+    reseal(shard_files(tmp_path)[0])
     with pytest.raises(CacheError, match=message):
         open_cache(tmp_path)
 

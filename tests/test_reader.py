@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from caches import LABELS, small_manifest, small_recipe, small_rows, write_small_cache
+from caches import LABELS, reseal, small_manifest, small_recipe, small_rows, write_small_cache
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache import index as index_module
 from vjepa_fer.cache.folder import prepare_cache
@@ -216,6 +216,7 @@ def test_a_number_that_is_none_is_refused_with_its_clip(tmp_path, level, value):
     write_small_cache(tmp_path)
     with h5py.File(shard_paths(tmp_path)[0], "r+") as file:
         file[f"levels/{level}"][(7, *[0] * (file[f"levels/{level}"].ndim - 1))] = value
+    reseal(shard_paths(tmp_path)[0])
     with pytest.raises(CacheError, match=rf"clip c3 holds NaN or infinity in {level}"):
         open_cache(tmp_path).features(level)
     assert open_cache(tmp_path)[2].level(level).any()

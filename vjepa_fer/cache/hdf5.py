@@ -6,6 +6,8 @@ h5py's low level is used throughout: a cache has a thousand shards of twenty obj
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +15,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from vjepa_fer.cache import layout
+from vjepa_fer.disk import refuse_link
 from vjepa_fer.errors import CacheError, VjepaFerError
 
 _MAX_ATTRIBUTE_BYTES = 16 << 20
@@ -34,9 +38,10 @@ def shard_errors(path: Path) -> Iterator[None]:
 
 def open_shard(path: Path) -> h5py.File:
     """Open a complete shard for reading. Shards never change, so no lock is taken (read-only network disks work)."""
-    if path.exists() and not path.is_file():
-        raise CacheError(f"{path}: not a file; move it away")
     with shard_errors(path):
+        refuse_link(path)
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise CacheError(f"{path}: not a file; move it away")
         return h5py.File(path, "r", locking=False)
 
 
@@ -82,6 +87,16 @@ def link_type(file: h5py.h5f.FileID, name: str) -> int | None:
     """Whether the last step to `name` is a hard, soft or external link; None if there is none."""
     links, encoded = file.links, name.encode()
     return int(links.get_info(encoded).type) if links.exists(encoded) else None
+
+
+def stored_checksums(file: h5py.h5f.FileID, dataset: str, num_rows: int, path: Path) -> np.ndarray:
+    """CRC-32 of each row of a dataset as the shard says them: uint32 (N,)."""
+    name = f"{layout.CHECKSUMS}/{dataset}"
+    found, created = plain_dataset(file, name, path)
+    plain = created.get_layout() == h5py.h5d.CONTIGUOUS and found.get_storage_size() == 4 * num_rows
+    if found.shape != (num_rows,) or found.dtype != np.dtype("<u4") or not plain:
+        raise CacheError(f"{path}: {name} is not a plain uint32 column of {num_rows} rows; the file is damaged")
+    return read_column(found)
 
 
 def read_column(found: h5py.h5d.DatasetID) -> np.ndarray:

@@ -67,6 +67,7 @@ def _remember(folder: Path, recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> 
         arrays[name] = np.concatenate([s.columns[name] for s in shards])
     for name in shards[0].offsets:
         arrays[f"offsets/{name}"] = np.concatenate([s.offsets[name] for s in shards])
+        arrays[f"checksums/{name}"] = np.concatenate([s.checksums[name] for s in shards])
     image = io.BytesIO()
     np.savez(image, **arrays)
     try:
@@ -105,6 +106,7 @@ def _split(folder: Path, recipe: AnyRecipe, files: list, arrays: dict[str, np.nd
     ids = arrays.get(layout.CLIP_ID, np.empty(0))
     wanted = {d.path: (d.dtype, (total, *d.row_shape)) for d in layout.index_datasets(recipe)}
     wanted |= {f"offsets/{d.path}": (np.dtype("<i8"), (total,)) for d in layout.stored_datasets(recipe)}
+    wanted |= {f"checksums/{d.path}": (np.dtype("<u4"), (total,)) for d in layout.stored_datasets(recipe)}
     wanted[layout.CLIP_ID] = (np.dtype(f"S{ids.itemsize}"), (total,))
     if {name: (array.dtype, array.shape) for name, array in arrays.items()} != wanted:
         return []
@@ -113,8 +115,12 @@ def _split(folder: Path, recipe: AnyRecipe, files: list, arrays: dict[str, np.nd
     for name, size, mtime_ns, num_rows in files:
         rows = slice(start, start + num_rows)
         part = {key: array[rows] for key, array in arrays.items()}
-        columns = {key: array for key, array in part.items() if not key.startswith("offsets/")}
-        offsets = {key.removeprefix("offsets/"): part[key] for key in part.keys() - columns.keys()}
-        shards.append(ShardIndex(folder / name, recipe, tuple(texts[rows]), columns, offsets, size, mtime_ns))
+        columns = {key: array for key, array in part.items() if key.startswith("index/")}
+        offsets, sums = _below("offsets/", part), _below("checksums/", part)
+        shards.append(ShardIndex(folder / name, recipe, tuple(texts[rows]), columns, offsets, sums, size, mtime_ns))
         start += num_rows
     return shards
+
+
+def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

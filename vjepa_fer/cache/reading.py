@@ -17,8 +17,13 @@ from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.int8 import dequantise
 from vjepa_fer.cache.shard import ShardIndex
+from vjepa_fer.cache.sums import are_unchanged, row_checksums
+from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe
+
+_CHECKED_BYTES = 1 << 20
+"""Read in one go, so that the checksum finds the bytes in the processor's cache."""
 
 BATCH_BYTES = 16 << 20
 """Rows are converted in batches of about this size, so that memory stays bounded whatever the size of a shard."""
@@ -28,7 +33,7 @@ BATCH_BYTES = 16 << 20
 def shard_bytes(shard: ShardIndex) -> Iterator[int]:
     """Open a shard for :func:`read_rows` and give its descriptor; refused if it is no longer the file that was checked."""
     with shard_errors(shard.path):
-        file = os.open(shard.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        file = open_regular(shard.path, follow=False)
         try:
             size = os.fstat(file).st_size
             if size != shard.size:
@@ -41,9 +46,26 @@ def shard_bytes(shard: ShardIndex) -> Iterator[int]:
 
 
 def read_rows(
-    file: int, shard: ShardIndex, dataset: layout.Dataset, rows: slice | np.ndarray, out: np.ndarray | None = None
+    file: int,
+    shard: ShardIndex,
+    dataset: layout.Dataset,
+    rows: slice | np.ndarray,
+    out: np.ndarray | None = None,
+    *,
+    checked: bool = True,
 ) -> np.ndarray:
-    """Rows of a dataset as stored: ndarray (R, …), into `out` if given. Neighbours in the file are one read."""
+    """Rows of a dataset as stored: ndarray (R, …), into `out` if given. Neighbours in the file are one read.
+
+    Parameters
+    ----------
+    checked : bool
+        Compare what was read with its checksums.
+
+    Raises
+    ------
+    CacheError
+        The file ends too early, or a row is not what was written; its clip is named.
+    """
     offsets = shard.offsets[dataset.path][rows]
     row_bytes = dataset.row_bytes
     if out is None:
@@ -51,10 +73,30 @@ def read_rows(
     if row_bytes == 0:
         return out
     target = out.reshape(-1).view(np.uint8).data
-    breaks = (np.flatnonzero(np.diff(offsets) != row_bytes) + 1).tolist() if len(offsets) > 1 else []
-    for start, stop in zip([0, *breaks], [*breaks, len(offsets)], strict=True):
-        _read_into(file, shard, int(offsets[start]), target[start * row_bytes : stop * row_bytes])
+    for start, stop in _neighbours(offsets, row_bytes):
+        part = target[start * row_bytes : stop * row_bytes]
+        _read_into(file, shard, int(offsets[start]), part)
+        if checked and not are_unchanged(part, row_bytes, shard.checksums[dataset.path][rows][start:stop]):
+            raise CacheError(_about_damage(shard, dataset, rows, out))
     return out
+
+
+def _neighbours(offsets: np.ndarray, row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Runs of rows that lie one after the other in the file, cut where a run would leave the processor's cache unchecked."""
+    breaks = (np.flatnonzero(np.diff(offsets) != row_bytes) + 1).tolist() if len(offsets) > 1 else []
+    most = max(1, _CHECKED_BYTES // row_bytes)
+    for start, stop in zip([0, *breaks], [*breaks, len(offsets)], strict=True):
+        for cut in range(start, stop, most):
+            yield cut, min(cut + most, stop)
+
+
+def _about_damage(shard: ShardIndex, dataset: layout.Dataset, rows: slice | np.ndarray, values: np.ndarray) -> str:
+    wrong = row_checksums(values) != shard.checksums[dataset.path][rows]
+    clip = shard.clip_ids[np.arange(len(shard))[rows][wrong.argmax()]]
+    return (
+        f"{shard.path}: clip {clip}: {dataset.path} is damaged: not what was written; "
+        "run `vjepa-fer cache repair`, then extract again"
+    )
 
 
 def _read_into(file: int, shard: ShardIndex, offset: int, target: memoryview) -> None:
@@ -87,10 +129,14 @@ class StoredLevel:
         return cls(layout.level_dataset(recipe, level), layout.scale_dataset(recipe, level))
 
 
-def read_decoded(file: int, shard: ShardIndex, level: StoredLevel, rows: slice | np.ndarray) -> np.ndarray:
+def read_decoded(
+    file: int, shard: ShardIndex, level: StoredLevel, rows: slice | np.ndarray, *, checked: bool = True
+) -> np.ndarray:
     """Rows of a level in float16 or float32 as stored; int8 becomes float32."""
-    values = read_rows(file, shard, level.dataset, rows)
-    return values if level.scale is None else dequantise(values, read_rows(file, shard, level.scale, rows))
+    values = read_rows(file, shard, level.dataset, rows, checked=checked)
+    if level.scale is None:
+        return values
+    return dequantise(values, read_rows(file, shard, level.scale, rows, checked=checked))
 
 
 def read_into(file: int, shard: ShardIndex, level: StoredLevel, rows: np.ndarray, out: np.ndarray) -> None:

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.hdf5 import open_shard, plain_dataset, read_attribute, read_column, shard_errors
+from vjepa_fer.cache.hdf5 import open_shard, plain_dataset, read_attribute, read_column, shard_errors, stored_checksums
+from vjepa_fer.cache.sums import are_unchanged, bytes_of
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_from_json
 
@@ -28,8 +29,8 @@ class ShardIndex:
     clip_ids : tuple of str, length N
     columns : dict
         Dataset path → ndarray (N, …) for every ``index/`` dataset but the clip ids.
-    offsets : dict
-        Dataset path → ndarray of int64 (N,): at which byte of the file each row of a level begins.
+    offsets, checksums : dict
+        Dataset path → ndarray of int64 (N,): at which byte of the file each row of a level begins; and uint32 (N,): its CRC-32.
     size, mtime_ns : int
         Of the file: bytes, and time of its last change.
 
@@ -44,6 +45,7 @@ class ShardIndex:
     clip_ids: tuple[str, ...]
     columns: dict[str, np.ndarray]
     offsets: dict[str, np.ndarray]
+    checksums: dict[str, np.ndarray]
     size: int
     mtime_ns: int
 
@@ -72,14 +74,20 @@ class ShardIndex:
         return f"ShardIndex({self.path.name}, {len(self)} rows, {len(set(self.clip_ids))} clips)"
 
 
-def read_shard_index(path: Path) -> ShardIndex:
+def read_shard_index(path: Path, *, checked: bool = True) -> ShardIndex:
     """Check a shard's structure and read its index; the levels are not touched.
+
+    Parameters
+    ----------
+    path : Path
+    checked : bool
+        Compare the index with its checksums; False is for who does it row by row.
 
     Raises
     ------
     CacheError
-        Not HDF5, not a shard, of a newer format, or with a dataset missing or of another shape or dtype than the recipe
-        says.
+        Not HDF5, not a shard, of a newer format, with a dataset missing or of another shape or dtype than the recipe says,
+        or with an index that is damaged.
     """
     with open_shard(path) as opened, shard_errors(path):
         file, status = opened.id, path.stat()
@@ -87,10 +95,21 @@ def read_shard_index(path: Path) -> ShardIndex:
         num_rows = _num_rows(file, path)
         found = {d.path: _checked(file, d, num_rows, status.st_size, path) for d in layout.shard_datasets(recipe)}
         columns = {d.path: read_column(found[d.path]) for d in layout.index_datasets(recipe)}
+        sums = {d.path: stored_checksums(file, d.path, num_rows, path) for d in layout.shard_datasets(recipe)}
+        if checked:
+            _require_unchanged(columns, sums, path)
         ids = tuple(i.decode() for i in columns.pop(layout.CLIP_ID).astype(bytes).tolist())
         columns[layout.SOURCE_SHA256] = columns[layout.SOURCE_SHA256].astype("S64")  # h5py adds a note to text
         offsets = {d.path: _row_offsets(found[d.path], d, num_rows, path) for d in layout.stored_datasets(recipe)}
-        return ShardIndex(path, recipe, ids, columns, offsets, status.st_size, status.st_mtime_ns)
+        checksums = {d.path: sums[d.path] for d in layout.stored_datasets(recipe)}
+        return ShardIndex(path, recipe, ids, columns, offsets, checksums, status.st_size, status.st_mtime_ns)
+
+
+def _require_unchanged(columns: dict[str, np.ndarray], checksums: dict[str, np.ndarray], path: Path) -> None:
+    for name, column in columns.items():
+        data = bytes_of(column)
+        if not are_unchanged(data, data.size // len(column), checksums[name]):
+            raise CacheError(f"{path}: {name} is damaged: not what was written; run `vjepa-fer cache repair`")
 
 
 def _row_offsets(found: h5py.h5d.DatasetID, dataset: layout.Dataset, num_rows: int, path: Path) -> np.ndarray:

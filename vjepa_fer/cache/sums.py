@@ -1,12 +1,17 @@
-"""Rows go in; their checksums come out, and whether all of their numbers are numbers. No row is copied for it."""
+"""Rows go in; their checksums come out, and whether all of their numbers are numbers. No row is copied for it.
+
+Whether many rows are what they were is asked with one checksum over all of their bytes: CRC-32 is linear, so the checksum of a
+block follows from those of its rows. zlib-ng computes it at 30 GB a second, Python's own zlib at 4.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
+from zlib_ng.zlib_ng import crc32
 
 _BLOCK = 1 << 18
 """Numbers looked at in one go, so that the second look finds them in the processor's cache."""
@@ -20,7 +25,58 @@ def row_checksums(array: np.ndarray) -> np.ndarray:
     flat = bytes_of(array).reshape(len(array), -1)
     if flat.shape[1] == 0:
         return np.zeros(len(array), "<u4")
-    return np.array([zlib.crc32(row.data) for row in flat], "<u4")
+    return np.array([crc32(row.data) for row in flat], "<u4")
+
+
+def are_unchanged(data: np.ndarray | memoryview, row_bytes: int, checksums: np.ndarray) -> bool:
+    """Whether rows of `row_bytes` bytes, one after the other in `data`, have these CRC-32, uint32 (N,)."""
+    return row_bytes == 0 or crc32(data) == joined_checksum(checksums, row_bytes)
+
+
+def joined_checksum(checksums: np.ndarray, row_bytes: int) -> int:
+    """CRC-32 of rows of `row_bytes` bytes, one after the other, from the CRC-32 of each, uint32 (N,).
+
+    That of A and B together is that of A carried over as many zero bytes as B has, exclusive or that of B (Mark Adler's
+    ``crc32_combine`` in zlib); here neighbours are joined all at once until one is left.
+    """
+    joined, span = checksums.astype(np.uint32), row_bytes
+    while len(joined) > 1:
+        if len(joined) % 2:
+            joined = np.r_[np.uint32(0), joined]  # nothing, carried over anything, is nothing
+        tables = _over_zeros(span)
+        left = joined[::2]
+        carried = [tables[k][(left >> np.uint32(8 * k)) & np.uint32(255)] for k in range(4)]
+        joined = carried[0] ^ carried[1] ^ carried[2] ^ carried[3] ^ joined[1::2]
+        span *= 2
+    return int(joined[0]) if len(joined) else 0
+
+
+@functools.lru_cache(maxsize=256)
+def _over_zeros(num_bytes: int) -> np.ndarray:
+    """What carrying a CRC-32 over so many zero bytes does to each of its four bytes: uint32 (4, 256)."""
+    power = _ONE_BYTE
+    columns = 1 << np.arange(32, dtype=np.uint32)  # carries over nothing
+    while num_bytes:
+        if num_bytes & 1:
+            columns = _apply(power, columns)
+        power, num_bytes = _apply(power, power), num_bytes >> 1
+    return _apply(columns, np.arange(256, dtype=np.uint32)[None] << np.array([[0], [8], [16], [24]], np.uint32))
+
+
+def _apply(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A linear map over bits, by what it makes of each of 32 bits, applied to values of any shape."""
+    bits = (values[..., None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)
+    return np.bitwise_xor.reduce(bits * columns, axis=-1)
+
+
+def _one_byte() -> np.ndarray:
+    one_bit = np.r_[np.uint32(0xEDB88320), 1 << np.arange(31, dtype=np.uint32)].astype(np.uint32)
+    two = _apply(one_bit, one_bit)
+    four = _apply(two, two)
+    return _apply(four, four)
+
+
+_ONE_BYTE = _one_byte()
 
 
 def dataset_checksum(parts: Iterable[np.ndarray]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.folder import read_cache_manifest, read_cache_recipe, read_failures
-from vjepa_fer.cache.hdf5 import open_shard, plain_dataset, read_attribute, read_column, shard_errors
+from vjepa_fer.cache.hdf5 import open_shard, read_attribute, shard_errors, stored_checksums
 from vjepa_fer.cache.index import remembered_shards
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
@@ -105,10 +105,9 @@ def _is_same(shard: ShardIndex, other: ShardIndex) -> bool:
     """Whether the index that was remembered of a shard, as it is now, says what the shard does."""
     if (shard.size, shard.mtime_ns) != (other.size, other.mtime_ns):  # it is no longer used
         return True
-    arrays = [
-        (a[name], b[name]) for a, b in ((shard.columns, other.columns), (shard.offsets, other.offsets)) for name in a
-    ]
-    return shard.clip_ids == other.clip_ids and all(np.array_equal(a, b) for a, b in arrays)
+    parts = ((getattr(shard, part), getattr(other, part)) for part in ("columns", "offsets", "checksums"))
+    same = all(np.array_equal(mine[name], theirs[name]) for mine, theirs in parts for name in mine)
+    return shard.clip_ids == other.clip_ids and same
 
 
 def shard_files(root: Path) -> list[Path]:
@@ -119,7 +118,7 @@ def shard_files(root: Path) -> list[Path]:
 def verify_shard(path: Path, recipe: AnyRecipe) -> tuple[ShardIndex | None, list[Problem]]:
     """The index of one shard (None if it cannot be read) and what is wrong with it."""
     try:
-        shard = read_shard_index(path)
+        shard = read_shard_index(path, checked=False)
         require_same_recipe(shard.recipe, recipe, path.name)
         with open_shard(path) as file, shard_errors(path):
             return shard, _wrong_rows(file, shard)
@@ -147,19 +146,9 @@ def _stored_digests(file: h5py.File, path: Path) -> dict[str, str]:
     return stored
 
 
-def stored_checksums(file: h5py.File, dataset: layout.Dataset, num_rows: int, path: Path) -> np.ndarray:
-    """CRC-32 of each row as the shard says them: uint32 (N,)."""
-    name = f"{layout.CHECKSUMS}/{dataset.path}"
-    found, created = plain_dataset(file.id, name, path)
-    plain = created.get_layout() == h5py.h5d.CONTIGUOUS and found.get_storage_size() == 4 * num_rows
-    if found.shape != (num_rows,) or found.dtype != np.dtype("<u4") or not plain:
-        raise CacheError(f"{path}: {name} is not a plain uint32 column of {num_rows} rows; the file is damaged")
-    return read_column(found)
-
-
 def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> tuple[np.ndarray, str]:
     """Which rows are wrong, bool (N,), and the SHA-256 of all of them; in batches, so that memory stays bounded."""
-    want = stored_checksums(file, dataset, len(shard), shard.path)
+    want = stored_checksums(file.id, dataset.path, len(shard), shard.path)
     wrong = np.zeros(len(shard), bool)
     digest = hashlib.sha256()
     step = max(1, BATCH_BYTES // max(1, dataset.row_bytes))
@@ -170,7 +159,7 @@ def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> 
             digest.update(bytes_of(values).data)
             wrong[rows] = row_checksums(values) != want[rows]
             if dataset.path in shard.offsets:
-                wrong[rows] |= _differ(values, read_rows(raw, shard, dataset, rows))
+                wrong[rows] |= _differ(values, read_rows(raw, shard, dataset, rows, checked=False))
                 wrong[rows] |= ~finite_rows(values)
     return wrong, digest.hexdigest()
 
