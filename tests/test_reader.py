@@ -217,10 +217,12 @@ def test_a_number_that_is_none_is_refused_with_its_clip(tmp_path, level, value):
     with h5py.File(shard_paths(tmp_path)[0], "r+") as file:
         file[f"levels/{level}"][(7, *[0] * (file[f"levels/{level}"].ndim - 1))] = value
     reseal(shard_paths(tmp_path)[0])
-    with pytest.raises(CacheError, match=rf"clip c3 holds NaN or infinity in {level}"):
+    with pytest.raises(CacheError, match=rf"clip c3: levels/{level} holds NaN or infinity"):
         open_cache(tmp_path).features(level)
     assert open_cache(tmp_path)[2].level(level).any()
-    with pytest.raises(CacheError, match=rf"{shard_paths(tmp_path)[0].name}: clip c3 holds NaN or infinity in {level}"):
+    with pytest.raises(
+        CacheError, match=rf"{shard_paths(tmp_path)[0].name}: clip c3: levels/{level} holds NaN or infinity"
+    ):
         open_cache(tmp_path)[3].level(level, dtype="stored")
 
 

@@ -20,7 +20,6 @@ from vjepa_fer.cache.index import read_shards
 from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
 from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
-from vjepa_fer.cache.sums import all_finite, finite_rows
 from vjepa_fer.cache.table import ClipTable
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.manifest import Clip, Manifest
@@ -28,16 +27,19 @@ from vjepa_fer.recipe import AnyRecipe, fingerprint, level_key, parse_level, req
 
 CachePath = str | os.PathLike[str]
 
-_NOT_FINITE = "holds NaN or infinity in {}; `cache repair`, then extract again"
 
-
-def open_cache(path: CachePath | Sequence[CachePath]) -> Cache:
+def open_cache(path: CachePath | Sequence[CachePath], *, check_tokens: bool = True) -> Cache:
     """Open a cache for reading. Only complete shards are seen, so it may be growing meanwhile.
+
+    What is read of a shard is compared with its checksums: the index and the small levels always, grid and tokens when a
+    clip's are read for the first time.
 
     Parameters
     ----------
     path : path or sequence of paths
         The cache folder; or several of one recipe, read as one. A clip that several hold is taken from the first.
+    check_tokens : bool
+        False leaves grid and tokens unchecked, which saves a tenth of the time of reading them; `cache verify` compares all.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def open_cache(path: CachePath | Sequence[CachePath]) -> Cache:
         require_same_recipe(read_cache_recipe(root), recipe, str(root))
     manifest = unite_manifests({root: read_cache_manifest(root) for root in roots})
     shards = [shard for root in roots for shard in read_shards(root / layout.SHARDS, recipe)]
-    return Cache(roots, recipe, manifest, shards)
+    return Cache(roots, recipe, manifest, shards, check_tokens=check_tokens)
 
 
 class Place(NamedTuple):
@@ -107,13 +109,9 @@ class CachedClip:
         Raises
         ------
         CacheError
-            The level is not stored, the shard changed or went away, or a number is NaN or infinite.
+            The level is not stored; the shard changed or went away; or a number is not what was written, NaN or infinite.
         """
-        stored = self._cache.level_plan(level)
-        shard = self._cache.shards[self._place.shard_number]
-        with shard_bytes(shard) as file:
-            values = read_decoded(file, shard, stored, self._place.rows)
-        self._cache.require_sound(self.clip.clip_id, level, values, shard.path)
+        values = self._cache.read_level(self.clip.clip_id, level)
         return values if dtype == "stored" else values.astype(np.float32, copy=False)
 
 
@@ -136,7 +134,15 @@ class Cache(Sequence[CachedClip]):
     shards : tuple of ShardIndex
     """
 
-    def __init__(self, roots: Sequence[Path], recipe: AnyRecipe, manifest: Manifest, shards: list[ShardIndex]) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        recipe: AnyRecipe,
+        manifest: Manifest,
+        shards: list[ShardIndex],
+        *,
+        check_tokens: bool = True,
+    ) -> None:
         self.roots = tuple(roots)
         self.root = self.roots[0]
         self.recipe = recipe
@@ -145,7 +151,8 @@ class Cache(Sequence[CachedClip]):
         self.shards = tuple(shards)
         self.places = _find_places(shards)
         self._plans: dict[str, StoredLevel] = {}
-        self._sound: set[tuple[str, str]] = set()
+        self._check_tokens = check_tokens
+        self._checked: set[tuple[str, str]] = set()
         self.clips = ClipTable((clip for clip in manifest.clips if clip.clip_id in self.places), manifest.columns)
 
     def only(self, keep: Callable[[Clip], bool]) -> Cache:
@@ -236,13 +243,15 @@ class Cache(Sequence[CachedClip]):
             self._plans[level] = StoredLevel.of(self.recipe, self.stored_level(level))
         return self._plans[level]
 
-    def require_sound(self, clip_id: str, level: str, values: np.ndarray, path: Path) -> None:
-        """Refuse values of a clip that are not finite. Shards never change, so a clip is looked at when first read only."""
-        if (clip_id, level) in self._sound:
-            return
-        if not all_finite(values):
-            raise CacheError(f"{path}: clip {clip_id} {_NOT_FINITE.format(level)}")
-        self._sound.add((clip_id, level))
+    def read_level(self, clip_id: str, level: str) -> np.ndarray:
+        """All rows of a clip, as :meth:`CachedClip.level` describes them."""
+        stored, place = self.level_plan(level), self.places[clip_id]
+        shard, key = self.shards[place.shard_number], (clip_id, level)
+        checked = (self._check_tokens and key not in self._checked) if stored.dataset.is_large else True
+        with shard_bytes(shard) as file:
+            values = read_decoded(file, shard, stored, place.rows, checked=checked)
+        self._checked.add(key)
+        return values
 
     def window_features(self, level: str = "mean") -> WindowFeatures:
         """One flattened float32 vector a window-view, clips in order: X (num_rows, dim), clip_index, multiplicity.
@@ -250,7 +259,7 @@ class Cache(Sequence[CachedClip]):
         Raises
         ------
         CacheError
-            The level is not stored, no clip is finished, or a clip's values are not finite.
+            The level is not stored, no clip is finished, or a clip's values are damaged or not finite.
         """
         name = self.stored_level(level)
         if not self.clips:
@@ -261,9 +270,7 @@ class Cache(Sequence[CachedClip]):
         x = np.empty((int(counts.sum()), dim), np.float32)
         multiplicity = np.empty(len(x), np.int32)
         self._fill(x, multiplicity, name, places, counts)
-        clip_index = np.repeat(np.arange(len(places)), counts)
-        self._require_finite(x, clip_index, name)
-        return WindowFeatures(x, clip_index, multiplicity)
+        return WindowFeatures(x, np.repeat(np.arange(len(places)), counts), multiplicity)
 
     def _fill(
         self, x: np.ndarray, multiplicity: np.ndarray, level: str, places: list[Place], counts: np.ndarray
@@ -279,11 +286,6 @@ class Cache(Sequence[CachedClip]):
             with shard_bytes(shard) as file:
                 for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
                     read_into(file, shard, self.level_plan(level), source[run], x[run[0] : run[-1] + 1])
-
-    def _require_finite(self, x: np.ndarray, clip_index: np.ndarray, level: str) -> None:
-        if not all_finite(x):
-            clip = self.clips[clip_index[finite_rows(x).argmin()]].clip_id
-            raise CacheError(f"{self.root}: clip {clip} {_NOT_FINITE.format(level)}")
 
     def features(self, level: str = "mean", *, pool: Literal["mean"] | None = "mean") -> Features:
         """The level, flattened, as float32 vectors with their labels.
@@ -304,7 +306,7 @@ class Cache(Sequence[CachedClip]):
         Raises
         ------
         CacheError
-            The level is not stored, no clip is finished, or a value is not finite.
+            The level is not stored, no clip is finished, or a value is damaged or not finite.
         """
         if pool not in ("mean", None):
             raise CacheError(f"pool {pool!r} is not 'mean' (one row a clip) or None (one row a window)")

@@ -7,7 +7,8 @@ random clip, and leaves no handle open: a cache can be pickled, forked and have 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,13 +18,13 @@ from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.int8 import dequantise
 from vjepa_fer.cache.shard import ShardIndex
-from vjepa_fer.cache.sums import are_unchanged, row_checksums
+from vjepa_fer.cache.sums import all_finite, crc32, finite_rows, joined_checksum, row_checksums
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe
 
-_CHECKED_BYTES = 1 << 20
-"""Read in one go, so that the checksum finds the bytes in the processor's cache."""
+_READ_BYTES = 1 << 20
+"""Read in one go and looked at at once, while the bytes are in the processor's cache."""
 
 BATCH_BYTES = 16 << 20
 """Rows are converted in batches of about this size, so that memory stays bounded whatever the size of a shard."""
@@ -59,12 +60,12 @@ def read_rows(
     Parameters
     ----------
     checked : bool
-        Compare what was read with its checksums.
+        Compare what was read with its checksums, and refuse what is no number.
 
     Raises
     ------
     CacheError
-        The file ends too early, or a row is not what was written; its clip is named.
+        The file ends too early, or a row is not what was written or holds NaN or infinity; its clip is named.
     """
     offsets = shard.offsets[dataset.path][rows]
     row_bytes = dataset.row_bytes
@@ -72,31 +73,47 @@ def read_rows(
         out = np.empty((len(offsets), *dataset.row_shape), dataset.dtype)
     if row_bytes == 0:
         return out
-    target = out.reshape(-1).view(np.uint8).data
+    target, sound = out.reshape(-1).view(np.uint8).data, True
     for start, stop in _neighbours(offsets, row_bytes):
-        part = target[start * row_bytes : stop * row_bytes]
-        _read_into(file, shard, int(offsets[start]), part)
-        if checked and not are_unchanged(part, row_bytes, shard.checksums[dataset.path][rows][start:stop]):
-            raise CacheError(_about_damage(shard, dataset, rows, out))
+        blocks = _read_blocks(file, shard, int(offsets[start]), target[start * row_bytes : stop * row_bytes])
+        if checked:
+            sound &= _are_sound(blocks, dataset, shard.checksums[dataset.path][rows][start:stop])
+        else:
+            deque(blocks, maxlen=0)
+    if not sound:
+        raise CacheError(_about_damage(shard, dataset, rows, out))
     return out
 
 
 def _neighbours(offsets: np.ndarray, row_bytes: int) -> Iterator[tuple[int, int]]:
-    """Runs of rows that lie one after the other in the file, cut where a run would leave the processor's cache unchecked."""
+    """Runs of rows that lie one after the other in the file."""
     breaks = (np.flatnonzero(np.diff(offsets) != row_bytes) + 1).tolist() if len(offsets) > 1 else []
-    most = max(1, _CHECKED_BYTES // row_bytes)
-    for start, stop in zip([0, *breaks], [*breaks, len(offsets)], strict=True):
-        for cut in range(start, stop, most):
-            yield cut, min(cut + most, stop)
+    return zip([0, *breaks], [*breaks, len(offsets)], strict=True)
+
+
+def _are_sound(blocks: Iterable[memoryview], dataset: layout.Dataset, checksums: np.ndarray) -> bool:
+    """Whether rows that come block by block are what was written, and numbers."""
+    checksum, finite = 0, True
+    for block in blocks:
+        checksum = crc32(block, checksum)
+        finite = finite and all_finite(np.frombuffer(block, dataset.dtype))
+    return finite and checksum == joined_checksum(checksums, dataset.row_bytes)
 
 
 def _about_damage(shard: ShardIndex, dataset: layout.Dataset, rows: slice | np.ndarray, values: np.ndarray) -> str:
-    wrong = row_checksums(values) != shard.checksums[dataset.path][rows]
+    changed = row_checksums(values) != shard.checksums[dataset.path][rows]
+    wrong = changed if changed.any() else ~finite_rows(values)
     clip = shard.clip_ids[np.arange(len(shard))[rows][wrong.argmax()]]
-    return (
-        f"{shard.path}: clip {clip}: {dataset.path} is damaged: not what was written; "
-        "run `vjepa-fer cache repair`, then extract again"
-    )
+    what = "is damaged: not what was written" if changed.any() else "holds NaN or infinity"
+    return f"{shard.path}: clip {clip}: {dataset.path} {what}; run `vjepa-fer cache repair`, then extract again"
+
+
+def _read_blocks(file: int, shard: ShardIndex, offset: int, target: memoryview) -> Iterator[memoryview]:
+    """Fill `target` from `offset` on, and give each part of it as soon as it is there."""
+    for start in range(0, len(target), _READ_BYTES):
+        block = target[start : start + _READ_BYTES]
+        _read_into(file, shard, offset + start, block)
+        yield block
 
 
 def _read_into(file: int, shard: ShardIndex, offset: int, target: memoryview) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import open_shard, plain_dataset, read_attribute, read_column, shard_errors, stored_checksums
-from vjepa_fer.cache.sums import are_unchanged, bytes_of
+from vjepa_fer.cache.sums import are_unchanged
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_from_json
 
@@ -107,8 +107,7 @@ def read_shard_index(path: Path, *, checked: bool = True) -> ShardIndex:
 
 def _require_unchanged(columns: dict[str, np.ndarray], checksums: dict[str, np.ndarray], path: Path) -> None:
     for name, column in columns.items():
-        data = bytes_of(column)
-        if not are_unchanged(data, data.size // len(column), checksums[name]):
+        if not are_unchanged(column, checksums[name]):
             raise CacheError(f"{path}: {name} is damaged: not what was written; run `vjepa-fer cache repair`")
 
 

@@ -28,9 +28,10 @@ def row_checksums(array: np.ndarray) -> np.ndarray:
     return np.array([crc32(row.data) for row in flat], "<u4")
 
 
-def are_unchanged(data: np.ndarray | memoryview, row_bytes: int, checksums: np.ndarray) -> bool:
-    """Whether rows of `row_bytes` bytes, one after the other in `data`, have these CRC-32, uint32 (N,)."""
-    return row_bytes == 0 or crc32(data) == joined_checksum(checksums, row_bytes)
+def are_unchanged(rows: np.ndarray, checksums: np.ndarray) -> bool:
+    """Whether rows (N, …) have these CRC-32, uint32 (N,)."""
+    data = bytes_of(rows)
+    return crc32(data.data) == joined_checksum(checksums, data.size // len(rows))
 
 
 def joined_checksum(checksums: np.ndarray, row_bytes: int) -> int:
@@ -40,6 +41,8 @@ def joined_checksum(checksums: np.ndarray, row_bytes: int) -> int:
     ``crc32_combine`` in zlib); here neighbours are joined all at once until one is left.
     """
     joined, span = checksums.astype(np.uint32), row_bytes
+    if row_bytes == 0:
+        return 0
     while len(joined) > 1:
         if len(joined) % 2:
             joined = np.r_[np.uint32(0), joined]  # nothing, carried over anything, is nothing
