@@ -24,7 +24,7 @@ import decord
 import numpy as np
 import torch
 
-from vjepa_fer.cache.folder import library_versions
+from vjepa_fer.cache.description import library_versions
 from vjepa_fer.recipe import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Sampling
 from vjepa_fer.video import crop_views, decode_video, normalise, read_windows, sample_windows
 from vjepa_fer.video.sampling import reference_segments, reference_sliding

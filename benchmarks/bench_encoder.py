@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers import VJEPA2Config, VJEPA2Model
 
-from vjepa_fer.cache.folder import library_versions
+from vjepa_fer.cache.description import library_versions
 from vjepa_fer.encoder.loading import random_encoder
 from vjepa_fer.encoder.zoo import encoder_config
 

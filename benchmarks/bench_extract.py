@@ -30,7 +30,7 @@ from bench_decode import write_clip
 from torch.nn import functional as F
 from transformers import VJEPA2Config, VJEPA2Model
 
-from vjepa_fer.cache.folder import library_versions
+from vjepa_fer.cache.description import library_versions
 from vjepa_fer.encoder import LoadedEncoder, load_encoder
 from vjepa_fer.encoder.loading import random_encoder
 from vjepa_fer.encoder.zoo import encoder_config

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from vjepa_fer.cache import layout, open_cache
-from vjepa_fer.cache.folder import library_versions
+from vjepa_fer.cache.description import library_versions
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest

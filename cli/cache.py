@@ -54,7 +54,7 @@ def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def repair(cache: CacheArgument, as_json: JsonOption = False) -> None:
     """Take out what is damaged, so that extract does exactly that again; damaged shards are renamed, not deleted."""
-    from vjepa_fer.cache.copying import repair_cache
+    from vjepa_fer.cache.repair import repair_cache
     from vjepa_fer.cache.verify import shard_files
 
     with progress_bar(len(shard_files(cache)), "repair") as advance:

@@ -100,7 +100,7 @@ def _say_made(cache: Cache, hidden: Sequence[Path]) -> None:
 def warn_of_telling_ids(sources: Sequence[Path], clip_ids: Collection[str]) -> None:
     """Say which clip ids still name a subject: they stay, because everything is joined by them."""
     from vjepa_fer.cache.anonymous import telling_ids
-    from vjepa_fer.cache.folder import read_cache_manifest
+    from vjepa_fer.cache.asked import read_cache_manifest
 
     told = [i for source in sources for i in telling_ids(read_cache_manifest(source)) if i in clip_ids]
     if told:

@@ -222,7 +222,7 @@ def extract(
         outlook = Outlook(plan.clips)
         summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
     show_summary(summary, cache, as_json=as_json, profile=profile)
-    if summary.failures:
+    if summary.failures or summary.elsewhere:
         raise typer.Exit(4)
 
 

@@ -106,14 +106,12 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
     """Say on stderr (as JSON: on stdout) what an extraction did."""
     if as_json:
         failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
-        counts = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
-        counts |= {"elsewhere": summary.elsewhere, "bytes_written": summary.bytes_written}
+        counts: dict[str, object] = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
+        counts |= {"elsewhere": list(summary.elsewhere), "bytes_written": summary.bytes_written}
         times = dataclasses.asdict(summary.profile)
         print_json({"schema": "vjepa-fer/extract/1", "cache": str(cache), **counts, "profile": times, "failed": failed})
         return
     say(f"{cache}: {summary.written:,} clips written ({summary.rows:,} rows), {summary.skipped:,} were there already")
-    if summary.elsewhere:
-        say(f"  {summary.elsewhere:,} clips are left to another process that is at them")
     if summary.written or profile:
         rate = summary.rows / max(summary.profile.wall_seconds, 1e-9)
         say(f"  {rate:.3g} windows/s, {bytes_for_people(summary.bytes_written)} written; {summary.profile}")
@@ -124,6 +122,11 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
             for stage, share in stages.busy.items()
         ]
         print_table(("stage", "busy", "device waits for it"), rows, title=f"{duration(stages.wall_seconds)} in all")
+    if summary.elsewhere:
+        some = ", ".join(summary.elsewhere[:3]) + (" …" if len(summary.elsewhere) > 3 else "")
+        warn(
+            f"{len(summary.elsewhere):,} clips are not done: other processes are still at them ({some}); run the same command again"
+        )
     for failure in summary.failures[:10]:
         say(f"  failed: {failure.clip_id} ({failure.reason}): {failure.message}")
     if summary.failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -15,7 +16,8 @@ import pytest
 from caches import LABELS, small_manifest, small_recipe, small_rows, write_small_cache
 from vjepa_fer.cache import ClipRows, ShardWriter, open_cache
 from vjepa_fer.cache.care import cache_info
-from vjepa_fer.cache.folder import Failure, merge_manifests, prepare_cache, read_failures, write_failures
+from vjepa_fer.cache.failures import Failure, read_failures, refresh_failed, write_failures
+from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.pooling import WindowFeatures, mean_over_windows
 from vjepa_fer.errors import CacheError, RecipeMismatchError, VideoError
 from vjepa_fer.manifest import Clip, Manifest
@@ -130,9 +132,9 @@ def test_a_foreign_shard_is_refused(tmp_path):
 
 
 def test_the_manifest_of_a_cache_grows_and_newer_rows_count(tmp_path):
-    known = small_manifest(2)
     newer = Manifest(clips=(Clip("c1", "/videos/c1.mp4", "sad", "s9"), Clip("c7", "/videos/c7.mp4", "sad", "s9")))
-    union = merge_manifests(known, newer)
+    prepare_cache(tmp_path, small_recipe(), small_manifest(2))
+    union = prepare_cache(tmp_path, small_recipe(), newer)
     assert [(c.clip_id, c.subject) for c in union] == [("c0", "s0"), ("c1", "s9"), ("c7", "s9")]
 
 
@@ -143,7 +145,7 @@ def test_the_manifest_of_a_cache_grows_and_newer_rows_count(tmp_path):
         (lambda p: p.write_text("x"), "a file, not a cache folder"),
         (lambda p: p.mkdir(), "not a cache"),
         (lambda p: (p.mkdir(), (p / "cache.json").write_text("{")), "cannot be read as JSON"),
-        (lambda p: (p.mkdir(), (p / "cache.json").write_text("[]")), "not the description of a vjepa-fer cache"),
+        (lambda p: (p.mkdir(), (p / "cache.json").write_text("[]")), "holds a list, expected one JSON object"),
         (
             lambda p: (p.mkdir(), (p / "cache.json").write_text('{"format": "vjepa-fer/cache", "format_version": 99}')),
             "written by a newer vjepa-fer",
@@ -260,7 +262,14 @@ def test_failures_are_read_back_and_an_empty_list_leaves_no_file(tmp_path):
     write_failures(tmp_path, {"c1": failure})
     assert read_failures(tmp_path) == {"c1": failure}
     assert failure.reason == "truncated"
-    write_failures(tmp_path, {})
+    write_failures(
+        tmp_path,
+        {"c1": dataclasses.replace(failure, reason="timeout"), "c2": dataclasses.replace(failure, clip_id="c2")},
+    )
+    assert {key: row.reason for key, row in read_failures(tmp_path).items()} == {"c1": "timeout", "c2": "truncated"}
+    refresh_failed(tmp_path, lambda: frozenset({"c1"}))
+    assert (tmp_path / "failed.csv").read_text().splitlines()[1].startswith("c2,/v/c1.mp4,truncated")
+    refresh_failed(tmp_path, lambda: frozenset({"c1", "c2"}))
     assert not (tmp_path / "failed.csv").exists()
 
 

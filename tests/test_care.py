@@ -15,10 +15,12 @@ from caches import small_manifest, small_recipe, small_rows, write_small_cache
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache import index as index_module
 from vjepa_fer.cache.anonymous import Anonymiser, telling_ids
-from vjepa_fer.cache.copying import merge_caches, repair_cache, subset_cache
+from vjepa_fer.cache.copying import merge_caches, subset_cache
 from vjepa_fer.cache.derive import pool_cache
-from vjepa_fer.cache.folder import Failure, prepare_cache, write_failures
+from vjepa_fer.cache.failures import Failure, write_failures
+from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.imports import FeatureTable, import_features
+from vjepa_fer.cache.repair import repair_cache
 from vjepa_fer.cache.shard import read_shard_index
 from vjepa_fer.cache.verify import shard_files, verify_cache
 from vjepa_fer.errors import CacheError, RecipeError, RecipeMismatchError
@@ -105,9 +107,11 @@ def test_verify_looks_at_the_lists_and_the_notebook_too(tmp_path, monkeypatch):
         changed = {name: arrays[name].copy() for name in arrays.files}
     changed["index/start_frame"][4] += 1
     np.savez(path, **changed)
-    (tmp_path / "failed.csv").write_text("nonsense\n1\n")
+    write_failures(tmp_path, {"c5": Failure("c5", "", "missing", "", "")})
+    [piece] = (tmp_path / "failed").iterdir()
+    piece.write_text(piece.read_text().replace("missing", "timeout"))
     problems = verify_cache(tmp_path).problems
-    assert [p.shard for p in problems] == ["failed.csv", "index.npz"]
+    assert [p.shard for p in problems] == [piece.name, "index.npz"]
     assert "says other things of" in problems[1].what
     (tmp_path / "failed.csv").unlink()
     repair_cache(tmp_path)

@@ -19,11 +19,12 @@ import torch
 from test_extract import all_levels, check_equal, manifest_of
 from videos import write_video
 from vjepa_fer.cache import layout, open_cache
+from vjepa_fer.disk import PARTIAL_SUFFIX
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import CacheError, VjepaFerError
-from vjepa_fer.extract import ExtractSettings, claims, extract_manifest, job, make_recipe
+from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe
 from vjepa_fer.extract.batches import Batcher
-from vjepa_fer.extract.claims import CLAIMS, Claims
+from vjepa_fer.extract.claims import CLAIMS
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips
 from vjepa_fer.extract.writing import BackgroundWriter
@@ -99,7 +100,7 @@ def check_finished(study, cache, encoder, recipe):
     extract_manifest(manifest, cache, encoder, recipe, settings=ExtractSettings(workers=0))
     check_equal(all_levels(study / "whole"), all_levels(cache))
     assert sum(len(shard) for shard in open_cache(cache).shards) == sum(map(len, open_cache(study / "whole").shards))
-    assert not list((cache / layout.SHARDS).glob(f"*{layout.PARTIAL_SUFFIX}"))
+    assert not list((cache / layout.SHARDS).glob(f"*{PARTIAL_SUFFIX}"))
 
 
 def test_what_was_reported_done_survives_kills_at_random_moments(tmp_path, study, encoder, recipe):
@@ -173,7 +174,7 @@ def test_a_full_disk_ends_in_one_message_and_the_job_resumes_after_space_is_made
     with pytest.raises(CacheError, match=r"the disk is full .* all before it is safe. Make room and run the same"):
         extract_manifest(manifest, small_disk / "cache", encoder, recipe, settings=settings)
     assert 0 < len(open_cache(small_disk / "cache").done) < NUM_CLIPS
-    assert not list((small_disk / "cache" / layout.SHARDS).glob(f"*{layout.PARTIAL_SUFFIX}"))
+    assert not list((small_disk / "cache" / layout.SHARDS).glob(f"*{PARTIAL_SUFFIX}"))
     ballast.unlink()
     check_finished(study, small_disk / "cache", encoder, recipe)
 
@@ -272,33 +273,6 @@ def test_a_finished_clip_may_move_but_not_become_another_video(tmp_path, study, 
     with pytest.raises(CacheError, match=r"clip v0 is .*v0\.avi, another video than .*v0\.mp4, which"):
         extract_manifest(manifest_of([other]), tmp_path / "cache", encoder, recipe)
     assert open_cache(tmp_path / "cache").clips[0].path == str(moved)
-
-
-def test_a_clip_is_claimed_once_and_again_after_its_owner_is_gone(tmp_path):
-    with Claims(tmp_path) as mine:
-        with Claims(tmp_path) as other:
-            assert other.take("a")
-            assert not mine.take("a")
-            assert mine.take("b")
-            assert not other.take("b")
-        assert mine.take("a")
-    assert not list((tmp_path / CLAIMS).iterdir())
-
-
-def test_the_claim_of_a_silent_owner_is_taken_over_by_one_only(tmp_path, monkeypatch):
-    with Claims(tmp_path) as silent, Claims(tmp_path) as mine, Claims(tmp_path) as third:
-        assert silent.take("a")
-        old = time.time() - 2 * claims.DEAD_AFTER_SECONDS
-        os.utime(silent._alive(silent._owner), (old, old))
-        assert mine.take("a")
-        assert not third.take("a")
-
-
-def test_a_claim_that_is_just_being_written_counts_as_held(tmp_path):
-    with Claims(tmp_path) as mine, Claims(tmp_path) as other:
-        mine.take("a")
-        next((tmp_path / CLAIMS).glob("*.0")).write_text("")
-        assert not other.take("a")
 
 
 def test_a_shard_is_closed_when_it_is_old_even_if_no_clip_comes(tmp_path, study, recipe):

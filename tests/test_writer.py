@@ -129,3 +129,23 @@ def test_a_reader_sees_whole_shards_only_while_another_process_writes(tmp_path):
     assert process.returncode == 0
     assert seen == sorted(seen)
     assert len(open_cache(tmp_path)) == 60
+
+
+def test_clips_that_became_another_process_s_are_left_out_even_at_the_last_moment(tmp_path):
+    recipe, asked = small_recipe(), []
+
+    def is_ours(clip_id):
+        asked.append(clip_id)
+        return clip_id != "c1" or asked.count("c1") < 2  # taken over while the shard was being written
+
+    prepare_cache(tmp_path, recipe, small_manifest(3))
+    writer = ShardWriter(tmp_path, recipe, is_ours=is_ours)
+    for clip_id in ("c0", "c1", "c2"):
+        writer.add(small_rows(clip_id, recipe))
+    assert writer.flush() == ("c0", "c2")
+    assert open_cache(tmp_path).done == {"c0", "c2"}
+    assert [p.suffix for p in (tmp_path / "shards").iterdir()] == [".h5"]
+    writer.is_ours = lambda clip_id: False
+    writer.add(small_rows("c1", recipe))
+    assert writer.flush() == ()
+    assert len(list((tmp_path / "shards").iterdir())) == 1

@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from caches import small_manifest, small_recipe, token_volume
 from vjepa_fer.cache import ClipRows, ShardWriter
-from vjepa_fer.cache.folder import Failure, prepare_cache, write_failures
+from vjepa_fer.cache.failures import Failure, write_failures
+from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.recipe import Storage
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.folder import Failure
+from vjepa_fer.cache.failures import Failure
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import AnyRecipe, ImportedRecipe

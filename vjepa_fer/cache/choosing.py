@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vjepa_fer.cache.folder import read_cache_manifest
+from vjepa_fer.cache.asked import read_cache_manifest
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest, nearest
 

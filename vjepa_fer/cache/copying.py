@@ -1,24 +1,22 @@
-"""Caches go in, a new cache with some or all of their clips comes out: repair, merge, subset. No number is rounded again."""
+"""Caches go in, a new cache with some or all of their clips comes out: merge, subset. No number is rounded again."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.anonymous import Anonymiser
-from vjepa_fer.cache.folder import create_cache, read_cache_recipe, write_failures
+from vjepa_fer.cache.folder import copied_cache
 from vjepa_fer.cache.hdf5 import open_shard, shard_errors, stored_checksums
+from vjepa_fer.cache.index import read_shards
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.reading import read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
-from vjepa_fer.cache.verify import Problem, shard_files, verify_shard
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES, ShardWriter
-from vjepa_fer.disk import sweep_partials, sync_folder
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import AnyRecipe
@@ -45,81 +43,24 @@ def checked_clips(shard: ShardIndex, clip_ids: Sequence[str]) -> Iterator[tuple[
             yield clip_id, columns
 
 
-def copy_clips(cache: Cache, clips: Sequence[Clip], out: CachePath, anonymiser: Anonymiser | None = None) -> Cache:
-    """Copy those finished clips of `cache` to its folder-to-be `out`, whose manifest is made already."""
+def copy_clips(cache: Cache, clips: Sequence[Clip], out: Path, anonymiser: Anonymiser | None = None) -> None:
+    """Copy those finished clips of `cache` that the folder `out` does not hold yet."""
+    recipe = anonymiser.recipe(cache.recipe) if anonymiser else cache.recipe
+    there = clips_there(out, recipe)
     by_shard: dict[int, list[str]] = {}
     for clip in clips:
-        by_shard.setdefault(cache.places[clip.clip_id].shard_number, []).append(clip.clip_id)
-    recipe = anonymiser.recipe(cache.recipe) if anonymiser else cache.recipe
+        if clip.clip_id not in there:
+            by_shard.setdefault(cache.places[clip.clip_id].shard_number, []).append(clip.clip_id)
     writer = ShardWriter(out, recipe, shard_bytes=DEFAULT_SHARD_BYTES)
     for number, clip_ids in sorted(by_shard.items()):
         for clip_id, columns in checked_clips(cache.shards[number], clip_ids):
             writer.add_columns(clip_id, anonymiser.columns(columns) if anonymiser else columns)
     writer.flush()
-    return open_cache(out)
 
 
-@dataclass(frozen=True)
-class Repair:
-    """What :func:`repair_cache` did.
-
-    Attributes
-    ----------
-    problems : tuple of Problem
-        What was wrong.
-    rescued : tuple of str
-        Clips that were taken out of damaged shards whole.
-    set_aside : tuple of Path
-        Damaged shards, kept under another name that no reader looks at. Delete them when you no longer want them.
-    swept : tuple of Path
-        What killed writers had left.
-    """
-
-    problems: tuple[Problem, ...]
-    rescued: tuple[str, ...]
-    set_aside: tuple[Path, ...]
-    swept: tuple[Path, ...]
-
-
-def repair_cache(root: CachePath, *, progress: Callable[[str], None] = lambda shard: None) -> Repair:
-    """Take out what is damaged, so that extract does exactly that again.
-
-    The whole clips of a damaged shard are first copied to a new shard; then the damaged one is renamed to
-    ``NAME.h5.damaged``. Nothing is deleted but partial shards of writers that are dead.
-
-    Raises
-    ------
-    CacheError
-        `root` is not a cache, or its ``cache.json`` is damaged.
-    """
-    folder = Path(root)
-    recipe = read_cache_recipe(folder)
-    problems: list[Problem] = []
-    rescued: list[str] = []
-    set_aside: list[Path] = []
-    for path in shard_files(folder):
-        shard, found = verify_shard(path, recipe)
-        if found:
-            problems += found
-            rescued += _rescue(folder, recipe, shard, found) if shard else []
-            set_aside.append(path.rename(path.with_name(path.name + layout.DAMAGED_SUFFIX)))
-            sync_folder(path.parent)
-        progress(path.name)
-    (folder / layout.SHARDS / layout.INDEX_NPZ).unlink(missing_ok=True)  # the next reader makes it again
-    swept = sweep_partials(folder / layout.SHARDS)
-    return Repair(tuple(problems), tuple(rescued), tuple(set_aside), tuple(swept))
-
-
-def _rescue(folder: Path, recipe: AnyRecipe, shard: ShardIndex, problems: Sequence[Problem]) -> list[str]:
-    bad = {problem.clip_id for problem in problems}
-    if None in bad:  # not known which clip it is
-        return []
-    writer = ShardWriter(folder, recipe, shard_bytes=1 << 62)
-    whole = [clip_id for clip_id, _ in shard.clip_runs if clip_id not in bad]
-    for clip_id, columns in checked_clips(shard, whole):
-        writer.add_columns(clip_id, columns)
-    writer.flush()
-    return whole
+def clips_there(folder: Path, recipe: AnyRecipe) -> set[str]:
+    """Ids of clips that are in complete shards of a folder, be it a cache yet or not."""
+    return {clip_id for shard in read_shards(folder / layout.SHARDS, recipe) for clip_id in shard.clip_ids}
 
 
 def merge_caches(sources: Sequence[CachePath], out: CachePath, *, anonymiser: Anonymiser | None = None) -> Cache:
@@ -169,14 +110,21 @@ def subset_cache(
 
 def _copy(cache: Cache, clips: Sequence[Clip], out: CachePath, anonymiser: Anonymiser | None) -> Cache:
     manifest = cache.manifest.where(clips)
-    failures = {clip.clip_id: cache.failures[clip.clip_id] for clip in clips if clip.clip_id in cache.failures}
+    listed = cache.failures
+    failures = {clip.clip_id: listed[clip.clip_id] for clip in clips if clip.clip_id in listed}
     recipe = cache.recipe
     if anonymiser:
         recipe, manifest = anonymiser.recipe(recipe), anonymiser.manifest(manifest)
         failures = anonymiser.failures(failures)
-    create_cache(out, recipe, manifest)
-    write_failures(Path(out), failures)
-    return copy_clips(cache, [clip for clip in clips if clip.clip_id in cache.places], out, anonymiser)
+    wanted = [clip for clip in clips if clip.clip_id in cache.places]
+    with copied_cache(out, recipe, manifest, failures, source=source_of(cache)) as folder:
+        copy_clips(cache, wanted, folder, anonymiser)
+    return open_cache(out)
+
+
+def source_of(cache: Cache) -> str:
+    """What a copy says it is made from."""
+    return ", ".join(str(root.absolute()) for root in cache.roots)
 
 
 def _refuse_conflicts(cache: Cache) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vjepa_fer.cache.anonymous import Anonymiser
-from vjepa_fer.cache.copying import checked_clips
-from vjepa_fer.cache.folder import create_cache, write_failures
+from vjepa_fer.cache.copying import checked_clips, clips_there, source_of
+from vjepa_fer.cache.folder import copied_cache
 from vjepa_fer.cache.int8 import dequantise
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
@@ -61,15 +61,20 @@ def pool_cache(
     manifest, failures = cache.manifest, cache.failures
     if anonymiser:
         manifest, failures = anonymiser.manifest(manifest), anonymiser.failures(failures)
-    create_cache(out, recipe, manifest)
-    write_failures(Path(out), failures)
-    writer = ShardWriter(out, recipe)
-    for number, shard in enumerate(cache.shards):
-        own = [clip_id for clip_id, place in cache.places.items() if place.shard_number == number]
-        for clip_id, columns in checked_clips(shard, own):
+    with copied_cache(out, recipe, manifest, failures, source=source_of(cache)) as folder:
+        _pool_clips(cache, folder, recipe, anonymiser)
+    return open_cache(out)
+
+
+def _pool_clips(cache: Cache, out: Path, recipe: Recipe, anonymiser: Anonymiser | None) -> None:
+    writer, there = ShardWriter(out, recipe), clips_there(out, recipe)
+    own: dict[int, list[str]] = {}
+    for clip_id in cache.places.keys() - there:
+        own.setdefault(cache.places[clip_id].shard_number, []).append(clip_id)
+    for number, clip_ids in sorted(own.items()):
+        for clip_id, columns in checked_clips(cache.shards[number], clip_ids):
             writer.add(_pooled_rows(clip_id, anonymiser.columns(columns) if anonymiser else columns, recipe))
     writer.flush()
-    return open_cache(out)
 
 
 def pooled_recipe(cache: Cache, levels: Sequence[str], token_dtype: TokenDtype | None = None) -> Recipe:

@@ -13,7 +13,8 @@ from typing import TextIO
 
 import numpy as np
 
-from vjepa_fer.cache.folder import Failure, prepare_cache, write_failures
+from vjepa_fer.cache.failures import Failure, write_failures
+from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter

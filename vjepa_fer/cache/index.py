@@ -18,7 +18,7 @@ import numpy as np
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
-from vjepa_fer.disk import write_durably
+from vjepa_fer.disk import refuse_link, write_durably
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
 
@@ -36,6 +36,7 @@ def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
     RecipeMismatchError
         A shard has another recipe than the cache.
     """
+    refuse_link(folder)
     paths = sorted(folder.glob(f"*{layout.SHARD_SUFFIX}"))
     known = {shard.path.name: shard for shard in remembered_shards(folder, recipe)}
     shards = [_if_unchanged(known.get(path.name), path) or _read_own(path, recipe) for path in paths]

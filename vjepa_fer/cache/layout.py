@@ -14,12 +14,15 @@ SHARD_FORMAT = "vjepa-fer/shard"
 CACHE_FORMAT = "vjepa-fer/cache"
 FORMAT_VERSION = 1
 
+CACHE_VERSION = 2
+"""Of the folder; that of a shard is :data:`FORMAT_VERSION`."""
+
 CACHE_JSON = "cache.json"
-MANIFEST_CSV = "manifest.csv"
-FAILED_CSV = "failed.csv"
+MANIFEST_CSV, MANIFEST_PIECES = "manifest.csv", "manifest"
+FAILED_CSV, FAILED_PIECES = "failed.csv", "failed"
+COPYING_JSON = "copying.json"
 SHARDS = "shards"
 SHARD_SUFFIX = ".h5"
-PARTIAL_SUFFIX = ".partial"
 DAMAGED_SUFFIX = ".damaged"
 
 INDEX_NPZ = "index.npz"

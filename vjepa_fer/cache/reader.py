@@ -15,7 +15,9 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.folder import Failure, read_cache_manifest, read_cache_recipe, read_failures, unite_manifests
+from vjepa_fer.cache.asked import read_cache_manifest, unite_manifests
+from vjepa_fer.cache.description import read_cache_recipe
+from vjepa_fer.cache.failures import Failure, read_failures
 from vjepa_fer.cache.index import read_shards
 from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
 from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes

@@ -150,14 +150,14 @@ def _parsed(text: str) -> tuple[AnyRecipe, str]:
     return recipe, fingerprint(recipe)
 
 
-def check_version(version: Any, path: Path) -> None:
+def check_version(version: Any, path: Path, *, known: int = layout.FORMAT_VERSION) -> None:
     """Refuse a format version that this code does not know."""
-    if not isinstance(version, int | np.integer) or version < 1:
+    if type(version) is not int or version < 1:
         raise CacheError(f"{path}: format_version {version!r} is not a whole number from 1")
-    if version > layout.FORMAT_VERSION:
+    if version > known:
         raise CacheError(
-            f"{path}: written by a newer vjepa-fer (format version {version}, this one reads up to "
-            f"{layout.FORMAT_VERSION}): pip install -U vjepa-fer"
+            f"{path}: written by a newer vjepa-fer (format version {version}, this one reads up to {known}): "
+            "pip install -U vjepa-fer"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,12 @@ import h5py
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.folder import read_cache_manifest, read_cache_recipe, read_failures
+from vjepa_fer.cache.asked import read_cache_manifest
+from vjepa_fer.cache.description import read_cache_recipe
+from vjepa_fer.cache.failures import failure_pieces, read_failure_piece, read_failures
 from vjepa_fer.cache.hdf5 import open_shard, read_attribute, shard_errors, stored_checksums
 from vjepa_fer.cache.index import remembered_shards
+from vjepa_fer.cache.pieces import piece_paths, read_piece
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
 from vjepa_fer.cache.sums import bytes_of, finite_rows, row_checksums
@@ -91,14 +94,22 @@ def verify_cache(root: str | os.PathLike[str], *, progress: Callable[[str], None
 
 
 def _wrong_texts(folder: Path) -> list[Problem]:
-    """What is wrong with the lists of clips and of failures."""
-    problems = []
-    for name, read in ((layout.MANIFEST_CSV, read_cache_manifest), (layout.FAILED_CSV, read_failures)):
+    """What is wrong with the lists of clips and of failures, piece by piece."""
+    return [
+        *_wrong(piece_paths(folder / layout.MANIFEST_PIECES), read_piece),
+        *_wrong(failure_pieces(folder), read_failure_piece),
+        *_wrong([folder / layout.MANIFEST_CSV], lambda path: read_cache_manifest(folder)),
+        *_wrong([folder / layout.FAILED_CSV], lambda path: read_failures(folder)),
+    ]
+
+
+def _wrong(paths: Iterable[Path], read: Callable[[Path], object]) -> Iterator[Problem]:
+    for path in paths:
         try:
-            read(folder)
+            read(path)
         except VjepaFerError as error:
-            problems.append(Problem(name, None, str(error).removeprefix(f"{folder / name}: ")))
-    return problems
+            if str(error).startswith(str(path)):  # else it is about another file, which has a problem of its own
+                yield Problem(path.name, None, str(error).removeprefix(f"{path}: "))
 
 
 def _is_same(shard: ShardIndex, other: ShardIndex) -> bool:

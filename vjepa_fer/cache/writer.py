@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -33,13 +34,21 @@ class ShardWriter:
     recipe : Recipe or ImportedRecipe
     shard_bytes : int
         A shard is written when its rows reach this size. A kill costs at most the shard that is open.
+    is_ours : callable
+        Asked of each clip id before a shard appears: those that another process has taken over meanwhile are left out.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], recipe: AnyRecipe, *, shard_bytes: int = DEFAULT_SHARD_BYTES
+        self,
+        folder: str | os.PathLike[str],
+        recipe: AnyRecipe,
+        *,
+        shard_bytes: int = DEFAULT_SHARD_BYTES,
+        is_ours: Callable[[str], bool] = lambda clip_id: True,
     ) -> None:
         self.recipe = recipe
         self.shard_bytes = shard_bytes
+        self.is_ours = is_ours
         self.writer_id = uuid.uuid4().hex[:12]
         self.bytes_written = 0
         self._shards = Path(folder) / layout.SHARDS
@@ -65,17 +74,38 @@ class ShardWriter:
 
     def flush(self) -> tuple[str, ...]:
         """Write the open shard, if any clip is in it; returns the clip ids that are now safe."""
-        if not self._clips:
-            return ()
+        while self._clips:
+            self._clips = [(clip_id, columns) for clip_id, columns in self._clips if self.is_ours(clip_id)]
+            done = tuple(clip_id for clip_id, _ in self._clips)
+            if not done or self._write(done):
+                self._clips, self._open_bytes = [], 0
+                return done
+        return ()
+
+    def _write(self, clip_ids: Sequence[str]) -> bool:
+        """Write the open clips as a shard; False if some of them became another process's meanwhile, and nothing is there."""
         columns = {path: [c[path] for _, c in self._clips] for path in self._clips[0][1]}
         name = f"{fingerprint(self.recipe)[:16]}-{self.writer_id}-{self._serial:05d}{layout.SHARD_SUFFIX}"
         path = self._shards / name
-        write_durably(path, lambda file: write_shard(file, self.recipe, columns, writer_id=self.writer_id))
-        done = tuple(clip_id for clip_id, _ in self._clips)
+        try:
+            write_durably(
+                path,
+                lambda file: write_shard(file, self.recipe, columns, writer_id=self.writer_id),
+                before_rename=lambda: self._require_ours(clip_ids),
+            )
+        except _TakenOverError:
+            return False
         self._serial += 1
         self.bytes_written += path.stat().st_size
-        self._clips, self._open_bytes = [], 0
-        return done
+        return True
+
+    def _require_ours(self, clip_ids: Sequence[str]) -> None:
+        if not all(map(self.is_ours, clip_ids)):
+            raise _TakenOverError
+
+
+class _TakenOverError(Exception):
+    pass
 
 
 def write_shard(file: BinaryIO, recipe: AnyRecipe, columns: dict[str, list[np.ndarray]], *, writer_id: str) -> None:

@@ -7,35 +7,52 @@
 Making a file that must not exist is the one step that no two processes can both succeed in, on a network disk too. Nothing
 is ever renamed or taken away from a live owner. The claims of a process go when it ends; a killed one's stay and count for
 nothing.
+
+Whether an owner lives is asked of the disk's clock, which stamped both hearts, and of how long this process has seen the other's
+heart stand still: no two machines' clocks are ever compared, so one that is a day ahead holds nothing up. A process that stood still
+itself for so long may have lost its clips; it asks :meth:`Claims.holds` before it writes them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-import socket
 import threading
-import uuid
+import time
 from pathlib import Path
 from typing import Literal
+
+from vjepa_fer.disk import is_gone, make_own_folder, new_owner, remove_files
+from vjepa_fer.disk.whose import OWNER
 
 CLAIMS = "claims"
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 90.0
 
+_CLAIM = re.compile(r"[0-9a-f]{32}\.\d{1,6}")
+_ALIVE = re.compile(rf"({OWNER.pattern})\.alive")
+
 
 class Claims:
-    """The claims of one process on the clips of a cache folder. A context manager: on leaving, they are given up."""
+    """The claims of one process on the clips of a cache folder. A context manager: on leaving, they are given up.
+
+    Raises
+    ------
+    VjepaFerError
+        The folder of claims is a link.
+    """
 
     def __init__(self, root: Path) -> None:
         self._folder = root / CLAIMS
-        self._owner = f"{_machine()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-        self._held: list[Path] = []
+        self._owner = new_owner()
+        self._held: dict[str, int] = {}  # clip id → generation
+        self._seen: dict[Path, tuple[int, float]] = {}  # what last changed when, by our own watch
         self._ended = threading.Event()
 
     def __enter__(self) -> Claims:
-        self._folder.mkdir(exist_ok=True)
+        make_own_folder(self._folder)
         self._alive(self._owner).touch()
         self._sweep()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -45,30 +62,48 @@ class Claims:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        for path in [*self._held, self._alive(self._owner)]:
-            path.unlink(missing_ok=True)
+        for clip_id, generation in self._held.items():
+            path = self._claim(clip_id, generation)
+            if _read_owner(path) == self._owner:
+                path.unlink(missing_ok=True)
+        self._alive(self._owner).unlink(missing_ok=True)
 
     def take(self, clip_id: str) -> bool:
         """Claim a clip; False when a live process has it."""
-        key = hashlib.sha256(clip_id.encode()).hexdigest()[:32]
         generation = 0
         while True:
-            path = self._folder / f"{key}.{generation}"
+            path = self._claim(clip_id, generation)
             if self._make(path):
-                return True
+                self._held[clip_id] = generation
+                if self.holds(clip_id):
+                    return True
+                self._give_up(
+                    clip_id
+                )  # somebody swept, or took over, what we had built on: the clip's turn comes again
+                return False
             state = self._state(path)
             if state == "held":
                 return False
             generation += state == "dead"  # a claim that is gone by now is asked for once more
 
-    def _state(self, path: Path) -> Literal["held", "dead", "gone"]:
-        owner = _read_owner(path)
-        if owner != "?":
-            return "held" if self._is_alive(owner) else "dead"
-        try:
-            return "held" if self._silence(path) < DEAD_AFTER_SECONDS else "dead"  # its owner is just writing the name
-        except FileNotFoundError:
-            return "gone"
+    def holds(self, clip_id: str) -> bool:
+        """Whether the clip is still this process's: it may have stood still for so long that another took over."""
+        if (generation := self._held.get(clip_id)) is None:
+            return False
+        return (
+            _read_owner(self._claim(clip_id, generation)) == self._owner
+            and not self._claim(clip_id, generation + 1).exists()
+            and all(self._state(self._claim(clip_id, lower)) == "dead" for lower in range(generation))
+        )
+
+    def _give_up(self, clip_id: str) -> None:
+        self._claim(clip_id, self._held.pop(clip_id)).unlink(missing_ok=True)
+
+    def _claim(self, clip_id: str, generation: int) -> Path:
+        return self._folder / f"{hashlib.sha256(clip_id.encode()).hexdigest()[:32]}.{generation}"
+
+    def _alive(self, owner: str) -> Path:
+        return self._folder / f"{owner}.alive"
 
     def _make(self, path: Path) -> bool:
         try:
@@ -77,68 +112,54 @@ class Claims:
             return False
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(self._owner)
-        self._held.append(path)
         return True
+
+    def _state(self, path: Path) -> Literal["held", "dead", "gone"]:
+        owner = _read_owner(path)
+        if owner is not None:
+            return "held" if self._is_alive(owner) else "dead"
+        try:
+            return "held" if self._is_fresh(path) else "dead"  # its owner is just writing the name
+        except FileNotFoundError:
+            return "gone"
 
     def _is_alive(self, owner: str) -> bool:
         if owner == self._owner:
             return True
         try:
-            return self._silence(self._alive(owner)) < DEAD_AFTER_SECONDS and not _is_gone(owner)
+            return not is_gone(owner) and self._is_fresh(self._alive(owner))
         except FileNotFoundError:
             return False
 
-    def _silence(self, path: Path) -> float:
-        """Seconds since `path` was written, by the clock of the disk that both files are on."""
-        return self._alive(self._owner).stat().st_mtime - path.stat().st_mtime
-
-    def _alive(self, owner: str) -> Path:
-        return self._folder / f"{owner}.alive"
+    def _is_fresh(self, path: Path) -> bool:
+        """Whether `path` was touched a short while ago, by the disk's clock, and has not stood still since by our own."""
+        changed = path.stat().st_mtime_ns
+        if self._alive(self._owner).stat().st_mtime_ns - changed >= DEAD_AFTER_SECONDS * 1e9:
+            return False
+        now = time.monotonic()
+        if self._seen.get(path, (None, 0.0))[0] != changed:
+            self._seen[path] = changed, now
+        return now - self._seen[path][1] < DEAD_AFTER_SECONDS
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            try:
+            with contextlib.suppress(OSError):  # a full or absent disk is said by who writes shards
                 self._alive(self._owner).touch()
-            except OSError:
-                continue  # a full or absent disk is said by who writes shards
 
     def _sweep(self) -> None:
         """Take away what the dead left, when nobody else is there who might have built on it."""
-        owners = {p.name.removesuffix(".alive") for p in self._folder.glob("*.alive")} - {self._owner}
-        if any(self._is_alive(owner) for owner in owners):
+        before = set(os.listdir(self._folder))
+        hearts = [match for name in before if (match := _ALIVE.fullmatch(name))]
+        if any(self._is_alive(match[1]) for match in hearts if match[1] != self._owner):
             return
-        for path in list(self._folder.iterdir()):
-            if self._owner not in path.name and _read_owner(path) != self._owner:
-                path.unlink(missing_ok=True)
+        remove_files(self._folder, _CLAIM, lambda name: name in before and self._state(self._folder / name) == "dead")
+        remove_files(self._folder, _ALIVE, lambda name: name in before and self._owner not in name)
 
 
-def _read_owner(path: Path) -> str:
-    """Who made a claim; a name that nobody has, while it is being made or when it is gone."""
+def _read_owner(path: Path) -> str | None:
+    """Who made a claim; None while it is being made, or when it is gone."""
     try:
         owner = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return "?"
-    return owner if re.fullmatch(r"[\w-]{1,64}\.\d+\.[0-9a-f]{8}", owner) else "?"
-
-
-def _is_gone(owner: str) -> bool:
-    """A process of this machine that no longer runs: nobody need wait for its heart to have stopped for long."""
-    machine, pid, _ = owner.rsplit(".", 2)
-    if machine != _machine() or os.name == "nt":
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _machine() -> str:
-    """This host, and which of its process tables: two containers may share a name."""
-    try:
-        table = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
-    except OSError:
-        table = ""
-    return re.sub(r"[^\w]", "-", f"{socket.gethostname()[:40]}-{table}")
+        return None
+    return owner if OWNER.fullmatch(owner) else None

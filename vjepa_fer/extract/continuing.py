@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from vjepa_fer.cache import layout, open_cache
-from vjepa_fer.cache.folder import read_cache_manifest
+from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.asked import read_cache_manifest, was_asked
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
 
@@ -19,7 +19,7 @@ def refuse_other_videos(root: Path, manifest: Manifest) -> None:
     CacheError
         A clip's new file has other bytes than the one that its rows were made of.
     """
-    if not (root / layout.MANIFEST_CSV).is_file():
+    if not was_asked(root):
         return
     paths = {clip.clip_id: clip.path for clip in read_cache_manifest(root).clips}
     asked = {clip.clip_id: manifest.absolute(clip) for clip in manifest.clips}

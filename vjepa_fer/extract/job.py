@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vjepa_fer.cache import open_cache
-from vjepa_fer.cache.folder import Failure, prepare_cache, read_failures, write_failures
+from vjepa_fer.cache.failures import Failure, read_turns
+from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
 from vjepa_fer.encoder import LoadedEncoder
@@ -25,7 +26,8 @@ from vjepa_fer.extract.claims import Claims
 from vjepa_fer.extract.clock import Profile, StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import encode_clips, row_encoder
-from vjepa_fer.extract.sharing import ClipShare, DoneClips
+from vjepa_fer.extract.given_up import GivenUp
+from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest
@@ -67,6 +69,9 @@ class ExtractSettings:
         The library that decodes; the pixels are the same.
     min_frames : int
         A clip of fewer is listed as ``too_short``; by default one that is shorter than a window repeats its last frame.
+    wait_seconds : float
+        How long to wait at the end for clips that other processes are at, while none of them gets done; a clip whose process
+        dies is taken over.
     """
 
     batch_size: int | None = None
@@ -78,6 +83,7 @@ class ExtractSettings:
     memory_bytes: int | None = None
     decoder: Decoder = "pyav"
     min_frames: int = 1
+    wait_seconds: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,8 @@ class ExtractSummary:
         Clips of the manifest that could not be done, now or (not tried again) before.
     rows, bytes_written : int
         Rows and bytes of this call.
-    elsewhere : int
-        Clips that another process is at.
+    elsewhere : tuple of str
+        Ids of clips that another process was still at when the waiting for it ended.
     profile : Profile
         Where the time went.
     """
@@ -105,7 +111,7 @@ class ExtractSummary:
     failures: tuple[Failure, ...]
     rows: int
     bytes_written: int
-    elsewhere: int
+    elsewhere: tuple[str, ...]
     profile: Profile
 
 
@@ -202,11 +208,12 @@ class _Job:
         self.root, self.clips, self.recipe, self.settings, self.bar = root, clips, recipe, settings, bar
         self.cache = open_cache(root)
         self.done = self.cache.done
-        self.failures: dict[str, Failure] = {}  # of this run
+        self.given_up = GivenUp(root, lambda line: bar.write(line, file=sys.stderr))
         self.outlook, self.finished = outlook, 0
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
         self.devices = [row_encoder(each, recipe, self.clock, batch_size=settings.batch_size) for each in encoders]
+        self.claims = Claims(root)
         self.writer = BackgroundWriter(
             root,
             recipe,
@@ -214,27 +221,42 @@ class _Job:
             shard_bytes=settings.shard_bytes,
             shard_seconds=settings.shard_seconds,
             report=report,
+            is_ours=self.claims.holds,
         )
+        self.known = DoneClips(self.cache, self.writer.writer_id)
 
     def run(self) -> ExtractSummary:
-        given_up = {} if self.settings.retry_failed else read_failures(self.root)
-        todo = [clip for clip in self.clips if clip.clip_id not in self.done and clip.clip_id not in given_up]
+        turns = read_turns(self.root)
+        listed = set() if self.settings.retry_failed else turns.keys()
+        todo = [clip for clip in self.clips if clip.clip_id not in self.done and clip.clip_id not in listed]
         self.bar.update(len(self.clips) - len(todo))
-        elsewhere: list[Clip] = []
         try:
             with _disk_errors_explained(self.root), ExitStack() as stack:
-                claims = stack.enter_context(Claims(self.root))  # first in, last out: given up after the last shard
+                stack.enter_context(self.claims)  # first in, last out: given up after the last shard
                 stack.enter_context(self.writer)
-                known = DoneClips(self.cache, self.writer.writer_id)
-                while todo:
-                    share = ClipShare(self.root, claims, known, retry_failed=self.settings.retry_failed)
-                    self._encode(share.claimed(todo, self.stop))
-                    elsewhere = share.held_elsewhere
-                    gone = share.failed_meanwhile()
-                    todo = [c for c in elsewhere if c.clip_id not in gone] if share.taken else []
+                self._share(todo, turns)
         finally:
-            self._write_failures()
-        return self._summary(len(elsewhere))
+            with _disk_errors_explained(self.root):
+                self.given_up.close(self._all_done)
+        return self._summary()
+
+    def _share(self, todo: list[Clip], turns: Mapping[str, int]) -> None:
+        """Do what no other process is at, over and over, until everything is done or nobody gets on."""
+        patience = Patience(self.settings.wait_seconds)
+        while todo:
+            share = ClipShare(self.root, self.claims, self.known, turns)
+            self._encode(share.claimed(todo, self.stop))
+            self.bar.update(len(share.found_done))
+            gone = share.failed_meanwhile()
+            todo = [clip for clip in share.held_elsewhere if clip.clip_id not in gone]
+            if todo and not share.taken and not patience.wait(len(todo), self._tell_waiting):
+                return
+
+    def _tell_waiting(self, count: int) -> None:
+        self.bar.write(f"waiting for {count:,} clips that other processes are at", file=sys.stderr)
+
+    def _all_done(self) -> frozenset[str]:
+        return self.known.ids() | self.writer.durable
 
     def _encode(self, clips: Iterator[Clip]) -> None:
         """Decode and encode `clips` with one thread a device; on an error or a signal all of them are ended."""
@@ -303,10 +325,7 @@ class _Job:
         return VideoError("too_short", read.clip.path, f"has {count} frames, fewer than the {least} of --min-frames")
 
     def _fail(self, failure: Failure) -> None:
-        self.bar.write(f"failed: {failure.clip_id}: {failure.path}: {failure.message}", file=sys.stderr)
-        with self.lock:
-            self.failures[failure.clip_id] = failure
-        self._write_failures()
+        self.given_up.add(failure)
         self._count()
 
     def _finish(self, clip: Clip, rows: ClipRows) -> None:
@@ -326,26 +345,18 @@ class _Job:
         if self.outlook and self.finished:
             self.outlook(self.finished, self.clock.wall_seconds)
 
-    def _write_failures(self) -> None:
-        """Bring ``failed.csv`` up to date; the rows of other processes stay."""
-        with self.lock:
-            listed = read_failures(self.root)
-            done = self.done | self.writer.durable
-            merged = {k: v for k, v in (listed | self.failures).items() if k not in done}
-            if merged != listed:
-                write_failures(self.root, merged)
-
-    def _summary(self, elsewhere: int) -> ExtractSummary:
-        listed = read_failures(self.root)
-        failures = tuple(listed[clip.clip_id] for clip in self.clips if clip.clip_id in listed)
-        written = len(self.writer.durable)
+    def _summary(self) -> ExtractSummary:
+        done, ours = self._all_done(), self.writer.durable
+        asked = [clip.clip_id for clip in self.clips]
+        failures = self.given_up.among(asked, done)
+        failed = {failure.clip_id for failure in failures}
         return ExtractSummary(
-            written=written,
-            skipped=len(self.clips) - written - len(failures) - elsewhere,
+            written=len(ours),
+            skipped=sum(clip_id in done and clip_id not in ours for clip_id in asked),
             failures=failures,
             rows=self.writer.rows,
             bytes_written=self.writer.bytes_written,
-            elsewhere=elsewhere,
+            elsewhere=tuple(clip_id for clip_id in asked if clip_id not in done and clip_id not in failed),
             profile=self.clock.profile(workers=self.workers, devices=len(self.devices)),
         )
 

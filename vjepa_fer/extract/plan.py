@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vjepa_fer.cache import layout, open_cache
+from vjepa_fer.cache.asked import was_asked
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.registry import find_encoder
 from vjepa_fer.errors import VideoError
@@ -116,7 +117,7 @@ def plan_extraction(
 
 def _clips_left(manifest: Manifest, root: Path, retry_failed: bool) -> list[Clip]:
     clips = [manifest.absolute(clip) for clip in manifest.clips]
-    if not (root / layout.MANIFEST_CSV).is_file():
+    if not was_asked(root):
         return clips
     cache = open_cache(root)
     settled = cache.done if retry_failed else cache.done | cache.failures.keys()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vjepa_fer.cache import Cache, layout
-from vjepa_fer.cache.folder import read_failures
+from vjepa_fer.cache.failures import read_turns
 from vjepa_fer.cache.shard import read_shard_index
 from vjepa_fer.extract.claims import Claims
 from vjepa_fer.manifest import Clip
 
-_CLOCK_TICK_NS = 2_000_000_000  # a folder's time may be that coarse
+_CLOCK_TICK_SECONDS = 2.0  # a folder's time may be that coarse
 
 
 class DoneClips:
@@ -32,24 +32,68 @@ class DoneClips:
         self._done = set(cache.done)
         self._seen = {shard.path.name for shard in cache.shards}
         self._own = own_writer
-        self._read_at = 0
+        self._changed, self._changed_at = 0, 0.0  # the folder's time, and when we first saw it by our own watch
 
     def __contains__(self, clip_id: str) -> bool:
         changed = self._folder.stat().st_mtime_ns
-        if changed != self._read_at or time.time_ns() - changed < _CLOCK_TICK_NS:
-            self._read_at = changed
-            for name in sorted(set(self._names()) - self._seen):
-                self._seen.add(name)
-                self._done.update(read_shard_index(self._folder / name).clip_ids)
+        if changed != self._changed:
+            self._changed, self._changed_at = changed, time.monotonic()
+        if time.monotonic() - self._changed_at < _CLOCK_TICK_SECONDS:
+            self._read()
         return clip_id in self._done
+
+    def ids(self) -> frozenset[str]:
+        """All of them, as of now."""
+        self._read()
+        return frozenset(self._done)
+
+    def _read(self) -> None:
+        for name in sorted(set(self._names()) - self._seen):
+            self._done.update(read_shard_index(self._folder / name).clip_ids)
+            self._seen.add(name)
 
     def _names(self) -> Iterable[str]:
         names = (path.name for path in self._folder.glob(f"*{layout.SHARD_SUFFIX}"))
         return [name for name in names if self._own not in name]
 
 
+class Patience:
+    """How long to wait for other processes: as long as they get on.
+
+    Parameters
+    ----------
+    seconds : float
+        Without any clip getting done, after which :meth:`wait` says no.
+    """
+
+    POLL_SECONDS = 1.0
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._left, self._since = seconds, -1, 0.0
+
+    def wait(self, num_left: int, tell: Callable[[int], None]) -> bool:
+        """Wait a moment for `num_left` clips; `tell` is called with that number when the waiting begins."""
+        if self._left < 0:
+            tell(num_left)
+        if num_left != self._left:
+            self._left, self._since = num_left, time.monotonic()
+        if time.monotonic() - self._since >= self._seconds:
+            return False
+        time.sleep(self.POLL_SECONDS)
+        return True
+
+
 class ClipShare:
     """What one process takes of a list of clips.
+
+    Parameters
+    ----------
+    root : Path
+        The cache folder.
+    claims : Claims
+    done : DoneClips
+    turns : mapping of str to int
+        The failures that were listed when the job began, as :func:`~vjepa_fer.cache.failures.read_turns` gives them.
 
     Attributes
     ----------
@@ -61,8 +105,8 @@ class ClipShare:
         Ids of clips that another process had finished by the time they were asked for.
     """
 
-    def __init__(self, root: Path, claims: Claims, done: DoneClips, *, retry_failed: bool) -> None:
-        self._root, self._claims, self._done, self._retry = root, claims, done, retry_failed
+    def __init__(self, root: Path, claims: Claims, done: DoneClips, turns: Mapping[str, int]) -> None:
+        self._root, self._claims, self._done, self._turns = root, claims, done, turns
         self.taken = 0
         self.held_elsewhere: list[Clip] = []
         self.found_done: set[str] = set()
@@ -81,5 +125,5 @@ class ClipShare:
                 yield clip
 
     def failed_meanwhile(self) -> set[str]:
-        """Ids of clips that some process has given up."""
-        return set() if self._retry else set(read_failures(self._root))
+        """Ids of clips that some process has given up since the job began."""
+        return {clip_id for clip_id, turn in read_turns(self._root).items() if turn > self._turns.get(clip_id, -1)}

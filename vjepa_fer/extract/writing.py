@@ -31,6 +31,8 @@ class BackgroundWriter:
         A shard is closed at this size, and at this age: what a kill may cost.
     report : callable, optional
         Called from the writer's thread with the ids of clips once they are safely on disk.
+    is_ours : callable
+        See :class:`~vjepa_fer.cache.ShardWriter`.
 
     Attributes
     ----------
@@ -47,11 +49,12 @@ class BackgroundWriter:
         shard_bytes: int,
         shard_seconds: float,
         report: Report | None = None,
+        is_ours: Callable[[str], bool] = lambda clip_id: True,
     ) -> None:
         self.durable: set[str] = set()
         self.rows = 0
         self._root, self._clock, self._seconds, self._report = root, clock, shard_seconds, report
-        self._shards = ShardWriter(root, recipe, shard_bytes=shard_bytes)
+        self._shards = ShardWriter(root, recipe, shard_bytes=shard_bytes, is_ours=is_ours)
         self._queue: queue.Queue[ClipRows | None] = queue.Queue()
         self._waiting = 0
         self._changed = threading.Condition()

@@ -6,7 +6,7 @@ from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.ravdess import ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
-from vjepa_fer.manifest.tables import read_manifest, read_table, write_manifest
+from vjepa_fer.manifest.tables import manifest_csv, parse_manifest, read_manifest, read_table, write_manifest
 from vjepa_fer.manifest.verify import FAULTS, FileFault, Verification, verify_download
 
 __all__ = [
@@ -24,8 +24,10 @@ __all__ = [
     "csv_manifest",
     "folder_manifest",
     "is_damaged",
+    "manifest_csv",
     "nearest",
     "only_where",
+    "parse_manifest",
     "ravdess_clips",
     "ravdess_manifest",
     "read_manifest",

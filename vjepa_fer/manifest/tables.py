@@ -57,7 +57,12 @@ def read_table(path: str | os.PathLike[str], header: Sequence[str] | None = None
         Missing, a folder, too big, not UTF-8, empty, a column without name or twice, or a row of another length.
     """
     file = Path(path)
-    text = _decode(file, _read_bytes(file))
+    return parse_table(_read_bytes(file), file, header)
+
+
+def parse_table(data: bytes, file: Path, header: Sequence[str] | None = None) -> Table:
+    """The bytes of a text table, read from `file`; see :func:`read_table`."""
+    text = _decode(file, data)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
     except csv.Error as error:
@@ -145,6 +150,11 @@ def read_manifest(path: str | os.PathLike[str], *, labels: Sequence[str] | None 
         The table cannot be used; the message names file, row, column and value.
     """
     return manifest_from_table(read_table(path), labels=labels)
+
+
+def parse_manifest(data: bytes, file: Path) -> Manifest:
+    """The bytes of a manifest, read from `file`; see :func:`read_manifest`."""
+    return manifest_from_table(parse_table(data, file))
 
 
 def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None) -> Manifest:

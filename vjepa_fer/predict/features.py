@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vjepa_fer.cache import Cache, ShardWriter, open_cache
 from vjepa_fer.cache.derive import pool_cache
-from vjepa_fer.cache.folder import create_cache
+from vjepa_fer.cache.folder import copied_cache
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Recipe, Storage
 
@@ -44,8 +44,8 @@ def cache_of_clip(
     rows = encode_clip(clip, sha256, pixels, encoder, recipe)
     with tempfile.TemporaryDirectory(prefix="vjepa-fer-predict-") as folder:
         root, pooled = Path(folder) / "cache", Path(folder) / "pooled"
-        create_cache(root, recipe, Manifest(clips=(clip,)))
-        writer = ShardWriter(root, recipe)
-        writer.add(rows)
-        writer.flush()
+        with copied_cache(root, recipe, Manifest(clips=(clip,)), {}):
+            writer = ShardWriter(root, recipe)
+            writer.add(rows)
+            writer.flush()
         yield pool_cache(root, pooled, (level,), token_dtype=storage.token_dtype) if derived else open_cache(root)

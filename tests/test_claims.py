@@ -1,0 +1,189 @@
+"""Processes that share a cache agree on who does which clip, whatever their clocks say and however long one stood still."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+import pytest
+
+from vjepa_fer.disk import new_owner, whose
+from vjepa_fer.errors import VjepaFerError
+from vjepa_fer.extract import claims
+from vjepa_fer.extract.claims import CLAIMS, Claims
+from vjepa_fer.extract.sharing import Patience
+
+LONG = 2 * claims.DEAD_AFTER_SECONDS
+
+
+@pytest.fixture
+def machines(monkeypatch):
+    """Every `Claims` of the test as if on a machine of its own: nobody can ask for another's process."""
+    monkeypatch.setattr(claims, "is_gone", lambda owner: False)
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """This process's own watch, to be set forward."""
+    now = [1000.0]
+    monkeypatch.setattr(claims.time, "monotonic", lambda: now[0])
+    return now
+
+
+def stop(owner, *, ahead=0.0):
+    """Its heart beat for the last time long ago, by a clock that may be ahead."""
+    when = time.time() + (ahead or -LONG)
+    os.utime(owner._alive(owner._owner), (when, when))
+
+
+def names(folder):
+    return sorted(p.name for p in (folder / CLAIMS).iterdir())
+
+
+def test_a_clip_is_claimed_once_and_again_after_its_owner_is_gone(tmp_path):
+    with Claims(tmp_path) as mine:
+        with Claims(tmp_path) as other:
+            assert other.take("a")
+            assert not mine.take("a")
+            assert mine.take("b")
+            assert not other.take("b")
+            assert other.holds("a")
+            assert not other.holds("b")
+        assert mine.take("a")
+    assert names(tmp_path) == []
+
+
+def test_the_claim_of_a_silent_owner_is_taken_over_by_one_only(tmp_path, machines):
+    with Claims(tmp_path) as silent, Claims(tmp_path) as mine, Claims(tmp_path) as third:
+        assert silent.take("a")
+        stop(silent)
+        assert mine.take("a")
+        assert not third.take("a")
+
+
+def test_one_that_stood_still_notices_that_others_took_over(tmp_path, machines):
+    with Claims(tmp_path) as sleeper:
+        sleeper.take("a")
+        sleeper.take("b")
+        stop(sleeper)
+        with Claims(tmp_path) as other:  # finds nobody alive, and sweeps
+            assert other.take("a")
+            sleeper._alive(sleeper._owner).touch()  # it goes on
+            assert not sleeper.holds("a")
+            assert not sleeper.holds("b")
+            assert sleeper.take("b")
+            assert sleeper.holds("b")
+            assert not other.take("b")
+            assert other.holds("a")
+
+
+def test_what_another_took_over_is_not_given_up_for_it(tmp_path, machines):
+    sleeper = Claims(tmp_path).__enter__()
+    sleeper.take("a")
+    stop(sleeper)
+    with Claims(tmp_path) as other:
+        assert other.take("a")
+        sleeper.__exit__()
+        assert other.holds("a")
+        assert len(names(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("ahead", [3600.0, 86400.0])
+def test_a_clock_that_is_ahead_holds_nothing_up(tmp_path, machines, watch, ahead):
+    with Claims(tmp_path) as dead, Claims(tmp_path) as mine:
+        dead.take("a")
+        stop(dead, ahead=ahead)
+        assert not mine.take("a")  # it may be alive: its heart was just seen for the first time
+        watch[0] += claims.DEAD_AFTER_SECONDS - 1
+        assert not mine.take("a")
+        watch[0] += 1
+        assert mine.take("a")
+
+
+def test_a_heart_that_beats_by_a_clock_ahead_is_alive(tmp_path, machines, watch):
+    with Claims(tmp_path) as ahead, Claims(tmp_path) as mine:
+        ahead.take("a")
+        for beat in range(30):
+            stop(ahead, ahead=86400 + beat)
+            assert not mine.take("a")
+            watch[0] += claims.DEAD_AFTER_SECONDS / 2
+
+
+def test_this_machine_s_own_clock_plays_no_part(tmp_path, machines, monkeypatch):
+    with Claims(tmp_path) as other, Claims(tmp_path) as mine:
+        other.take("a")
+        for wrong in (0.0, 4e9):
+            monkeypatch.setattr(time, "time", lambda wrong=wrong: wrong)
+            monkeypatch.setattr(time, "time_ns", lambda wrong=wrong: int(wrong * 1e9))
+            assert not mine.take("a")
+
+
+def test_a_claim_that_is_just_being_written_counts_as_held_for_a_while(tmp_path, machines, watch):
+    with Claims(tmp_path) as mine, Claims(tmp_path) as other:
+        mine.take("a")
+        next((tmp_path / CLAIMS).glob("*.0")).write_text("")
+        assert not other.take("a")
+        watch[0] += claims.DEAD_AFTER_SECONDS
+        assert other.take("a")  # whoever made it died before it wrote its name
+
+
+def test_a_takeover_whose_ground_was_swept_is_given_back(tmp_path, machines, monkeypatch):
+    with Claims(tmp_path) as dead, Claims(tmp_path) as mine, Claims(tmp_path) as third:
+        dead.take("a")
+        stop(dead)
+        real = Claims._make
+
+        def make(self, path):
+            made = real(self, path)
+            if self is mine and path.name.endswith(
+                ".1"
+            ):  # in this moment the dead one's claim goes, and a third takes the clip
+                next((tmp_path / CLAIMS).glob("*.0")).unlink()
+                assert real(third, path.with_suffix(".0"))
+                third._held["a"] = 0
+            return made
+
+        monkeypatch.setattr(Claims, "_make", make)
+        assert not mine.take("a")
+        assert third.holds("a")
+        assert not mine.holds("a")
+
+
+def test_what_the_dead_left_is_swept_only_when_nobody_is_there(tmp_path):
+    folder = tmp_path / CLAIMS
+    folder.mkdir()
+    dead = re.sub(r"\.\d+\.", ".4294967296.", new_owner())
+    (folder / f"{dead}.alive").touch()
+    (folder / f"{'0' * 32}.0").write_text(dead)
+    (folder / "notes.txt").write_text("somebody's")
+    (folder / "results.csv").write_text("somebody's")
+    foreign = new_owner().replace(whose._machine(), "0" * 16)
+    (folder / f"{foreign}.alive").touch()
+    with Claims(tmp_path):
+        assert f"{'0' * 32}.0" in names(tmp_path)
+    os.utime(folder / f"{foreign}.alive", (0, 0))
+    with Claims(tmp_path) as mine:
+        assert names(tmp_path) == sorted([f"{mine._owner}.alive", "notes.txt", "results.csv"])
+
+
+def test_claims_that_are_a_link_make_nothing_and_remove_nothing(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "results.csv").write_text("years of work")
+    (outside / f"{'0' * 32}.0").write_text("")
+    (tmp_path / CLAIMS).symlink_to(outside)
+    with pytest.raises(VjepaFerError, match="claims: is a link, which could lead anywhere"), Claims(tmp_path):
+        pass
+    assert sorted(p.name for p in outside.iterdir()) == [f"{'0' * 32}.0", "results.csv"]
+
+
+def test_waiting_ends_when_nobody_gets_on(monkeypatch):
+    now, told = [0.0], []
+    monkeypatch.setattr("vjepa_fer.extract.sharing.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vjepa_fer.extract.sharing.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    patience = Patience(10)
+    left = [5] * 8 + [4] * 8 + [1] * 30
+    waited = [patience.wait(number, told.append) for number in left]
+    assert waited.index(False) == 16 + 10
+    assert told == [5]

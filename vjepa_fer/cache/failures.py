@@ -1,0 +1,254 @@
+"""Clips that could not be done go into a list that many processes add to; the clips that still are not done come out.
+
+    failed/OWNER.csv    what one process added, row by row: this is what is read
+    failed.csv          all of it as it stands, for people
+
+Each row carries a turn and its own CRC-32: of several rows about a clip the one of the highest turn counts, a row that was cut off by
+a kill counts for nothing, and one that changed on the disk is known. A row without a reason takes an earlier one back.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from vjepa_fer.cache import layout
+from vjepa_fer.disk import make_own_folder, new_owner, refuse_link, sync_folder, write_durably
+from vjepa_fer.doors import read_bytes
+from vjepa_fer.errors import CacheError, VideoError
+
+LARGEST_LIST = 1 << 30
+SYNC_SECONDS = 1.0
+"""How much a power cut may cost: these clips are tried again, nothing else."""
+
+_PIECE = re.compile(r"[\w.-]{1,120}\.csv")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One clip that could not be done: a row of ``failed.csv``."""
+
+    clip_id: str
+    path: str
+    reason: str
+    message: str
+    traceback_sha256: str
+
+    @classmethod
+    def from_error(cls, clip_id: str, path: str, error: BaseException) -> Failure:
+        """The row for `error`; the hash of its traceback tells equal faults from different ones."""
+        text = "".join(traceback.format_tb(error.__traceback__))
+        reason = error.reason if isinstance(error, VideoError) else "unreadable"
+        message = error.message if isinstance(error, VideoError) else f"{type(error).__name__}: {error}"
+        return cls(clip_id, path, reason, " ".join(message.split()), hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+_COLUMNS = tuple(field.name for field in fields(Failure))
+_HEADER = (*_COLUMNS, "turn", "crc32")
+
+
+class FailureList:
+    """One process's piece of the list: rows are appended, and are on disk a second later, or on :meth:`close` or leaving it.
+
+    Parameters
+    ----------
+    root : Path
+        The cache folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / layout.FAILED_PIECES
+        self._turns = {clip_id: turn for clip_id, (turn, _) in _latest(root).items()}
+        self._file: IO[bytes] | None = None
+        self._synced = 0.0
+
+    def __enter__(self) -> FailureList:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, failures: Iterable[Failure]) -> None:
+        """Append rows.
+
+        Raises
+        ------
+        OSError
+            The disk.
+        """
+        lines = [self._line(failure) for failure in failures]
+        if not lines:
+            return
+        file = self._file = self._file or self._begin()
+        file.write("".join(lines).encode())
+        file.flush()
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            os.fsync(file.fileno())
+            self._synced = time.monotonic()
+
+    def take_back(self, clip_ids: Iterable[str]) -> None:
+        """Say of clips that they are to be tried again."""
+        self.add(Failure(clip_id, "", "", "", "") for clip_id in clip_ids)
+
+    def close(self) -> None:
+        """Make sure that all rows are on disk."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+
+    def _line(self, failure: Failure) -> str:
+        turn = self._turns[failure.clip_id] = self._turns.get(failure.clip_id, -1) + 1
+        return _signed([*asdict(failure).values(), str(turn)])
+
+    def _begin(self) -> IO[bytes]:
+        make_own_folder(self._folder)
+        file = (self._folder / f"{new_owner()}.csv").open("xb")
+        file.write(_csv_line(_HEADER).encode())
+        sync_folder(self._folder)
+        return file
+
+
+def read_failures(root: Path) -> dict[str, Failure]:
+    """The latest row of each clip, by clip id, without those taken back; a clip may have been done since.
+
+    Raises
+    ------
+    CacheError
+        A piece is damaged; file and row are named.
+    """
+    return {clip_id: row for clip_id, (_, row) in _latest(root).items() if row.reason}
+
+
+def read_turns(root: Path) -> dict[str, int]:
+    """The turn of each clip that is listed: it rises with every new failure."""
+    return {clip_id: turn for clip_id, (turn, row) in _latest(root).items() if row.reason}
+
+
+def write_failures(root: Path, failures: Mapping[str, Failure]) -> None:
+    """List clips that could not be done, as one piece, and bring ``failed.csv`` up to date."""
+    with FailureList(root) as mine:
+        mine.add(failures.values())
+    refresh_failed(root, lambda: frozenset())
+
+
+def refresh_failed(root: Path, done: Callable[[], frozenset[str]]) -> None:
+    """Make ``failed.csv`` say what is listed and not done; without such a clip it goes.
+
+    Of several processes that do so at once, the last leaves everything in it.
+    """
+    before: object = None
+    while before != (before := _state(root)):
+        listed = read_failures(root)
+        finished = done() if listed else frozenset()
+        rows = [failure for clip_id, failure in listed.items() if clip_id not in finished]
+        if rows:
+            text = "".join(map(_csv_line, [_COLUMNS, *(asdict(row).values() for row in rows)]))
+            write_durably(root / layout.FAILED_CSV, text)
+        else:
+            (root / layout.FAILED_CSV).unlink(missing_ok=True)
+
+
+def failure_pieces(root: Path) -> list[Path]:
+    """Every process's list, by name."""
+    folder = root / layout.FAILED_PIECES
+    refuse_link(folder)
+    return sorted(p for p in folder.iterdir() if _PIECE.fullmatch(p.name)) if folder.is_dir() else []
+
+
+def read_failure_piece(path: Path) -> list[tuple[int, Failure]]:
+    """The rows of one piece with their turns; a last one that was cut off is none."""
+    try:
+        text = read_bytes(path, at_most=LARGEST_LIST, follow=False).decode("utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise CacheError(f"{path}: cannot be read ({error}); `vjepa-fer cache repair` sets it aside") from error
+    whole, tail = text[: text.rfind("\n") + 1], text[text.rfind("\n") + 1 :]
+    if _is_signed(tail[:-1]):  # all of a row, and then something else than its line end
+        raise CacheError(f"{path}: its last row is not what was written; `vjepa-fer cache repair` sets it aside")
+    header, *rows = [*_rows(whole, path)] or [list(_HEADER)]
+    if tuple(header) != _HEADER:
+        raise CacheError(f"{path}, row 1: is not the header that was written; `vjepa-fer cache repair` sets it aside")
+    return [_checked(row, path, number) for number, row in enumerate(rows, start=2)]
+
+
+def _latest(root: Path) -> dict[str, tuple[int, Failure]]:
+    """Of each clip the row of the highest turn, with the turn."""
+    latest = {} if failure_pieces(root) else _of_version_1(root)
+    for path in failure_pieces(root):
+        for turn, row in read_failure_piece(path):
+            if turn >= latest.get(row.clip_id, (-1, row))[0]:
+                latest[row.clip_id] = turn, row
+    return latest
+
+
+def adopt_version_1(root: Path) -> None:
+    """Make the ``failed.csv`` of a cache of format version 1 a piece, before anything is added."""
+    if not failure_pieces(root) and (known := _of_version_1(root)):
+        with FailureList(root) as mine:
+            mine.add(row for _, row in known.values())
+
+
+def _of_version_1(root: Path) -> dict[str, tuple[int, Failure]]:
+    path = root / layout.FAILED_CSV
+    if (root / layout.MANIFEST_PIECES).exists() or not path.exists():
+        return {}
+    try:
+        table = csv.DictReader(io.StringIO(read_bytes(path, at_most=LARGEST_LIST).decode("utf-8"), newline=""))
+        rows = [Failure(**{name: row[name] or "" for name in _COLUMNS}) for row in table]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise CacheError(f"{path}: not the list that extract writes ({error!r}); move it away") from error
+    return {row.clip_id: (0, row) for row in rows}
+
+
+def _state(root: Path) -> list[tuple[str, int]]:
+    return [(path.name, path.stat().st_size) for path in failure_pieces(root)]
+
+
+def _rows(text: str, path: Path) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text, newline=""), strict=True)
+    except csv.Error as error:
+        raise CacheError(f"{path}: is damaged ({error}); `vjepa-fer cache repair` sets it aside") from error
+
+
+def _checked(row: list[str], path: Path, number: int) -> tuple[int, Failure]:
+    if len(row) != len(_HEADER) or not _signed(row[:-1]).endswith(f",{row[-1]}\n") or not row[-2].isdecimal():
+        raise CacheError(
+            f"{path}, row {number}: is not what was written (its CRC-32 differs); `vjepa-fer cache repair` sets the list aside, "
+            "and its clips are tried again"
+        )
+    return int(row[-2]), Failure(*row[: len(_COLUMNS)])
+
+
+def _signed(cells: list[str]) -> str:
+    """A line with the CRC-32 of what stands before it; everything quoted, so that a row ends where it ends."""
+    body = _csv_line(cells, csv.QUOTE_ALL).removesuffix("\n")
+    return f"{body},{_checksum(body)}\n"
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+def _is_signed(line: str) -> bool:
+    """Whether a line without its end is one that :func:`_signed` made."""
+    body, _, checksum = line.rpartition(",")
+    return checksum == _checksum(body)
+
+
+def _csv_line(cells: Iterable[Any], quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line, lineterminator="\n", quoting=quoting).writerow(list(cells))
+    return line.getvalue()
