@@ -21,7 +21,7 @@ from vjepa_fer.cache.asked import add_manifest
 from vjepa_fer.cache.description import read_cache_recipe, write_description
 from vjepa_fer.cache.failures import Failure, adopt_version_1, write_failures
 from vjepa_fer.cache.pieces import digest_of
-from vjepa_fer.disk import create_exclusively, make_own_folder, refuse_link, sweep_partials
+from vjepa_fer.disk import create_exclusively, make_own_folder, sweep_partials
 from vjepa_fer.doors import read_object
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Manifest, manifest_csv
@@ -128,7 +128,6 @@ def copied_cache(
 
 
 def _begin_copy(folder: Path, purpose: dict[str, Any]) -> None:
-    refuse_link(folder)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _goes_on(folder, purpose))):
         raise CacheError(f"{folder}: there is something already; a copy needs a new folder")
     folder.mkdir(parents=True, exist_ok=True)
