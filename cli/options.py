@@ -13,6 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
+SOME_FAILED = 4
+"""Exit status where all was gone through, but not all of it could be done."""
+
 CacheArgument = Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]

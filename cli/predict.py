@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .options import JsonOption, print_json, print_table, say, warn
+from .options import SOME_FAILED, JsonOption, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.errors import VideoError
     from vjepa_fer.predict import Attention, Prediction, Predictor
 
-SOME_FAILED = 4
 NUM_SHOWN = 3
 
 
@@ -106,11 +104,12 @@ class _Extras(NamedTuple):
 
 def _check_folder(folder: Path | None) -> None:
     """Make the folder now: that it cannot be written should not show after an hour of encoding."""
+    from vjepa_fer.disk import make_folders
     from vjepa_fer.errors import RunError
 
     try:
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
 
@@ -202,12 +201,10 @@ def _write(predictor: Predictor, path: Path, seen: Attention | None, extras: _Ex
 
 
 def _names(paths: list[Path]) -> dict[Path, str]:
-    """File names for timelines: the video's own, numbered where two videos share one."""
-    names: dict[Path, str] = {}
-    for path in paths:
-        free = (path.stem if number == 1 else f"{path.stem}-{number}" for number in count(1))
-        names[path] = next(name for name in free if name not in names.values())
-    return names
+    """File names for timelines: the video's own, numbered where two videos would share one."""
+    from vjepa_fer.disk import unique_names
+
+    return dict(zip(paths, unique_names(path.stem for path in paths), strict=True))
 
 
 def _failure(error: VideoError) -> dict[str, str]:

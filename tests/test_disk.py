@@ -8,8 +8,11 @@ import re
 import stat
 import threading
 import time
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vjepa_fer.disk import (
     bytes_for_people,
@@ -18,14 +21,17 @@ from vjepa_fer.disk import (
     exclusive_lock,
     inside,
     is_gone,
+    make_folders,
     make_own_folder,
     new_folder,
     new_owner,
+    on_disk,
     open_regular,
     partial_path,
     remove_files,
     sweep_partial_folders,
     sweep_partials,
+    unique_names,
     whose,
     write_durably,
 )
@@ -169,6 +175,62 @@ def test_a_folder_that_was_not_filled_does_not_appear(tmp_path):
     with pytest.raises(KeyError), new_folder(tmp_path / "run"):
         raise KeyError
     assert names(tmp_path) == []
+
+
+@POSIX
+def test_every_new_folder_above_reaches_the_disk_too(tmp_path, monkeypatch):
+    synced, real_sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real_sync(fd)))
+    with new_folder(tmp_path / "a" / "b" / "run"):
+        assert synced == [str(tmp_path), str(tmp_path / "a")]
+    assert synced[-1] == str(tmp_path / "a" / "b")
+    synced.clear()
+    make_folders(tmp_path / "a" / "b")
+    assert synced == []
+    make_own_folder(tmp_path / "c")
+    assert synced == [str(tmp_path)]
+
+
+def test_a_file_in_place_of_a_folder_above_is_not_one_that_exists(tmp_path):
+    (tmp_path / "a").touch()
+    for path in (tmp_path / "a" / "run", tmp_path / "a" / "b" / "run"):
+        with pytest.raises(NotADirectoryError, match=r"a'$"), new_folder(path):
+            pass
+    assert names(tmp_path) == ["a"]
+
+
+def test_of_many_that_make_the_same_folders_all_succeed(tmp_path):
+    barrier, faults = threading.Barrier(8), []
+
+    def make():
+        barrier.wait()
+        try:
+            make_folders(tmp_path / "a" / "b" / "c")
+        except OSError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+
+
+# --- names
+
+
+def test_names_of_one_file_on_some_disks_are_numbered():
+    assert unique_names(["clip", "Clip", "a", "CLIP", "clip-2"]) == ["clip", "Clip-2", "a", "CLIP-3", "clip-2-2"]
+    assert unique_names(["\u00e9", "e\u0301"]) == ["\u00e9", "e\u0301-2"]
+
+
+@given(st.lists(st.text("aAbB-2ßẞé\u0301Iıİ", max_size=3)))
+def test_no_two_unique_names_are_one_file_anywhere(names):
+    chosen = unique_names(names)
+    assert len({on_disk(name) for name in chosen}) == len({name.upper() for name in chosen}) == len(names)
+    assert len({unicodedata.normalize("NFC", name.lower()) for name in chosen}) == len(names)
+    assert all(new.startswith(old) for old, new in zip(names, chosen, strict=True))
 
 
 # --- whose

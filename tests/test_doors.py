@@ -35,6 +35,7 @@ JSON = st.recursive(
         ('{"a": 1e999}', "the number 1e999 is too large"),
         ('{"a": "\\ud800"}', "surrogates not allowed"),
         ('{"a": ' + "[" * 100_000, "nested too deeply"),
+        ('{"a": ' + "[" * 64 + "]" * 64 + "}", "nested too deeply"),
         ('{"a": ' + "9" * 5000 + "}", "cannot be read as JSON"),
     ],
 )
@@ -52,6 +53,7 @@ def test_a_text_that_is_no_plain_object_is_refused(text, message):
         ("whole", "-1", "'k' is -1, expected a whole number from 0 to"),
         ("whole", str(2**70), "expected a whole number from 0 to 9223372036854775807"),
         ("number", '"1"', "'k' is \"1\", expected a number"),
+        ("number", "9" * 400, "'k' is 9{60}…, expected a number that is not too large"),
         ("flag", "1", "'k' is 1, expected true or false"),
         ("object", "[]", r"'k' is \[\], expected an object"),
         ("list", "{}", "'k' is {}, expected a list"),

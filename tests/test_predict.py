@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from videos import write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.derive import pool_cache
 from vjepa_fer.cli import predict as predict_cli
+from vjepa_fer.cli.predict import _names
 from vjepa_fer.decisions import join_windows
 from vjepa_fer.demo import DemoSettings, write_demo_set
 from vjepa_fer.encoder import load_encoder
@@ -161,6 +163,11 @@ def test_one_broken_video_stops_nothing_and_the_status_tells(run, video, tmp_pat
         (str(tmp_path / "gone.mp4"), "missing"),
     ]
     assert sum(answer["results"][0]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_videos_whose_names_a_disk_may_take_for_one_have_files_of_their_own():
+    paths = [Path("a/clip.mp4"), Path("b/Clip.mp4"), Path("clip.avi")]
+    assert list(_names(paths).values()) == ["clip", "Clip-2", "clip-3"]
 
 
 def test_folders_are_searched_and_equal_names_do_not_collide(run, video, tmp_path):

@@ -21,7 +21,7 @@ from vjepa_fer.cache.asked import add_manifest
 from vjepa_fer.cache.description import read_cache_recipe, write_description
 from vjepa_fer.cache.failures import Failure, adopt_version_1, write_failures
 from vjepa_fer.cache.pieces import digest_of
-from vjepa_fer.disk import create_exclusively, make_own_folder, sweep_partials
+from vjepa_fer.disk import create_exclusively, make_folders, make_own_folder, sweep_partials
 from vjepa_fer.doors import read_object
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Manifest, manifest_csv
@@ -69,7 +69,7 @@ def _become_cache(folder: Path, recipe: AnyRecipe) -> None:
                 else f"not empty and not a cache (no {path.name})"
             )
             raise CacheError(f"{folder}: {what}; choose another folder")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         if write_description(folder, recipe):
             return
     require_same_recipe(read_cache_recipe(folder), recipe, str(folder))
@@ -130,7 +130,7 @@ def copied_cache(
 def _begin_copy(folder: Path, purpose: dict[str, Any]) -> None:
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _goes_on(folder, purpose))):
         raise CacheError(f"{folder}: there is something already; a copy needs a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     create_exclusively(folder / layout.COPYING_JSON, json.dumps(purpose, indent=1, ensure_ascii=False) + "\n")
     sweep_partials(make_own_folder(folder / layout.SHARDS))
 

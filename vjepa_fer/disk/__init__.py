@@ -1,10 +1,10 @@
 """Folders and files of this program: written whole, durably and by one process only, and never through somebody else's link.
 
-In reading order: `whose` (which process a file belongs to, and whether it lives), `durable` (files and folders that appear whole),
-`inside` (folders that are no links, and what may be removed from them), `facts` (what the file system under a folder can do).
+In reading order: `whose` (which process a file belongs to, and whether it lives), `durable` (files and folders that appear whole), `names`
+(which no two files share), `inside` (folders that are no links, and what may be removed from them), `facts` (what the file system under a folder can do).
 """
 
-from vjepa_fer.disk.durable import create_exclusively, new_folder, sync_folder, write_durably
+from vjepa_fer.disk.durable import create_exclusively, make_folders, new_folder, sync_folder, write_durably
 from vjepa_fer.disk.facts import bytes_for_people, can_lock, exclusive_lock, is_case_sensitive, write_speed
 from vjepa_fer.disk.inside import (
     make_own_folder,
@@ -14,6 +14,7 @@ from vjepa_fer.disk.inside import (
     sweep_partial_folders,
     sweep_partials,
 )
+from vjepa_fer.disk.names import on_disk, unique_names
 from vjepa_fer.disk.whose import PARTIAL_SUFFIX, is_gone, new_owner, partial_path
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "exclusive_lock",
     "is_case_sensitive",
     "is_gone",
+    "make_folders",
     "make_own_folder",
     "new_folder",
     "new_owner",
+    "on_disk",
     "open_regular",
     "partial_path",
     "refuse_link",
@@ -34,6 +37,7 @@ __all__ = [
     "sweep_partial_folders",
     "sweep_partials",
     "sync_folder",
+    "unique_names",
     "write_durably",
     "write_speed",
 ]

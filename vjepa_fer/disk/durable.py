@@ -1,6 +1,7 @@
 """Bytes come in, a file or a folder comes out that is there whole or not at all, also after a power cut.
 
-Everything that a command says it wrote goes through here: a unique name beside the place, write, fsync, rename, fsync of the folder.
+Everything that a command says it wrote goes through here: a unique name beside the place, write, fsync, rename, fsync of the folder,
+and of each folder that got a new one.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ def new_folder(path: Path) -> Iterator[Path]:
     FileExistsError
         Something is at `path`, or another process was first; nothing of this one is left.
     OSError
-        The disk.
+        The disk, or a file where a folder above should be.
     """
     partial = partial_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     partial.mkdir()
     try:
         yield partial
@@ -77,6 +78,25 @@ def new_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     sync_folder(path.parent)
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it that are missing; the name of each is on disk when this returns.
+
+    Raises
+    ------
+    NotADirectoryError
+        Something else is in the way.
+    OSError
+        The disk.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    for folder in reversed(missing):
+        try:
+            folder.mkdir(exist_ok=True)  # another process may be making it
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(folder)) from error
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from vjepa_fer.disk.durable import make_folders
 from vjepa_fer.disk.whose import OWNER, PARTIAL_SUFFIX, is_gone, is_running_here
 from vjepa_fer.errors import VjepaFerError
 
@@ -51,7 +52,7 @@ def make_own_folder(path: Path) -> Path:
         Something else is in the way, or it cannot be made.
     """
     refuse_link(path)
-    path.mkdir(parents=True, exist_ok=True)
+    make_folders(path)
     refuse_link(path)
     return path
 

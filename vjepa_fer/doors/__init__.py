@@ -4,8 +4,17 @@ In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `ob
 terminal or a spreadsheet).
 """
 
-from vjepa_fer.doors.bounded import read_bytes, unpacked
+from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
 from vjepa_fer.doors.objects import Given, parse_object, read_object
 from vjepa_fer.doors.shown import for_spreadsheet, printable
 
-__all__ = ["Given", "for_spreadsheet", "parse_object", "printable", "read_bytes", "read_object", "unpacked"]
+__all__ = [
+    "Given",
+    "TooLargeError",
+    "for_spreadsheet",
+    "parse_object",
+    "printable",
+    "read_bytes",
+    "read_object",
+    "unpacked",
+]

@@ -20,6 +20,9 @@ LARGEST_OBJECT = 64 << 20
 LARGEST_NUMBER = 2**63 - 1
 """Whole numbers beyond fit into no array and no file's size."""
 
+DEEPEST = 64
+"""Objects and lists in each other: what is within can be compared, printed and written without a look at the stack."""
+
 
 @dataclass(frozen=True, eq=False)
 class Given:
@@ -64,7 +67,11 @@ class Given:
 
     def number(self, key: str, default: float | None = None) -> float:
         """A finite number."""
-        return float(self._of(key, (int, float), "a number", default))
+        value = self._of(key, (int, float), "a number", default)
+        try:
+            return float(value)
+        except OverflowError:
+            self.refuse(key, "a number that is not too large")
 
     def object(self, key: str, *, optional: bool = False) -> Given:
         """An object; an empty one where there is none and that is allowed."""
@@ -160,19 +167,22 @@ def read_object(
         raise
     except (OSError, TooLargeError) as fault:
         raise error(_said(f"{path}: cannot be read ({fault})", advice)) from fault
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as fault:
-        raise error(_said(f"{path}: byte {fault.start:,} is not UTF-8", advice)) from fault
-    return parse_object(text, str(path), error=error, advice=advice)
+    return parse_object(data, str(path), error=error, advice=advice)
 
 
-def parse_object(text: str, source: str, *, error: type[VjepaFerError] = VjepaFerError, advice: str = "") -> Given:
+def parse_object(
+    text: str | bytes, source: str, *, error: type[VjepaFerError] = VjepaFerError, advice: str = ""
+) -> Given:
     """A JSON text that is one object; see :func:`read_object`."""
+    try:
+        text = text if isinstance(text, str) else text.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise error(_said(f"{source}: byte {fault.start:,} is not UTF-8", advice)) from fault
     try:
         values = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant, parse_float=_finite)
         text.encode()  # a lone surrogate in the text itself …
         json.dumps(values, ensure_ascii=False).encode()  # … or escaped in it
+        _refuse_deep(values)
     except (ValueError, RecursionError, MemoryError) as fault:
         raise error(_said(f"{source}: cannot be read as JSON ({_reason(fault)})", advice)) from fault
     if not isinstance(values, dict):
@@ -187,6 +197,16 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice")
     return values
+
+
+def _refuse_deep(value: Any) -> None:
+    inside = [value]
+    for _ in range(DEEPEST):
+        parts = [one.values() if isinstance(one, dict) else one for one in inside if isinstance(one, dict | list)]
+        if not parts:
+            return
+        inside = [value for part in parts for value in part]
+    raise ValueError("nested too deeply")
 
 
 def _no_constant(word: str) -> NoReturn:

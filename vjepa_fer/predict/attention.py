@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
-from vjepa_fer.disk import write_durably
+from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.errors import ProbeError, RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.fitted import FittedProbe
@@ -129,7 +129,7 @@ def write_attention(
     require_extra("report", ("matplotlib",), "pictures of attention")
     path = Path(folder) / f"{name}-attention.{kind}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         if kind == "png":
             write_durably(path, lambda file: draw_attention(attention, head=head).savefig(file, format="png", dpi=100))
         else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vjepa_fer.disk import write_durably
+from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 
@@ -65,7 +65,7 @@ def write_timeline(timeline: Timeline, folder: str | os.PathLike[str], name: str
     if plot:
         require_extra("report", ("matplotlib",), "the plot of a timeline")
     try:
-        table.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(table.parent)
         _write_table(timeline, table)
         if not plot:
             return [table]

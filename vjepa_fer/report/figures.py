@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vjepa_fer.disk import write_durably
+from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.report.numbers import RunNumbers
@@ -37,9 +37,17 @@ STYLE: dict[Any, Any] = {
 
 
 def write_figures(
-    numbers: RunNumbers, folder: str | os.PathLike[str], *, formats: Sequence[str] = ("pdf",)
+    numbers: RunNumbers, folder: str | os.PathLike[str], *, formats: Sequence[str] = ("pdf",), name: str = ""
 ) -> list[Path]:
-    """Draw what the page draws into ``folder/RUN-CHART.FORMAT``; files of the same name are replaced.
+    """Draw what the page draws into ``folder/NAME-CHART.FORMAT``; files of the same name are replaced.
+
+    Parameters
+    ----------
+    numbers : RunNumbers
+    folder : path
+    formats : sequence of str
+    name : str
+        The run's own without it; runs of one name need others (see :func:`vjepa_fer.disk.unique_names`).
 
     Raises
     ------
@@ -53,11 +61,11 @@ def write_figures(
 
     written = []
     with matplotlib.rc_context(STYLE):
-        for name, figure in _figures(numbers):
+        for chart, figure in _figures(numbers):
             for kind in formats:
-                path = Path(folder) / f"{numbers.name}-{name}.{kind}"
+                path = Path(folder) / f"{name or numbers.name}-{chart}.{kind}"
                 try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    make_folders(path.parent)
                     write_durably(path, partial(figure.savefig, format=kind, dpi=300, metadata=_NO_DATE[kind]))
                 except OSError as error:
                     raise RunError(f"{path}: the figure cannot be written ({error.strerror})") from error
