@@ -1,6 +1,7 @@
 """The command ``vjepa-fer``: words from the terminal go in, an exit status comes out.
 
-0 all that was asked is done, 1 failed, 2 wrong usage, 3 a missing extra, 4 finished but some clips failed, 130 Ctrl-C.
+0 all that was asked is done, 1 failed, 2 wrong usage, 3 a missing extra, 4 finished but some clips failed or runs
+could not be read, 130 Ctrl-C.
 """
 
 from __future__ import annotations

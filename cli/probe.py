@@ -11,7 +11,7 @@ import typer
 from vjepa_fer.protocol import Cell, Protocol
 
 from .config_file import read_config_file
-from .options import ExcludeOption, JsonOption, SeedOption, check_exclude, print_json, say, warn, words
+from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, print_json, say, warn, words
 from .probe_tables import print_sweep, print_transfer
 from .progress import progress_bar
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vjepa_fer.labels import Reference
     from vjepa_fer.sweep import Source, Swept
 
-SOME_FAILED = 4
 Fusion = Literal["early", "late"]  # vjepa_fer.features.Fusion, which --help must not load
 DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
 

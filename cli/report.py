@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import SeedOption, say
+from .options import SOME_FAILED, SeedOption, say, warn
 
 FORMATS = ("pdf", "svg", "png")
 Projection = Literal["tsne", "pca"]  # vjepa_fer.report.projection.Method, which --help must not load
@@ -59,7 +59,10 @@ def report(
     ] = "",
     seed: SeedOption = 0,
 ) -> None:
-    """Write one HTML page about one run or several: figures, checks in plain words, what goes wrong and where. No network."""
+    """Write one HTML page about one run or several: figures, checks in plain words, what goes wrong and where. No network.
+
+    A run of a folder that cannot be read is named on the page, and the exit status is 4 then.
+    """
     from vjepa_fer.extras import require_extra
 
     require_extra("report", ("jinja2", "matplotlib") if figures else ("jinja2",), "vjepa-fer report")
@@ -78,11 +81,19 @@ def report(
     numbers = gather_numbers(runs, settings)
     write_page(out, render_page(numbers))
     if figures:
+        from vjepa_fer.disk import unique_names
         from vjepa_fer.report.figures import write_figures
 
-        written = [path for one in numbers for path in write_figures(one, figures, formats=wanted)]
+        names = unique_names(one.name for one in numbers)
+        pairs = zip(numbers, names, strict=True)
+        written = [path for one, name in pairs for path in write_figures(one, figures, formats=wanted, name=name)]
         say(f"{figures}: {len(written)} figures")
     say(f"{out}: {len(numbers)} {'run' if len(numbers) == 1 else 'runs'}, {out.stat().st_size / 1e6:.1f} MB")
+    unread = dict.fromkeys(why for one in numbers for why in one.unread)
+    for why in unread:
+        warn(f"not on the page: {why}")
+    if unread:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _formats(text: str) -> tuple[str, ...]:

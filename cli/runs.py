@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import JsonOption, SeedOption, print_json, print_table, say, warn
+from .options import SOME_FAILED, JsonOption, SeedOption, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.compare import Comparison
+    from vjepa_fer.predictions import Predictions
     from vjepa_fer.runs import Run
 
 LEAKY = "LEAKY "
@@ -33,15 +34,16 @@ def list_(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with runs, at any depth.", show_default=False)],
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs in a folder, best WAR first."""
+    """List the runs in a folder, best WAR first; those that cannot be read are named, and the exit status is 4 then."""
     from vjepa_fer.results import result_of, shown
     from vjepa_fer.runs import list_runs
 
-    found = [run for run in list_runs(root) if not run.repeats_a_cell]
-    results = [result_of(run.evaluation, str(run.path)) for run in found]
+    found, unread = list_runs(root)
+    results = [result_of(run.evaluation, str(run.path)) for run in found if not run.repeats_a_cell]
     results.sort(key=lambda result: -result["war"]["mean"])
     if as_json:
-        print_json({"schema": "vjepa-fer/runs/1", "results": results})
+        broken = [{"run": str(path), "message": why} for path, why in unread]
+        print_json({"schema": "vjepa-fer/runs/1", "results": results, "unread": broken})
     elif results:
         rows = [
             (
@@ -54,8 +56,12 @@ def list_(
             for r in results
         ]
         print_table(("run", "folds", "clips", "WAR", "UAR"), rows, title=f"runs in {root}")
-    else:
+    elif not unread:
         say(f"{root}: no runs in it; `vjepa-fer probe CACHE --out {root}` makes them")
+    for _, why in unread:
+        warn(f"not listed: {why}")
+    if unread:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _below(run: str, root: Path) -> str:
@@ -95,6 +101,8 @@ def _before(run: Run) -> Iterator[str]:
         yield f"other policies: vjepa-fer evaluate {run.path}/predictions.csv --policy merge,repredict"
     if run.evaluation.damage != Damage():
         yield str(run.evaluation.damage)
+    if run.evaluation.absent:
+        yield str(run.evaluation.absent)
 
 
 @app.command()
@@ -114,16 +122,10 @@ def compare(
 ) -> None:
     """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
     from vjepa_fer.compare import compare as compare_predictions
-    from vjepa_fer.prediction_csv import read_predictions
-    from vjepa_fer.runs import leaks_of_run, read_run
 
-    leaky = [str(path) for path in runs if leaks_of_run(path / "run.json" if path.is_dir() else path)]
-    predictions = {
-        str(path): read_run(path).evaluation.predictions
-        if path.is_dir()
-        else read_predictions(path, scores=scores or None)
-        for path in runs
-    }
+    read = {str(path): _read(path, scores) for path in runs}
+    predictions = {name: said for name, (said, _) in read.items()}
+    leaky = [str(path) for path in runs if read[str(path)][1]]
     found = compare_predictions(predictions, intersect=intersect, leaky=leaky, seed=seed)
     if as_json:
         print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), "leaky": leaky})
@@ -133,6 +135,18 @@ def compare(
         warn(f"LEAKY: {name} was tested on what it knew from training; no difference from it means anything")
     for note in found.notes:
         warn(note)
+
+
+def _read(path: Path, scores: bool) -> tuple[Predictions, Sequence[str]]:
+    """Predictions of a run folder or a table, and how they leak."""
+    from vjepa_fer.prediction_csv import read_predictions
+    from vjepa_fer.runs import facts_of_table, read_run
+
+    if path.is_dir():
+        evaluation = read_run(path).evaluation
+        return evaluation.predictions, evaluation.leaks
+    leaks = facts_of_table(path).leaks
+    return read_predictions(path, scores=scores or None), leaks
 
 
 def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:

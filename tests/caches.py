@@ -9,6 +9,7 @@ import numpy as np
 
 from vjepa_fer.cache import ClipRows, ShardWriter
 from vjepa_fer.cache.folder import prepare_cache
+from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.cache.sums import row_checksums
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import EncoderSpec, Preprocessing, Recipe, Sampling, Storage
@@ -86,3 +87,16 @@ def token_volume(clip: int, row: int) -> np.ndarray:
     """Tokens (2, 2, 2, 8) of the caches in ``tests/data``: exact in float16, their means exact in float32."""
     step, height, width, channel = np.indices((2, 2, 2, 8))
     return (clip + row / 2 + step / 4 + height / 8 - width / 16 + channel / 32).astype(np.float32)
+
+
+def write_counted_cache(root: Path) -> Path:
+    """The cache that the runs in ``tests/data`` were made from: 24 clips of four people, three whole numbers each."""
+    labels = [LABELS[n % 3] for n in range(24)]
+    rows = [[n % 3 * 4 + n * n % 7, n % 3 * 3 - n % 5, n // 6 + n % 2] for n in range(24)]
+    clips = [Clip(f"c{n}", "", labels[n], f"s{n // 6}", {"sex": "fm"[n // 6 % 2]}) for n in range(24)]
+    table = root.with_name("counted.csv")
+    table.write_text("clip_id,f0,f1,f2\n" + "".join(f"c{n},{a},{b},{c}\n" for n, (a, b, c) in enumerate(rows)))
+    imported = read_feature_csv(table, id_column="clip_id", columns=["f*"])
+    columns = ("clip_id", "path", "label", "subject", "sex")
+    import_features(imported, root, Manifest(clips=tuple(clips), columns=columns))
+    return root

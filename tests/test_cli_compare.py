@@ -4,6 +4,7 @@ import pytest
 
 from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
+from vjepa_fer.errors import RunError
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,14 @@ def test_runs_compare_says_which_differences_are_real(cache, tmp_path, monkeypat
     )
     lines = call("runs", "compare", *runs).splitlines()
     assert any("B − A" in line and line.rstrip().endswith(("yes", "no")) for line in lines)
+
+
+def test_a_broken_run_among_several_is_refused_by_name(cache, tmp_path):
+    call("probe", cache, "-p", "knn,centroid", "--out", tmp_path)
+    broken = tmp_path / "centroid-mean"
+    (broken / "folds.json").write_text("{}")
+    with pytest.raises(RunError, match=r"centroid-mean/folds\.json: was changed after the run was written"):
+        call("runs", "compare", tmp_path / "knn-mean", broken)
 
 
 def test_runs_compare_takes_tables_of_predictions_too(cache, tmp_path):

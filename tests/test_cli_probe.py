@@ -172,6 +172,20 @@ def test_runs_list_and_show_what_probe_wrote(cache, tmp_path):
     assert "knn-mean" in call("runs", "list", tmp_path)
 
 
+def test_a_broken_run_is_named_and_the_others_are_listed(cache, tmp_path):
+    call("probe", cache, "--probe", "knn,logreg", "--out", tmp_path)
+    broken = tmp_path / "knn-mean" / "run.json"
+    broken.write_text(broken.read_text().replace('"seed": 0', '"seed": 1', 1))
+    outcome = CliRunner().invoke(app, ["runs", "list", str(tmp_path)])
+    assert outcome.exit_code == 4
+    assert "logreg-mean" in outcome.stdout
+    assert f"note: not listed: {broken}: was changed after it was written" in outcome.stderr
+    answer = json.loads(CliRunner().invoke(app, ["runs", "list", str(tmp_path), "--json"]).stdout)
+    assert [result["probe"] for result in answer["results"]] == ["logreg"]
+    ((path, message),) = ((one["run"], one["message"]) for one in answer["unread"])
+    assert (path, message.partition(":")[0]) == (str(broken.parent), str(broken))
+
+
 def test_evaluate_gives_a_runs_own_figures_from_its_predictions(cache, tmp_path):
     (result,) = call_json("probe", cache, "--out", tmp_path)["results"]
     (figures,) = call_json("evaluate", tmp_path / "logreg-mean" / "predictions.csv")["results"]

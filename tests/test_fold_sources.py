@@ -136,6 +136,20 @@ def test_a_folds_file_that_was_damaged_is_refused_by_name(change, message):
         folds_from_json(change(text), "folds.json")
 
 
+def test_a_file_of_folds_is_bounded_and_of_plain_values(tmp_path, monkeypatch):
+    folds = Folds("x", (("a",), ("b",)))
+    for key, value, message in (("name", 3, "'name' is 3, expected a text"), ("note", [], "expected a text")):
+        text = json.dumps({**json.loads(folds_to_json(folds)), key: value})
+        with pytest.raises(SplitError, match=rf"folds\.json: not a folds file as vjepa-fer writes it: .*{message}"):
+            folds_from_json(text, "folds.json")
+    with pytest.raises(SplitError, match="byte 0 is not UTF-8"):
+        folds_from_json(b"\xff", "folds.json")
+    (tmp_path / "f.json").write_text(folds_to_json(folds))
+    monkeypatch.setattr("vjepa_fer.fold_sources.MAX_FOLDS_BYTES", 20)
+    with pytest.raises(SplitError, match=r"f\.json: over 20 bytes, too big for folds; is it the right file\?"):
+        plan(f"file:{tmp_path / 'f.json'}", manifest("split", ["", ""]))
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [

@@ -16,6 +16,7 @@ ROOMS = [
     ("licences",),
     ("manifest",),
     ("damage",),
+    ("absent",),
     ("video",),
     ("encoder",),
     ("cache",),

@@ -67,6 +67,12 @@ def test_fold_and_subject_may_be_absent(tmp_path):
     assert (predictions.fold.tolist(), predictions.num_subjects) == ([0, 0], 0)
 
 
+def test_a_fold_may_have_any_number(tmp_path):
+    numbers = ["9" * 900, "1" + "0" * 900, "007", "7", "x"]
+    text = "clip_id,true_label,fold,a,b\n" + "".join(f"c{n},a,{fold},1,0\n" for n, fold in enumerate(numbers))
+    assert read_predictions(table(tmp_path, text)).fold.tolist() == [2, 3, 0, 1, 4]
+
+
 @pytest.mark.parametrize("name", ["", "fold", "fold_"])
 def test_folds_with_numbers_in_their_names_are_ordered_by_size(tmp_path, name):
     text = "clip_id,true_label,fold,a,b\n" + "".join(f"c{f},a,{name}{f},1,0\n" for f in (10, 9, 2))
@@ -100,6 +106,12 @@ def test_sums_of_confidences_are_read_as_scores_when_that_is_said(tmp_path):
         ),
         (TABLE.replace("clip_id", "clip-id"), r"no column 'clip_id'; .*; did you mean 'clip-id'\?"),
         ("clip_id,true_label,a\nc1,a,1\n", "one column a class is expected"),
+        (
+            f"clip_id,true_label,{','.join(map(str, range(2000)))}\nc1,0{',0' * 2000}\n",
+            "2,000 classes, over 1,000; is it",
+        ),
+        ("clip_id,true_label,predicted_label\n" + "".join(f"c{n},{n},{n}\n" for n in range(1001)), "1,001 classes"),
+        (TABLE.replace("c2", "c" * 2000), "row 3: 'cccccccccccccccccccc'… has 2,000 characters, too many for a name"),
         ("clip_id,true_label,a,b\n", "not one clip to score"),
     ],
 )

@@ -139,6 +139,50 @@ def test_a_damaged_neighbour_is_named_and_left_out(runs, nested, tmp_path):
     assert any("a neighbouring run is left out of the sweep" in note for note in numbers.notes)
 
 
+def test_cells_that_differ_in_nothing_that_has_two_values_are_no_sweep(cache, tmp_path):
+    call("probe", cache, "-p", "knn", "--out", tmp_path)
+    call("probe", cache, "-p", "knn", "--param", "k=3", "--out", tmp_path)
+    shutil.copytree(tmp_path / "knn-mean", tmp_path / "a copy")
+    numbers = gather_numbers([tmp_path / "knn-mean"])
+    assert (numbers[0].grid, numbers[0].num_judged) == (None, 3)
+    assert 'aria-label="Sweep"' not in render_page(numbers)
+
+
+def test_a_broken_run_of_a_folder_is_named_on_the_page_and_the_rest_is_there(runs, nested, tmp_path):
+    shutil.copytree(runs / "sweep", tmp_path / "sweep")
+    shutil.copytree(next((runs / "single").iterdir()), tmp_path / "sweep" / "b-nested-broken")
+    broken = tmp_path / "sweep" / "b-nested-broken" / "predictions.csv"
+    broken.write_text("clip_id\n")
+    cell = next(p for p in (tmp_path / "sweep").iterdir() if "-nested-" not in p.name)
+    (cell / "folds.json").unlink()
+    outcome = CliRunner().invoke(
+        app, [str(tmp_path / "sweep"), "-o", str(tmp_path / "page.html"), "--projection", "pca"]
+    )
+    assert outcome.exit_code == 4
+    page = (tmp_path / "page.html").read_text()
+    assert f'<section id="run0">\n<h2>{nested.name}</h2>' in page
+    for path, what in ((broken, "was changed after the run was written"), (cell / "folds.json", "is missing")):
+        assert f"Not on this page, since it cannot be read: {path}: {what}" in page
+        assert f"note: not on the page: {path}: {what}" in outcome.stderr
+    with pytest.raises(RunError, match=r"predictions\.csv: was changed"):
+        gather_numbers([nested, broken.parent])
+    shutil.rmtree(tmp_path / "sweep" / nested.name)
+    assert len(gather_numbers([tmp_path / "sweep"])) == 5  # no honest choice is left to speak for its cells
+    for folder in (tmp_path / "sweep").iterdir():
+        (folder / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"(?s)sweep: none of its runs can be read:\n.*not the description of a run"):
+        gather_numbers([tmp_path / "sweep"])
+
+
+def test_a_partial_folder_or_a_link_is_no_run_of_a_folder(runs, tmp_path):
+    single = next((runs / "single").iterdir())
+    shutil.copytree(single, tmp_path / "runs" / single.name)
+    shutil.copytree(single, tmp_path / "runs" / f".{single.name}.0123456789abcdef.1.{'0' * 32}.partial")
+    (tmp_path / "runs" / "link").symlink_to(next((runs / "sweep").iterdir()))
+    (numbers,) = gather_numbers([tmp_path / "runs"])
+    assert (numbers.name, numbers.num_judged, numbers.unread) == (single.name, 1, ())
+
+
 def test_the_command_at_the_end_makes_the_same_predictions(nested, tmp_path):
     (numbers,) = gather_numbers([nested])
     (line,) = numbers.commands

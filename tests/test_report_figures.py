@@ -1,5 +1,7 @@
 """Promises of vjepa_fer.report.figures: what the page shows, drawn for print from the same numbers."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,25 @@ def test_names_with_dollar_signs_and_html_are_only_names(tmp_path):
     paths = write_figures(gather_numbers([run.path])[0], tmp_path, formats=("svg",))
     assert len(paths) == 5
     assert all("<script" not in path.read_text() for path in paths)
+
+
+def test_runs_whose_names_a_disk_may_take_for_one_have_figures_of_their_own(nested, tmp_path):  # noqa: F811
+    for place, name in (("x", "run"), ("y", "run"), ("z", "Run")):
+        shutil.copytree(nested, tmp_path / place / name)
+    paths = [tmp_path / place for place in ("x/run", "y/run", "z/Run")]
+    report(
+        *paths,
+        "-o",
+        tmp_path / "page.html",
+        "--figures",
+        tmp_path / "figures",
+        "--format",
+        "svg",
+        "--projection",
+        "pca",
+    )
+    drawn = sorted(path.name for path in (tmp_path / "figures").glob("*-confusion.svg"))
+    assert drawn == ["Run-3-confusion.svg", "run-2-confusion.svg", "run-confusion.svg"]
 
 
 def test_an_unknown_format_and_an_unwritable_folder_are_refused(nested, tmp_path):  # noqa: F811

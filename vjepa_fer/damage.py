@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, Self, TypeVar
 
+from vjepa_fer.doors import Given
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest import Clip, is_damaged
 
@@ -42,8 +43,13 @@ class Damage:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Damage:
-        """What :meth:`to_dict` described; an older run says nothing."""
-        return cls(*(tuple(map(str, data.get(name, ()))) for name in ("judged", "left_out")))
+        """What :meth:`to_dict` described."""
+        return cls.from_given(Given(dict(data), "damaged"))
+
+    @classmethod
+    def from_given(cls, said: Given) -> Damage:
+        """The same as a file says it; an older run says nothing."""
+        return cls(said.texts("judged", optional=True), said.texts("left_out", optional=True))
 
 
 def has_damaged_file(clip: Clip) -> bool:

@@ -95,6 +95,10 @@ class RunError(VjepaFerError, ValueError):
     """A run folder that cannot be read or written."""
 
 
+class RunExistsError(RunError):
+    """Something has the name of a run folder already; it may be the same run, from another process that was first."""
+
+
 class MissingExtraError(VjepaFerError, ImportError):
     """An optional package is not installed; the message holds the pip line. The command line exits with 3."""
 

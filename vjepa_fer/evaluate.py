@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vjepa_fer.absent import Absent
 from vjepa_fer.damage import Damage
 from vjepa_fer.decisions import Windowed, join_windows, rows_of
 from vjepa_fer.errors import ProbeError, SplitError
@@ -47,6 +48,8 @@ class Evaluation:
         Manifest columns to give figures by, and each clip's value.
     damage : Damage
         Which clips with a damaged file were judged, and which were left out.
+    absent : Absent
+        How many clips of the manifest have no features.
     beside : mapping
         What counted as right and what raters said; see :meth:`vjepa_fer.labels.VoteBook.beside`.
     """
@@ -60,6 +63,7 @@ class Evaluation:
     leaks: tuple[str, ...] = ()
     groups: Groups = field(default_factory=dict, repr=False)
     damage: Damage = field(default_factory=Damage)
+    absent: Absent = field(default_factory=Absent)
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property

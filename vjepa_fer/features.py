@@ -72,6 +72,11 @@ class Joined:
         return next(iter(self.streams.values()))
 
     @property
+    def caches(self) -> tuple[Cache, ...]:
+        """The streams."""
+        return tuple(self.streams.values())
+
+    @property
     def root(self) -> Path:
         """The first stream's folder."""
         return self._first.root

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vjepa_fer.clip_folds import ClipFolds, ClipLists
+from vjepa_fer.doors import Given, TooLargeError, parse_object, read_bytes
 from vjepa_fer.errors import SplitError
 from vjepa_fer.manifest import Clip, Manifest, nearest
 from vjepa_fer.splits import Folds, make_folds
@@ -97,14 +97,12 @@ def read_folds(path: str) -> AnyFolds:
     SplitError
         No such file, or not folds.
     """
-    file = Path(path)
     try:
-        if file.stat().st_size > MAX_FOLDS_BYTES:
-            raise SplitError(f"{file}: over {MAX_FOLDS_BYTES // 2**20} MiB, too big for folds; is it the right file?")
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return folds_from_json(read_bytes(path, at_most=MAX_FOLDS_BYTES), path)
+    except TooLargeError as error:
+        raise SplitError(f"{path}: {error}, too big for folds; is it the right file?") from error
+    except OSError as error:
         raise SplitError(f"folds 'file:{path}': cannot be read ({error})") from error
-    return folds_from_json(text, str(file))
 
 
 def folds_to_json(folds: AnyFolds) -> str:
@@ -117,7 +115,7 @@ def folds_to_json(folds: AnyFolds) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
-def folds_from_json(text: str, where: str) -> AnyFolds:
+def folds_from_json(text: str | bytes, where: str) -> AnyFolds:
     """Read folds back; `where` names the file in messages.
 
     ``{"format": "vjepa-fer/folds/1", "name": …}`` and either ``"test_subjects": [[…], …]`` or ``"train_clips"`` with
@@ -128,32 +126,26 @@ def folds_from_json(text: str, where: str) -> AnyFolds:
     SplitError
         Not JSON, not folds, or edited without their hash.
     """
-    try:
-        data = json.loads(text)
-        known_format, folds = data["format"] == FORMAT, _from_dict(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, SplitError):
-            raise
-        raise SplitError(f"{where}: not a folds file as vjepa-fer writes it ({error!r})") from error
-    if not known_format:
-        raise SplitError(f"{where}: format {data['format']!r} is not {FORMAT!r}; a newer version may read it")
-    if data.get("sha256", folds.sha256) != folds.sha256:
+    said = parse_object(text, f"{where}: not a folds file as vjepa-fer writes it", error=SplitError)
+    if said.text("format") != FORMAT:
+        raise SplitError(f"{where}: format {said.text('format')!r} is not {FORMAT!r}; a newer version may read it")
+    folds = _from_given(said)
+    if said.text("sha256", folds.sha256) != folds.sha256:
         raise SplitError(
             f"{where}: the folds do not have the sha256 beside them; if the edit was meant, remove that line"
         )
     return folds
 
 
-def _from_dict(data: Any) -> AnyFolds:
-    name, note = str(data["name"]), str(data.get("note", ""))
-    if "test_clips" in data:
-        return ClipFolds(name, _lists(data["train_clips"]), _lists(data["test_clips"]), note)
-    return Folds(name, _lists(data["test_subjects"]), note)
+def _from_given(said: Given) -> AnyFolds:
+    name, note = said.text("name"), said.text("note", "")
+    if "test_clips" in said:
+        return ClipFolds(name, _lists(said, "train_clips"), _lists(said, "test_clips"), note)
+    return Folds(name, _lists(said, "test_subjects"), note)
 
 
-def _lists(folds: Any) -> ClipLists:
-    if not isinstance(folds, list) or not all(isinstance(fold, list) for fold in folds):
-        raise TypeError("folds must be a list of lists of names")
-    if not all(isinstance(name, str) for fold in folds for name in fold):
-        raise TypeError("folds must be a list of lists of names, in quotation marks")
+def _lists(said: Given, key: str) -> ClipLists:
+    folds = said.list(key)
+    if not all(isinstance(fold, list) and all(isinstance(name, str) for name in fold) for fold in folds):
+        said.refuse(key, "a list of lists of names, in quotation marks")
     return tuple(map(tuple, folds))

@@ -73,9 +73,11 @@ def group_figures(predictions: Predictions, groups: Groups) -> dict[str, list[di
 
 
 def _by_value(predictions: Predictions, values: Mapping[str, str]) -> list[dict[str, object]]:
-    said = np.array([values.get(str(clip), UNKNOWN) for clip in predictions.clip_ids])
-    names = sorted(set(said.tolist()), key=lambda name: (name == UNKNOWN, name))
-    return [_figures(name, predictions.take(said == name)) for name in names]
+    said = [values.get(str(clip), UNKNOWN) for clip in predictions.clip_ids]
+    names = sorted(set(said), key=lambda name: (name == UNKNOWN, name))
+    number_of = {name: number for number, name in enumerate(names)}
+    group = np.array([number_of[name] for name in said])
+    return [_figures(name, predictions.take(group == number)) for number, name in enumerate(names)]
 
 
 def _figures(name: str, group: Predictions) -> dict[str, object]:

@@ -25,7 +25,7 @@ from vjepa_fer.predicted_clips import join_manifest, straddling
 from vjepa_fer.prediction_csv import read_prediction_table
 from vjepa_fer.predictions import Predictions
 from vjepa_fer.results import figures_of, figures_of_counts
-from vjepa_fer.runs import PREDICTIONS_CSV, leaks_of_run, trained_classes_of_run
+from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table
 
 
 def judge_table(
@@ -44,7 +44,8 @@ def judge_table(
     Parameters
     ----------
     path, scores, columns
-        A run folder stands for its own predictions. See :func:`vjepa_fer.prediction_csv.read_prediction_table`.
+        A run folder stands for its own predictions, which must be as the run wrote them; an edited table is judged outside of it.
+        See :func:`vjepa_fer.prediction_csv.read_prediction_table`.
     manifest : Manifest, optional
         Where clips are looked up; see :func:`vjepa_fer.predicted_clips.join_manifest`.
     exclude : {None, "damaged"}
@@ -71,7 +72,8 @@ def judge_table(
     """
     for name in policies:
         find_policy(name)
-    path = Path(path) / PREDICTIONS_CSV if (Path(path) / PREDICTIONS_CSV).is_file() else Path(path)
+    path = Path(path) / PREDICTIONS_CSV if Path(path).is_dir() else Path(path)
+    beside = facts_of_table(path)
     table = read_prediction_table(path, scores=scores, columns=columns, foreign=bool(policies), names=names)
     predictions, clips = table.predictions, manifest.clips if manifest else ()
     missing: tuple[str, ...] = ()
@@ -81,7 +83,7 @@ def judge_table(
         predictions = _without(predictions, damaged_among(predictions.clip_ids.tolist(), clips), str(path))
         left_out = damaged_among(missing, clips)
         missing = tuple(clip for clip in missing if clip not in left_out)
-    leaks = () if policies else leaks_of_run(path) or straddling(predictions)
+    leaks = () if policies else beside.leaks or straddling(predictions)
     said: dict[str, Any] = {
         "values": table.kind,
         "leaky": bool(leaks),
@@ -92,9 +94,9 @@ def judge_table(
         said |= {"n_missing": len(missing), "missing": list(missing)}
     groups = group_clips(manifest, by) if manifest else {}
     if not policies:
-        beside = _beside(predictions, clips)
-        return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups), **beside}]
-    known = frozenset(trained_classes_of_run(path) or table.known)
+        raters = _raters(predictions, clips)
+        return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups), **raters}]
+    known = frozenset(beside.trained_classes or table.known)
     scored = [apply_policy(name, predictions, known) for name in policies]
     return [
         {
@@ -108,7 +110,7 @@ def judge_table(
     ]
 
 
-def _beside(predictions: Predictions, clips: Sequence[Clip]) -> dict[str, Any]:
+def _raters(predictions: Predictions, clips: Sequence[Clip]) -> dict[str, Any]:
     """What raters said of the predicted clips, by the manifest or CREMA-D's official list; the table's own labels are right."""
     ids, names = predictions.clip_ids.tolist(), np.array(predictions.classes)
     known = {clip.clip_id: clip for clip in clips}

@@ -203,6 +203,7 @@ class LabelledCache:
         self.clips = tuple(dataclasses.replace(clip, label=labels[clip.clip_id]) for clip in kept)
         self.manifest: Manifest = cache.manifest
         self.fingerprint = cache.fingerprint
+        self.caches = cache.caches
 
     def only(self, keep: Callable[[Clip], bool]) -> LabelledCache:
         """The same reference on some of the clips."""

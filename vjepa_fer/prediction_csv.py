@@ -24,6 +24,12 @@ from vjepa_fer.predictions import Predictions
 COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 """Columns with a meaning; every other one is a class."""
 
+MOST_CLASSES = 1000
+"""A confusion matrix of more would fill the memory before anyone saw that the columns are something else."""
+
+LONGEST_NAME = 1000
+"""Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
+
 TOLERANCE = 1e-3
 """How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
 
@@ -114,6 +120,7 @@ def read_prediction_table(
         Missing columns, a clip twice, unknown classes, values that are not numbers, negative, or do not sum to one.
     """
     table = rename_columns(read_table(path), columns or {})
+    _refuse_long(table)
     headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
     for name in set(column) - {"subject"}:
@@ -131,8 +138,9 @@ def read_prediction_table(
     require_other_names(bare, called)
     known = tuple(called[name] for name in bare)
     abroad = sorted({called[label] for label in column["true_label"]} - set(known)) if foreign else []
-    values = np.column_stack([values, np.zeros((len(values), len(abroad)))])
     classes = (*known, *abroad)
+    _refuse_many(table, classes)
+    values = np.column_stack([values, np.zeros((len(values), len(abroad)))])
     truth, predicted = _class_numbers(table, "true_label", classes, called), values[:, : len(known)].argmax(axis=1)
     if "predicted_label" in column:
         predicted = _class_numbers(table, "predicted_label", classes, called)
@@ -168,6 +176,7 @@ def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
         )
     if not table.rows:
         raise RunError(f"{table.path}: a header without a row; there is not one clip to score")
+    _refuse_many(table, classes)
     return classes, only_decisions
 
 
@@ -177,6 +186,24 @@ def _values(table: Table, classes: Sequence[str]) -> np.ndarray:
 
 def _decisions(table: Table, classes: Sequence[str]) -> np.ndarray:
     return np.array([[float(row["predicted_label"] == name) for name in classes] for _, row in table.rows])
+
+
+def _refuse_many(table: Table, classes: Sequence[str]) -> None:
+    if len(classes) > MOST_CLASSES:
+        raise RunError(
+            f"{table.path}: {len(classes):,} classes, over {MOST_CLASSES:,}; is it a table of features? Every column but "
+            f"{', '.join(COLUMNS)} is a class"
+        )
+
+
+def _refuse_long(table: Table) -> None:
+    said = [(1, name) for name in table.header]
+    said += [(number, row[name]) for number, row in table.rows for name in COLUMNS if name in row]
+    for number, text in said:
+        if len(text) > LONGEST_NAME:
+            raise RunError(
+                f"{table.path}, row {number}: {text[:20]!r}… has {len(text):,} characters, too many for a name"
+            )
 
 
 def _refuse_empty(table: Table, column: str) -> None:
@@ -259,6 +286,12 @@ def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Ma
 
 def _fold_numbers(names: Sequence[str]) -> np.ndarray:
     """Folds numbered in the order of their names, numbers in these by size: fold9 before fold10."""
-    order = sorted(set(names), key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"([0-9]+)", name)])
+    order = sorted(set(names), key=lambda name: ([_by_size(part) for part in re.split(r"([0-9]+)", name)], name))
     number_of = {name: number for number, name in enumerate(order)}
     return np.array([number_of[name] for name in names], np.int64)
+
+
+def _by_size(part: str) -> tuple[int, str]:
+    """Digits by the number that they are, however many; other text by itself."""
+    digits = part.lstrip("0") if part.isdecimal() else ""
+    return len(digits), digits or part

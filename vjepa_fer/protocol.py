@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from vjepa_fer.doors import Given
+
+PLAN_WORDS = ("probe", "params", "features", "scale", "decision", "inner_folds", "cells")
+"""The words of a plan: what a sweep varies. All other settings must be equal for two runs to be of one sweep."""
 
 MEAN_FEATURE = "mean-feature"
 """The decision that averages a clip's windows before the probe; the others are :data:`vjepa_fer.decisions.RULES`."""
@@ -50,11 +56,16 @@ class Cell:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Cell:
+    def from_given(cls, said: Given) -> Cell:
         """The cell that :meth:`to_dict` described; lists of its parameters are tuples again."""
-        params = {k: tuple(v) if isinstance(v, list) else v for k, v in data["params"].items()}
-        decision = data.get("decision", MEAN_FEATURE)
-        return cls(probe=data["probe"], params=params, level=data["features"], scale=data["scale"], decision=decision)
+        params = said.object("params").values
+        return cls(
+            probe=said.text("probe"),
+            params={name: tuple(value) if isinstance(value, list) else value for name, value in params.items()},
+            level=said.text("features"),
+            scale=said.text("scale"),
+            decision=said.text("decision", MEAN_FEATURE),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +120,18 @@ Plan = Cell | Nest
 """What an evaluation judged: one cell, or the honest choice among many."""
 
 
-def plan_from_dict(data: Mapping[str, Any]) -> Plan:
-    """The plan that its ``to_dict`` described."""
-    if "cells" not in data:
-        return Cell.from_dict(data)
-    return Nest(cells=tuple(map(Cell.from_dict, data["cells"])), inner_folds=int(data["inner_folds"]))
+def plan_from_given(said: Given) -> Plan:
+    """The plan that its ``to_dict`` described, among other settings."""
+    if "cells" not in said:
+        return Cell.from_given(said)
+    cells = tuple(map(Cell.from_given, said.objects("cells")))
+    if not cells:
+        said.refuse("cells", "at least one cell")
+    nest = Nest(cells=cells, inner_folds=said.whole("inner_folds", least=1))
+    expected = json.loads(json.dumps(nest.to_dict()))
+    for word in (word for word in PLAN_WORDS if said.raw(word) != expected[word]):
+        said.refuse(word, "what its cells say")
+    return nest
 
 
 @dataclass(frozen=True)
@@ -135,9 +153,9 @@ class Choice:
         return {**self.cell.to_dict(), "inner_war": round(100 * self.war, 4)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Choice:
+    def from_given(cls, said: Given) -> Choice:
         """The choice that :meth:`to_dict` described."""
-        return cls(Cell.from_dict(data), float(data["inner_war"]) / 100)
+        return cls(Cell.from_given(said), said.number("inner_war") / 100)
 
 
 @dataclass(frozen=True, kw_only=True)

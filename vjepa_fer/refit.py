@@ -9,13 +9,14 @@ import numpy as np
 
 from vjepa_fer.cache import Features
 from vjepa_fer.decisions import Windowed
-from vjepa_fer.errors import RunError
+from vjepa_fer.disk import sweep_partial_folders
+from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.evaluate import Targets
 from vjepa_fer.fitted import fit_on_all, save_fitted
 from vjepa_fer.probes import PROBES
 from vjepa_fer.protocol import Cell
-from vjepa_fer.recipe import AnyRecipe
-from vjepa_fer.runs import FITTED
+from vjepa_fer.recipe import AnyRecipe, require_same_recipe
+from vjepa_fer.runs import FITTED, load_fitted
 from vjepa_fer.sweep import Judged, Source, Swept, read_tokens
 
 
@@ -38,7 +39,7 @@ def best_cell(swept: Swept) -> Judged:
 def refit(
     source: Source, swept: Swept, *, recipe: AnyRecipe, seed: int, targets: Targets | None = None
 ) -> tuple[Judged, Path]:
-    """Fit the best cell on all clips; a probe that is there already is left as it is.
+    """Fit the best cell on all clips; a probe that is there already, or that another process left meanwhile, is taken as it is.
 
     Returns
     -------
@@ -48,18 +49,41 @@ def refit(
     Raises
     ------
     RunError
-        The sweep has written no runs.
+        The sweep has written no runs, or the probe that is there already is damaged or of other features.
+    ProbeError
+        That probe's own files were changed.
     """
     best = best_cell(swept)
     if best.run is None:
         raise RunError("a fitted probe is kept in its run folder: say where with --out")
-    folder = best.run / FITTED
+    folder, cell = best.run / FITTED, best.evaluation.cell
+    assert isinstance(cell, Cell)
+    sweep_partial_folders(best.run)
     if not folder.exists():
-        cell = best.evaluation.cell
-        assert isinstance(cell, Cell)
-        features = _rows(source, cell)
-        save_fitted(folder, fit_on_all(features, cell, recipe=recipe, seed=seed, targets=targets))
+        fitted = fit_on_all(_rows(source, cell), cell, recipe=recipe, seed=seed, targets=targets)
+        try:
+            save_fitted(folder, fitted)
+        except RunError:
+            if not folder.exists():
+                raise
+        else:
+            return best, folder
+    _check_fitted(best.run, cell, recipe)
     return best, folder
+
+
+def _check_fitted(run: Path, cell: Cell, recipe: AnyRecipe) -> None:
+    """Refuse a probe that is there and is not what would have been put there."""
+    try:
+        fitted = load_fitted(run)
+        require_same_recipe(fitted.recipe, recipe, f"the fitted probe in {run}")
+        there = (type(fitted.probe.probe).__name__, fitted.level, fitted.decision)
+        asked = (PROBES[cell.probe].class_name, cell.level, cell.decision)
+        if there != asked:
+            raise RunError(f"{run / FITTED}: holds {', '.join(there)}; expected {', '.join(asked)}")
+    except VjepaFerError as error:
+        error.add_note(f"Remove {run / FITTED} and run again: the probe is fitted anew.")
+        raise
 
 
 def _rows(source: Source, cell: Cell) -> Features | Windowed:

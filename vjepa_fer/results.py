@@ -124,6 +124,7 @@ def result_of(evaluation: Evaluation, run: str | None = None, *, selection: Sele
         "leaky": bool(evaluation.leaks),
         "leaks": list(evaluation.leaks),
         "damaged": evaluation.damage.to_dict(),
+        "absent": evaluation.absent.to_dict(),
         "values": "probabilities",
         "seed": evaluation.seed,
         **figures_of(evaluation.predictions),

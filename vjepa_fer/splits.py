@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -98,9 +99,12 @@ class Folds:
 
 
 def _refuse_twice_tested(name: str, folds: tuple[tuple[str, ...], ...]) -> None:
-    everyone = [subject for fold in folds for subject in fold]
-    twice = sorted({s for s in everyone if everyone.count(s) > 1})
-    _refuse_strangers(name, set(twice), "tested more than once; every subject belongs to exactly one fold")
+    count = Counter(subject for fold in folds for subject in fold)
+    _refuse_strangers(
+        name,
+        {subject for subject in count if count[subject] > 1},
+        "tested more than once; every subject belongs to exactly one fold",
+    )
 
 
 def _refuse_strangers(name: str, subjects: set[str], what: str) -> None:

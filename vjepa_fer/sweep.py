@@ -17,10 +17,12 @@ from typing import Protocol as Protocol_
 
 import numpy as np
 
-from vjepa_fer.cache import CachedClip, Features, WindowFeatures
+from vjepa_fer.absent import absent_from
+from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.damage import damage_of, leave_out
 from vjepa_fer.decisions import Windowed
-from vjepa_fer.errors import CacheError
+from vjepa_fer.disk import sweep_partial_folders
+from vjepa_fer.errors import CacheError, RunError, RunExistsError
 from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits, gather
 from vjepa_fer.features import Joined
 from vjepa_fer.fold_sources import AnyFolds, plan_folds
@@ -32,7 +34,7 @@ from vjepa_fer.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.probes import PROBES
 from vjepa_fer.protocol import Cell, Nest, Plan, Protocol
 from vjepa_fer.results import Selection, result_of
-from vjepa_fer.runs import digest_of_clips, finished_run, run_name, run_settings, write_run
+from vjepa_fer.runs import Run, digest_of_clips, finished_run, run_name, run_settings, write_run
 from vjepa_fer.study import Answer, Study, Task, run_tasks_on
 from vjepa_fer.token_stream import TokenStream
 from vjepa_fer.workers import Lost
@@ -51,7 +53,7 @@ class Judged:
     run : pathlib.Path or None
         Its run folder, None when nothing was to be written.
     resumed : bool
-        It was read from that folder, not fitted again.
+        It was read from that folder: it was there already, or another process was first.
     selection : {"fixed", "grid", "nested"}
         See :data:`vjepa_fer.results.Selection`.
     """
@@ -124,6 +126,10 @@ class Source(Protocol_):
         """What else is known of them."""
 
     @property
+    def caches(self) -> tuple[Cache, ...]:
+        """What it was made from."""
+
+    @property
     def fingerprint(self) -> str:
         """Of the recipe, or of all recipes that were joined."""
 
@@ -168,7 +174,8 @@ def sweep(
         What counts as right, where it is not the manifest's label; `cache` is then a :class:`vjepa_fer.labels.LabelledCache`, made
         of clips that ``protocol.exclude`` has left already.
     out : Path or None
-        Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again.
+        Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again; one
+        that another process finishes meanwhile is taken from it. What killed processes left half written is removed.
     jobs : int
         Processes; each gets its share of the cores.
     progress : callable
@@ -177,8 +184,10 @@ def sweep(
     Raises
     ------
     RunError
-        A folder holds another run; nothing has been fitted then.
+        A folder holds another run, or a damaged one; nothing has been fitted then, unless another process made it meanwhile.
     """
+    if out is not None and out.is_dir():
+        sweep_partial_folders(out)
     if reference is None:
         cache = leave_out(cache, protocol.exclude)
     files = Files(cache, protocol, folds, reference, out)
@@ -271,6 +280,7 @@ class Files:
         if reference is not None:
             self.source["labels"] = reference.name
         self.damage = damage_of((clip.clip_id for clip in self._used()), cache.manifest.clips)
+        self.absent = absent_from(cache.caches, exclude=protocol.exclude)
         if protocol.exclude:
             self.source["exclude"] = protocol.exclude
         kept = None if reference is None else dataclasses.replace(reference, kept=np.ones(len(cache.clips), bool))
@@ -279,12 +289,13 @@ class Files:
         self.groups = group_clips(cache.manifest, protocol.by)
 
     def completed(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation with what raters said of its clips, which files are damaged, and across corpora the classes trained on."""
+        """The evaluation with what raters said of its clips, which files are damaged or absent, and across corpora the classes
+        trained on."""
         beside = self.votes.beside(evaluation.predictions)
         if self.given:
             train = self.folds.rows(self._who())[0].train
             beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
-        return dataclasses.replace(evaluation, beside=beside, damage=self.damage)
+        return dataclasses.replace(evaluation, beside=beside, damage=self.damage, absent=self.absent)
 
     def _used(self) -> list[Clip]:
         """The clips that some fold trains on or tests."""
@@ -330,20 +341,38 @@ class Files:
         run = finished_run(self.out / run_name(plan), settings)
         if run is None:
             return None
+        self._check_tested(run)
         evaluation = dataclasses.replace(
             self.completed(run.evaluation),
             groups=self.groups or run.evaluation.groups,
         )
         return Judged(evaluation, run.path, True, "nested" if evaluation.choices else "fixed")
 
+    def _check_tested(self, run: Run) -> None:
+        """Refuse a run that says it is of these clips and folds, and predicts others."""
+        fold_of = {row: n for n, split in enumerate(self.folds.rows(self._who())) for row in split.test.tolist()}
+        tested = [(self.cache.clips[row], fold_of[row]) for row in sorted(fold_of)]
+        said = run.evaluation.predictions
+        labels = np.array(said.classes)[said.truth].tolist()
+        if [(clip.clip_id, clip.label, fold) for clip, fold in tested] != list(
+            zip(said.clip_ids.tolist(), labels, said.fold.tolist(), strict=True)
+        ):
+            raise RunError(f"{run.path}: predicts other clips than its settings say; remove the folder and run again")
+
     def keep(self, evaluation: Evaluation) -> Judged:
-        """Complete the evaluation and write its run folder."""
+        """Complete the evaluation and write its run folder; where another process was first with the same, take that one."""
         evaluation = self.completed(evaluation)
         selection: Selection = "nested" if evaluation.choices else "fixed"
         if self.out is None:
             return Judged(evaluation, None, selection=selection)
         folder = self.out / run_name(evaluation.cell)
-        run = write_run(folder, evaluation, source=self.source, cache=str(self.cache.root))
+        try:
+            run = write_run(folder, evaluation, source=self.source, cache=str(self.cache.root))
+        except RunExistsError:
+            finished = self.resume(evaluation.cell)
+            if finished is None:
+                raise
+            return finished
         return Judged(evaluation, run.path, selection=selection)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.clip_folds import ClipFolds
 from vjepa_fer.damage import leave_out
+from vjepa_fer.doors import printable
 from vjepa_fer.errors import RecipeMismatchError, SplitError
 from vjepa_fer.label_names import common_names
 from vjepa_fer.manifest import Clip, Manifest
@@ -39,6 +40,7 @@ class JoinedCache:
     def __init__(self, train: Cache, test: Cache, names: Mapping[str, str] | None = None) -> None:
         _require_comparable(train, test)
         self.train, self.test, self.root, self.names = train, test, train.root, names
+        self.caches = (train, test)
         known = common_names((clip.label for clip in (*train.clips, *test.clips)), names)
         sides = [[_renamed(clip, known) for clip in cache.clips] for cache in (train, test)]
         ids = [{clip.clip_id for clip in side} for side in sides]
@@ -49,7 +51,7 @@ class JoinedCache:
         self.manifest = Manifest(clips=self.clips)
         self.fingerprint = f"{train.fingerprint}+{test.fingerprint}"
         self.known = frozenset(clip.label for clip in sides[0])
-        self.folds = ClipFolds(f"test-on:{test.root.name}", (tuple(ids[0]),), (tuple(ids[1]),))
+        self.folds = ClipFolds(f"test-on:{printable(test.root.name)}", (tuple(ids[0]),), (tuple(ids[1]),))
 
     def only(self, keep: Callable[[Clip], bool]) -> JoinedCache:
         """Both without some of their clips."""

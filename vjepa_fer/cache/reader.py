@@ -204,6 +204,11 @@ class Cache(Sequence[CachedClip]):
         return frozenset(self.places)
 
     @property
+    def caches(self) -> tuple[Cache, ...]:
+        """Itself; what a study is joined from has several."""
+        return (self,)
+
+    @property
     def failures(self) -> dict[str, Failure]:
         """Clips that could not be done, by id."""
         return {k: v for root in self.roots for k, v in read_failures(root).items() if k not in self.places}

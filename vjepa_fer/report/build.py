@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from vjepa_fer.cache import Cache, open_cache
 from vjepa_fer.errors import CacheError, RecipeMismatchError, RunError, VideoError, VjepaFerError
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.report.numbers import RunNumbers, numbers_of
 from vjepa_fer.report.projection import Method, Projection, project
-from vjepa_fer.runs import RUN_JSON, Run, read_run
+from vjepa_fer.runs import RUN_JSON, Run, check_run, read_run, run_folders
 
+Looked = TypeVar("Looked")
 MOST_RUNS = 12
 """A folder of more runs than these makes no page that anyone would read."""
 
@@ -53,37 +55,76 @@ def gather_numbers(
     """The numbers of each run, in the order given; a run given twice counts once.
 
     A folder that ``probe --out`` filled stands for the honest choice of each family in it, or where nothing was chosen, for its runs.
+    Runs of such a folder that cannot be read are named in ``unread`` of the others.
 
     Raises
     ------
     RunError
-        No run, a damaged one, or one of a newer version; or `by` without a cache.
+        No run, a damaged one that was named or has no other beside it, or one of a newer version; or `by` without a cache.
     RecipeMismatchError
         ``settings.cache`` holds other features than the run was made from.
     """
-    runs = [run for path in paths for run in _runs_in(Path(path))]
-    different = dict.fromkeys(path.resolve() for path in runs)
-    asked = {path.resolve(): path for path in reversed(runs)}  # as typed, for messages
-    return tuple(_one(asked[path], settings or ReportSettings()) for path in different)
+    runs, unread = _gather_runs([Path(path) for path in paths])
+    found = (_one(run, settings or ReportSettings()) for run in runs)
+    return tuple(replace(numbers, unread=tuple(unread)) for numbers in found)
 
 
-def _runs_in(path: Path) -> list[Path]:
-    """The folder itself if it is a run, or holds none; else the runs in it that a page should be about."""
-    inside = [] if (path / RUN_JSON).exists() else sorted(found.parent for found in path.glob(f"*/{RUN_JSON}"))
-    chosen = [run for run in inside if "-nested" in run.name] or inside
-    if len(chosen) > MOST_RUNS:
-        raise RunError(
-            f"{path}: there are {len(chosen)} runs in it, too many for one page; name up to {MOST_RUNS} of them, such as {chosen[0]}"
-        )
-    return chosen or [path]
+def _gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """The runs that are named or stand for a folder, each once; and why others of these folders cannot be read."""
+    runs: dict[Path, Run] = {}
+    unread: list[str] = []
+    for path in paths:
+        inside = _runs_inside(path)
+        found, broken = _read_all(inside) if inside else ([read_run(path)], [])
+        for run in found:
+            runs.setdefault(run.path.resolve(), run)
+        unread += broken
+    return list(runs.values()), list(dict.fromkeys(unread))
 
 
-def _one(path: Path, settings: ReportSettings) -> RunNumbers:
-    run = read_run(path)
+def _runs_inside(path: Path) -> list[Path]:
+    """The run folders of a folder that is none itself."""
+    return [] if not path.is_dir() or os.path.lexists(path / RUN_JSON) else run_folders(path)
+
+
+def _read_all(inside: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Those of a folder's runs that a page should be about, and why some of all cannot be read."""
+    nested = [path for path in inside if "-nested" in path.name]
+    others = [path for path in inside if path not in nested]
+    unread: list[str] = []
+    runs = _look_at(_few(nested, unread), read_run, unread)
+    if runs:
+        _look_at(others, check_run, unread)
+    else:
+        runs = _look_at(_few(others, unread), read_run, unread)
+    if not runs:
+        raise RunError("\n".join([f"{inside[0].parent}: none of its runs can be read:", *unread]))
+    return runs, unread
+
+
+def _few(paths: Sequence[Path], unread: Sequence[str]) -> Sequence[Path]:
+    if len(paths) <= MOST_RUNS:
+        return paths
+    many = f"{paths[0].parent}: there are {len(paths)} runs in it, too many for one page; name up to {MOST_RUNS} of them, such as {paths[0]}"
+    raise RunError("\n".join([many, *unread]))
+
+
+def _look_at(paths: Sequence[Path], look: Callable[[Path], Looked], unread: list[str]) -> list[Looked]:
+    """What `look` makes of each path; why it cannot goes to `unread`."""
+    seen: list[Looked] = []
+    for path in paths:
+        try:
+            seen.append(look(path))
+        except VjepaFerError as error:
+            unread.append(str(error))
+    return seen
+
+
+def _one(run: Run, settings: ReportSettings) -> RunNumbers:
     notes: list[str] = []
     cache = _find_cache(run, settings, notes)
     if settings.by and cache is None:
-        raise RunError(f"{path}: figures by {', '.join(settings.by)} need the cache's manifest; {notes[0]}")
+        raise RunError(f"{run.path}: figures by {', '.join(settings.by)} need the cache's manifest; {notes[0]}")
     projection = None if cache is None else _project(cache, run, settings, notes)
     numbers = numbers_of(run, cache=cache, projection=projection, by=settings.by, notes=notes)
     return _with_strips(numbers, cache, settings) if settings.thumbnails else numbers
@@ -102,7 +143,7 @@ def _find_cache(run: Run, settings: ReportSettings, notes: list[str]) -> Cache |
         cache = open_cache(said)
         if cache.fingerprint != run.settings.get("fingerprint"):
             raise RecipeMismatchError(f"{said}: holds other features than {run.path} was made from")
-    except (CacheError, RecipeMismatchError) as error:
+    except (CacheError, RecipeMismatchError, OSError) as error:
         if settings.cache is not None:
             raise
         notes.append(f"its features are not at hand ({error}); --cache CACHE says where they are")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vjepa_fer.errors import VjepaFerError
-from vjepa_fer.protocol import Cell, Nest, plan_from_dict
-from vjepa_fer.runs import RUN_JSON, Run, read_run
-
-PLAN_WORDS = {"probe", "params", "features", "scale", "decision", "inner_folds", "cells"}
-"""The settings that a sweep varies; all others must be equal for two runs to be of one sweep."""
+from vjepa_fer.protocol import PLAN_WORDS, Cell, Nest, Plan
+from vjepa_fer.runs import Run, read_plan, read_run, run_folders
 
 
 @dataclass(frozen=True)
@@ -76,36 +73,40 @@ def siblings(run: Run) -> tuple[list[Run], tuple[str, ...]]:
         The runs, by name, and a line for each that cannot be read.
     """
     found, unread = [], []
-    for folder in sorted(path.parent for path in run.path.resolve().parent.glob(f"*/{RUN_JSON}")):
+    for folder in _neighbours(run):
         try:
-            if _same_sweep(folder, run):
+            if _same_sweep(*read_plan(folder), run):
                 found.append(read_run(folder))
         except VjepaFerError as error:
             unread.append(f"a neighbouring run is left out of the sweep: {error}")
     return found, tuple(unread)
 
 
-def _same_sweep(folder: Path, run: Run) -> bool:
+def _neighbours(run: Run) -> list[Path]:
+    """The run folders beside it, itself included; what is closed to us, such as other people's folders, is none of its sweep."""
     try:
-        settings = json.loads((folder / RUN_JSON).read_text(encoding="utf-8"))["settings"]
-        plan = plan_from_dict(settings)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+        folders = run_folders(run.path.resolve().parent)
+    except OSError:
+        return [run.path]
+    return [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
+
+
+def _same_sweep(settings: Mapping[str, Any], plan: Plan, run: Run) -> bool:
     own = run.evaluation.cell
     if not isinstance(plan, Cell) or (isinstance(own, Nest) and plan not in own.cells):
         return False
     if isinstance(own, Cell) and (plan.probe, plan.level) != (own.probe, own.level):
         return False
-    names = ({*settings} | {*run.settings}) - PLAN_WORDS
+    names = {*settings, *run.settings}.difference(PLAN_WORDS)
     return all(settings.get(name) == run.settings.get(name) for name in names)
 
 
 def grid_of(run: Run, cells: Sequence[Run]) -> Grid | None:
-    """The sweep as axes and points; None for fewer than two cells."""
-    if len(cells) < 2:
-        return None
+    """The sweep as axes and points; None where nothing was given two values."""
     settings = [_settings(one.evaluation.cell) for one in cells]
     axes = _axes(settings)
+    if not axes:
+        return None
     choices = run.evaluation.choices
     points = [
         GridPoint(

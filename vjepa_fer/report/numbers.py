@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ from vjepa_fer.report.grid import Grid, grid_of, siblings
 from vjepa_fer.report.projection import Projection
 from vjepa_fer.report.reproduce import commands, feature_commands
 from vjepa_fer.results import result_of
-from vjepa_fer.runs import RUN_JSON, Run
+from vjepa_fer.runs import Run
 
 NUM_BINS = 10
 NUM_MISTAKES = 20
@@ -106,6 +105,8 @@ class RunNumbers:
     versions : mapping
     notes : tuple of str
         What could not be shown, and why.
+    unread : tuple of str
+        Other runs of the folders that were asked for which cannot be read, and why.
     """
 
     name: str
@@ -123,6 +124,7 @@ class RunNumbers:
     commands: tuple[str, ...]
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     @property
     def predictions(self) -> Predictions:
@@ -171,7 +173,7 @@ def numbers_of(
         source=None if cache is None else _source(cache),
         features_from=() if cache is None else feature_commands(cache.recipe, run.cache or str(cache.root)),
         commands=commands(run),
-        versions=_versions(run),
+        versions=run.versions,
         notes=(*notes, *unread),
     )
 
@@ -245,9 +247,3 @@ def _source(cache: Cache) -> Source:
 def _short(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return text if len(text) <= 120 else f"{text[:117]}…"
-
-
-def _versions(run: Run) -> dict[str, str]:
-    """As ``run.json`` has them; ``read_run`` has checked the file already."""
-    said = json.loads((run.path / RUN_JSON).read_text(encoding="utf-8")).get("versions", {})
-    return {str(name): str(version) for name, version in said.items()}

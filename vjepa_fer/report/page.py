@@ -40,9 +40,16 @@ def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report") 
     """
     comparison, why_not = _comparison(runs)
     views = [_view(number, numbers) for number, numbers in enumerate(runs)]
+    unread = list(dict.fromkeys(why for numbers in runs for why in numbers.unread))
     all_classes = list(dict.fromkeys(label for numbers in runs for label in numbers.result["classes"]))
     return render_template(
-        "page.html", title, runs=views, comparison=comparison, why_not=why_not, all_classes=all_classes
+        "page.html",
+        title,
+        runs=views,
+        unread=unread,
+        comparison=comparison,
+        why_not=why_not,
+        all_classes=all_classes,
     )
 
 

@@ -1,0 +1,434 @@
+"""A run folder that was changed, put together or made up ends in a sentence that names the file, or shows what it showed before."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from caches import write_counted_cache
+from vjepa_fer.cache import open_cache
+from vjepa_fer.cli import evaluate, report, runs
+from vjepa_fer.errors import RunError, SplitError, VjepaFerError
+from vjepa_fer.grid import make_cells
+from vjepa_fer.intervals import intervals_of, subject_intervals
+from vjepa_fer.protocol import Protocol
+from vjepa_fer.report import ReportSettings, gather_numbers, render_page
+from vjepa_fer.report.checks import run_checks
+from vjepa_fer.results import result_of
+from vjepa_fer.runs import description, facts_of_table, list_runs, read_run
+from vjepa_fer.runs.settings import canonical, digest
+from vjepa_fer.sweep import sweep
+
+V1 = Path(__file__).parent / "data" / "runs_v1"
+FILES = ("run.json", "folds.json", "predictions.csv", "groups.csv")
+PROTOCOL = Protocol(folds="subject-kfold:4", by=("sex",))
+CELLS = make_cells(["knn"], ["mean"], {"k": [1, 3]}, scales=["standard"])
+
+app = typer.Typer()
+app.command()(evaluate.evaluate)
+app.command()(report.report)
+app.add_typer(runs.app, name="runs")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return open_cache(write_counted_cache(tmp_path_factory.mktemp("counted") / "cache"))
+
+
+@pytest.fixture(scope="module")
+def swept(cache, tmp_path_factory):
+    """The sweep of ``tests/data/runs_v1`` as it is written now: two cells and their nested run, with groups."""
+    out = tmp_path_factory.mktemp("runs")
+    sweep(cache, CELLS, PROTOCOL, out=out)
+    return out
+
+
+@pytest.fixture
+def out(swept, tmp_path):
+    return Path(shutil.copytree(swept, tmp_path / "runs"))
+
+
+@pytest.fixture
+def nested(out):
+    return next(out.glob("*-nested-*"))
+
+
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Intervals from twenty draws: what is looked at here are files."""
+    monkeypatch.setattr("vjepa_fer.results.intervals_of", partial(intervals_of, num_draws=20))
+    monkeypatch.setattr("vjepa_fer.groups.subject_intervals", partial(subject_intervals, num_draws=20))
+
+
+def everything(run):
+    """All that a run says, as plain values."""
+    evaluation = run.evaluation
+    predictions = evaluation.predictions
+    columns = ("clip_ids", "subjects", "fold", "truth", "predicted", "probabilities")
+    return [
+        run.settings,
+        run.cache,
+        run.created,
+        dict(run.versions),
+        evaluation.cell,
+        evaluation.folds,
+        evaluation.seconds,
+        evaluation.groups,
+        evaluation.choices,
+        result_of(evaluation),
+        [getattr(predictions, name).tolist() for name in columns],
+    ]
+
+
+def flips(path, count, seed=0):
+    """The file's bytes with one bit turned over, or one byte replaced, at a random place."""
+    rng, data = random.Random(f"{path.name} {seed}"), path.read_bytes()
+    for number in range(count):
+        changed, place = bytearray(data), rng.randrange(len(data))
+        while changed[place] == data[place]:
+            changed[place] = data[place] ^ 1 << rng.randrange(8) if number % 2 else rng.randrange(256)
+        yield bytes(changed)
+
+
+def edit(table):
+    """Let the classifier say sad in place of some angers."""
+    table.write_text(table.read_text().replace(",angry,angry,", ",angry,sad,", 3))
+
+
+def sign(folder):
+    """Give ``run.json`` the right hashes again, as somebody would who means harm."""
+    said = json.loads((folder / "run.json").read_text())
+    said["files"] = {name: digest((folder / name).read_bytes()) for name in said["files"]}
+    said.pop("sha256", None)
+    (folder / "run.json").write_text(json.dumps({**said, "sha256": digest(canonical(said))}))
+
+
+def call(*arguments):
+    """Exit status, or the error that the main program prints, and the output."""
+    outcome = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if outcome.exception and not isinstance(outcome.exception, SystemExit | VjepaFerError):
+        raise outcome.exception
+    return outcome.exit_code, outcome.stdout, outcome.stderr or str(outcome.exception)
+
+
+# --- what was changed
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_is_refused_or_changes_nothing(nested, name):
+    before, path = everything(read_run(nested)), nested / name
+    messages = []
+    for changed in flips(path, 300):
+        path.write_bytes(changed)
+        try:
+            assert everything(read_run(nested)) == before
+        except VjepaFerError as error:
+            messages.append(str(error))
+    assert len(messages) > 200  # what is left are blanks of run.json
+    assert all(f"{path}: " in message or f"{path}, " in message for message in messages)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_command_shows_a_flipped_bit(out, nested, name, tmp_path, monkeypatch, few_draws):
+    noon = type("Noon", (), {"now": lambda zone: datetime(2026, 1, 1, 12, tzinfo=UTC)})
+    monkeypatch.setattr("vjepa_fer.report.page.datetime", noon)
+    page, other = tmp_path / "page.html", next(path for path in out.iterdir() if path != nested)
+    commands = {
+        "list": ("runs", "list", out),
+        "show": ("runs", "show", nested),
+        "compare": ("runs", "compare", nested, other),
+        "report": ("report", nested, "-o", page, "--projection", "pca"),
+        "evaluate": ("evaluate", nested / "predictions.csv"),
+        "table": ("runs", "compare", nested / "predictions.csv", other),
+    }
+
+    def seen(command):
+        page.unlink(missing_ok=True)
+        status, shown, _ = call(*commands[command])
+        return status, shown, page.read_text() if page.exists() else ""
+
+    before = {command: seen(command) for command in commands}
+    assert {status for status, *_ in before.values()} == {0}
+    for changed in flips(nested / name, 4, seed=1):
+        (nested / name).write_bytes(changed)
+        for command in commands:
+            after = seen(command)
+            assert after[0] in (1, 4) or after == before[command], (command, changed)
+
+
+def test_edited_predictions_are_refused_with_a_way_to_judge_them(nested, tmp_path):
+    table = nested / "predictions.csv"
+    edit(table)
+    for command in (("runs", "show", nested), ("evaluate", table), ("runs", "compare", table, next(V1.iterdir()))):
+        status, _, said = call(*command)
+        assert status == 1
+        assert f"{table}: was changed after the run was written" in said
+        assert "move it out of the run's folder: vjepa-fer evaluate edited.csv" in said
+    assert call("evaluate", shutil.move(table, tmp_path / "edited.csv"))[0] == 0
+    with pytest.raises(RunError, match=r"predictions\.csv: is missing, and the run is not whole without it"):
+        read_run(nested)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_another_name_for_the_runs_own_table_hides_nothing(nested):
+    table = nested / "predictions.csv"
+    (nested / "mine.csv").hardlink_to(table)
+    assert call("evaluate", nested / "mine.csv")[0] == 0
+    edit(table)
+    with pytest.raises(RunError, match="was changed after the run was written"):
+        facts_of_table(nested / "mine.csv")
+
+
+def test_what_a_person_puts_beside_does_no_harm(cache, out, nested):
+    single = next(path for path in out.iterdir() if path != nested)
+    (single / "groups.csv").unlink()
+    before = everything(read_run(nested))
+    (nested / "notes.txt").write_text("the good one")
+    (nested / "edited.csv").write_text((nested / "predictions.csv").read_text())
+    assert everything(read_run(nested)) == before
+    with pytest.raises(
+        RunError, match=r"groups\.csv: is missing, and the run is not whole without it; put the file back"
+    ):
+        read_run(single)
+    with pytest.raises(RunError, match=r"groups\.csv: is missing"):
+        sweep(cache, CELLS, PROTOCOL, out=out)
+
+
+def test_a_table_of_groups_that_was_put_there_later_is_none_of_the_run(cache, tmp_path):
+    run = sweep(cache, CELLS[:1], Protocol(folds="subject-kfold:4"), out=tmp_path).cells[0].run
+    (run / "groups.csv").write_text("clip_id,sex\nc0,x\n")
+    assert read_run(run).evaluation.groups == {}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("name", FILES)
+def test_a_link_is_not_followed(nested, tmp_path, name):
+    shutil.move(nested / name, tmp_path / name)
+    (nested / name).symlink_to(tmp_path / name)
+    with pytest.raises(RunError, match=rf"{name}: is a link, which could lead anywhere"):
+        read_run(nested)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_makes_nobody_wait(nested, name):
+    (nested / name).unlink()
+    os.mkfifo(nested / name)
+    with pytest.raises(RunError, match=rf"{name}: cannot be read .*not a regular file"):
+        read_run(nested)
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_a_file_of_any_size_is_not_read(nested, monkeypatch, name):
+    monkeypatch.setitem(description.LARGEST, name, 100)
+    with pytest.raises(RunError, match=rf"{name}: cannot be read \(over 100 bytes\)"):
+        read_run(nested)
+
+
+# --- runs of before there were hashes
+
+
+def test_runs_of_format_1_are_read_and_resumed(cache, tmp_path):
+    shutil.copytree(V1, tmp_path / "runs")
+    again = sweep(cache, CELLS, PROTOCOL, out=tmp_path / "runs")
+    assert all(one.resumed for one in (*again.cells, *again.nested))
+    assert [round(one.evaluation.scores["war"].pooled, 4) for one in again.cells] == [0.9167, 0.7917]
+    for old in list_runs(V1).runs:
+        now = json.loads((old.path / "run.json").read_text())["result"]
+        assert {**result_of(old.evaluation), "absent": None} == {**now, "absent": None}
+        assert old.evaluation.groups["sex"]["c0"] == "f"
+
+
+def test_a_run_of_format_1_is_written_equal_but_for_its_hashes(swept):
+    for old in V1.iterdir():
+        new = swept / old.name
+        assert all((new / name).read_bytes() == (old / name).read_bytes() for name in FILES[1:])
+        then, now = (json.loads((folder / "run.json").read_text()) for folder in (old, new))
+        assert then["settings"] == now["settings"]
+        assert set(now) - set(then) == {"files", "sha256"}
+
+
+def test_no_single_character_makes_a_run_of_format_2_one_of_format_1(nested):
+    text = (nested / "run.json").read_text()
+    (nested / "run.json").write_text(text.replace("vjepa-fer/run/2", "vjepa-fer/run/1"))
+    for run in (nested, nested / "predictions.csv"):
+        with pytest.raises(RunError, match=r"run\.json: was changed after it was written"):
+            read_run(run) if run.is_dir() else facts_of_table(run)
+
+
+def test_edited_predictions_of_format_1_are_known_by_their_figures(tmp_path):
+    shutil.copytree(V1, tmp_path / "runs")
+    single = tmp_path / "runs" / "knn-mean-0a29ea04"
+    table = single / "predictions.csv"
+    edit(table)
+    message = r"predictions\.csv: its predictions show WAR 79\.17 .* where run\.json says 91\.67; .*vjepa-fer evaluate"
+    with pytest.raises(RunError, match=message):
+        read_run(single)
+    assert call("evaluate", table)[0] == 1
+
+
+# --- what was made up
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def places(value, path=()):
+    """The ways into a JSON value."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+def changed_at(value, path, new, remove):
+    """A copy with another value at one place, or without it."""
+    copy = json.loads(json.dumps(value))
+    if not path:
+        return new
+    inside = copy
+    for key in path[:-1]:
+        inside = inside[key]
+    if remove:
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = new
+    return copy
+
+
+def show_everywhere(folder):
+    """Every way in which a run is looked at; our own errors are answers too."""
+    run = read_run(folder)
+    json.dumps(result_of(run.evaluation), allow_nan=False)
+    for command in (
+        ("runs", "list", folder),
+        ("runs", "show", folder),
+        ("runs", "show", folder, "--json"),
+        ("evaluate", folder),
+    ):
+        assert call(*command)[0] == 0
+    (numbers,) = gather_numbers([folder], ReportSettings(method="pca"))
+    assert run_checks(numbers)
+    return numbers
+
+
+@pytest.mark.parametrize("name", ["run.json", "folds.json"])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=True,
+)
+@given(data=st.data())
+def test_a_made_up_file_is_refused_or_shown(out, few_draws, name, data):
+    nested = data.draw(st.sampled_from(sorted(out.iterdir())))
+    good = {name: (nested / name).read_bytes() for name in ("run.json", "folds.json")}
+    value = json.loads(good[name])
+    # what is said of the figures themselves is computed, not read
+    kept = [p for p in places(value) if len(p) < 2 or p[0] != "result" or p[1] in SAID]
+    path = data.draw(st.sampled_from(kept))
+    changed = changed_at(value, path, data.draw(VALUES), remove=data.draw(st.booleans()))
+    try:
+        (nested / name).write_text(json.dumps(changed))
+        with contextlib.suppress(TypeError, AttributeError, ValueError, KeyError, OSError):
+            sign(nested)
+        try:
+            numbers = show_everywhere(nested)
+            if data.draw(st.integers(0, 9)) == 0:
+                render_page([numbers])
+        except (RunError, SplitError) as error:
+            said = str(error)
+            assert str(nested) in said or "folds" in said
+    finally:
+        for name, text in good.items():
+            (nested / name).write_bytes(text)
+
+
+SAID = {"chosen", "leaks", "damaged", "absent", "labels", "human", "confusion", "war"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("settings", [], r"'settings' is \[\], expected an object"),
+        ("settings.seed", 0.5, "settings: 'seed' is 0.5, expected a whole number"),
+        ("settings.cells", [], "expected at least one cell"),
+        ("settings.cells", [3], r"expected a list of objects \(entry 0 is none\)"),
+        ("settings.params", {"k": [9]}, "expected what its cells say"),
+        ("settings.fingerprint", {"a": 1}, "'fingerprint' is .*expected a text"),
+        ("settings.folds_sha256", "0", "folds.json holds other folds"),
+        ("result.chosen", [], r"'chosen' is \[\], expected one of the cells for each fold"),
+        ("result.leaks", "none", "'leaks' is \"none\", expected a list"),
+        ("result.damaged", {"judged": [1]}, "result, damaged: 'judged' is .*expected a list of texts"),
+        ("result.absent", {"asked": 2, "failed": 3}, "'failed' is 3, expected a whole number from 0 to 2"),
+        ("result.human", {"rater": "x"}, "result, human: 'rater' is \"x\", expected a number"),
+        ("result.human", 5, "'human' is 5, expected an object"),
+        ("result.vote_entropy", 1.0, "'vote_cross_entropy' is missing"),
+        ("result.confusion", [[1]], "where run.json says 91.67"),
+        ("seconds", 10**400, "expected a number that is not too large"),
+        ("versions", {"numpy": 2}, "expected an object of texts"),
+        ("cache", None, "'cache' is null, expected a text"),
+        ("files", {"../../etc/passwd": ""}, "expected hashes of folds.json, predictions.csv, groups.csv and no other"),
+        ("created", "\ud800", "cannot be read as JSON"),
+    ],
+)
+def test_a_value_of_another_shape_is_refused_by_name(nested, key, value, message):
+    said = json.loads((nested / "run.json").read_text())
+    place = said
+    for part in key.split(".")[:-1]:
+        place = place[part]
+    place[key.split(".")[-1]] = value
+    said.pop("sha256")
+    signed = {**said, "sha256": "" if value == "\ud800" else digest(canonical(said))}
+    (nested / "run.json").write_text(json.dumps(signed))
+    with pytest.raises(RunError, match=rf"{nested}.*{message}"):
+        read_run(nested)
+
+
+def test_what_raters_said_is_read_back(nested):
+    said = json.loads((nested / "run.json").read_text())
+    beside = {
+        "labels": "votes:face",
+        "human": {"rater": 40, "majority": 63.5, "clips": 24},
+        "agreement": 50,
+        "vote_cross_entropy": 1.5,
+        "vote_entropy": 1.25,
+        "trained_classes": ["sad"],
+    }
+    said["result"] |= beside
+    (nested / "run.json").write_text(json.dumps(said))
+    sign(nested)
+    assert read_run(nested).evaluation.beside == beside
+    assert facts_of_table(nested / "predictions.csv").trained_classes == ("sad",)
+    assert "63.50 %" in call("runs", "show", nested)[1]
+
+
+def test_a_run_of_other_clips_than_it_says_is_not_resumed(cache, out):
+    single = next(path for path in out.iterdir() if "-nested-" not in path.name)
+    table = single / "predictions.csv"
+    table.write_text(table.read_text().replace("c23,", "c99,"))
+    sign(single)
+    assert read_run(single)
+    with pytest.raises(RunError, match=rf"{single}: predicts other clips than its settings say"):
+        sweep(cache, CELLS, PROTOCOL, out=out)
+
+
+def test_a_number_that_json_has_not_is_refused_before_anything_is_fitted(cache, tmp_path):
+    (cell,) = make_cells(["svm"], ["mean"], {"gamma": [np.inf]}, scales=["none"])
+    with pytest.raises(RunError, match=r"a run cannot be kept with .*inf.*; give it finite numbers and plain names"):
+        sweep(cache, [cell], PROTOCOL, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,121 @@
+"""Several processes may write one folder of runs at once: one of them writes a run, the others take it, and the dead leave nothing."""
+
+import importlib
+import json
+import multiprocessing
+import os
+import signal
+from functools import partial
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from caches import write_counted_cache
+from vjepa_fer.cli import probe
+from vjepa_fer.runs import list_runs, load_fitted
+
+app = typer.Typer()
+app.command()(probe.probe)
+SPAWN = multiprocessing.get_context("spawn")
+FOLDS = ("--folds", "subject-kfold:4", "--json")
+GRID = ("-p", "knn", "--param", "k=1,3", "--refit", *FOLDS)
+ROUNDS = 3
+
+
+def call(*arguments):
+    """Exit status, and what was printed, or the error that the main program would print."""
+    outcome = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    error = outcome.exception
+    return outcome.exit_code, outcome.stdout if error is None else f"{type(error).__name__}: {error}"
+
+
+def work(barrier, answers, number, commands):
+    """Give the commands, and wait for the others before each run folder and each fitted probe."""
+    from vjepa_fer import refit, results, sweep
+
+    results.intervals_of = partial(results.intervals_of, num_draws=20)
+    for module, name in ((sweep, "write_run"), (refit, "save_fitted")):
+        setattr(module, name, together(barrier, getattr(module, name)))
+    answers.put((number, [call(*command) for command in commands]))
+
+
+def together(barrier, write):
+    def wait_and_write(*arguments, **options):
+        barrier.wait(60)
+        return write(*arguments, **options)
+
+    return wait_and_write
+
+
+def at_once(*commands):
+    """What each process answers that is given its list of commands."""
+    barrier, answers = SPAWN.Barrier(len(commands)), SPAWN.Queue()
+    processes = [SPAWN.Process(target=work, args=(barrier, answers, n, list(own))) for n, own in enumerate(commands)]
+    for process in processes:
+        process.start()
+    said = dict(answers.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join()
+    return [said[number] for number in range(len(processes))]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return write_counted_cache(tmp_path_factory.mktemp("counted") / "cache")
+
+
+def test_two_processes_that_do_the_same_both_have_it(cache, tmp_path):
+    outs = [tmp_path / str(number) / "runs" for number in range(ROUNDS)]
+    first, second = at_once(*([(str(cache), *GRID, "--out", str(out)) for out in outs] for _ in range(2)))
+    for out, one, other in zip(outs, first, second, strict=True):
+        assert (one[0], other[0]) == (0, 0), (one, other)
+        assert json.loads(one[1]) == json.loads(other[1])
+        listed = list_runs(out)
+        assert (len(listed.runs), listed.unread) == (3, [])
+        assert sorted(p.name for p in out.iterdir()) == [run.path.name for run in listed.runs]
+        (fitted,) = out.glob("*/fitted")
+        assert load_fitted(fitted.parent).classes == ("angry", "happy", "sad")
+        assert sorted(p.name for p in fitted.parent.iterdir()) == [
+            "fitted",
+            "folds.json",
+            "predictions.csv",
+            "run.json",
+        ]
+
+
+def test_of_two_experiments_in_one_folder_one_is_refused_field_by_field(cache, tmp_path):
+    outs = [tmp_path / str(number) for number in range(ROUNDS)]
+    said = at_once(*([(str(cache), *FOLDS, "--seed", seed, "--out", str(out)) for out in outs] for seed in "07"))
+    for out, *both in zip(outs, *said, strict=True):
+        (winner,) = (number for number, (status, _) in enumerate(both) if status == 0)
+        status, message = both[1 - winner]
+        there, asked = "07"[winner], "07"[1 - winner]
+        assert status == 1
+        assert message.startswith(f"RunError: {out / 'logreg-mean'} holds another run:\n  ")
+        assert f"\n  seed: {there} there, {asked} asked for" in message
+        assert [p.name for p in out.iterdir()] == ["logreg-mean"]
+
+
+def die_writing(cache, out, module, function):
+    """Be killed in the middle of a folder."""
+    setattr(importlib.import_module(module), function, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+    call(str(cache), *FOLDS, "--out", str(out), "--refit")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+@pytest.mark.parametrize(
+    ("module", "function", "num_runs"),
+    [("vjepa_fer.disk.durable", "_sync_tree", 0), ("vjepa_fer.fitted", "save_probe", 1)],
+    ids=["run", "fitted"],
+)
+def test_what_a_killed_process_left_is_never_read_and_goes_with_the_next(cache, tmp_path, module, function, num_runs):
+    process = SPAWN.Process(target=die_writing, args=(cache, tmp_path, module, function))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list(tmp_path.rglob(".*.partial"))) == 1
+    assert len(list_runs(tmp_path).runs) == num_runs
+    assert call(str(cache), *FOLDS, "--out", str(tmp_path), "--refit")[0] == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["logreg-mean"]
+    assert list(tmp_path.rglob("*.partial")) == []

@@ -1,0 +1,37 @@
+"""A result as ``run.json`` has it goes in; what it says beside the figures of its predictions, which do not tell it, comes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vjepa_fer.doors import Given
+
+VOTES = ("vote_cross_entropy", "vote_entropy")
+
+
+def read_beside(result: Given) -> dict[str, Any]:
+    """What counted as right, what raters said, and which classes were trained on; each where the run has it.
+
+    See :meth:`vjepa_fer.labels.VoteBook.beside` for the words.
+
+    Raises
+    ------
+    RunError
+        A value of another type.
+    """
+    said: dict[str, Any] = {}
+    if "labels" in result:
+        said["labels"] = result.text("labels")
+    if "human" in result:
+        said["human"] = None if result.raw("human") is None else _ceiling(result.object("human"))
+    if "agreement" in result:
+        said["agreement"] = result.number("agreement")
+    if any(name in result for name in VOTES):
+        said |= {name: result.number(name) for name in VOTES}
+    if "trained_classes" in result:
+        said["trained_classes"] = list(result.texts("trained_classes"))
+    return said
+
+
+def _ceiling(human: Given) -> dict[str, Any]:
+    return {"rater": human.number("rater"), "majority": human.number("majority"), "clips": human.whole("clips")}

@@ -1,0 +1,137 @@
+"""What a run says of itself goes into ``run.json``, with the SHA-256 of every file of the run; it comes back checked, file by file.
+
+::
+
+    {"format": "vjepa-fer/run/2", …, "files": {"folds.json": SHA-256, …}, "sha256": of all the rest as canonical JSON}
+
+Format 1 had no hashes: such a run is read as it is, and compared with the figures that it says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.disk import refuse_link
+from vjepa_fer.doors import Given, TooLargeError, read_bytes, read_object
+from vjepa_fer.errors import RunError, VjepaFerError
+from vjepa_fer.fold_sources import MAX_FOLDS_BYTES
+from vjepa_fer.manifest.tables import MAX_TABLE_BYTES
+from vjepa_fer.runs.settings import canonical, digest
+
+FORMAT, FORMAT_1 = "vjepa-fer/run/2", "vjepa-fer/run/1"
+KEYS = {"format", "created", "cache", "settings", "result", "seconds", "versions"}
+"""Of format 1; with any other a file of format 2 is passed off for one."""
+
+RUN_JSON, FOLDS_JSON, PREDICTIONS_CSV, GROUPS_CSV = "run.json", "folds.json", "predictions.csv", "groups.csv"
+LARGEST = {FOLDS_JSON: MAX_FOLDS_BYTES, PREDICTIONS_CSV: MAX_TABLE_BYTES, GROUPS_CSV: MAX_TABLE_BYTES}
+"""Bytes; the files that a run may have beside ``run.json``."""
+
+ADVICE = "put the file back from a copy, or remove the folder and run again"
+EDITED = (
+    f"{ADVICE}. To judge an edited table on purpose, move it out of the run's folder: vjepa-fer evaluate edited.csv"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A ``run.json``, checked against its own hash.
+
+    Attributes
+    ----------
+    folder : Path
+    said : Given
+        All of it.
+    files : mapping of str to str, or None
+        SHA-256 by name; None for a run of format 1.
+    """
+
+    folder: Path
+    said: Given
+    files: Mapping[str, str] | None
+
+    def has(self, name: str) -> bool:
+        """Whether the run was written with this file; one that a person put there later is none of it."""
+        return (self.folder / name).exists() if self.files is None else name in self.files
+
+    def read(self, name: str) -> bytes:
+        """All bytes of one of the run's files.
+
+        Raises
+        ------
+        RunError
+            Missing, a link, too large, or not as it was written.
+        """
+        path = self.folder / name
+        require_no_link(path)
+        try:
+            data = read_bytes(path, at_most=LARGEST[name], follow=False)
+        except FileNotFoundError as error:
+            raise RunError(f"{path}: is missing, and the run is not whole without it; {ADVICE}") from error
+        except (OSError, TooLargeError) as error:
+            raise RunError(f"{path}: cannot be read ({error}); {ADVICE}") from error
+        if self.files is not None and digest(data) != self.files.get(name):
+            advice = EDITED if name == PREDICTIONS_CSV else ADVICE
+            raise RunError(f"{path}: was changed after the run was written (its SHA-256 differs); {advice}")
+        return data
+
+
+def write_description(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write ``run.json`` into a folder that holds all other files of the run already.
+
+    Raises
+    ------
+    ValueError
+        A figure that is NaN or infinite, which JSON has not.
+    """
+    files = {path.name: digest(path.read_bytes()) for path in sorted(folder.iterdir())}
+    whole = json.loads(json.dumps({"format": FORMAT, **facts, "files": files}, allow_nan=False))
+    text = json.dumps({**whole, "sha256": digest(canonical(whole))}, indent=2, ensure_ascii=False)
+    (folder / RUN_JSON).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def read_description(folder: Path) -> Description:
+    """Read ``run.json`` back.
+
+    Raises
+    ------
+    RunError
+        No run, a link, changed since it was written, or written by a newer version.
+    """
+    path = folder / RUN_JSON
+    require_no_link(path)
+    try:
+        said = read_object(path, error=RunError, advice=ADVICE, follow=False)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{folder}: not a run folder (no {RUN_JSON} in it); `vjepa-fer probe CACHE --out DIR` makes them"
+        ) from error
+    if said.values.get("format") not in (FORMAT, FORMAT_1):
+        raise RunError(f"{path}: not the description of a run (no format {FORMAT!r}), or a newer version's")
+    return Description(folder, said, _checked_files(said, path))
+
+
+def _checked_files(said: Given, path: Path) -> Mapping[str, str] | None:
+    changed = RunError(f"{path}: was changed after it was written (its SHA-256 differs); {ADVICE}")
+    if said.text("format") == FORMAT_1:
+        if set(said) <= KEYS:
+            return None
+        raise changed
+    rest = {key: value for key, value in said.values.items() if key != "sha256"}
+    if said.text("sha256") != digest(canonical(rest)):
+        raise changed
+    files = said.mapping("files")
+    if not {FOLDS_JSON, PREDICTIONS_CSV} <= set(files) <= set(LARGEST):
+        said.refuse("files", f"hashes of {', '.join(LARGEST)} and no other file")
+    return files
+
+
+def require_no_link(path: Path) -> None:
+    """:func:`vjepa_fer.disk.refuse_link`, as an error of runs."""
+    try:
+        refuse_link(path)
+    except VjepaFerError as error:
+        raise RunError(str(error)) from error

@@ -1,0 +1,143 @@
+"""Folders go in; the runs among them come out, and by name those that cannot be read. No link is followed, no partial run taken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vjepa_fer.disk import PARTIAL_SUFFIX
+from vjepa_fer.errors import RunError, VjepaFerError
+from vjepa_fer.runs.description import FOLDS_JSON, PREDICTIONS_CSV, RUN_JSON, read_description
+from vjepa_fer.runs.folder import Run, read_checked_predictions, read_run
+
+
+class Unread(NamedTuple):
+    """A run folder that cannot be read, and why, in words that name it."""
+
+    path: Path
+    why: str
+
+
+class Listed(NamedTuple):
+    """The runs of a folder, by path, and those that cannot be read."""
+
+    runs: list[Run]
+    unread: list[Unread]
+
+
+def list_runs(root: str | os.PathLike[str]) -> Listed:
+    """The runs in a folder, itself included, at any depth; folders that are not runs are passed over.
+
+    Raises
+    ------
+    RunError
+        No such folder.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder")
+    listed = Listed([], [])
+    for path in sorted(_walk(folder, listed.unread)):
+        try:
+            listed.runs.append(read_run(path))
+        except VjepaFerError as error:
+            listed.unread.append(Unread(path, str(error)))
+    return listed
+
+
+def _walk(folder: Path, unread: list[Unread]) -> list[Path]:
+    def closed(error: OSError) -> None:
+        unread.append(Unread(Path(error.filename), f"{error.filename}: cannot be looked into ({error.strerror})"))
+
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=closed):
+        folders[:] = [name for name in folders if not name.endswith(PARTIAL_SUFFIX)]
+        found += [Path(parent)] if _are_of_run(files) else []
+    return found
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The run folders directly in a folder, by name, whole or not.
+
+    Raises
+    ------
+    OSError
+        It cannot be looked into.
+    """
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    names = (e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.endswith(PARTIAL_SUFFIX))
+    return [folder / name for name in names if _may_be_run(folder / name)]
+
+
+def _may_be_run(folder: Path) -> bool:
+    try:
+        return _are_of_run(os.listdir(folder))
+    except OSError:  # read_run says why
+        return True
+
+
+def _are_of_run(files: Collection[str]) -> bool:
+    """Whether a folder with these files is a run, or one that has lost its description."""
+    return RUN_JSON in files or {FOLDS_JSON, PREDICTIONS_CSV} <= set(files)
+
+
+def finished_run(path: str | os.PathLike[str], settings: Mapping[str, Any]) -> Run | None:
+    """The run at `path` if it is there and was made with exactly these settings; None if nothing is there.
+
+    Raises
+    ------
+    RunError
+        Another run is there; the settings that differ are named, both values each. Or a damaged one.
+    """
+    if not Path(path).exists():
+        return None
+    run = read_run(path)
+    names = [n for n in {**run.settings, **settings} if run.settings.get(n) != settings.get(n)]
+    if names:
+        lines = [f"  {name}: {run.settings.get(name)!r} there, {settings.get(name)!r} asked for" for name in names]
+        raise RunError(
+            "\n".join([f"{path} holds another run:", *lines, "Choose another --out, or remove that folder."])
+        )
+    return run
+
+
+class TableFacts(NamedTuple):
+    """What a run says of the tables in its folder; all empty beside no run.
+
+    Attributes
+    ----------
+    leaks : tuple of str
+        What its training and test parts share.
+    trained_classes : tuple of str
+        Classes of the corpus that a run across corpora was trained on.
+    """
+
+    leaks: tuple[str, ...] = ()
+    trained_classes: tuple[str, ...] = ()
+
+
+def facts_of_table(path: str | os.PathLike[str]) -> TableFacts:
+    """What is known of a table of predictions by the run beside it; the run's own table must be as it was written.
+
+    Raises
+    ------
+    RunError
+        The ``run.json`` beside it cannot be read, or the table was edited.
+    """
+    folder = Path(path).parent
+    if not os.path.lexists(folder / RUN_JSON):
+        return TableFacts()
+    described = read_description(folder)
+    if Path(path).name == PREDICTIONS_CSV or _is_same(Path(path), folder / PREDICTIONS_CSV):
+        read_checked_predictions(described)
+    result = described.said.object("result")
+    return TableFacts(result.texts("leaks", optional=True), result.texts("trained_classes", optional=True))
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False

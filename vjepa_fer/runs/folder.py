@@ -1,0 +1,250 @@
+"""An evaluation goes into a folder, whole or not at all; a folder goes in, and every file of it is read back checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.absent import Absent
+from vjepa_fer.cache.folder import library_versions
+from vjepa_fer.damage import Damage
+from vjepa_fer.disk import new_folder
+from vjepa_fer.doors import Given, printable
+from vjepa_fer.errors import RunError, RunExistsError
+from vjepa_fer.evaluate import Evaluation
+from vjepa_fer.fitted import FittedProbe, read_fitted
+from vjepa_fer.fold_sources import AnyFolds, folds_from_json, folds_to_json
+from vjepa_fer.manifest import read_table
+from vjepa_fer.manifest.tables import require_column
+from vjepa_fer.prediction_csv import read_predictions, write_predictions
+from vjepa_fer.predictions import Predictions, score
+from vjepa_fer.protocol import PLAN_WORDS, Choice, Nest, Plan, plan_from_given
+from vjepa_fer.results import result_of
+from vjepa_fer.runs.beside import read_beside
+from vjepa_fer.runs.description import (
+    EDITED,
+    FOLDS_JSON,
+    GROUPS_CSV,
+    PREDICTIONS_CSV,
+    RUN_JSON,
+    Description,
+    read_description,
+    require_no_link,
+    write_description,
+)
+from vjepa_fer.runs.settings import run_settings
+
+FITTED = "fitted"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder, read.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    settings : mapping
+        What decides the numbers; equal settings give equal predictions.
+    evaluation : Evaluation
+    cache : str
+        The cache folder as it was given.
+    created : str
+        UTC, ISO 8601.
+    versions : mapping of str to str
+        Of the libraries that made it.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+    evaluation: Evaluation
+    cache: str
+    created: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def repeats_a_cell(self) -> bool:
+        """A choice among one cell: kept for its inner score, with the predictions of the cell's own run."""
+        return isinstance(self.evaluation.cell, Nest) and len(self.evaluation.cell.cells) == 1
+
+
+def write_run(
+    path: str | os.PathLike[str], evaluation: Evaluation, *, source: Mapping[str, str], cache: str = ""
+) -> Run:
+    """Write a run folder, whole or not at all.
+
+    Raises
+    ------
+    RunExistsError
+        Something is there already, or another process was first.
+    RunError
+        The folder cannot be written.
+    """
+    folder, folds = Path(path), evaluation.folds
+    settings = run_settings(
+        evaluation.cell, folds_name=folds.name, folds_sha256=folds.sha256, seed=evaluation.seed, source=source
+    )
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    versions = library_versions("vjepa-fer", "numpy", "scikit-learn", "lightgbm")
+    run = Run(folder, settings, evaluation, printable(cache), created, versions)
+    try:
+        with new_folder(folder) as partial:
+            _write_files(partial, run)
+    except FileExistsError as error:
+        raise RunExistsError(
+            f"{folder} exists already; a run never replaces another: choose another --out, or remove it"
+        ) from error
+    except OSError as error:
+        raise RunError(f"{folder}: the run cannot be written ({error}); choose another --out") from error
+    return run
+
+
+def _write_files(folder: Path, run: Run) -> None:
+    write_predictions(folder / PREDICTIONS_CSV, run.evaluation.predictions)
+    (folder / FOLDS_JSON).write_text(folds_to_json(run.evaluation.folds), encoding="utf-8", newline="\n")
+    if run.evaluation.groups:
+        (folder / GROUPS_CSV).write_text(_groups_csv(run.evaluation), encoding="utf-8", newline="")
+    facts = {
+        "created": run.created,
+        "cache": run.cache,
+        "settings": run.settings,
+        "result": result_of(run.evaluation),
+        "seconds": run.evaluation.seconds,
+        "versions": run.versions,
+    }
+    write_description(folder, facts)
+
+
+def _groups_csv(evaluation: Evaluation) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["clip_id", *evaluation.groups])
+    for clip in map(str, evaluation.predictions.clip_ids):
+        writer.writerow([clip, *(values.get(clip, "") for values in evaluation.groups.values())])
+    return text.getvalue()
+
+
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """Read a run folder back; figures are recomputed from its predictions.
+
+    Raises
+    ------
+    RunError
+        No run, one of a newer version, or a file of it that is missing, damaged or edited; the file is named.
+    SplitError
+        Its folds are none.
+    """
+    described = read_description(Path(path))
+    said, result = described.said, described.said.object("result")
+    settings, plan = _read_settings(said.object("settings"))
+    folds = _read_folds(described, settings)
+    evaluation = Evaluation(
+        cell=plan,
+        folds=folds,
+        seed=settings["seed"],
+        predictions=read_checked_predictions(described),
+        seconds=said.number("seconds"),
+        choices=_read_choices(result, plan, len(folds)),
+        leaks=result.texts("leaks", optional=True),
+        groups=_read_groups(described),
+        damage=Damage.from_given(result.object("damaged", optional=True)),
+        absent=Absent.from_given(result.object("absent", optional=True)),
+        beside=read_beside(result),
+    )
+    facts = (said.text("cache", ""), said.text("created", ""), said.mapping("versions", optional=True))
+    return Run(Path(path), settings, evaluation, *facts)
+
+
+def read_plan(path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], Plan]:
+    """A run's settings and its plan, without a look at its other files.
+
+    Raises
+    ------
+    RunError
+        No run, or a damaged ``run.json``.
+    """
+    return _read_settings(read_description(Path(path)).said.object("settings"))
+
+
+def check_run(path: str | os.PathLike[str]) -> None:
+    """Raise :class:`RunError` unless ``run.json`` can be read and its files are all there, as they were written."""
+    described = read_description(Path(path))
+    for name in (FOLDS_JSON, PREDICTIONS_CSV, *((GROUPS_CSV,) if described.has(GROUPS_CSV) else ())):
+        described.read(name)
+
+
+def _read_settings(said: Given) -> tuple[Mapping[str, Any], Plan]:
+    plan = plan_from_given(said)
+    said.whole("seed")
+    for name in ("folds", "folds_sha256", *(set(said) - {"seed", *PLAN_WORDS})):
+        said.text(name)
+    return said.values, plan
+
+
+def _read_folds(described: Description, settings: Mapping[str, Any]) -> AnyFolds:
+    path = described.folder / FOLDS_JSON
+    folds = folds_from_json(described.read(FOLDS_JSON), str(path))
+    if (folds.name, folds.sha256) != (settings["folds"], settings["folds_sha256"]):
+        raise RunError(f"{path} holds other folds than the run was made with; remove the folder and run again")
+    return folds
+
+
+def _read_choices(result: Given, plan: Plan, num_folds: int) -> tuple[Choice, ...]:
+    """One a fold, of the cells chosen among; none where there was nothing to choose."""
+    choices = tuple(map(Choice.from_given, result.objects("chosen", optional=True)))
+    cells = plan.cells if isinstance(plan, Nest) else ()
+    if len(choices) != (num_folds if cells else 0) or any(choice.cell not in cells for choice in choices):
+        result.refuse("chosen", "one of the cells for each fold" if cells else "nothing: the run is of one cell")
+    return choices
+
+
+def read_checked_predictions(described: Description) -> Predictions:
+    """A run's predictions, which make the figures that the run says.
+
+    Raises
+    ------
+    RunError
+        They are missing, damaged or edited.
+    """
+    path, result = described.folder / PREDICTIONS_CSV, described.said.object("result")
+    described.read(PREDICTIONS_CSV)
+    predictions = read_predictions(path)
+    if "confusion" in result and result.raw("confusion") != predictions.confusion.tolist():
+        war, said = 100 * score(predictions)["war"].pooled, result.object("war").number("pooled")
+        raise RunError(
+            f"{path}: its predictions show WAR {war:.2f} (and another confusion matrix) where {RUN_JSON} says {said:.2f}; {EDITED}"
+        )
+    return predictions
+
+
+def _read_groups(described: Description) -> dict[str, dict[str, str]]:
+    if not described.has(GROUPS_CSV):
+        return {}
+    described.read(GROUPS_CSV)
+    table = read_table(described.folder / GROUPS_CSV)
+    require_column(table, "clip_id")
+    return {name: {row["clip_id"]: row[name] for _, row in table.rows} for name in table.header if name != "clip_id"}
+
+
+def load_fitted(path: str | os.PathLike[str]) -> FittedProbe:
+    """The probe that ``vjepa-fer probe … --refit`` left in a run folder, fitted on all clips.
+
+    Raises
+    ------
+    RunError
+        No run, no fitted probe in it, or a damaged one.
+    ProbeError
+        The probe's files were changed.
+    """
+    folder = Path(path)
+    read_description(folder)
+    require_no_link(folder / FITTED)
+    if not (folder / FITTED).is_dir():
+        raise RunError(f"{folder}: holds no fitted probe; `vjepa-fer probe … --out {folder.parent} --refit` leaves one")
+    return read_fitted(folder / FITTED)
