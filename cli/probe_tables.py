@@ -47,6 +47,8 @@ def _say_what_became(swept: Swept) -> None:
     everything = [*swept.nested, *swept.cells]
     if everything:
         _warn_of_folds(everything[0].evaluation)
+        if everything[0].evaluation.absent:
+            warn(str(everything[0].evaluation.absent))
     resumed = sum(one.resumed for one in everything)
     if resumed:
         say(f"{resumed} of {len(everything)} runs were there already and were not fitted again")

@@ -153,7 +153,13 @@ def _damaged(n: RunNumbers) -> Iterator[Check]:
         )
     if left_out:
         yield Check("good", f"{len(left_out)} files known to be damaged were left out: {shortlist(left_out, 5)}.")
-    if n.source is not None and n.source.num_failed:
+
+
+def _absent(n: RunNumbers) -> Iterator[Check]:
+    absent = n.run.evaluation.absent
+    if absent:
+        yield Check("look", f"{absent}: they are not judged here.")
+    elif n.source is not None and n.source.num_failed:  # a run of before it counted them
         yield Check(
             "look",
             f"{n.source.num_failed:,} of {n.source.num_asked:,} clips could not be extracted and are not judged here.",
@@ -190,6 +196,7 @@ CHECKS: tuple[Callable[[RunNumbers], Iterator[Check]], ...] = (
     _few_subjects,
     _calibration,
     _damaged,
+    _absent,
     _people,
     _twins,
 )
