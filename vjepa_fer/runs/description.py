@@ -53,9 +53,13 @@ class Description:
     said: Given
     files: Mapping[str, str] | None
 
-    def has(self, name: str) -> bool:
-        """Whether the run was written with this file; one that a person put there later is none of it."""
-        return (self.folder / name).exists() if self.files is None else name in self.files
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files that the run was written with, beside ``run.json``; one that a person put there later is none of it."""
+        if self.files is not None:
+            return tuple(self.files)
+        grouped = self.said.object("result").object("by", optional=True).values
+        return (FOLDS_JSON, PREDICTIONS_CSV, *((GROUPS_CSV,) if grouped else ()))
 
     def read(self, name: str) -> bytes:
         """All bytes of one of the run's files.

@@ -175,7 +175,7 @@ def read_plan(path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], Plan]:
 def check_run(path: str | os.PathLike[str]) -> None:
     """Raise :class:`RunError` unless ``run.json`` can be read and its files are all there, as they were written."""
     described = read_description(Path(path))
-    for name in (FOLDS_JSON, PREDICTIONS_CSV, *((GROUPS_CSV,) if described.has(GROUPS_CSV) else ())):
+    for name in described.names:
         described.read(name)
 
 
@@ -224,7 +224,7 @@ def read_checked_predictions(described: Description) -> Predictions:
 
 
 def _read_groups(described: Description) -> dict[str, dict[str, str]]:
-    if not described.has(GROUPS_CSV):
+    if GROUPS_CSV not in described.names:
         return {}
     described.read(GROUPS_CSV)
     table = read_table(described.folder / GROUPS_CSV)
