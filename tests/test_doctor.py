@@ -112,7 +112,7 @@ def test_the_disk_is_really_tried(tmp_path):
 
 def test_locks_that_keep_nobody_out_are_noticed(tmp_path, monkeypatch):
     assert disk.can_lock(tmp_path)
-    monkeypatch.setattr(disk, "_lock", lambda file: None)
+    monkeypatch.setattr(disk.facts, "_lock", lambda file: None)
     assert not disk.can_lock(tmp_path)
 
 

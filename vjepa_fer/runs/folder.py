@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.absent import Absent
-from vjepa_fer.cache.folder import library_versions
+from vjepa_fer.cache.description import library_versions
 from vjepa_fer.damage import Damage
 from vjepa_fer.disk import new_folder
 from vjepa_fer.doors import Given, printable
