@@ -1,13 +1,14 @@
 """The command ``vjepa-fer``: words from the terminal go in, an exit status comes out.
 
 0 all that was asked is done, 1 failed, 2 wrong usage, 3 a missing extra, 4 finished but some clips failed or runs
-could not be read, 130 Ctrl-C.
+could not be read, 130 Ctrl-C, 143 a polite kill.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import typer
 
 from vjepa_fer import __version__
 from vjepa_fer.errors import MissingExtraError, VjepaFerError
+from vjepa_fer.workers import SAFE
 
 from . import cache, demo, doctor, evaluate, extract, manifest, models, predict, probe, report, runs
 from .environment import name_variables
@@ -67,6 +69,8 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one message on stderr, never in a traceback."""
     for stream in (sys.stdout, sys.stderr):
         _make_safe(stream)
+    os.environ.update(SAFE)
+    signal.signal(signal.SIGTERM, _stop)
     command = typer.main.get_command(app)
     name_variables(command)
     try:
@@ -84,6 +88,12 @@ def main() -> None:
             f"{error.filename or 'the disk'}: {error.strerror}; choose another folder, or look at its rights and room"
         )
         sys.exit(1)
+
+
+def _stop(number: int, _frame: object) -> None:
+    """Answer a polite kill as Ctrl-C is answered, by an exception: processes are ended and temporary files removed on its way."""
+    signal.signal(number, signal.SIG_DFL)  # a second one is not held up
+    sys.exit(128 + number)
 
 
 def _make_safe(stream: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from vjepa_fer.encoder.home import weights_file
 from vjepa_fer.encoder.inventory import examine_weights
 
 OK = {"state": "ok", "version": "1"}
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the driver's tool")
 EXAMINE_DEVICES = doctor.examine_devices
 EVERYTHING = {name: OK for _, names in doctor.STAGES.values() for name in names}
 EVERYTHING |= {name: OK for names, _ in doctor.EXTRAS.values() for name in names}
@@ -168,7 +170,7 @@ def test_an_extra_that_is_missing_says_what_it_is_for():
     }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the driver's tool")
+@POSIX
 def test_a_gpu_that_torch_cannot_use_is_said(monkeypatch, tmp_path, quick):
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA L4 (UUID: GPU-1)'\n")
@@ -181,6 +183,19 @@ def test_a_gpu_that_torch_cannot_use_is_said(monkeypatch, tmp_path, quick):
     monkeypatch.setattr(doctor, "examine_decoders", lambda packages, timeout: {})
     done = CliRunner().invoke(app, ["doctor", str(tmp_path)], catch_exceptions=False, env={"COLUMNS": "110"})
     assert "GPU 0: NVIDIA L4: NOT usable; torch here is built for no CUDA" in done.stdout
+
+
+@POSIX
+@pytest.mark.parametrize("folder", ["", ".", "bin"])
+def test_a_program_is_never_taken_from_the_current_folder(monkeypatch, tmp_path, folder):
+    for place in (tmp_path / "sent" / folder, tmp_path / "real"):
+        place.mkdir(parents=True)
+        (place / "nvidia-smi").touch(0o755)
+    monkeypatch.chdir(tmp_path / "sent")
+    monkeypatch.setenv("PATH", os.pathsep.join([folder, str(tmp_path), str(tmp_path / "real")]))
+    assert doctor.find_program("nvidia-smi") == str(tmp_path / "real" / "nvidia-smi")
+    monkeypatch.setenv("PATH", folder)
+    assert doctor.find_program("nvidia-smi") is None
 
 
 def test_a_gpu_that_does_not_compute_is_a_fault(monkeypatch, tmp_path, quick):

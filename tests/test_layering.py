@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "vjepa_fer"
 ROOMS = [
     ("errors",),
-    ("disk", "extras"),
+    ("disk", "extras", "workers"),
     ("doors",),
     ("recipe",),
     ("licences",),
@@ -31,7 +31,7 @@ ROOMS = [
     ("predictions",),
     ("prediction_csv", "confusion_csv", "intervals", "predicted_clips", "fusion"),
     ("groups",),
-    ("evaluate", "workers"),
+    ("evaluate",),
     ("nested", "labels", "fitted"),
     ("study",),
     ("grid",),

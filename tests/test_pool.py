@@ -61,7 +61,7 @@ def worker_that(monkeypatch, body):
         "worker.read_clip = fake\n"
         "worker.main()\n"
     )
-    monkeypatch.setattr(pool, "WORKER_COMMAND", (sys.executable, "-P", "-c", program))
+    monkeypatch.setattr(pool, "WORKER_PROGRAM", program)
 
 
 def test_workers_read_what_is_read_in_line(items):
@@ -110,7 +110,7 @@ def test_a_worker_that_dies_costs_its_clip_only_when_it_dies_again(items, monkey
 
 
 def test_workers_that_cannot_start_are_said_at_once(items, monkeypatch):
-    monkeypatch.setattr(pool, "WORKER_COMMAND", (sys.executable, "-c", "raise SystemExit(7)"))
+    monkeypatch.setattr(pool, "WORKER_PROGRAM", "raise SystemExit(7)")
     with pytest.raises(VjepaFerError, match=r"cannot start \(exit status 7\); --workers 0"):
         read_all(items, workers=2)
 
@@ -151,7 +151,8 @@ def test_a_clip_knows_the_hash_of_its_file(items):
 
 @pytest.mark.parametrize("said", ["", '{"sampling": '])
 def test_a_worker_whose_parent_is_gone_ends_without_a_word(said):
-    done = subprocess.run(pool.WORKER_COMMAND, input=said, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", pool.WORKER_PROGRAM]
+    done = subprocess.run(command, input=said, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("", "")
 
 

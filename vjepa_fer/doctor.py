@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import queue
 import re
 import shutil
 import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +24,7 @@ from typing import Any
 
 from vjepa_fer import __version__
 from vjepa_fer.disk import can_lock, is_case_sensitive, write_speed
+from vjepa_fer.workers import num_cores, run_program
 
 STAGES = {
     "stage 2 (laptop)": ("", ("numpy", "scipy", "h5py", "sklearn", "lightgbm", "safetensors", "typer", "tqdm")),
@@ -99,7 +103,7 @@ def _python() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "version": platform.python_version(),
         "platform": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": num_cores(),
     }
     if hasattr(os, "sysconf"):  # not on Windows
         facts["memory_gb"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
@@ -111,8 +115,25 @@ def examine_packages(timeout_seconds: float) -> dict[str, dict[str, str]]:
     names = [name for names, _ in (*((n, e) for e, n in STAGES.values()), *EXTRAS.values()) for name in names]
     names += OPTIONAL
     least = least_versions()
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return dict(zip(names, pool.map(lambda name: _package(name, least, timeout_seconds), names), strict=True))
+    return _two_at_a_time(names, lambda name: _package(name, least, timeout_seconds))
+
+
+def _two_at_a_time(names: Sequence[str], examine: Callable[[str], dict[str, str]]) -> dict[str, dict[str, str]]:
+    """What `examine` finds for each name. Its threads are daemons: a signal must not wait for a package that hangs."""
+    waiting, found = deque(names), queue.SimpleQueue[tuple[str, dict[str, str]]]()
+
+    def work() -> None:
+        with suppress(IndexError):
+            while name := waiting.popleft():
+                try:
+                    found.put((name, examine(name)))
+                except Exception as error:
+                    found.put((name, {"state": "broken", "fault": f"{type(error).__name__}: {error}"}))
+
+    for _ in range(2):
+        threading.Thread(target=work, daemon=True).start()
+    facts = dict(found.get() for _ in names)
+    return {name: facts[name] for name in names}
 
 
 def least_versions() -> dict[str, str]:
@@ -180,7 +201,7 @@ def examine_devices(packages: dict[str, dict[str, str]], timeout_seconds: float)
 
 def _nvidia_gpus() -> list[str]:
     """What the driver's own tool lists."""
-    if (tool := shutil.which("nvidia-smi")) is None:
+    if (tool := find_program("nvidia-smi")) is None:
         return []
     try:
         done = subprocess.run(
@@ -235,14 +256,7 @@ def _readiness(packages: dict[str, dict[str, str]], names: tuple[str, ...], dist
 def run_python(code: str, timeout_seconds: float) -> tuple[str, str]:
     """Run code in a fresh interpreter: what it printed last, and in one line why it failed ("" if it did not)."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout_seconds,
-            check=False,
-        )
+        done = run_program(code, timeout_seconds=timeout_seconds)
     except subprocess.TimeoutExpired:
         return "", f"no answer in {timeout_seconds:g} seconds"
     if done.returncode < 0:
@@ -250,3 +264,10 @@ def run_python(code: str, timeout_seconds: float) -> tuple[str, str]:
     if done.returncode:
         return "", (done.stderr.strip().splitlines() or ["failed without a word"])[-1]
     return (done.stdout.strip().splitlines() or [""])[-1], ""
+
+
+def find_program(name: str) -> str | None:
+    """The absolute path of a program in one of the folders of PATH that are named in full: never one of the current folder."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    paths = (os.path.join(folder, name + ".exe" * (os.name == "nt")) for folder in folders if os.path.isabs(folder))
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)

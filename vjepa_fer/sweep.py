@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -251,10 +251,11 @@ def _run_level(files: Files, families: Sequence[_Family], jobs: int, advance: Ca
     joined = files.cache if isinstance(files.cache, Joined) else None
     blocks = tuple(joined.blocks(level).values()) if joined and joined.fusion == "late" else ()
     study = Study(features, tuple(splits), files.folds, files.protocol, targets, blocks)
-    for number, answer in run_tasks_on(study, [task for _, task in tasks], jobs=jobs):
-        family, task = tasks[number]
-        family.take(task, answer, study)
-        advance(family.cells[0].probe)
+    with closing(run_tasks_on(study, [task for _, task in tasks], jobs=jobs)) as answers:  # at once, when stopped
+        for number, answer in answers:
+            family, task = tasks[number]
+            family.take(task, answer, study)
+            advance(family.cells[0].probe)
 
 
 class Files:

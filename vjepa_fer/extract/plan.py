@@ -23,7 +23,8 @@ from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import EncoderSpec, FaceCrop, Precision, Preprocessing, Recipe, Sampling, Storage
 from vjepa_fer.video import count_packets, sample_windows
-from vjepa_fer.video.pool import ReadClip, default_workers, num_cores, read_in_line
+from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
+from vjepa_fer.workers import num_cores
 
 SAMPLE = 200
 """Clips whose frames are counted; of the others as many windows are expected."""

@@ -8,9 +8,7 @@ knows mirrored files), is not used for that file. Neither library tells of damag
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 
 from vjepa_fer.errors import MissingExtraError, VideoError, VjepaFerError
 from vjepa_fer.video.container import open_video, read_packets
+from vjepa_fer.workers import run_program
 
 Decoder = Literal["pyav", "decord", "torchcodec"]
 
@@ -55,10 +54,9 @@ def require_decoder(decoder: Decoder) -> None:
         return
     if importlib.util.find_spec(decoder) is None:
         raise MissingExtraError("extract", decoder, f"--decoder {decoder}")
-    command = [sys.executable, "-P", "-c", _TRIAL.format(decoder=decoder, path=str(_TRIAL_VIDEO))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    trial = _TRIAL.format(decoder=decoder, path=str(_TRIAL_VIDEO))
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TRIAL_SECONDS)
+        done = run_program(trial, timeout_seconds=_TRIAL_SECONDS)
     except subprocess.TimeoutExpired:
         fault = f"hung for {_TRIAL_SECONDS} s"
     else:

@@ -12,8 +12,6 @@ import dataclasses
 import json
 import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -28,8 +26,9 @@ from vjepa_fer.video.arena import Arena, ArenaClosedError, padded
 from vjepa_fer.video.decoding import MAX_BYTES
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.reading import ClipPixels, assemble_clip, read_clip
+from vjepa_fer.workers import Child, ChildDiedError, num_cores
 
-WORKER_COMMAND = (sys.executable, "-P", "-c", "from vjepa_fer.video.worker import main; main()")
+WORKER_PROGRAM = "from vjepa_fer.video.worker import main; main()"
 DEFAULT_TIMEOUT_SECONDS = 300.0
 
 _READY_AHEAD = 4  # clips a worker: more would only take clips away from another process that shares the job
@@ -74,11 +73,6 @@ def default_workers() -> int:
     if os.name == "nt":
         return 0
     return max(1, min(num_cores() - 2, 32))
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def default_memory() -> int:
@@ -223,15 +217,15 @@ class DecodePool(Generic[C]):
             except BaseException as death:
                 self._end(worker)
                 worker = None
-                if not isinstance(death, _WorkerDiedError):
+                if not isinstance(death, ChildDiedError | _TimedOutError):
                     raise
                 if self._closed:
                     raise ArenaClosedError from None
-                if death.timed_out:
+                if isinstance(death, _TimedOutError):
                     message = f"not decoded within {self.settings.timeout_seconds:g} s; its worker was killed"
                     return None, ReadClip(clip, error=VideoError("timeout", clip.path, message))
-                status = death.status
-        message = f"the process that decoded it died, twice ({_describe_status(status)}): is the file damaged?"
+                how = str(death)
+        message = f"the process that decoded it died, twice ({how}): is the file damaged?"
         return None, ReadClip(clip, error=VideoError("worker_died", clip.path, message))
 
     def _start(self) -> _Worker:
@@ -252,7 +246,7 @@ class DecodePool(Generic[C]):
     def _ask(self, worker: _Worker, clip: C) -> ReadClip[C]:
         seconds = self.settings.timeout_seconds
         limit = min(self.arena.capacity * 9 // 10, MAX_BYTES)
-        worker.send(path=os.fspath(clip.path), max_bytes=limit, seconds=seconds)
+        worker.send(path=os.fspath(clip.path), max_bytes=limit)
         reply = worker.receive(seconds)
         busy = reply["busy"]
         if "reason" in reply:
@@ -277,31 +271,15 @@ class DecodePool(Generic[C]):
         return assemble_clip(frames, times, reply["num_frames"], self.sampling, self.preprocessing)
 
 
-def _describe_status(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"exit status {status}"
-
-
-class _WorkerDiedError(Exception):
-    def __init__(self, status: int, timed_out: bool) -> None:
-        super().__init__(status)
-        self.status, self.timed_out = status, timed_out
+class _TimedOutError(Exception):
+    """A worker was killed because it took too long."""
 
 
 class _Worker:
     """A process and the two pipes to it."""
 
     def __init__(self, arena: Arena, sampling: Sampling, preprocessing: Preprocessing, decoder: Decoder) -> None:
-        path = os.pathsep.join(p for p in sys.path if p)
-        self.process = subprocess.Popen(
-            WORKER_COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": path},
-            pass_fds=(arena.descriptor,),
-            start_new_session=True,  # Ctrl-C is for the parent to answer
-        )
+        self._child = Child(WORKER_PROGRAM, pass_fds=(arena.descriptor,))
         self._first = {
             "sampling": dataclasses.asdict(sampling),
             "preprocessing": dataclasses.asdict(preprocessing),
@@ -309,26 +287,25 @@ class _Worker:
             "capacity": arena.capacity,
             "decoder": decoder,
         }
+        self.process, self.kill, self.end = self._child.process, self._child.kill, self._child.end
 
     def wait_until_ready(self) -> None:
         try:
             self.send(**self._first)
             self.receive(120)
-        except _WorkerDiedError as death:
+        except (ChildDiedError, _TimedOutError) as death:
             self.end()
-            how = _describe_status(death.status)
+            how = str(death) or "no answer"
             raise VjepaFerError(f"decode workers cannot start ({how}); --workers 0 decodes in one process") from None
 
     def send(self, **values: Any) -> None:
-        assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(values) + "\n")
-            self.process.stdin.flush()
+            self._child.questions.write(json.dumps(values).encode() + b"\n")
+            self._child.questions.flush()
         except (BrokenPipeError, ValueError):
-            raise _WorkerDiedError(self._status(), timed_out=False) from None
+            raise self._child.died() from None
 
     def receive(self, seconds: float) -> dict[str, Any]:
-        assert self.process.stdout is not None
         late = threading.Event()
 
         def give_up() -> None:
@@ -338,29 +315,8 @@ class _Worker:
         timer = threading.Timer(seconds, give_up)
         timer.daemon = True
         timer.start()
-        line = self.process.stdout.readline()
+        line = self._child.answers.readline()
         timer.cancel()
-        if not line.endswith("\n"):
-            raise _WorkerDiedError(self._status(), timed_out=late.is_set())
+        if not line.endswith(b"\n"):
+            raise _TimedOutError if late.is_set() else self._child.died()
         return json.loads(line)
-
-    def _status(self) -> int:
-        try:
-            return self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return self.process.wait()
-
-    def kill(self) -> None:
-        self.process.kill()
-
-    def end(self) -> None:
-        """Kill, wait, close; more than once does no harm."""
-        self.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except BrokenPipeError:
-                pass

@@ -4,7 +4,7 @@ What is said on the two pipes, one object a line::
 
     parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …}        once
     worker  {"ready": true}
-    parent  {"path": …, "max_bytes": …, "seconds": …}                                           for each clip
+    parent  {"path": …, "max_bytes": …}                                                         for each clip
     worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "busy": seconds}
             or  {"reason": …, "message": …, "busy": seconds}
     parent  {"offset": bytes}
@@ -16,10 +16,9 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import signal
 import sys
 import time
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -27,19 +26,18 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.arena import padded
 from vjepa_fer.video.reading import ClipPixels, read_clip
-
-_GRACE_SECONDS = 60  # a worker that nobody kills, because its parent was killed first, ends by itself so long after
+from vjepa_fer.workers.parent import own_the_answers
 
 
 def main() -> None:
     """Serve clips until the parent closes the pipe or is gone."""
     try:
-        _serve(_own_the_answers())
+        _serve(own_the_answers())
     except BrokenPipeError:
         os._exit(1)  # the parent was killed: there is nobody to tell
 
 
-def _serve(answers: Any) -> None:
+def _serve(answers: BinaryIO) -> None:
     line = sys.stdin.readline()
     if not line.endswith("\n"):
         return  # the parent was killed meanwhile
@@ -49,7 +47,6 @@ def _serve(answers: Any) -> None:
     _say(answers, ready=True)
     for line in sys.stdin:
         task = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, task["seconds"] + _GRACE_SECONDS)
         started = time.perf_counter()
         try:
             pixels, sha256 = read_clip(
@@ -62,27 +59,18 @@ def _serve(answers: Any) -> None:
             _say(answers, reason="unreadable", message=message, busy=time.perf_counter() - started)
         else:
             _hand_over(answers, memory, pixels, sha256, started)
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _own_the_answers() -> Any:
-    """Keep the pipe to the parent for ourselves: whatever a library prints goes to stderr."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return answers
-
-
-def _say(answers: Any, **values: Any) -> None:
-    answers.write(json.dumps(values) + "\n")
+def _say(answers: BinaryIO, **values: Any) -> None:
+    answers.write(json.dumps(values).encode() + b"\n")
     answers.flush()
 
 
-def _hand_over(answers: Any, memory: mmap.mmap, pixels: ClipPixels, sha256: str, started: float) -> None:
+def _hand_over(answers: BinaryIO, memory: mmap.mmap, pixels: ClipPixels, sha256: str, started: float) -> None:
     times = pixels.timestamps
     size = padded(pixels.frames.nbytes) + times.nbytes
     facts = {"shape": pixels.frames.shape, "windows": times.shape, "num_frames": pixels.num_frames, "sha256": sha256}
     _say(answers, size=size, busy=time.perf_counter() - started, **facts)
-    signal.setitimer(signal.ITIMER_REAL, 0)  # the parent may let us wait for room as long as it likes
     answer = sys.stdin.readline()
     if not answer:
         sys.exit(0)
