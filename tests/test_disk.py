@@ -6,9 +6,13 @@ import multiprocessing
 import os
 import re
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -29,8 +33,10 @@ from vjepa_fer.disk import (
     open_regular,
     partial_path,
     remove_files,
+    scratch_folder,
     sweep_partial_folders,
     sweep_partials,
+    sweep_scratch,
     unique_names,
     whose,
     write_durably,
@@ -372,3 +378,64 @@ def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):
 )
 def test_bytes_are_said_in_three_figures(num_bytes, words):
     assert bytes_for_people(num_bytes) == words
+
+
+# --- scratch
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def scratch_of(owner, folder):
+    """A scratch folder with something in it."""
+    path = folder / f"vjepa-fer-ab1_.{owner}.partial"
+    path.mkdir()
+    (path / "features.npy").touch()
+    return path
+
+
+def test_a_scratch_folder_goes_with_its_block_and_is_this_users_alone(temporary):
+    with scratch_folder() as folder:
+        (Path(folder) / "features.npy").touch()
+        assert Path(folder).parent == temporary
+        assert os.name == "nt" or stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+        assert sweep_scratch() == []
+    assert names(temporary) == []
+
+
+def test_what_a_killed_process_left_goes_at_the_next_start(temporary):
+    code = "import os, tempfile; from vjepa_fer.disk import scratch_folder\n"
+    code += f"tempfile.tempdir = {str(temporary)!r}\nfolder = scratch_folder()\nos._exit(9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = temporary.iterdir()
+    (left / "features.npy").touch()
+    with scratch_folder():
+        assert not left.exists()
+
+
+def test_only_scratch_of_the_dead_is_swept(temporary):
+    dead, alive, foreign = owner_of(dead_process()), new_owner(), new_owner().replace(whose._machine(), "0" * 16)
+    kept = [scratch_of(owner, temporary) for owner in (alive, foreign)]
+    (temporary / "elsewhere").mkdir()
+    (temporary / f"vjepa-fer-link.{dead}.partial").symlink_to("elsewhere")
+    (temporary / f"vjepa-fer-file.{dead}.partial").touch()
+    (temporary / f"vjepa-fer.cache.{dead}.partial").mkdir()
+    before = names(temporary)
+    left = scratch_of(dead, temporary)
+    assert sweep_scratch() == [left]
+    assert names(temporary) == before
+    old = time.time() - 8 * 24 * 3600
+    for path in kept:
+        os.utime(path, (old, old))
+    assert sweep_scratch() == [kept[1]]  # after a week
+
+
+@POSIX
+def test_another_users_scratch_is_left_alone(temporary, monkeypatch):
+    left = scratch_of(owner_of(dead_process()), temporary)
+    monkeypatch.setattr(os, "getuid", lambda: os.lstat(left).st_uid + 1)
+    assert sweep_scratch() == []
+    assert left.exists()

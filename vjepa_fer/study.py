@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from vjepa_fer.cache import Features
 from vjepa_fer.decisions import Windowed
+from vjepa_fer.disk import scratch_folder, sweep_scratch
 from vjepa_fer.evaluate import Decided, Targets, fit_predict
 from vjepa_fer.fold_sources import AnyFolds
 from vjepa_fer.nested import count_hits, inner_splits
@@ -103,7 +103,7 @@ def _averaged(streams: Sequence[Decided]) -> Decided:
     return Decided(classes, probabilities, classes[probabilities.argmax(axis=1)])
 
 
-def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Iterator[Done]:
+def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Generator[Done, None, None]:
     """Yield each task's :class:`Answer`, or :class:`vjepa_fer.workers.Lost`, as it is done.
 
     With several processes the feature matrix goes through a temporary file that all of them map, so that it is in memory once; a
@@ -111,9 +111,10 @@ def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Itera
     """
     streamed = isinstance(study.features.X, TokenStream)
     if jobs == 1 or len(tasks) < 2 or streamed:
+        sweep_scratch()
         yield from run_tasks(study.run, tasks, jobs=jobs)
         return
-    with tempfile.TemporaryDirectory(prefix="vjepa-fer-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder() as folder:
         path = Path(folder) / "features.npy"
         np.save(path, study.features.X)
         bare = dataclasses.replace(study, features=study.features._replace(X=np.empty((0, 0), np.float32)))

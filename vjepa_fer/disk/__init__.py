@@ -1,7 +1,8 @@
 """Folders and files of this program: written whole, durably and by one process only, and never through somebody else's link.
 
 In reading order: `whose` (which process a file belongs to, and whether it lives), `durable` (files and folders that appear whole), `names`
-(which no two files share), `inside` (folders that are no links, and what may be removed from them), `facts` (what the file system under a folder can do).
+(which no two files share), `inside` (folders that are no links, and what may be removed from them), `scratch` (folders that nobody wants
+to keep), `facts` (what the file system under a folder can do).
 """
 
 from vjepa_fer.disk.durable import create_exclusively, make_folders, new_folder, sync_folder, write_durably
@@ -15,6 +16,7 @@ from vjepa_fer.disk.inside import (
     sweep_partials,
 )
 from vjepa_fer.disk.names import on_disk, unique_names
+from vjepa_fer.disk.scratch import scratch_folder, sweep_scratch
 from vjepa_fer.disk.whose import PARTIAL_SUFFIX, is_gone, new_owner, partial_path
 
 __all__ = [
@@ -34,8 +36,10 @@ __all__ = [
     "partial_path",
     "refuse_link",
     "remove_files",
+    "scratch_folder",
     "sweep_partial_folders",
     "sweep_partials",
+    "sweep_scratch",
     "sync_folder",
     "unique_names",
     "write_durably",

@@ -71,7 +71,7 @@ def can_lock(folder: Path) -> bool:
 def write_speed(folder: Path, megabytes: int = 64) -> float:
     """Megabytes a second that reach the disk, by writing and removing `megabytes` of random bytes."""
     block = os.urandom(1_000_000)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="vjepa-fer-speed-") as file:
+    with tempfile.TemporaryFile(dir=folder, prefix="vjepa-fer-speed-") as file:
         start = time.perf_counter()
         for _ in range(megabytes):
             file.write(block)

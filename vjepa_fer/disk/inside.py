@@ -101,7 +101,7 @@ def sweep_partials(folder: Path) -> list[Path]:
     A process of this machine is asked for by its number; another machine's partial goes once it has not been written to for an
     hour by the clock of the disk.
     """
-    return remove_files(folder, _ANY_PARTIAL, lambda name: _is_nobodys(folder / name, NOBODYS_AFTER_SECONDS))
+    return remove_files(folder, _ANY_PARTIAL, lambda name: is_nobodys(folder / name, NOBODYS_AFTER_SECONDS))
 
 
 def sweep_partial_folders(folder: Path) -> list[Path]:
@@ -109,13 +109,14 @@ def sweep_partial_folders(folder: Path) -> list[Path]:
     removed = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         is_folder = entry.is_dir(follow_symlinks=False) and _PARTIAL.fullmatch(entry.name)
-        if is_folder and _is_nobodys(Path(entry.path), 24 * NOBODYS_AFTER_SECONDS):
+        if is_folder and is_nobodys(Path(entry.path), 24 * NOBODYS_AFTER_SECONDS):
             shutil.rmtree(entry.path, ignore_errors=True)
             removed.append(Path(entry.path))
     return removed
 
 
-def _is_nobodys(partial: Path, after_seconds: float) -> bool:
+def is_nobodys(partial: Path, after_seconds: float) -> bool:
+    """Whether the owner in its name is gone; or cannot be known, and has not written to it for so long."""
     owner = _PARTIAL.fullmatch(partial.name)
     if owner and is_gone(owner[1]):
         return True

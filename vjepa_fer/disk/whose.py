@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import socket
+import sys
 import uuid
 from pathlib import Path
 
@@ -39,21 +40,43 @@ def partial_path(path: Path) -> Path:
 def is_running_here(owner: str) -> bool:
     """Whether a name is one of a process of this machine that still runs: it may have stood still for any time."""
     known = OWNER.fullmatch(owner)
-    return known is not None and known["machine"] == _machine() and os.name != "nt" and not is_gone(owner)
+    return known is not None and known["machine"] == _machine() and not is_gone(owner)
 
 
 def is_gone(owner: str) -> bool:
     """Whether a process of this machine, by the name that it gave itself, no longer runs; False for what cannot be known."""
     known = OWNER.fullmatch(owner)
-    if known is None or known["machine"] != _machine() or os.name == "nt":  # os.kill(pid, 0) ends a process on Windows
-        return False
-    try:
-        os.kill(int(known["pid"]), 0)
-    except (ProcessLookupError, OverflowError):
+    return known is not None and known["machine"] == _machine() and not _runs(int(known["pid"]))
+
+
+if sys.platform == "win32":
+    import _winapi
+
+    _NO_SUCH_PROCESS = 87
+
+    def _runs(pid: int) -> bool:
+        """Asked by a handle: ``os.kill(pid, 0)`` would end it."""
+        try:
+            process = _winapi.OpenProcess(_winapi.SYNCHRONIZE, False, pid)
+        except OSError as error:
+            return error.winerror != _NO_SUCH_PROCESS
+        except OverflowError:
+            return False
+        try:
+            return _winapi.WaitForSingleObject(process, 0) != _winapi.WAIT_OBJECT_0
+        finally:
+            _winapi.CloseHandle(process)
+
+else:
+
+    def _runs(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:  # somebody else's
+            return True
         return True
-    except PermissionError:
-        return False
-    return False
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from vjepa_fer.cache import Cache, ShardWriter, open_cache
 from vjepa_fer.cache.derive import pool_cache
 from vjepa_fer.cache.folder import copied_cache
+from vjepa_fer.disk import scratch_folder
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Recipe, Storage
 
@@ -42,7 +42,7 @@ def cache_of_clip(
     recipe = dataclasses.replace(recipe, storage=stored)
     clip = Clip("clip", "", "unknown", "unknown", {})
     rows = encode_clip(clip, sha256, pixels, encoder, recipe)
-    with tempfile.TemporaryDirectory(prefix="vjepa-fer-predict-") as folder:
+    with scratch_folder() as folder:
         root, pooled = Path(folder) / "cache", Path(folder) / "pooled"
         with copied_cache(root, recipe, Manifest(clips=(clip,)), {}):
             writer = ShardWriter(root, recipe)
