@@ -127,9 +127,9 @@ def test_a_cache_without_the_crop_is_not_gone_on_with_one():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"margin": 0.5}, r"face_crop\.margin 0\.5 must be from 1 to 10"),
+        ({"margin": 0.5}, r"face_crop\.margin 0\.5 must be a number from 1 to 10"),
         ({"detector": "haar"}, r"face_crop\.detector 'haar' is not one of yunet-2023mar"),
-        ({"smoothing_frames": 0}, "smoothing_frames 0 must be a whole number above 0"),
+        ({"smoothing_frames": 0}, r"face_crop\.smoothing_frames 0 must be a whole number from 1 to 1,000,000"),
     ],
 )
 def test_a_face_crop_out_of_range_is_refused(values, message):

@@ -192,16 +192,16 @@ def test_a_level_that_there_is_not_is_refused(level):
     [
         (lambda: Sampling(mode="random"), "mode 'random' is not one of segments, sliding"),
         (lambda: Sampling(rule="best"), "rule 'best' is not one of corrected, reference"),
-        (lambda: Sampling(frame_step=0), "frame_step 0 must be a whole number above 0"),
-        (lambda: Sampling(stride=1.5), "stride 1.5 must be a whole number above 0"),
-        (lambda: Sampling(num_segments=True), "num_segments True must be a whole number above 0"),
-        (lambda: Preprocessing(crop_size=-224), "crop_size -224 must be a whole number above 0"),
-        (lambda: Preprocessing(interpolation="cubic"), "interpolation 'cubic' is not 'bilinear'"),
-        (lambda: Preprocessing(mean=(0.5, 0.5)), "mean must have three values"),
-        (lambda: Preprocessing(std=(0.0, 1, 1)), r"std \(0.0, 1.0, 1.0\) must be above 0"),
+        (lambda: Sampling(frame_step=0), "frame_step 0 must be a whole number from 1 to 1,000,000"),
+        (lambda: Sampling(stride=1.5), "stride 1.5 must be a whole number from 1 to 1,000,000"),
+        (lambda: Sampling(num_segments=True), "num_segments True must be a whole number from 1 to 10,000"),
+        (lambda: Preprocessing(crop_size=-224), "crop_size -224 must be a whole number from 1 to 4,096"),
+        (lambda: Preprocessing(interpolation="cubic"), "interpolation 'cubic' is not one of bilinear"),
+        (lambda: Preprocessing(mean=(0.5, 0.5)), "mean must have 3 values, has 2"),
+        (lambda: Preprocessing(std=(0.0, 1, 1)), r"std\[0\] 0.0 must be a number from 1e-06 to 1,000"),
         (lambda: EncoderSpec(**SPEC | {"family": "v3"}), "family 'v3' is not one of v1, v2, v21"),
         (lambda: EncoderSpec(**SPEC | {"num_heads": 3}), "embed_dim 32 is not a multiple of num_heads 3"),
-        (lambda: Storage(levels=()), "levels is empty"),
+        (lambda: Storage(levels=()), "levels must have from 1 to 4,096 values, has 0"),
         (lambda: Storage(levels=("grid:2", "grid:4")), "each kind at most once"),
         (lambda: Storage(token_dtype="int4"), "token_dtype 'int4' is not one of"),
         (lambda: make_recipe(precision="float8"), "precision 'float8' is not one of"),
@@ -214,7 +214,10 @@ def test_a_level_that_there_is_not_is_refused(level):
             "frames_per_window 15 is not a multiple of the tubelet size 2",
         ),
         (lambda: make_recipe(storage=Storage(levels=("grid:20",))), "level grid:20: the token grid is only 14 × 14"),
-        (lambda: ImportedRecipe(source="a", source_sha256="0", columns=()), "needs at least one feature column"),
+        (
+            lambda: ImportedRecipe(source="a", source_sha256="0", columns=()),
+            "columns must have from 1 to 1,000,000 values, has 0",
+        ),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(make, message):
@@ -225,12 +228,12 @@ def test_a_value_out_of_range_is_refused_by_name(make, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the stored recipe is not JSON"),
-        ("[" * 100_000, "the stored recipe is not JSON"),
-        ("[]", "the stored recipe is not a JSON object"),
+        ("", "the stored recipe: cannot be read as JSON"),
+        ("[" * 100_000, "the stored recipe: cannot be read as JSON .nested too deeply"),
+        ("[]", "the stored recipe: holds a list, expected one JSON object"),
         ("{}", "the stored recipe has no EncoderSpec"),
         ('{"kind": "imported", "source": "a"}', "the stored recipe is not readable"),
-        ('{"kind": "imported", "flux": 1}', "fields that this version does not know: flux"),
+        ('{"kind": "imported", "flux": 1}', "fields that this version does not know: 'flux'"),
     ],
 )
 def test_a_stored_recipe_that_is_none_is_refused(text, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -84,10 +85,25 @@ LIKE = 'like = "vjepa2-large-256"\n'
         ),
         (
             LIKE + 'weights = "w"\n[architecture]\ndepth = 0\n',
-            r"\[architecture\] depth 0 must be a whole number above 0",
+            r"\[architecture\] depth 0 must be a whole number from 1 to 1,024",
         ),
         (LIKE + 'weights = "w"\narchitecture = 3\n', "architecture must be a table"),
-        ("#" * 70_000, "70,000 bytes; a registration is a few lines"),
+        ('like = ["vjepa2-large-256"]\nweights = "w"\n', "is no official encoder"),
+        (LIKE + 'weights = "a\\u0000b"\n', "weights must name the file"),
+        (LIKE + f'weights = "w"\nstate_key = "{"k" * 300}"\n', "state_key must say which state dict"),
+        (
+            LIKE + 'weights = "w"\n[architecture]\ndepth = 9999999999\n',
+            "depth 9999999999 must be a whole number from 1 to 1,024",
+        ),
+        (LIKE + 'weights = "w"\n[architecture]\ndepth = true\n', "depth True must be a whole number"),
+        (
+            LIKE + 'weights = "w"\n[architecture]\nmlp_ratio = inf\n',
+            "mlp_ratio inf must be a number from 0.001 to 1,000",
+        ),
+        (LIKE + 'weights = "w"\n[architecture]\nmlp_ratio = nan\n', "mlp_ratio nan must be a number"),
+        (LIKE + 'weights = "w"\n[architecture]\nuniform_power = "yes"\n', "uniform_power 'yes' must be true or false"),
+        (LIKE + 'weights = "w"\n[architecture]\nembed_dim = 65536\n', "make 1.*,.* parameters; at most 34,359,738,368"),
+        ("#" * 70_000, "over 65,536 bytes; a registration is a few lines"),
     ],
 )
 def test_a_registration_that_is_none_is_refused_by_file_and_field(tmp_path, text, message):
@@ -104,6 +120,13 @@ def test_a_name_that_cannot_be_is_refused(tmp_path, name, message):
     (tmp_path / f"{name}.toml").write_text(LIKE + 'weights = "w"\n')
     with pytest.raises(RecipeError, match=message):
         read_registration(tmp_path / f"{name}.toml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_registration_that_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "mine.toml")
+    with pytest.raises(RecipeError, match=r"mine\.toml: cannot be read"):
+        read_registration(tmp_path / "mine.toml")
 
 
 def test_a_registration_that_is_not_there_is_said():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vjepa_fer.recipe import AnyRecipe, ImportedRecipe, level_key, parse_level
+from vjepa_fer.recipe import AnyRecipe, ImportedRecipe, level_key, level_shape, parse_level
 
 SHARD_FORMAT = "vjepa-fer/shard"
 CACHE_FORMAT = "vjepa-fer/cache"
@@ -69,20 +69,11 @@ def level_path(level: str) -> str:
 
 def level_dataset(recipe: AnyRecipe, level: str) -> Dataset:
     """Shape and dtype of one stored level: mean (D), frames (T', D), grid (T', G, G, D), tokens (T', H', W', D)."""
-    kind, grid = parse_level(level)
     if isinstance(recipe, ImportedRecipe):
         return Dataset("levels/mean", (len(recipe.columns),), np.dtype("<f4"))
-    num_steps, height, width = recipe.token_grid
-    dim = recipe.encoder.embed_dim
-    side = grid or 0
-    shapes = {
-        "mean": (dim,),
-        "frames": (num_steps, dim),
-        "grid": (num_steps, side, side, dim),
-        "tokens": (num_steps, height, width, dim),
-    }
-    dtype = "<f4" if kind in ("mean", "frames") else _TOKEN_DTYPES[recipe.storage.token_dtype]
-    return Dataset(level_path(level), shapes[kind], np.dtype(dtype))
+    shape = level_shape(level, recipe.token_grid, recipe.encoder.embed_dim)
+    dtype = "<f4" if parse_level(level)[0] in ("mean", "frames") else _TOKEN_DTYPES[recipe.storage.token_dtype]
+    return Dataset(level_path(level), shape, np.dtype(dtype))
 
 
 def scale_dataset(recipe: AnyRecipe, level: str) -> Dataset | None:

@@ -25,7 +25,7 @@ from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.table import ClipTable
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.recipe import AnyRecipe, fingerprint, level_key, parse_level, require_same_recipe
+from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_recipe
 
 CachePath = str | os.PathLike[str]
 
@@ -236,7 +236,7 @@ class Cache(Sequence[CachedClip]):
         """
         stored = self.recipe.storage.levels
         try:
-            name = next((s for s in stored if level in (s, level_key(s))), None)
+            name = self.recipe.storage.find(level)
             parse_level(name or level)
         except RecipeError as error:
             raise CacheError(f"{error} (stored here: {', '.join(stored)})") from error

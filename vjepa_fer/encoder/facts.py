@@ -9,7 +9,7 @@ from vjepa_fer.encoder.home import weights_here
 from vjepa_fer.encoder.registry import KnownEncoder, find_encoder, registration_files
 from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, official_encoder, parameter_count, tokens_of
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import Sampling, parse_level
+from vjepa_fer.recipe import Sampling, Storage
 
 LEVELS = ("mean", "frames", "grid:4", "tokens")
 MEGABYTE = 1e6
@@ -91,7 +91,12 @@ ALLOCATED = 2.5
 
 
 def window_megabytes(config: dict[str, Any], precision: str) -> float:
-    """Megabytes that a window of 16 frames takes at most while it is encoded, beside the weights; roughly.
+    """Megabytes that a window of 16 frames takes at most while it is encoded, beside the weights; roughly."""
+    return encoding_bytes(config, tokens_of(config, Sampling().frames_per_window), precision) / MEGABYTE
+
+
+def encoding_bytes(config: dict[str, Any], num_tokens: int, precision: str) -> float:
+    """Bytes that a window of so many tokens takes at most while it is encoded, beside the weights; roughly.
 
     The widest moment of a layer: in the MLP the tokens, the normed ones, and the hidden numbers before and after GELU; in
     attention the tokens, query, key and value, and what rotates them. Attention itself is computed in tiles.
@@ -99,19 +104,12 @@ def window_megabytes(config: dict[str, Any], precision: str) -> float:
     dim, hidden = config["embed_dim"], int(config["embed_dim"] * config["mlp_ratio"])
     widest = max(2 * dim + 2 * hidden, 8 * dim)
     bytes_a_number = 4 if precision == "float32" else 2
-    return ALLOCATED * tokens_of(config, Sampling().frames_per_window) * widest * bytes_a_number / MEGABYTE
+    return ALLOCATED * num_tokens * widest * bytes_a_number
 
 
 def clip_megabytes(config: dict[str, Any], level: str, sampling: Sampling | None = None) -> float:
     """Megabytes of one clip at one level: the small levels in float32, grid and tokens in float16."""
     sampling = sampling or Sampling()
-    kind, side = parse_level(level)
-    tubelets = sampling.frames_per_window // config["tubelet_size"]
-    places = {
-        "mean": 1,
-        "frames": tubelets,
-        "grid": tubelets * (side or 0) ** 2,
-        "tokens": tokens_of(config, sampling.frames_per_window),
-    }
-    bytes_a_number = 2 if kind in ("grid", "tokens") else 4
-    return sampling.num_segments * places[kind] * config["embed_dim"] * bytes_a_number / MEGABYTE
+    side = config["img_size"] // config["patch_size"]
+    grid = sampling.frames_per_window // config["tubelet_size"], side, side
+    return sampling.num_segments * Storage(levels=(level,)).row_bytes(grid, config["embed_dim"]) / MEGABYTE

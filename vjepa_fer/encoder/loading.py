@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vjepa_fer.encoder.checkpoint import load_state, read_state
 from vjepa_fer.encoder.fetch import fetched_weights
-from vjepa_fer.encoder.registry import find_encoder
+from vjepa_fer.encoder.registry import find_encoder, usable_resolution
 from vjepa_fer.encoder.slim import weights_identity
 from vjepa_fer.encoder.vit import Encoder, build_encoder, sincos_positions
 from vjepa_fer.encoder.whose import refuse_file_of_another_encoder
@@ -120,7 +120,7 @@ def load_encoder(
     known = find_encoder(name_or_path, state_key=state_key)
     name, config = known.name, known.config
     check(precision in _DTYPES, f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
-    height, width = _usable_resolution(config, resolution)
+    height, width = usable_resolution(config, resolution)
     place = _usable_device(device)
     if weights is None:
         weights = known.weights or fetched_weights(name, state_key)
@@ -174,19 +174,6 @@ def pick_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] | None) -> tuple[int, int]:
-    trained, patch = int(config["img_size"]), config["patch_size"]
-    if resolution is None:
-        return trained, trained
-    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
-    for side in (height, width):
-        below, above = side // patch * patch, -(-side // patch) * patch
-        hint = f"{below} and {above} are" if below > 0 else f"{patch} is"
-        whole = side > 0 and side % patch == 0
-        check(whole, f"resolution {side} is not a multiple of the patch size, {patch} pixels; {hint}")
-    return height, width
 
 
 def _usable_device(device: str) -> torch.device:

@@ -24,15 +24,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.doors import read_bytes
+from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.encoder.home import home_folder
 from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import EncoderSpec, check
+from vjepa_fer.recipe import EncoderSpec, check, shown
 
 _FIELDS = {"like", "weights", "state_key", "architecture"}
 _DEFAULTS = {"patch_size": 16, "tubelet_size": 2, "mlp_ratio": 4.0, "layer_norm_eps": 1e-6}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_LARGEST = 1 << 16
+_LARGEST = 1 << 16  # bytes
+_LONGEST_KEY = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +78,48 @@ def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEnc
         return read_registration(Path(name_or_path))
     if _is_weights_path(name_or_path):
         return _recognised(Path(name_or_path), state_key)
-    mine = registration_file(name_or_path)
-    if name_or_path not in encoder_names() and mine is not None:
+    return named_encoder(name_or_path)
+
+
+def named_encoder(name: str) -> KnownEncoder:
+    """An official encoder, or a user's of the home folder; no file elsewhere is looked at, whatever the name is.
+
+    Raises
+    ------
+    RecipeError
+        No such name, or a TOML file that describes no encoder.
+    """
+    mine = registration_file(name)
+    if name not in encoder_names() and mine is not None:
         return read_registration(mine)
-    config = encoder_config(name_or_path)
-    state_key = "target_encoder" if name_or_path == TINY else official_encoder(name_or_path).state_key
-    return KnownEncoder(name=name_or_path, config=config, state_key=state_key)
+    config = encoder_config(name)
+    state_key = "target_encoder" if name == TINY else official_encoder(name).state_key
+    return KnownEncoder(name=name, config=config, state_key=state_key)
+
+
+def usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width of the input in pixels: as asked for, or as the encoder was trained.
+
+    Raises
+    ------
+    RecipeError
+        Patches do not fill it; the message names sizes near by that they do.
+    """
+    trained, patch = int(config["img_size"]), config["patch_size"]
+    if resolution is None:
+        return trained, trained
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    for side in (height, width):
+        below, above = side // patch * patch, -(-side // patch) * patch
+        hint = f"{below} and {above} are" if below > 0 else f"{patch} is"
+        whole = side > 0 and side % patch == 0
+        check(whole, f"resolution {side} is not a multiple of the patch size, {patch} pixels; {hint}")
+    return height, width
 
 
 def _is_weights_path(name_or_path: str) -> bool:
+    if name_or_path in encoder_names():
+        return False
     return name_or_path.endswith((".pt", ".pth", ".tar", ".safetensors")) or Path(name_or_path).is_file()
 
 
@@ -117,14 +153,17 @@ def read_registration(path: Path) -> KnownEncoder:
     """
     data = _read_toml(path)
     unknown = sorted(set(data) - _FIELDS)
-    check(not unknown, f"{path}: unknown {', '.join(unknown)}; the fields are {', '.join(sorted(_FIELDS))}")
+    check(not unknown, f"{path}: unknown {', '.join(unknown[:5])}; the fields are {', '.join(sorted(_FIELDS))}")
     name, like = path.stem, data.get("like")
-    check(like is None or like in OFFICIAL_ENCODERS, f"{path}: like {like!r} is no official encoder of `models list`")
+    official = isinstance(like, str) and like in OFFICIAL_ENCODERS
+    check(like is None or official, f"{path}: like {shown(like)} is no official encoder of `models list`")
     check(bool(_NAME.fullmatch(name)), f"{path}: the file's name is the encoder's: use a-z, 0-9, '.', '_' and '-'")
     check(name not in encoder_names(), f"{path}: {name!r} is an official encoder's name; choose another")
     weights, key = data.get("weights"), data.get("state_key", OFFICIAL_ENCODERS[like].state_key if like else None)
-    check(isinstance(weights, str) and weights != "", f'{path}: weights must name the file, such as "my-faces.pt"')
-    check(isinstance(key, str) and key != "", f'{path}: state_key must say which state dict, or "file"')
+    named = isinstance(weights, str) and weights != "" and "\0" not in weights
+    check(named, f'{path}: weights must name the file, such as "my-faces.pt"')
+    keyed = isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY
+    check(keyed, f'{path}: state_key must say which state dict, or "file"')
     file = (path.parent / str(weights)).absolute()
     config = _architecture(path, like, data.get("architecture", {}))
     return KnownEncoder(name=name, config=config, state_key=str(key), weights=file, registration=path)
@@ -145,10 +184,10 @@ def _architecture(path: Path, like: str | None, numbers: Any) -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise RecipeError(f"{path}: {path.stat().st_size:,} bytes; a registration is a few lines of TOML")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_bytes(path, at_most=_LARGEST).decode("utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except TooLargeError as error:
+        raise RecipeError(f"{path}: {error}; a registration is a few lines of TOML") from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not TOML: {error}") from error

@@ -343,9 +343,6 @@ def _checked_spec(config: Mapping[str, Any]) -> EncoderSpec:
 
 
 def _check_geometry(spec: EncoderSpec) -> None:
-    for name in ("mlp_ratio", "layer_norm_eps"):
-        value = getattr(spec, name)
-        check(isinstance(value, int | float) and 0 < value < math.inf, f"{name} {value!r} must be a number above 0")
     for size, unit in (("img_size", "patch_size"), ("num_frames", "tubelet_size")):
         a, b = getattr(spec, size), getattr(spec, unit)
         check(a % b == 0, f"{size} {a} is not a multiple of {unit} {b}")

@@ -6,9 +6,18 @@ not change one: batch size, device, number of workers, decoder back end.
 
 from __future__ import annotations
 
-from vjepa_fer.recipe.checks import check
+from vjepa_fer.recipe.checks import check, shown
 from vjepa_fer.recipe.encoders import EncoderSpec, Family, hierarchical_layers
-from vjepa_fer.recipe.levels import PooledFrom, Storage, TokenDtype, layer_of, level_key, levels_of_layers, parse_level
+from vjepa_fer.recipe.levels import (
+    PooledFrom,
+    Storage,
+    TokenDtype,
+    layer_of,
+    level_key,
+    level_shape,
+    levels_of_layers,
+    parse_level,
+)
 from vjepa_fer.recipe.pixels import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -57,6 +66,7 @@ __all__ = [
     "hierarchical_layers",
     "layer_of",
     "level_key",
+    "level_shape",
     "levels_of_layers",
     "parse_level",
     "parse_resolution",
@@ -66,4 +76,5 @@ __all__ = [
     "recipe_to_dict",
     "recipe_to_json",
     "require_same_recipe",
+    "shown",
 ]

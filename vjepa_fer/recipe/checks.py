@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, get_args
 
 from vjepa_fer.errors import RecipeError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
 
 
 def check(condition: bool, message: str) -> None:
@@ -13,15 +17,14 @@ def check(condition: bool, message: str) -> None:
         raise RecipeError(message)
 
 
-def check_choice(name: str, value: str, choices: Any) -> None:
+def check_choice(name: str, value: Any, choices: Any) -> None:
     """Refuse a value that is none of a ``Literal``'s."""
     allowed = get_args(choices)
-    check(value in allowed, f"{name} {value!r} is not one of {', '.join(allowed)}")
+    check(value in allowed, f"{name} {shown(value)} is not one of {', '.join(allowed)}")
 
 
-def check_positive(owner: object, *names: str) -> None:
-    """Refuse attributes that are no whole numbers above 0."""
-    for name in names:
-        value = getattr(owner, name)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        check(whole and value > 0, f"{name} {value!r} must be a whole number above 0")
+def shown(value: Any) -> str:
+    """A value as a message shows it: on a line, however long or deep it is."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"of {value.bit_length():,} bits"
+    return _SHORT.repr(value)

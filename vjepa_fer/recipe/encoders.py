@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vjepa_fer.recipe.checks import check, check_choice, check_positive
+from vjepa_fer.recipe.bounds import check_most, take_fields
+from vjepa_fer.recipe.checks import check, check_choice
 
 Family = Literal["v1", "v2", "v21"]
 
@@ -44,19 +45,30 @@ class EncoderSpec:
 
     def __post_init__(self) -> None:
         check_choice("family", self.family, Family)
-        names = ("img_size", "patch_size", "num_frames", "tubelet_size", "embed_dim", "depth", "num_heads")
-        check_positive(self, *names)
-        if isinstance(self.mlp_ratio, int):  # a TOML's 4 is the 4.0 of everyone else, also in the fingerprint
-            object.__setattr__(self, "mlp_ratio", float(self.mlp_ratio))
+        take_fields(self)
         check(
             self.embed_dim % self.num_heads == 0,
             f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}",
         )
+        made_of = f"embed_dim {self.embed_dim}, depth {self.depth} and mlp_ratio {self.mlp_ratio:g}"
+        check_most("parameters", self.num_parameters, made_of)
 
     @property
     def layers_with_norm(self) -> tuple[int, ...]:
         """Layers after which tokens can be taken, from 0: V-JEPA 2.1's hierarchical ones; elsewhere all go through the one norm."""
         return hierarchical_layers(self.depth) if self.family == "v21" else tuple(range(self.depth))
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the encoder, without building it."""
+        dim, hidden, pixels = self.embed_dim, int(self.embed_dim * self.mlp_ratio), 3 * self.patch_size**2
+        block = (4 * dim * dim + 4 * dim) + (2 * dim * hidden + hidden + dim) + 4 * dim  # attention, MLP, two norms
+        embedding = (pixels * self.tubelet_size + 1) * dim
+        if self.family == "v21":  # four norms, the embedding of images, two marks
+            return self.depth * block + embedding + 8 * dim + (pixels + 1) * dim + 2 * dim
+        tokens = self.num_frames // self.tubelet_size * (self.img_size // self.patch_size) ** 2
+        positions = tokens * dim if self.family == "v1" else 0
+        return self.depth * block + embedding + 2 * dim + positions
 
     @property
     def config(self) -> dict[str, Any]:

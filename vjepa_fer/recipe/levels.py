@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from vjepa_fer.recipe.checks import check, check_choice
+from vjepa_fer.recipe.bounds import take_fields
+from vjepa_fer.recipe.checks import check, check_choice, shown
 
 TokenDtype = Literal["float16", "float32", "int8"]
 PooledFrom = Literal["output", "float16", "float32", "int8"]
@@ -23,14 +24,14 @@ def parse_level(level: str) -> tuple[str, int | None]:
     """
     whole, at, layer = level.partition("@")
     kind, colon, size = whole.partition(":")
-    message = f"level {level!r} is not one of mean, frames, grid:G (such as grid:4), tokens"
+    message = f"level {shown(level)} is not one of mean, frames, grid:G (such as grid:4), tokens"
     check(kind in ("mean", "frames", "grid", "tokens") and bool(colon) == (kind == "grid"), message)
     if at:
         plain = layer.isascii() and layer.isdigit() and len(layer) < 4 and str(int(layer)) == layer
-        check(plain, f"level {level!r}: after @ stands the number of a layer, counted from 0, such as {whole}@5")
+        check(plain, f"level {shown(level)}: after @ stands the number of a layer, counted from 0, such as {whole}@5")
     if kind != "grid":
         return kind, None
-    check(size.isascii() and size.isdigit() and 0 < int(size) < 1000, message)
+    check(size.isascii() and size.isdigit() and len(size) < 4 and int(size) > 0, message)
     return kind, int(size)
 
 
@@ -44,6 +45,14 @@ def level_key(level: str) -> str:
     """Kind and layer without the grid's size, one of which a cache stores: ``"grid:4@5"`` → ``"grid@5"``."""
     whole, at, layer = level.partition("@")
     return whole.partition(":")[0] + at + layer
+
+
+def level_shape(level: str, token_grid: tuple[int, int, int], dim: int) -> tuple[int, ...]:
+    """Shape of a window's level: mean (D), frames (T', D), grid (T', G, G, D), tokens (T', H', W', D)."""
+    kind, side = parse_level(level)
+    steps, height, width = token_grid
+    places = {"mean": (), "frames": (steps,), "grid": (steps, side or 0, side or 0), "tokens": (steps, height, width)}
+    return (*places[kind], dim)
 
 
 def levels_of_layers(levels: Sequence[str], layers: Sequence[int], depth: int) -> tuple[str, ...]:
@@ -62,6 +71,7 @@ def levels_of_layers(levels: Sequence[str], layers: Sequence[int], depth: int) -
 
 
 _KINDS = ("mean", "frames", "grid", "tokens")
+_BYTES = {"float16": 2, "float32": 4, "int8": 1}
 
 
 def _depth_of(level: str) -> float:
@@ -93,13 +103,27 @@ class Storage:
     def __post_init__(self) -> None:
         check_choice("token_dtype", self.token_dtype, TokenDtype)
         check_choice("pooled_from", self.pooled_from, PooledFrom)
+        take_fields(self)
         places = {level: (_KINDS.index(parse_level(level)[0]), _depth_of(level)) for level in self.levels}
-        check(len(self.levels) > 0, "levels is empty: store at least one of mean, frames, grid:G, tokens")
         check(
             len(set(places.values())) == len(self.levels),
             f"levels {', '.join(self.levels)}: each kind at most once (one grid size a cache)",
         )
         object.__setattr__(self, "levels", tuple(sorted(self.levels, key=places.__getitem__)))
+
+    def find(self, level: str) -> str | None:
+        """A level by the name under which it is stored: ``grid`` alone means the stored ``grid:G``; None where it is not."""
+        return next((stored for stored in self.levels if level in (stored, level_key(stored))), None)
+
+    def row_bytes(self, token_grid: tuple[int, int, int], dim: int) -> int:
+        """Bytes of the levels of a window-view; int8 with its scales."""
+        return sum(self._level_bytes(level, token_grid, dim) for level in self.levels)
+
+    def _level_bytes(self, level: str, token_grid: tuple[int, int, int], dim: int) -> int:
+        count = math.prod(level_shape(level, token_grid, dim))
+        if parse_level(level)[0] in ("mean", "frames"):
+            return 4 * count
+        return _BYTES[self.token_dtype] * count + (8 * dim if self.token_dtype == "int8" else 0)
 
     @property
     def layers(self) -> tuple[int | None, ...]:

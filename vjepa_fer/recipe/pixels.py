@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from vjepa_fer.recipe.checks import check, check_choice, check_positive
+from vjepa_fer.recipe.bounds import check_most, take_fields
+from vjepa_fer.recipe.checks import check, check_choice, shown
 
 Mode = Literal["segments", "sliding"]
 Rule = Literal["corrected", "reference"]
 FaceDetector = Literal["yunet-2023mar"]
+Interpolation = Literal["bilinear"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -43,7 +44,9 @@ class Sampling:
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, Mode)
         check_choice("rule", self.rule, Rule)
-        check_positive(self, "frames_per_window", "frame_step", "num_segments", "stride")
+        take_fields(self)
+        made_of = f"num_segments {self.num_segments} of frames_per_window {self.frames_per_window}"
+        check_most("frames of all windows of a clip", self.num_segments * self.frames_per_window, made_of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +69,7 @@ class FaceCrop:
 
     def __post_init__(self) -> None:
         check_choice("face_crop.detector", self.detector, FaceDetector)
-        object.__setattr__(self, "margin", float(self.margin))
-        check(1 <= self.margin <= 10, f"face_crop.margin {self.margin} must be from 1 to 10")
-        check_positive(self, "smoothing_frames")
+        take_fields(self, "face_crop.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,27 +95,21 @@ class Preprocessing:
 
     crop_size: int = 224
     num_views: int = 1
-    interpolation: Literal["bilinear"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     face_crop: FaceCrop | None = None
     crop_width: int | None = None
 
     def __post_init__(self) -> None:
-        check_positive(self, "crop_size", "num_views")
+        take_fields(self)
         self._check_oblong()
         self._check_face_crop()
-        check(self.interpolation == "bilinear", f"interpolation {self.interpolation!r} is not 'bilinear'")
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
-            check(len(getattr(self, name)) == 3, f"{name} must have three values (R, G, B)")
-            check(all(map(math.isfinite, getattr(self, name))), f"{name} {getattr(self, name)} must be finite numbers")
-        check(all(v > 0 for v in self.std), f"std {self.std} must be above 0")
+        check_choice("interpolation", self.interpolation, Interpolation)
 
     def _check_oblong(self) -> None:
         if self.crop_width is None:
             return
-        check_positive(self, "crop_width")
         if self.crop_width == self.crop_size:  # a square has one spelling, and one fingerprint
             object.__setattr__(self, "crop_width", None)
             return
@@ -126,7 +121,7 @@ class Preprocessing:
         crop = self.face_crop
         if crop is None:
             return
-        check(isinstance(crop, FaceCrop), f"face_crop {crop!r} is not a FaceCrop")
+        check(isinstance(crop, FaceCrop), f"face_crop {shown(crop)} is not a FaceCrop")
         check(self.num_views == 1, f"num_views {self.num_views}: the square round a face is one view")
         check(self.crop_width is None, f"crop_width {self.crop_width}: the square round a face makes no oblong")
 

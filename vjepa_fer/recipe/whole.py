@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vjepa_fer.recipe.checks import check, check_choice
+from vjepa_fer.recipe.bounds import check_most, take_fields
+from vjepa_fer.recipe.checks import check, check_choice, shown
 from vjepa_fer.recipe.encoders import EncoderSpec
 from vjepa_fer.recipe.levels import Storage, layer_of, parse_level
 from vjepa_fer.recipe.pixels import Preprocessing, Sampling
@@ -40,28 +42,47 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, Precision)
-        check(self.kind == "encoder", f"kind {self.kind!r} is not 'encoder'")
+        check(self.kind == "encoder", f"kind {shown(self.kind)} is not 'encoder'")
+        take_fields(self)
+        self._check_grid()
+        self._check_sizes()
+        for level in self.storage.levels:
+            self._check_level(level)
+
+    def _check_grid(self) -> None:
         patch, tubelet = self.encoder.patch_size, self.encoder.tubelet_size
         frames = self.sampling.frames_per_window
         for crop in self.preprocessing.crop_shape:
             check(crop % patch == 0, f"crop_size {crop} is not a multiple of the encoder's patch size {patch}")
         check(frames % tubelet == 0, f"frames_per_window {frames} is not a multiple of the tubelet size {tubelet}")
-        for level in self.storage.levels:
-            grid, layer, last = parse_level(level)[1], layer_of(level), self.encoder.depth - 1
-            check(
-                layer is None or layer < last,
-                f"level {level}: the encoder's layers are 0 to {last}, and the last one's levels have no number",
-            )
-            normed = self.encoder.layers_with_norm
-            check(
-                layer is None or layer in normed,
-                f"level {level}: layer {layer} has no trained norm in V-JEPA 2.1; those of {', '.join(map(str, normed))} do",
-            )
-            _, height, width = self.token_grid
-            check(
-                grid is None or grid <= min(height, width),
-                f"level {level}: the token grid is only {height} × {width}",
-            )
+
+    def _check_sizes(self) -> None:
+        (height, width), views = self.preprocessing.crop_shape, self.preprocessing.num_views
+        frames, dim, tokens = self.sampling.frames_per_window, self.encoder.embed_dim, math.prod(self.token_grid)
+        window = f"frames_per_window {frames}, crop_size {height} × {width}"
+        check_most("pixels a window", frames * height * width * views, f"{window} and num_views {views}")
+        patches = f"{window} and patches of {self.encoder.patch_size}"
+        check_most("tokens a window", tokens, patches)
+        check_most("numbers in a window's tokens", tokens * dim, f"{patches} and embed_dim {dim}")
+        stored = f"{len(self.storage.levels)} levels of {tokens:,} tokens and embed_dim {dim}"
+        check_most("bytes a stored row", self.storage.row_bytes(self.token_grid, dim), stored)
+
+    def _check_level(self, level: str) -> None:
+        grid, layer, last = parse_level(level)[1], layer_of(level), self.encoder.depth - 1
+        check(
+            layer is None or layer < last,
+            f"level {level}: the encoder's layers are 0 to {last}, and the last one's levels have no number",
+        )
+        normed = self.encoder.layers_with_norm
+        check(
+            layer is None or layer in normed,
+            f"level {level}: layer {layer} has no trained norm in V-JEPA 2.1; those of {', '.join(map(str, normed))} do",
+        )
+        _, height, width = self.token_grid
+        check(
+            grid is None or grid <= min(height, width),
+            f"level {level}: the token grid is only {height} × {width}",
+        )
 
     @property
     def token_grid(self) -> tuple[int, int, int]:
@@ -91,9 +112,9 @@ class ImportedRecipe:
     kind: Literal["imported"] = "imported"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "columns", tuple(self.columns))
-        check(self.kind == "imported", f"kind {self.kind!r} is not 'imported'")
-        check(len(self.columns) > 0, "an imported recipe needs at least one feature column")
+        check(self.kind == "imported", f"kind {shown(self.kind)} is not 'imported'")
+        take_fields(self)
+        check_most("characters of columns", sum(map(len, self.columns)), f"{len(self.columns):,} columns")
 
     @property
     def storage(self) -> Storage:
