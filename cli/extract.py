@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vjepa_fer.errors import CacheError, RecipeError
+from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import (
     FaceCrop,
     Mode,
@@ -27,7 +27,7 @@ from vjepa_fer.recipe import (
 
 from .config_file import ConfigOption
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import JsonOption, say, warn
+from .options import JsonOption, memory_option, say, warn, wrong_usage
 
 if TYPE_CHECKING:
     pass
@@ -94,11 +94,15 @@ def extract(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Decode processes; 0 decodes in line.", show_default="all cores but two, up to 32"),
+        typer.Option(
+            min=0, max=1024, help="Decode processes; 0 decodes in line.", show_default="all cores but two, up to 32"
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Windows through a GPU at once; a CPU takes one a core.", show_default="what fits"),
+        typer.Option(
+            min=1, max=4096, help="Windows through a GPU at once; a CPU takes one a core.", show_default="what fits"
+        ),
     ] = None,
     compile_blocks: Annotated[
         bool,
@@ -116,7 +120,7 @@ def extract(
         Literal["pyav", "decord", "torchcodec"], typer.Option(help="The library that decodes; the pixels are the same.")
     ] = "pyav",
     clip_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds after which a clip that will not decode is given up.")
+        float, typer.Option(min=0.1, max=1e6, help="Seconds after which a clip that will not decode is given up.")
     ] = SETTINGS_CLIP_TIMEOUT,
     min_frames: Annotated[
         int,
@@ -140,6 +144,7 @@ def extract(
 
         require_faces()
     from vjepa_fer.encoder import compile_encoder, load_encoder, pick_device
+    from vjepa_fer.encoder.registry import find_encoder
     from vjepa_fer.extract import (
         ExtractSettings,
         extract_manifest,
@@ -151,7 +156,7 @@ def extract(
     from vjepa_fer.manifest import read_manifest
     from vjepa_fer.video.pool import default_memory, default_workers
 
-    try:
+    with wrong_usage():
         sampling = Sampling(
             mode=mode, rule=rule, frames_per_window=frames, frame_step=frame_step, num_segments=segments, stride=stride
         )
@@ -160,9 +165,6 @@ def extract(
         face = FaceCrop() if face_crop else None
         height, width = size or (Preprocessing.crop_size, None)
         Preprocessing(crop_size=height, crop_width=width, num_views=views, face_crop=face)
-    except RecipeError as error:
-        raise typer.BadParameter(str(error)) from error
-    clips = read_manifest(manifest)
     settings = ExtractSettings(
         batch_size=batch_size,
         retry_failed=retry_failed,
@@ -170,21 +172,25 @@ def extract(
         clip_timeout=clip_timeout,
         decoder=decoder,
         min_frames=min_frames,
-        memory_bytes=None if memory is None else int(memory * 1e9),
+        memory_bytes=memory_option(memory),
     )
+    clips = read_manifest(manifest)
+    find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
+    with wrong_usage():
+        planned = recipe_without_weights(
+            model,
+            resolution=size,
+            sampling=sampling,
+            storage=storage,
+            num_views=views,
+            precision=precision,
+            face_crop=face,
+            state_key=state_key,
+        )
     places = [name.strip() for name in (devices or device).split(",")]
     with stoppable(cache):
         if dry_run and weights is None:
-            recipe = recipe_without_weights(
-                model,
-                resolution=size,
-                sampling=sampling,
-                storage=storage,
-                num_views=views,
-                precision=precision,
-                face_crop=face,
-            )
-            plan, _ = plan_extraction(clips, cache, recipe, retry_failed=retry_failed, min_frames=min_frames)
+            plan, _ = plan_extraction(clips, cache, planned, retry_failed=retry_failed, min_frames=min_frames)
             show_plan(plan, cache, as_json=as_json)
             return
         encoders = [
@@ -231,13 +237,16 @@ def layered(levels: tuple[str, ...], layers: str | None, model: str) -> tuple[st
     if layers is None:
         return levels
     from vjepa_fer.encoder.registry import find_encoder
-    from vjepa_fer.recipe import check, hierarchical_layers, levels_of_layers
+    from vjepa_fer.recipe import check, hierarchical_layers, levels_of_layers, shown
 
     config = find_encoder(model).config
     if layers == "hierarchical":
         check(config["family"] == "v21", f"--layers hierarchical: {model} is no V-JEPA 2.1; name layers by number")
         return levels_of_layers(levels, hierarchical_layers(config["depth"]), config["depth"])
-    check(re.fullmatch(r"-?\d+(,-?\d+)*", layers) is not None, f"--layers {layers}: write numbers, such as 5,11")
+    check(
+        re.fullmatch(r"-?\d{1,4}(,-?\d{1,4})*", layers) is not None,
+        f"--layers {shown(layers)}: write numbers, such as 5,11",
+    )
     return levels_of_layers(levels, [int(number) for number in layers.split(",")], config["depth"])
 
 

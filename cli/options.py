@@ -7,11 +7,14 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from vjepa_fer.disk import bytes_for_people
 
 SOME_FAILED = 4
 """Exit status where all was gone through, but not all of it could be done."""
@@ -25,6 +28,29 @@ ExcludeOption = Annotated[
         "--exclude", metavar="damaged", help="Leave the clips out whose official file is damaged.", show_default=False
     ),
 ]
+
+
+@contextmanager
+def wrong_usage(hint: str | None = None) -> Iterator[None]:
+    """Values that no recipe may have are wrong usage (status 2) where a person typed them; `hint` names the option."""
+    from vjepa_fer.errors import RecipeError
+
+    try:
+        yield
+    except RecipeError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from error
+
+
+def memory_option(gigabytes: float | None) -> int | None:
+    """``--memory`` in whole bytes; wrong usage where it is more than the machine has, or ``nan``, which older typers let through."""
+    from vjepa_fer.video.pool import total_memory
+
+    if gigabytes is None:
+        return None
+    if not gigabytes * 1e9 <= total_memory():
+        has = bytes_for_people(total_memory())
+        raise typer.BadParameter(f"{gigabytes:g} GB; this machine has {has}", param_hint="--memory")
+    return int(gigabytes * 1e9)
 
 
 def words(text: str) -> list[str]:

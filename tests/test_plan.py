@@ -103,6 +103,41 @@ def test_a_dry_run_with_weights_says_the_time(study):
     assert plan["fits"] is True
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--frames 1000000000", "frames_per_window 1000000000 must be a whole number from 1 to 4,096"),
+        ("--frame-step 10000000", "frame_step 10000000 must be a whole number from 1 to 1,000,000"),
+        ("--segments 1000000000", "num_segments 1000000000 must be a whole number from 1 to 10,000"),
+        ("--mode sliding --stride 99999999999999999999", "must be a whole number from 1 to 1,000,000"),
+        ("--views 65", "num_views 65 must be a whole number from 1 to 64"),
+        ("--resolution 65536", "crop_size 65536 must be a whole number from 1 to 4,096"),
+        ("--resolution 100", "resolution 100 is not a multiple of the patch size, 16 pixels; 96 and 112 are"),
+        ("--frames 4096 --segments 10000", "frames of all windows of a clip; at most 1,048,576"),
+        ("--frames 4096 --resolution 1024", "pixels a window; at most 268,435,456"),
+        ("--frames 4096 --resolution 256", "tokens a window; at most 262,144"),
+        (f"--level grid:{'9' * 5000}", "must be a text of up to 32 characters"),
+        (f"--layers {'9' * 5000}", "write numbers, such as 5,11"),
+        ("--workers 1000000000", "1024"),
+        ("--batch-size 1000000000", "4096"),
+        ("--memory 1e300", "1e+300 GB; this machine has"),
+        ("--memory inf", "inf GB; this machine has"),
+        ("--clip-timeout inf", "1000000"),
+    ],
+)
+@pytest.mark.parametrize("weights", [(), ("--weights", "random:0")])
+def test_absurd_numbers_are_wrong_usage_and_their_bounds_are_said(study, monkeypatch, words, said, weights):
+    from typer.testing import CliRunner
+
+    from vjepa_fer.cli.main import app
+
+    monkeypatch.chdir(study)
+    command = ["extract", "clips.csv", "cache", "--model", "tiny-v21", "--dry-run", *weights, *words.split()]
+    done = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+    assert done.exit_code == 2, done.output
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_a_job_that_the_disk_has_no_room_for_is_refused_before_it_begins(study, monkeypatch):
     import shutil
     from typing import NamedTuple

@@ -16,7 +16,7 @@ import numpy as np
 from vjepa_fer.cache import layout, open_cache
 from vjepa_fer.cache.asked import was_asked
 from vjepa_fer.encoder import LoadedEncoder
-from vjepa_fer.encoder.registry import find_encoder
+from vjepa_fer.encoder.registry import find_encoder, usable_resolution
 from vjepa_fer.errors import VideoError
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
@@ -192,10 +192,11 @@ def recipe_without_weights(
     num_views: int,
     precision: Precision,
     face_crop: FaceCrop | None = None,
+    state_key: str | None = None,
 ) -> Recipe:
     """A recipe to plan with before the weights are there: right in everything but their identity."""
-    known = find_encoder(model)
+    known = find_encoder(model, state_key=state_key)
     spec = EncoderSpec(name=known.name, weights="random:0", state_key="random", **known.config)
-    height, width = resolution or (spec.img_size, spec.img_size)
+    height, width = usable_resolution(known.config, resolution)
     preprocessing = Preprocessing(crop_size=height, crop_width=width, num_views=num_views, face_crop=face_crop)
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)
