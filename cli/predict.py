@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .options import SOME_FAILED, JsonOption, print_json, print_table, say, warn
+from .options import SOME_FAILED, JsonOption, memory_option, print_json, print_table, say, warn, wrong_usage
 
 if TYPE_CHECKING:
     from vjepa_fer.errors import VideoError
     from vjepa_fer.predict import Attention, Prediction, Predictor
 
 NUM_SHOWN = 3
+MANY_WINDOWS = 1000
 
 
 def predict(
@@ -37,6 +38,14 @@ def predict(
         ),
     ] = None,
     stride: Annotated[int, typer.Option(min=1, help="With --timeline: frames from one window to the next.")] = 8,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="GB that a video may take beside the encoder's weights.",
+            show_default="half of the machine's",
+        ),
+    ] = None,
     attention: Annotated[
         Path | None,
         typer.Option(
@@ -67,11 +76,21 @@ def predict(
     if timeline or attention:
         require_extra("report", ("matplotlib",), "--timeline" if timeline else "--attention")
     from vjepa_fer.predict import load_predictor
+    from vjepa_fer.recipe import Sampling
 
+    with wrong_usage("--stride"):
+        Sampling(stride=stride)
+    memory_bytes = memory_option(memory)
     paths = _expanded(videos)
     for folder in (timeline, attention):
         _check_folder(folder)
-    predictor = load_predictor(run, weights=weights, device=device, face_crop=face_crop)
+    predictor = load_predictor(
+        run,
+        weights=weights,
+        device=device,
+        face_crop=face_crop,
+        memory_bytes=memory_bytes,
+    )
     if attention:
         _check_head(predictor, head)
     _introduce(predictor, run)
@@ -175,6 +194,7 @@ def _predict_all(
     with progress_bar(len(paths), "predict") as advance:
         for path in paths:
             try:
+                _say_many(predictor, path, extras)
                 one, seen = predictor.look(path) if extras.attention else (predictor(path), None)
                 done.append((one, _write(predictor, path, seen, extras)))
             except VideoError as error:
@@ -185,6 +205,16 @@ def _predict_all(
                     warn(f"{path}: {one.num_frames} frames are shorter than a window; the last one is repeated")
             advance(path.name)
     return done, failed
+
+
+def _say_many(predictor: Predictor, path: Path, extras: _Extras) -> None:
+    """How many windows, where they are so many that a person should know what the time goes to."""
+    plans = {"": predictor.plan(path)}
+    if extras.timeline:
+        plans[" for the timeline"] = predictor.plan(path, stride=extras.stride)
+    for purpose, plan in plans.items():
+        if plan.num_windows > MANY_WINDOWS:
+            say(f"{path}: {plan.num_windows:,} windows to encode{purpose}")
 
 
 def _write(predictor: Predictor, path: Path, seen: Attention | None, extras: _Extras) -> list[Path]:

@@ -16,6 +16,7 @@ from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import ClipPixels
 from vjepa_fer.video.pool import ReadClip
+from vjepa_fer.video.sampling import indices_of
 
 Done = Callable[[Clip, ClipRows], None]
 
@@ -49,7 +50,7 @@ class _OpenClip:
             view=np.tile(np.arange(num_views), len(windows)),
             multiplicity=np.repeat([w.multiplicity for w in windows], num_views),
             num_real_frames=np.repeat([w.num_real_frames for w in windows], num_views),
-            frame_indices=np.repeat([w.frame_indices for w in windows], num_views, axis=0),
+            frame_indices=np.repeat(indices_of(windows), num_views, axis=0),
             timestamps=np.repeat(self.timestamps, num_views, axis=0),
             levels=self.levels,
         )

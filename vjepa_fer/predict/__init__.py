@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from vjepa_fer.predict.attention import Attention, write_attention
 from vjepa_fer.predict.loading import load_predictor
+from vjepa_fer.predict.plan import Plan
 from vjepa_fer.predict.predictor import Prediction, Predictor
 from vjepa_fer.predict.timeline import Timeline, write_timeline
 
-__all__ = ["Attention", "Prediction", "Predictor", "Timeline", "load_predictor", "write_attention", "write_timeline"]
+__all__ = [
+    "Attention",
+    "Plan",
+    "Prediction",
+    "Predictor",
+    "Timeline",
+    "load_predictor",
+    "write_attention",
+    "write_timeline",
+]

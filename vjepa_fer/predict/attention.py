@@ -23,6 +23,7 @@ from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.errors import ProbeError, RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.fitted import FittedProbe
+from vjepa_fer.predict.features import level_read
 from vjepa_fer.recipe import Recipe, parse_level
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def token_shape(fitted: FittedProbe, recipe: Recipe) -> tuple[int, int, int]:
     ProbeError
         The probe sees a clip as one vector, or as tokens of another width than the encoder's.
     """
-    kind, side = parse_level(fitted.level)
+    kind, side = parse_level(level_read(fitted))
     steps, height, width = recipe.token_grid
     shape = {"tokens": (steps, height, width), "grid": (steps, side or 0, side or 0), "frames": (steps, 1, 1)}.get(kind)
     query = getattr(fitted.probe.probe, "parameters_", {}).get("pooler.query_tokens")

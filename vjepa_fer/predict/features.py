@@ -1,51 +1,106 @@
-"""Pixels of some windows go in; a cache of that one clip comes out, whose features are rounded and pooled as a run's own are."""
+"""Pixels of some windows go in; the vectors of one level come out, rounded and pooled as those of the probe's own cache are.
+
+Nothing is written: what a cache would store, and give back, is computed by the cache's own arithmetic, a few windows at a time.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import math
 from typing import TYPE_CHECKING
 
-from vjepa_fer.cache import Cache, ShardWriter, open_cache
-from vjepa_fer.cache.derive import pool_cache
-from vjepa_fer.cache.folder import copied_cache
-from vjepa_fer.disk import scratch_folder
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.recipe import Recipe, Storage
+import numpy as np
+
+from vjepa_fer.cache.derive import pool_volume
+from vjepa_fer.cache.int8 import dequantise
+from vjepa_fer.cache.reading import StoredLevel
+from vjepa_fer.cache.rows import ClipRows
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.fitted import FittedProbe
+from vjepa_fer.manifest import Clip
+from vjepa_fer.recipe import Recipe, Storage, level_key, level_shape, shown
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
     from vjepa_fer.video import ClipPixels
 
-UNKNOWN_SHA256 = "0" * 64
+_CLIP = Clip("clip", "", "unknown", "unknown", {})
 
 
-@contextmanager
-def cache_of_clip(
-    pixels: ClipPixels, encoder: LoadedEncoder, recipe: Recipe, level: str, *, sha256: str = UNKNOWN_SHA256
-) -> Iterator[Cache]:
-    """Encode a clip and hold it as a cache of `recipe` with this one level, for as long as the block runs.
+def level_read(fitted: FittedProbe) -> str:
+    """The level that a probe reads, by the name under which its recipe stores it.
+
+    Raises
+    ------
+    ProbeError
+        The recipe stores no such level, or one of other numbers than the probe takes.
+    """
+    recipe, probe = fitted.recipe, fitted.probe.probe
+    assert isinstance(recipe, Recipe)
+    level = recipe.storage.find(fitted.level)
+    if level is None:
+        stored = ", ".join(recipe.storage.levels)
+        raise ProbeError(
+            f"the probe reads level {shown(fitted.level)}, but its recipe stores {stored}; fit again with --refit"
+        )
+    shape = level_shape(level, recipe.token_grid, recipe.encoder.embed_dim)
+    if probe.n_features_in_ != math.prod(shape):
+        raise ProbeError(
+            f"the probe takes {probe.n_features_in_:,} numbers, but level {level} of its recipe has {math.prod(shape):,} "
+            f"{shape}; fit again with --refit"
+        )
+    return level
+
+
+class LevelEncoder:
+    """From :class:`~vjepa_fer.video.ClipPixels` to the vectors of `level`, float32 (num_windows · num_views, dim).
 
     Levels that the recipe pools from stored tokens go the same way here: tokens first, rounded, then pooled.
-    """
-    from vjepa_fer.extract.encode import encode_clip
 
-    storage = recipe.storage
-    derived = storage.pooled_from != "output"
-    stored = (
-        Storage(levels=("tokens",), token_dtype=storage.pooled_from)  # type: ignore[arg-type]
-        if derived
-        else dataclasses.replace(storage, levels=(level,))
-    )
-    recipe = dataclasses.replace(recipe, storage=stored)
-    clip = Clip("clip", "", "unknown", "unknown", {})
-    rows = encode_clip(clip, sha256, pixels, encoder, recipe)
-    with scratch_folder() as folder:
-        root, pooled = Path(folder) / "cache", Path(folder) / "pooled"
-        with copied_cache(root, recipe, Manifest(clips=(clip,)), {}):
-            writer = ShardWriter(root, recipe)
-            writer.add(rows)
-            writer.flush()
-        yield pool_cache(root, pooled, (level,), token_dtype=storage.token_dtype) if derived else open_cache(root)
+    Attributes
+    ----------
+    rows : RowEncoder
+        What encodes, for as long as this lives.
+    """
+
+    def __init__(self, encoder: LoadedEncoder, recipe: Recipe, level: str) -> None:
+        from vjepa_fer.extract.clock import StageClock
+        from vjepa_fer.extract.encode import row_encoder
+
+        self.level, self.recipe = level, _with_storage(recipe, dataclasses.replace(recipe.storage, levels=(level,)))
+        self.made = self.recipe if recipe.storage.pooled_from == "output" else _of_tokens(recipe, level)
+        self.rows = row_encoder(encoder, self.made, StageClock())
+
+    def __call__(self, pixels: ClipPixels) -> np.ndarray:
+        """Encode these windows."""
+        from vjepa_fer.extract.encode import encode_clips
+        from vjepa_fer.video.pool import ReadClip
+
+        done: list[ClipRows] = []
+        encode_clips(
+            [ReadClip(_CLIP, pixels)], self.rows, self.recipe.preprocessing.num_views, lambda _, r: done.append(r)
+        )
+        (made,) = done
+        if self.made is not self.recipe:
+            tokens = _read_back(made, self.made, self.made.storage.levels[0])
+            made = dataclasses.replace(made, levels={level_key(self.level): pool_volume(tokens, self.level)})
+        return _read_back(made, self.recipe, self.level).reshape(len(made), -1)
+
+
+def _with_storage(recipe: Recipe, storage: Storage) -> Recipe:
+    return dataclasses.replace(recipe, storage=storage)
+
+
+def _of_tokens(recipe: Recipe, level: str) -> Recipe:
+    """The recipe of the tokens, of the same layer, that `level` was pooled from."""
+    tokens = "tokens" + "".join(level.partition("@")[1:])
+    return _with_storage(recipe, Storage(levels=(tokens,), token_dtype=recipe.storage.pooled_from))  # type: ignore[arg-type]
+
+
+def _read_back(rows: ClipRows, recipe: Recipe, level: str) -> np.ndarray:
+    """The level as a cache would give it after storing it: float32 (R, …)."""
+    columns, stored = rows.columns(recipe), StoredLevel.of(recipe, level)
+    values = columns[stored.dataset.path]
+    if stored.scale is not None:
+        values = dequantise(values, columns[stored.scale.path])
+    return values.astype(np.float32, copy=False)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.errors import RecipeError, RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.fitted import FittedProbe
+from vjepa_fer.predict.features import level_read
+from vjepa_fer.predict.plan import default_memory
 from vjepa_fer.predict.predictor import Predictor
-from vjepa_fer.recipe import FaceCrop, Recipe, require_same_recipe
+from vjepa_fer.recipe import SEMANTICS, EncoderSpec, FaceCrop, Preprocessing, Recipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
+
+if TYPE_CHECKING:
+    from vjepa_fer.encoder import LoadedEncoder
 
 
 def load_predictor(
@@ -20,8 +27,12 @@ def load_predictor(
     weights: str | Path | None = None,
     device: str = "cpu",
     face_crop: bool | None = None,
+    memory_bytes: int | None = None,
 ) -> Predictor:
     """Load the probe that ``probe --refit`` left in a run, and exactly the encoder that its features came from.
+
+    Everything that the run says is compared with the encoder of that name at hand before a weight is loaded: the numbers of a
+    run that somebody else made build nothing.
 
     Parameters
     ----------
@@ -34,11 +45,18 @@ def load_predictor(
     face_crop : bool, optional
         Follow the largest face, or use the whole frame; by default as the run's recipe says. Otherwise than there, the probe
         sees other pictures than it was fitted on: for wide shots, where the whole frame would be worse.
+    memory_bytes : int, optional
+        What a prediction may take beside the encoder's weights; by default half of the machine's memory.
 
     Raises
     ------
     RunError
-        No run, no fitted probe in it, or one of features that another program made.
+        No run, no fitted probe in it, one of features that another program made, or whose recipe has a value beyond its bound; or
+        random weights that would fill the memory.
+    ProbeError
+        The probe reads a level that its recipe does not store.
+    RecipeError
+        No encoder has the name that the recipe says.
     RecipeMismatchError
         Other weights, or another encoder of this name; each differing field is named with both values.
     CheckpointError
@@ -52,22 +70,34 @@ def load_predictor(
             "`cache import`, and the probe of `load_fitted`"
         )
     require_extra("extract", ("torch", "av"), "prediction on a video")
+    level_read(fitted)
     used = _with_face_crop(recipe, face_crop)
     if used.preprocessing.face_crop is not None:
         from vjepa_fer.video.faces import require_faces
 
         require_faces()
+    limit = default_memory() if memory_bytes is None else memory_bytes
+    return Predictor(fitted, _load_encoder(run, recipe, weights, device, limit), used, limit)
+
+
+def _load_encoder(
+    run: str | os.PathLike[str], recipe: Recipe, weights: str | Path | None, device: str, memory_bytes: int
+) -> LoadedEncoder:
     from vjepa_fer.encoder import load_encoder, pick_device
     from vjepa_fer.extract import make_recipe
 
     spec = recipe.encoder
     if weights is None and spec.weights.startswith("random:"):
         weights = spec.weights
+    is_random = str(weights).startswith("random:")
     try:
+        require_same_recipe(_recipe_at_hand(recipe), recipe, f"the encoder at hand for {run}")
+        if is_random:
+            _check_room(run, spec, memory_bytes)
         encoder = load_encoder(
             spec.name,
             weights=weights,
-            state_key=None if str(weights).startswith("random:") else spec.state_key,
+            state_key=None if is_random else spec.state_key,
             device=pick_device(device),
             precision=recipe.precision,
             resolution=recipe.preprocessing.crop_shape,
@@ -83,7 +113,30 @@ def load_predictor(
         face_crop=recipe.preprocessing.face_crop,
     )
     require_same_recipe(loaded, recipe, f"the encoder at hand for {run}")
-    return Predictor(fitted, encoder, used)
+    return encoder
+
+
+def _recipe_at_hand(recipe: Recipe) -> Recipe:
+    """What extraction makes here of the encoder of this name, with the recipe's settings and, untested yet, its weights."""
+    from vjepa_fer.encoder.registry import named_encoder
+
+    known, own = named_encoder(recipe.encoder.name), recipe.preprocessing
+    spec = EncoderSpec(
+        name=known.name, weights=recipe.encoder.weights, state_key=recipe.encoder.state_key, **known.config
+    )
+    height, width = own.crop_shape
+    pixels = Preprocessing(crop_size=height, crop_width=width, num_views=own.num_views, face_crop=own.face_crop)
+    return dataclasses.replace(recipe, encoder=spec, preprocessing=pixels, semantics=SEMANTICS)
+
+
+def _check_room(run: str | os.PathLike[str], spec: EncoderSpec, memory_bytes: int) -> None:
+    """Refuse random weights that would fill the memory; those of a file stay on the disk until they are used."""
+    needed = 4 * spec.num_parameters
+    if needed > memory_bytes:
+        raise RunError(
+            f"{run}: random weights of {spec.name} take {bytes_for_people(needed)}; at most {bytes_for_people(memory_bytes)} "
+            "are taken: raise --memory"
+        )
 
 
 def _load_fitted(run: Path) -> FittedProbe:

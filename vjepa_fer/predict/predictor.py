@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vjepa_fer.cache import Cache
+from vjepa_fer.cache import WindowFeatures
+from vjepa_fer.cache.pooling import mean_over_windows
 from vjepa_fer.decisions import Joined, join_windows
 from vjepa_fer.fitted import FittedProbe
 from vjepa_fer.predict.attention import Attention, token_shape
-from vjepa_fer.predict.features import cache_of_clip
+from vjepa_fer.predict.features import LevelEncoder, level_read
+from vjepa_fer.predict.plan import Plan, default_memory, plan_video
 from vjepa_fer.predict.timeline import NUM_KEY_FRAMES, Timeline
 from vjepa_fer.recipe import Recipe
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
-    from vjepa_fer.video import ClipPixels
+    from vjepa_fer.video import ClipPixels, Window
+    from vjepa_fer.video.streaming import MappedWindows
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,60 +86,71 @@ class Predictor:
     encoder : LoadedEncoder
     recipe : Recipe
         What is done to a video: the probe's own recipe, but for a face crop that was asked for or declined by name.
+    memory_bytes : int
+        What a prediction may take beside the encoder's weights; by default half of the machine's memory.
     """
 
     fitted: FittedProbe
     encoder: LoadedEncoder
     recipe: Recipe
+    memory_bytes: int = field(default_factory=default_memory)
 
     @property
     def departs(self) -> bool:
         """Videos are treated otherwise than the clips that the probe was fitted on."""
         return self.recipe != self.fitted.recipe
 
-    def __call__(self, path: str | os.PathLike[str]) -> Prediction:
-        """Class probabilities of one video, decided as the run's clips were.
+    def plan(self, path: str | os.PathLike[str], *, stride: int | None = None) -> Plan:
+        """How many windows of a video will be encoded, and in what memory; with `stride`, by :meth:`timeline`. Nothing is decoded.
 
         Raises
         ------
         VideoError
-            It cannot be decoded; see its ``reason``.
+            It cannot be read, or takes more than `memory_bytes`.
         """
-        with self._read(path) as (cache, pixels):
-            return self._predict(path, cache, pixels)
+        recipe, encode = self.recipe if stride is None else self._sliding(stride), self._encode
+        return plan_video(path, recipe, encode.level, encode.rows, self.memory_bytes, keeps_vectors=stride is None)
+
+    def __call__(self, path: str | os.PathLike[str]) -> Prediction:
+        """Class probabilities of one video, decided as the run's clips were.
+
+        Windows are decoded and encoded a few at a time; one vector each is kept, because the decision is made on all together.
+
+        Raises
+        ------
+        VideoError
+            It cannot be decoded; see its ``reason``. ``too_long`` where it takes more than `memory_bytes`.
+        """
+        found = self._map(path, self.recipe, self._encode, self.plan(path))
+        return self._predict(path, _joined(found.results), found.windows, found.num_frames)
 
     def look(self, path: str | os.PathLike[str]) -> tuple[Prediction, Attention]:
         """The prediction, and where the attentive probe behind it looked, from one pass through the encoder.
+
+        All pixels are held, for they are what is shown.
 
         Raises
         ------
         ProbeError
             The probe is not attentive, or sees a clip as one vector.
         VideoError
-            It cannot be decoded.
+            It cannot be decoded, or takes more than `memory_bytes`.
         """
-        shape = token_shape(self.fitted, self.recipe)
-        with self._read(path) as (cache, pixels):
-            prediction = self._predict(path, cache, pixels)
-            features = self._windows(cache) if self.fitted.windowed else cache.features(self.fitted.level).X
-        weights = self.fitted.attention(features, level=self.fitted.level, recipe=self.fitted.recipe)
+        from vjepa_fer.video import read_windows
+
+        shape, plan = token_shape(self.fitted, self.recipe), self.plan(path)
+        left = max(
+            self.memory_bytes - 2 * plan.bytes_kept, 0
+        )  # weights are no more numbers than the tokens that they are of
+        pixels = read_windows(path, self.recipe.sampling, self.recipe.preprocessing, max_bytes=left)
+        rows = _joined([self._encode(part) for part in _parts(pixels, plan.windows_at_once)])
+        prediction = self._predict(path, rows, pixels.windows, pixels.num_frames)
+        weights = self.fitted.attention(self._features(rows), level=self.fitted.level, recipe=self.fitted.recipe)
         return prediction, Attention.of(Path(path), pixels, weights.reshape(*weights.shape[:2], *shape))
 
     def attention(self, path: str | os.PathLike[str]) -> Attention:
         """As :meth:`look`, without the prediction."""
         return self.look(path)[1]
-
-    def _predict(self, path: str | os.PathLike[str], cache: Cache, pixels: ClipPixels) -> Prediction:
-        probabilities, decided = self._decide_clip(cache)
-        return Prediction(
-            path=Path(path),
-            classes=self.fitted.classes,
-            probabilities=probabilities,
-            decided=decided,
-            num_frames=pixels.num_frames,
-            num_windows=len(pixels.windows),
-            shorter_than_window=any(w.num_real_frames < len(w.frame_indices) for w in pixels.windows),
-        )
 
     def timeline(self, path: str | os.PathLike[str], *, stride: int = 8) -> Timeline:
         """Class probabilities of every window, one every `stride` frames; memory does not grow with the video's length.
@@ -146,32 +160,71 @@ class Predictor:
         Raises
         ------
         VideoError
-            It cannot be decoded.
+            It cannot be decoded, or a few windows take more than `memory_bytes`.
+        RecipeError
+            `stride` is no whole number from 1, or beyond its bound.
         """
-        from vjepa_fer.video.streaming import map_windows
-
-        sampling = dataclasses.replace(self.recipe.sampling, mode="sliding", stride=stride)
-        recipe = dataclasses.replace(self.recipe, sampling=sampling)
-
-        def decide(pixels: ClipPixels) -> np.ndarray:
-            with cache_of_clip(pixels, self.encoder, recipe, self.fitted.level) as cache:
-                rows = cache.window_features(self.fitted.level).X
-            return self._decide_windows(rows)
-
-        found = map_windows(path, sampling, recipe.preprocessing, decide, num_kept=NUM_KEY_FRAMES)
-        start, end = found.timestamps[:, 0], found.timestamps[:, -1]
-        said = np.concatenate(found.results)
+        recipe, plan = self._sliding(stride), self.plan(path, stride=stride)
+        found = self._map(path, recipe, lambda pixels: self._decide_windows(self._encode(pixels)), plan, NUM_KEY_FRAMES)
+        (start, end), said = found.seconds.T, _joined(found.results)
         return Timeline(Path(path), self.fitted.classes, start, end, said, found.kept, found.kept_seconds)
 
-    def _windows(self, cache: Cache) -> np.ndarray:
-        return cache.window_features(self.fitted.level).X
+    def _sliding(self, stride: int) -> Recipe:
+        sampling = dataclasses.replace(self.recipe.sampling, mode="sliding", stride=stride)
+        return dataclasses.replace(self.recipe, sampling=sampling)
 
-    def _decide_clip(self, cache: Cache) -> tuple[np.ndarray, int]:
-        """Probabilities (num_classes,) of one row of features, or of the answers about windows joined; and the class decided for."""
+    @cached_property
+    def _encode(self) -> LevelEncoder:
+        """From windows to vectors, wherever the windows lie; made once, for a GPU measures how many windows fit."""
+        return LevelEncoder(self.encoder, self.recipe, level_read(self.fitted))
+
+    def _map(
+        self,
+        path: str | os.PathLike[str],
+        recipe: Recipe,
+        work: Callable[[ClipPixels], np.ndarray],
+        plan: Plan,
+        num_kept: int = 0,
+    ) -> MappedWindows[np.ndarray]:
+        from vjepa_fer.video.streaming import map_windows
+
+        return map_windows(
+            path,
+            recipe.sampling,
+            recipe.preprocessing,
+            work,
+            at_once=plan.windows_at_once,
+            num_kept=num_kept,
+            max_bytes=self.memory_bytes,
+        )
+
+    def _predict(
+        self, path: str | os.PathLike[str], rows: np.ndarray, windows: Sequence[Window], num_frames: int
+    ) -> Prediction:
+        probabilities, decided = self._decide_clip(rows)
+        return Prediction(
+            path=Path(path),
+            classes=self.fitted.classes,
+            probabilities=probabilities,
+            decided=decided,
+            num_frames=num_frames,
+            num_windows=len(windows),
+            shorter_than_window=windows[0].num_real_frames < len(windows[0].offsets),
+        )
+
+    def _features(self, rows: np.ndarray) -> np.ndarray:
+        """What the probe sees of a clip's window-views (R, dim): each of them, or their mean (1, dim)."""
         if self.fitted.windowed:
-            joined = self._join(self._windows(cache), num_clips=1)
+            return rows
+        nothing = np.zeros(len(rows), int)  # one clip, number 0
+        return mean_over_windows(WindowFeatures(rows, nothing, nothing), 1)
+
+    def _decide_clip(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
+        """Probabilities (num_classes,) of one row of features, or of the answers about windows joined; and the class decided for."""
+        features = self._features(rows)
+        if self.fitted.windowed:
+            joined = self._join(features, num_clips=1)
             return joined.probabilities[0], int(joined.predicted[0])
-        features = cache.features(self.fitted.level).X
         return self._decide(features)[0], int(self._votes(features)[0])
 
     def _decide_windows(self, rows: np.ndarray) -> np.ndarray:
@@ -192,11 +245,17 @@ class Predictor:
     def _votes(self, features: np.ndarray) -> np.ndarray:
         return self.fitted.predict(features, level=self.fitted.level, recipe=self.fitted.recipe)
 
-    @contextmanager
-    def _read(self, path: str | os.PathLike[str]) -> Iterator[tuple[Cache, ClipPixels]]:
-        """The video as a cache of one clip, rounded and pooled like the probe's own, for as long as the block runs."""
-        from vjepa_fer.video.reading import read_clip
 
-        pixels, sha256 = read_clip(path, self.recipe.sampling, self.recipe.preprocessing)
-        with cache_of_clip(pixels, self.encoder, self.recipe, self.fitted.level, sha256=sha256) as cache:
-            yield cache, pixels
+def _parts(pixels: ClipPixels, windows_at_once: int) -> Iterator[ClipPixels]:
+    """The same pixels, for some windows after the other."""
+    for start in range(0, len(pixels.windows), windows_at_once):
+        part = slice(start, start + windows_at_once)
+        own = {name: getattr(pixels, name)[part] for name in ("windows", "rows", "timestamps")}
+        yield dataclasses.replace(pixels, **own)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts one below the other; they themselves are let go."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole

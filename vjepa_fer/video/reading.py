@@ -13,7 +13,7 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.decoding import MAX_BYTES, decode_video
 from vjepa_fer.video.others import Decoder
-from vjepa_fer.video.sampling import Window, sample_windows
+from vjepa_fer.video.sampling import Window, indices_of, needed_frames, sample_windows
 from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_region
 
 
@@ -81,12 +81,27 @@ def read_windows(
     prepare = preparer(path, preprocessing)
 
     def needed(num_frames: int) -> Sequence[int]:
-        return prepare.begin(_distinct(sample_windows(num_frames, sampling)))
+        windows = sample_windows(num_frames, sampling)
+        _check_count(path, windows)
+        return prepare.begin(needed_frames(windows))
 
     video = decode_video(path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder)
     prepare.check(video.num_frames)
-    indices = np.array([window.frame_indices for window in sample_windows(video.num_frames, sampling)])
+    indices = indices_of(sample_windows(video.num_frames, sampling))
     return assemble_clip(video.frames, video.timestamps[indices], video.num_frames, sampling, preprocessing)
+
+
+MOST_FRAMES = 1 << 25
+"""Of all windows of a clip, a frame as often as it is in one: their numbers, places and times take a gigabyte."""
+
+
+def _check_count(path: str | os.PathLike[str], windows: Sequence[Window]) -> None:
+    frames = len(windows[0].offsets)
+    if len(windows) * frames > MOST_FRAMES:
+        message = (
+            f"has {len(windows):,} windows of {frames:,} frames; at most {MOST_FRAMES // frames:,} are held at once"
+        )
+        raise VideoError("too_long", os.fspath(path), f"{message}: sample fewer (a larger stride) or cut the film up")
 
 
 class Preparer:
@@ -138,11 +153,11 @@ def assemble_clip(
 ) -> ClipPixels:
     """Put a clip together from the frames that its windows need, in order, and the windows' timestamps (W, F)."""
     windows = sample_windows(num_frames, sampling)
-    indices = np.array([window.frame_indices for window in windows])
+    indices = indices_of(windows)
     return ClipPixels(
         frames=frames,
         windows=windows,
-        rows=np.searchsorted(_distinct(windows), indices),
+        rows=np.searchsorted(needed_frames(windows), indices),
         timestamps=timestamps,
         num_frames=num_frames,
         preprocessing=preprocessing,
@@ -195,7 +210,3 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise VideoError("changed", os.fspath(path), f"vanished while it was read ({error.strerror})") from error
-
-
-def _distinct(windows: tuple[Window, ...]) -> np.ndarray:
-    return np.unique([window.frame_indices for window in windows])

@@ -13,14 +13,16 @@ A clip shorter than a window repeats its last frame (20 frames: ``0 4 8 12 16 19
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from vjepa_fer.recipe import Sampling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """The frames of a clip that go through the encoder in one pass.
 
@@ -28,18 +30,41 @@ class Window:
     ----------
     start_frame : int
         The first frame.
-    frame_indices : tuple of int
-        Frame numbers from 0, never decreasing, as many as the encoder takes.
-    num_real_frames : int
-        How many of them are distinct; they come first and the rest repeat the last one.
+    offsets : tuple of int
+        How much further on each of its frames is, from 0, never decreasing; all windows of a clip share one.
     multiplicity : int
         How many windows of the rule this one stands for: equal windows are encoded once.
     """
 
     start_frame: int
-    frame_indices: tuple[int, ...]
-    num_real_frames: int
+    offsets: tuple[int, ...]
     multiplicity: int
+
+    @property
+    def frame_indices(self) -> tuple[int, ...]:
+        """Frame numbers from 0, never decreasing, as many as the encoder takes."""
+        return tuple(self.start_frame + offset for offset in self.offsets)
+
+    @property
+    def last_frame(self) -> int:
+        """The last of its frames."""
+        return self.start_frame + self.offsets[-1]
+
+    @property
+    def num_real_frames(self) -> int:
+        """How many of its frames are distinct; they come first and the rest repeat the last one."""
+        return len(set(self.offsets))
+
+
+class Pattern(NamedTuple):
+    """Windows before equal ones are merged: each of `starts` (W,) with its frames `offsets` (F,) further on, int64."""
+
+    starts: np.ndarray
+    offsets: np.ndarray
+
+    def indices(self) -> np.ndarray:
+        """The frames of each window, int64 (W, F)."""
+        return self.starts[:, None] + self.offsets
 
 
 def sample_windows(num_frames: int, sampling: Sampling) -> tuple[Window, ...]:
@@ -61,10 +86,27 @@ def sample_windows(num_frames: int, sampling: Sampling) -> tuple[Window, ...]:
     """
     if num_frames < 1:
         raise ValueError(f"num_frames ({num_frames}) must be above 0: a clip without frames has no windows")
-    indices = _RULES[sampling.rule, sampling.mode](num_frames, sampling)
-    indices %= num_frames  # the reference's arithmetic makes frame −1 of a one-frame clip: decoders read the last frame
-    counted = Counter(map(tuple, indices.tolist()))
-    return tuple(Window(window[0], window, len(set(window)), times) for window, times in counted.items())
+    starts, offsets = _RULES[sampling.rule, sampling.mode](num_frames, sampling)
+    # the reference's arithmetic makes frame −1 of a one-frame clip: decoders read the last frame
+    starts, shared = (starts + offsets[0]) % num_frames, tuple((offsets - offsets[0]).tolist())
+    counted = Counter(starts.tolist())
+    return tuple(Window(start, shared, times) for start, times in counted.items())
+
+
+def indices_of(windows: Sequence[Window]) -> np.ndarray:
+    """The frames of each of a clip's windows, int64 (W, F)."""
+    return np.array([window.start_frame for window in windows])[:, None] + np.array(windows[0].offsets)
+
+
+def needed_frames(windows: Sequence[Window]) -> np.ndarray:
+    """The frames that some window of a clip has, int64 (K,) rising; in memory that does not grow with a window's length."""
+    starts, offsets = [window.start_frame for window in windows], windows[0].offsets
+    begins = np.zeros(max(starts) + 1, bool)
+    begins[starts] = True
+    needed = np.zeros(len(begins) + offsets[-1], bool)
+    for offset in set(offsets):
+        needed[offset : offset + len(begins)] |= begins
+    return np.flatnonzero(needed)
 
 
 def window_span(sampling: Sampling) -> int:
@@ -72,57 +114,46 @@ def window_span(sampling: Sampling) -> int:
     return (sampling.frames_per_window - 1) * sampling.frame_step + 1
 
 
-def corrected_segments(num_frames: int, sampling: Sampling) -> np.ndarray:
+def corrected_segments(num_frames: int, sampling: Sampling) -> Pattern:
     """`num_segments` windows, their starts spread evenly from the first to the last possible one.
 
     The first begins with the clip and the last ends with it; a single one sits in the middle.
-
-    Returns
-    -------
-    ndarray, shape (num_segments, frames_per_window), int64
     """
     last_start = max(num_frames - window_span(sampling), 0)
     gaps = sampling.num_segments - 1
     if gaps == 0:
-        return _windows_at(np.array([last_start // 2]), num_frames, sampling)
+        return _evenly_spaced(np.array([last_start // 2]), num_frames, sampling)
     starts = (np.arange(gaps + 1) * last_start + gaps // 2) // gaps  # rounded to the nearest frame
-    return _windows_at(starts, num_frames, sampling)
+    return _evenly_spaced(starts, num_frames, sampling)
 
 
-def corrected_sliding(num_frames: int, sampling: Sampling) -> np.ndarray:
+def corrected_sliding(num_frames: int, sampling: Sampling) -> Pattern:
     """A window every `stride` frames, and always the one that ends with the clip's last frame.
 
-    Returns
-    -------
-    ndarray, shape (windows, frames_per_window), int64
-        At stride 1 there are ``num_frames - window_span(sampling) + 1``, at least one.
+    At stride 1 there are ``num_frames - window_span(sampling) + 1``, at least one.
     """
     last_start = max(num_frames - window_span(sampling), 0)
     starts = np.arange(0, last_start + 1, sampling.stride)
-    return _windows_at(np.union1d(starts, last_start), num_frames, sampling)
+    return _evenly_spaced(np.union1d(starts, last_start), num_frames, sampling)
 
 
-def _windows_at(starts: np.ndarray, num_frames: int, sampling: Sampling) -> np.ndarray:
+def _evenly_spaced(starts: np.ndarray, num_frames: int, sampling: Sampling) -> Pattern:
     steps = np.arange(sampling.frames_per_window) * sampling.frame_step
-    return np.minimum(starts[:, None] + steps, num_frames - 1)  # only a clip shorter than a window is cut here
+    return Pattern(starts, np.minimum(steps, num_frames - 1))  # only a clip shorter than a window is cut here
 
 
-def reference_segments(num_frames: int, sampling: Sampling, *, allow_overlap: bool = True) -> np.ndarray:
+def reference_segments(num_frames: int, sampling: Sampling, *, allow_overlap: bool = True) -> Pattern:
     """The segments of V-JEPA's published evaluation, slips included, without their random shift in training.
 
     Kept for comparison: a window counts 64 frames although 16 frames 4 apart span 61; its frames are 4.5 apart on a clip
-    below 520 frames, the last one doubled; a short clip never reaches its last frame.
+    below 520 frames, the last one doubled; a short clip never reaches its last frame. As the reference computes them: a clip too
+    short to have a frame in each segment gives −1.
 
     Parameters
     ----------
     allow_overlap : bool
         Whether windows may overlap when a segment is shorter than a window. The published evaluations say yes; no
         repeats the segment's last frame instead.
-
-    Returns
-    -------
-    ndarray, shape (num_segments, frames_per_window), int64
-        As the reference computes them: a clip too short to have a frame in each segment gives −1.
     """
     window = sampling.frames_per_window * sampling.frame_step
     segment = num_frames // sampling.num_segments
@@ -134,21 +165,16 @@ def reference_segments(num_frames: int, sampling: Sampling, *, allow_overlap: bo
         shift = (num_frames - window) // (sampling.num_segments - 1) if num_frames > window else 0
     else:
         first, shift = _stretched(segment, segment // sampling.frame_step, sampling), segment
-    return first + shift * np.arange(sampling.num_segments)[:, None]
+    return Pattern(shift * np.arange(sampling.num_segments), first)
 
 
-def reference_sliding(num_frames: int, sampling: Sampling) -> np.ndarray:
-    """The sliding windows of the paper's full-video test, slips included: the clip's last window is never made.
-
-    Returns
-    -------
-    ndarray, shape (windows, frames_per_window), int64
-    """
+def reference_sliding(num_frames: int, sampling: Sampling) -> Pattern:
+    """The sliding windows of the paper's full-video test, slips included: the clip's last window is never made."""
     window = sampling.frames_per_window * sampling.frame_step
     if num_frames <= window:
-        return _stretched(num_frames, num_frames // sampling.frame_step, sampling)[None]
+        return Pattern(np.zeros(1, np.int64), _stretched(num_frames, num_frames // sampling.frame_step, sampling))
     starts = np.arange(0, num_frames - window, sampling.stride)
-    return starts[:, None] + _stretched(window, sampling.frames_per_window, sampling)
+    return Pattern(starts, _stretched(window, sampling.frames_per_window, sampling))
 
 
 def _stretched(length: int, points: int, sampling: Sampling) -> np.ndarray:
