@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,115 @@ def test_what_the_format_forbids_is_refused(tmp_path, edit, message):
     reseal(shard_files(tmp_path)[0])
     with pytest.raises(CacheError, match=message):
         open_cache(tmp_path)
+
+
+def attribute(name, value, **form):
+    def edit(file):
+        del file.attrs[name]
+        file.attrs.create(name, value, **form)
+
+    return edit
+
+
+def wide_attribute(name):
+    """A whole number of 128 bits."""
+
+    def edit(file):
+        del file.attrs[name]
+        kind = h5py.h5t.STD_U64LE.copy()
+        kind.set_size(16)
+        kind.set_precision(128)
+        h5py.h5a.create(file.id, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR))
+
+    return edit
+
+
+ODD_ATTRIBUTES = [
+    np.uint64(2**64 - 1),
+    np.int64(-(2**63)),
+    np.bytes_(b"9" * 5000),
+    np.bytes_(b"\xff\xfe"),
+    np.arange(3),
+    np.empty(0),
+    np.array([1]),
+    np.nan,
+    np.bool_(True),
+    np.void(b"1"),
+    h5py.Empty("i8"),
+]
+
+
+@pytest.mark.parametrize("name", ["format", "format_version", "recipe", "fingerprint"])
+def test_an_absurd_attribute_is_refused(tmp_path, name):
+    write_small_cache(tmp_path)
+    (shard,) = shard_files(tmp_path)
+    whole = shard.read_bytes()
+    for edit in [*(attribute(name, value) for value in ODD_ATTRIBUTES), wide_attribute(name)]:
+        shard.write_bytes(whole)
+        with h5py.File(shard, "r+", libver="v110") as file:
+            edit(file)
+        with pytest.raises(CacheError, match=re.escape(shard.name)):
+            open_cache(tmp_path)
+
+
+def rewrite_without_sums(shard, **shapes):
+    """The same objects in HDF5's first layout, where no checksum guards a number; those of `shapes` empty, and of these."""
+    old = shard.with_suffix(".old")
+    with h5py.File(shard) as source, h5py.File(old, "w", libver="earliest") as file:
+        for name in source.attrs:
+            file.attrs.create(name, source.attrs[name], dtype=source.attrs.get_id(name).dtype)
+
+        def copy_dataset(name, found):
+            if name in shapes:
+                file.create_dataset(name, shapes[name], found.dtype, chunks=found.chunks)
+            elif isinstance(found, h5py.Dataset):
+                file.create_dataset(name, data=found[:], dtype=found.dtype, chunks=found.chunks)
+
+        source.visititems(copy_dataset)
+    old.replace(shard)
+
+
+def put_number(shard, old, new):
+    data, number = shard.read_bytes(), old.to_bytes(8, "little")
+    assert data.count(number) > 0
+    shard.write_bytes(data.replace(number, new.to_bytes(8, "little")))
+
+
+BEYOND = [2**40, 2**63 - 8, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1]
+
+
+@pytest.mark.parametrize("name", ["levels/tokens", "levels/grid"])
+def test_a_row_that_lies_beyond_every_file_is_refused(tmp_path, name):
+    write_small_cache(tmp_path)
+    (shard,) = shard_files(tmp_path)
+    rewrite_without_sums(shard)
+    assert verify_cache(tmp_path).problems == ()
+    with h5py.File(shard) as file:
+        place = file[name].id.get_chunk_info(0).byte_offset
+    whole = shard.read_bytes()
+    for beyond in BEYOND:
+        shard.write_bytes(whole)
+        put_number(shard, place, beyond)
+        with pytest.raises(CacheError, match=re.escape(shard.name)):
+            open_cache(tmp_path)
+        assert verify_cache(tmp_path).problems[0].shard == shard.name
+
+
+@pytest.mark.parametrize(
+    "name", ["index/clip_id", "index/frame_indices", "levels/mean", "levels/tokens", "checksums/levels/mean"]
+)
+@pytest.mark.parametrize("beyond", [2**31, 2**32 + 12, *BEYOND])
+def test_a_dataset_of_an_absurd_shape_is_refused(tmp_path, name, beyond):
+    write_small_cache(tmp_path)
+    (shard,) = shard_files(tmp_path)
+    with h5py.File(shard) as file:
+        shape = (4321, *file[name].shape[1:])
+    rewrite_without_sums(shard, **{name: shape})
+    put_number(shard, 4321, beyond)
+    assert verify_cache(tmp_path).problems[0].shard == shard.name
+    if not name.startswith("checksums"):  # which only verify looks at
+        with pytest.raises(CacheError, match=re.escape(shard.name)):
+            open_cache(tmp_path)
 
 
 def test_a_foreign_block_before_the_file_is_refused(tmp_path):

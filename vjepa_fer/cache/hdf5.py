@@ -29,7 +29,7 @@ def shard_errors(path: Path) -> Iterator[None]:
         yield
     except VjepaFerError:
         raise
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, UnicodeError, MemoryError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, UnicodeError, MemoryError, OverflowError) as error:
         if isinstance(error, FileNotFoundError):
             raise CacheError(f"{path}: the shard is gone; it was there when the cache was opened") from error
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -58,7 +58,7 @@ class ShardIndex:
             raise CacheError(f"{self.path}: {layout.MULTIPLICITY} holds a value below 1; the file is damaged")
         for dataset in layout.stored_datasets(self.recipe):
             offsets = self.offsets[dataset.path]
-            if offsets.min() < 0 or offsets.max() + dataset.row_bytes > self.size:
+            if offsets.min() < 0 or int(offsets.max()) + dataset.row_bytes > self.size:
                 raise CacheError(f"{self.path}: {dataset.path} lies outside the file; the file is damaged")
 
     @functools.cached_property
