@@ -15,7 +15,8 @@ from vjepa_fer.fitted import FittedProbe, save_fitted
 from vjepa_fer.probes import make_probe
 from vjepa_fer.probes.saving import SavedProbe
 from vjepa_fer.recipe import Preprocessing, Recipe, Sampling, Storage, fingerprint, level_shape
-from vjepa_fer.runs import FITTED, FORMAT, RUN_JSON
+from vjepa_fer.runs import FITTED
+from vjepa_fer.runs.description import write_description
 
 
 def tiny_recipe(**changes: Any) -> Recipe:
@@ -37,8 +38,8 @@ def write_fitted_run(folder: Path, recipe: Recipe | None = None, *, level: str =
     probe = make_probe("logreg", {}).fit(X.astype(np.float32), ["happy", "sad"] * 6)
     expects = {"level": level, "recipe": fingerprint(recipe)}
     folder.mkdir()
+    write_description(folder, {})
     save_fitted(folder / FITTED, FittedProbe(SavedProbe(probe, None, expects), level, recipe))
-    (folder / RUN_JSON).write_text(json.dumps({"format": FORMAT}))
     return folder
 
 
