@@ -15,7 +15,7 @@ from vjepa_fer.fitted import FittedProbe, save_fitted
 from vjepa_fer.probes import make_probe
 from vjepa_fer.probes.saving import SavedProbe
 from vjepa_fer.recipe import Preprocessing, Recipe, Sampling, Storage, fingerprint, level_shape
-from vjepa_fer.runs import FITTED
+from vjepa_fer.runs import FITTED, FOLDS_JSON, PREDICTIONS_CSV
 from vjepa_fer.runs.description import write_description
 
 
@@ -38,6 +38,8 @@ def write_fitted_run(folder: Path, recipe: Recipe | None = None, *, level: str =
     probe = make_probe("logreg", {}).fit(X.astype(np.float32), ["happy", "sad"] * 6)
     expects = {"level": level, "recipe": fingerprint(recipe)}
     folder.mkdir()
+    for name in (FOLDS_JSON, PREDICTIONS_CSV):
+        (folder / name).touch()
     write_description(folder, {})
     save_fitted(folder / FITTED, FittedProbe(SavedProbe(probe, None, expects), level, recipe))
     return folder
