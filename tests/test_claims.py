@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 
 import pytest
 
+from caches import small_manifest, small_rows, write_small_cache
+from vjepa_fer.cache import ShardWriter, open_cache
+from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.disk import new_owner, whose
 from vjepa_fer.errors import VjepaFerError
 from vjepa_fer.extract import claims
 from vjepa_fer.extract.claims import CLAIMS, Claims
-from vjepa_fer.extract.sharing import Patience
+from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 
 LONG = 2 * claims.DEAD_AFTER_SECONDS
 
@@ -187,3 +191,19 @@ def test_waiting_ends_when_nobody_gets_on(monkeypatch):
     waited = [patience.wait(number, told.append) for number in left]
     assert waited.index(False) == 16 + 10
     assert told == [5]
+
+
+def test_a_clip_that_a_living_process_has_finished_is_done_and_not_waited_for(tmp_path):
+    recipe = write_small_cache(tmp_path, num_clips=2)
+    prepare_cache(tmp_path, recipe, small_manifest(4))
+    with Claims(tmp_path) as mine, Claims(tmp_path) as other:
+        known = DoneClips(open_cache(tmp_path), "nobody's")
+        for clip_id in ("c2", "c3"):
+            other.take(clip_id)
+        writer = ShardWriter(tmp_path, recipe)
+        writer.add(small_rows("c2", recipe))
+        writer.flush()
+        share = ClipShare(tmp_path, mine, known, {})
+        assert list(share.claimed(small_manifest(4).clips[2:], threading.Event())) == []
+        assert share.found_done == {"c2"}
+        assert [clip.clip_id for clip in share.held_elsewhere] == ["c3"]

@@ -116,13 +116,14 @@ class ClipShare:
         for clip in clips:
             if stop.is_set():
                 return
-            if not self._claims.take(clip.clip_id):
-                self.held_elsewhere.append(clip)
-            elif clip.clip_id in self._done:
+            is_ours = self._claims.take(clip.clip_id)
+            if clip.clip_id in self._done:  # looked at last: whoever had it may have finished it and be gone, or wait for us
                 self.found_done.add(clip.clip_id)
-            else:
+            elif is_ours:
                 self.taken += 1
                 yield clip
+            else:
+                self.held_elsewhere.append(clip)
 
     def failed_meanwhile(self) -> set[str]:
         """Ids of clips that some process has given up since the job began."""
