@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
+import io
 import json
 import os
+import re
 import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vjepa_fer.doors import for_spreadsheet, parse_object, printable, read_bytes, read_object
+from hostile import FORMULAS, harm, is_formula
+from vjepa_fer.doors import (
+    csv_text,
+    for_spreadsheet,
+    from_spreadsheet,
+    parse_object,
+    printable,
+    printable_json,
+    progress_bar,
+    read_bytes,
+    read_object,
+)
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.errors import RunError, VjepaFerError
 
+TEXTS = st.text(st.characters(codec=None))
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
@@ -134,26 +150,67 @@ def test_a_bomb_is_put_out_while_it_unpacks(tmp_path):
     tracemalloc.stop()
 
 
-@given(st.text(st.characters(codec=None)))
-def test_no_text_reaches_a_terminal_as_more_than_text(text):
+@given(TEXTS)
+def test_no_text_is_shown_as_more_than_text_on_one_line(text):
     shown = printable(text)
-    assert not any((ord(c) < 32 and c not in "\t\n") or 0x7F <= ord(c) < 0xA0 for c in shown)
-    assert not any(c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c" for c in shown)
-    shown.encode()
+    assert harm(shown) == set()
+    assert "\n" not in shown
     assert printable(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "code", [0, 9, 10, 13, 27, 0x7F, 0x85, 0x9B, 0xAD, 0x200D, 0x202E, 0x2028, 0x3164, 0xFE0F, 0xFEFF]
+)
+def test_what_nobody_sees_is_written_out(code):
+    assert printable(f"a{chr(code)}b").isascii()
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("wütend ×\n\t😀", "wütend ×\n\t😀"),
+        ("wütend × 😀 गुस्सा غاضب", "wütend × 😀 गुस्सा غاضب"),
         ("\x1b]0;t\x07", r"\x1b]0;t\x07"),
         ("\x9b31m", r"\x9b31m"),
-        ("a\rb", r"a\x0db"),
+        ("a\r\n\tb", r"a\r\n\tb"),
+        ("hap\u200bpy \U000e0041", r"hap\u200bpy \U000e0041"),
+        ("\udcff.mp4", r"\udcff.mp4"),
     ],
 )
 def test_plain_words_stay_and_commands_are_written_out(text, shown):
     assert printable(text) == shown
+
+
+@given(JSON)
+def test_json_for_a_terminal_reads_back_equal(value):
+    try:
+        text = printable_json(value)
+    except ValueError:  # not a number
+        return
+    assert harm(text) == set()
+    assert json.loads(text) == value
+
+
+def test_a_bar_and_the_lines_above_it_only_show_their_words(capfd):
+    with progress_bar(2, "what\x1b[2J", show=True) as bar:
+        bar.say("line\x1b[2J\nforged")
+        bar.advance(word="word\x1b[2J\nforged")
+        bar.reach(2, 2)
+    shown = capfd.readouterr().err
+    assert harm(shown) <= {"\r"}
+    assert r"line\x1b[2J\nforged" in shown
+    assert re.search(r"what\\x1b\[2J: 100%.*, word\\x1b\[2J\\nforged", shown)
+
+
+@given(FORMULAS | TEXTS)
+def test_every_cell_comes_back_from_a_spreadsheet_as_it_went_in(cell):
+    assert from_spreadsheet(for_spreadsheet(cell)) == cell
+
+
+@given(st.lists(st.lists(FORMULAS | st.text(st.characters(codec="utf-8")), min_size=2, max_size=2), min_size=1))
+def test_a_table_of_any_texts_reads_back_cell_by_cell_and_none_is_a_formula(rows):
+    cells = list(csv.reader(io.StringIO(csv_text(rows[0], rows[1:]), newline=""), strict=True))
+    assert [[from_spreadsheet(cell) for cell in row] for row in cells] == rows
+    assert not [cell for row in cells for cell in row if is_formula(cell)]
 
 
 @pytest.mark.parametrize(
@@ -161,11 +218,19 @@ def test_plain_words_stay_and_commands_are_written_out(text, shown):
     [
         ("=1+1", "'=1+1"),
         ("@SUM(A1)", "'@SUM(A1)"),
-        ("-1.5e-3", "-1.5e-3"),
-        ("+2", "+2"),
+        ("+1 234", "'+1 234"),
+        ("\t=1", "'\t=1"),
+        ("＝1", "'＝1"),
         ("-cmd", "'-cmd"),
-        ("happy", "happy"),
+        ("'=1+1", "''=1+1"),
+        ("''-cmd", "'''-cmd"),
+        *[(text, text) for text in ("-1.5e-3", "+2", "-0,75", "-inf", "happy", "'tis", "'-1", "", "'", "a=b", "1-2")],
     ],
 )
-def test_a_formula_is_a_text_in_a_spreadsheet(cell, written):
+def test_a_formula_is_a_text_in_a_spreadsheet_and_nothing_else_is_touched(cell, written):
     assert for_spreadsheet(cell) == written
+    assert from_spreadsheet(written) == cell
+
+
+def test_numbers_of_a_table_are_written_as_they_are():
+    assert csv_text(["=x", "y"], [["-a", -1.5], ["b", np.float32(-0.1)]]) == "'=x,y\n'-a,-1.5\nb,-0.1\n"

@@ -1,19 +1,27 @@
 """What other people's files say goes in; bounded bytes, values of the type that was expected, and text that is safe to show come out.
 
 In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `objects` (JSON, value by value), `shown` (text for a
-terminal or a spreadsheet).
+terminal or a page), `sheets` (CSV, in which no cell is a formula), `bars` (progress on a terminal).
 """
 
+from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
 from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
 from vjepa_fer.doors.objects import Given, parse_object, read_object
-from vjepa_fer.doors.shown import for_spreadsheet, printable
+from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
+from vjepa_fer.doors.shown import printable, printable_json
 
 __all__ = [
+    "Bar",
     "Given",
     "TooLargeError",
+    "beside_bars",
+    "csv_text",
     "for_spreadsheet",
+    "from_spreadsheet",
     "parse_object",
     "printable",
+    "printable_json",
+    "progress_bar",
     "read_bytes",
     "read_object",
     "unpacked",

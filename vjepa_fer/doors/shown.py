@@ -1,34 +1,46 @@
-"""Text from outside comes in; text that a terminal or a spreadsheet only shows, and never obeys, goes out."""
+r"""Text from outside comes in; text that a terminal or a page only shows, and never obeys, goes out, on one line.
+
+What is written out are commands (C0, delete, C1: colours, titles, links, answers typed for us), line ends, which would forge lines of
+ours, and what nobody sees (Unicode's default-ignorable characters: direction, joiners, tags), with which text reads otherwise
+than it is. A line break of ours stands between two texts, never inside one.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import struct
+from typing import Any
 
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and line feed, delete, C1: colours, titles, links, answers typed for us
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction: text that reads otherwise than it is
-    "\u2028\u2029\ufff9-\ufffb\U000e0001-\U000e007f"  # line and paragraph ends, annotations, tags that nobody sees
-    "\ud800-\udfff]"  # bytes of a file name that are no Unicode
+_NOT_SHOWN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # C0, delete, C1
+    "\u2028\u2029\ufff9-\ufffb\ud800-\udfff"  # line and paragraph ends, annotations, bytes of a file name that are no Unicode
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"  # default-ignorable …
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def printable(text: str) -> str:
-    r"""The text with every character that a terminal would obey written out; tabs and line ends stay.
+    r"""The text with every character written out that a terminal would obey or nobody would see.
 
-    >>> printable("a\x1b[31mb")
-    'a\\x1b[31mb'
+    >>> printable("a\x1b[31mb\n\u202ec")
+    'a\\x1b[31mb\\n\\u202ec'
     """
-    return _CONTROL.sub(lambda match: _escaped(match[0]), text)
+    return _NOT_SHOWN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def printable_json(value: Any) -> str:
+    r"""The value as JSON on indented lines, with those characters written out as JSON does: it reads back equal.
+
+    >>> print(printable_json(["\x9b31m é"]))
+    [
+      "\u009b31m é"
+    ]
+    """
+    lines = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).split("\n")
+    return "\n".join(_NOT_SHOWN.sub(lambda match: _json_escape(match[0]), line) for line in lines)
 
 
-def for_spreadsheet(cell: str) -> str:
-    """A table's cell that no spreadsheet takes for a formula: an apostrophe before what begins like one and is no number."""
-    return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
+def _json_escape(character: str) -> str:
+    units = struct.iter_unpack(">H", character.encode("utf-16-be", "surrogatepass"))
+    return "".join(f"\\u{unit:04x}" for (unit,) in units)
