@@ -28,7 +28,19 @@ VIDEO_REASONS: tuple[str, ...] = get_args(VideoReason)
 
 
 class VjepaFerError(Exception):
-    """Base of every error that vjepa-fer raises on purpose. The command line prints it without a traceback."""
+    """Base of every error that vjepa-fer raises on purpose. The command line prints it without a traceback.
+
+    Its arguments are the lines of its message, mostly one. A line break inside one came with a name from a file, and is shown
+    as such.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the message, then what was added to it on the way up."""
+        return (*map(str, self.args), *getattr(self, "__notes__", ()))
 
 
 class ManifestError(VjepaFerError, ValueError):
@@ -58,10 +70,7 @@ class VideoError(VjepaFerError, OSError):
         self.reason = reason
         self.path = Path(path)
         self.message = message
-        super().__init__(message)
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
+        super().__init__(f"{self.path}: {message}")
 
     def __reduce__(self) -> tuple[type[VideoError], tuple[VideoReason, Path, str]]:
         # OSError pickles its own arguments, which are not ours: worker processes send these errors home.
@@ -74,9 +83,6 @@ class CheckpointError(VjepaFerError, ValueError):
 
 class DownloadError(VjepaFerError, OSError):
     """Weights that cannot be fetched: the server's answer, the connection, the disk, or a file that is not what it was."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class CacheError(VjepaFerError, ValueError):

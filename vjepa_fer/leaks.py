@@ -137,4 +137,4 @@ def refuse_leaks(name: str, leaks: Sequence[Leak]) -> None:
     if name.startswith("test-on:"):
         remedy = "Where two corpora share names and not people, rename the subjects in the manifest of one"
     lines = [f"folds {name!r} leak: what is tested is known from training.", *lines]
-    raise SplitError("\n".join([*lines, f"{remedy}; --allow-leak goes on and labels every figure LEAKY."]))
+    raise SplitError(*lines, f"{remedy}; --allow-leak goes on and labels every figure LEAKY.")

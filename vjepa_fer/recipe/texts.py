@@ -119,7 +119,7 @@ def require_same_recipe(have: AnyRecipe, want: AnyRecipe, where: str) -> None:
     if differences:
         lines = [f"  {name}: {a!r} there, {b!r} asked for" for name, (a, b) in differences.items()]
         raise RecipeMismatchError(
-            f"{where} was written with another recipe ({fingerprint(have)[:16]}, not {fingerprint(want)[:16]}):\n"
-            + "\n".join(lines)
-            + "\nUse another cache folder, or the settings it was written with."
+            f"{where} was written with another recipe ({fingerprint(have)[:16]}, not {fingerprint(want)[:16]}):",
+            *lines,
+            "Use another cache folder, or the settings it was written with.",
         )
