@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import re
@@ -15,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from vjepa_fer.disk import write_durably
+from vjepa_fer.doors import csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.label_names import common_names, require_other_names
 from vjepa_fer.manifest import nearest, read_table
@@ -51,12 +50,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         raise RunError(f"{path}: predictions without probabilities cannot be written as a table of probabilities")
     names, folds = np.array(predictions.classes), predictions.fold.tolist()
     said = (predictions.clip_ids, names[predictions.truth], names[predictions.predicted], folds, predictions.subjects)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *predictions.classes])
-    for row, probabilities in zip(zip(*said, strict=True), predictions.probabilities.tolist(), strict=True):
-        writer.writerow([*row, *map(repr, probabilities)])
-    write_durably(path, text.getvalue())
+    rows = ([*row, *shares] for *row, shares in zip(*said, predictions.probabilities.tolist(), strict=True))
+    write_durably(path, csv_text([*COLUMNS, *predictions.classes], rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +92,7 @@ def read_prediction_table(
     ----------
     path
         A table as :func:`vjepa_fer.manifest.read_table` takes it: UTF-8 with or without BOM, commas, semicolons or tabs,
-        ``.gz`` or not; decimal commas are points. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
+        ``.gz`` or not; decimal commas are points, and ``'=x`` is ``=x``. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
         value, the first of equals), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
         beginning in front of it (``prob_sad``). With ``predicted_label`` they may all be absent.
     scores

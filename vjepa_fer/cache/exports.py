@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from vjepa_fer.cache.anonymous import Anonymiser
 from vjepa_fer.cache.pooling import Features
 from vjepa_fer.cache.reader import Cache
 from vjepa_fer.disk import write_durably
+from vjepa_fer.doors import csv_text
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.recipe import ImportedRecipe, fingerprint, level_key, recipe_to_json
@@ -44,7 +44,7 @@ def export_features(
 
     ``.npz``: arrays X, y, subjects, clip_id, columns, fingerprint, recipe. ``.safetensors``: X, with the rest as JSON in its
     metadata. ``.csv`` and ``.parquet``: clip_id, label, subject, then one column a feature (``mean_0`` …, or the names of
-    an imported table).
+    an imported table); in a CSV, names that a spreadsheet would take for formulas have an apostrophe in front.
 
     Raises
     ------
@@ -97,12 +97,9 @@ def _safetensors(export: _Export) -> bytes:
 
 
 def _csv(export: _Export) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["clip_id", "label", "subject", *export.columns])
-    for x, y, subject, clip_id in zip(*export.features, strict=True):
-        writer.writerow([clip_id, y, subject, *map(str, x)])  # the shortest text that reads back as the same float32
-    return text.getvalue().encode()
+    # a float32 is written as the shortest text that reads back as the same
+    rows = ([clip_id, y, subject, *x] for x, y, subject, clip_id in zip(*export.features, strict=True))
+    return csv_text(["clip_id", "label", "subject", *export.columns], rows).encode()
 
 
 def _parquet(export: _Export) -> bytes:

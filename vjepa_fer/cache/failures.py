@@ -18,13 +18,13 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO
 
 from vjepa_fer.cache import layout
 from vjepa_fer.disk import make_own_folder, new_owner, refuse_link, sync_folder, write_durably
-from vjepa_fer.doors import read_bytes
+from vjepa_fer.doors import csv_text, from_spreadsheet, read_bytes
 from vjepa_fer.errors import CacheError, VideoError
 
 LARGEST_LIST = 1 << 30
@@ -109,12 +109,12 @@ class FailureList:
 
     def _line(self, failure: Failure) -> str:
         turn = self._turns[failure.clip_id] = self._turns.get(failure.clip_id, -1) + 1
-        return _signed([*asdict(failure).values(), str(turn)])
+        return _signed([*astuple(failure), str(turn)])
 
     def _begin(self) -> IO[bytes]:
         make_own_folder(self._folder)
         file = (self._folder / f"{new_owner()}.csv").open("xb")
-        file.write(_csv_line(_HEADER).encode())
+        file.write(csv_text(_HEADER, ()).encode())
         sync_folder(self._folder)
         return file
 
@@ -153,8 +153,7 @@ def refresh_failed(root: Path, done: Callable[[], frozenset[str]]) -> None:
         finished = done() if listed else frozenset()
         rows = [failure for clip_id, failure in listed.items() if clip_id not in finished]
         if rows:
-            text = "".join(map(_csv_line, [_COLUMNS, *(asdict(row).values() for row in rows)]))
-            write_durably(root / layout.FAILED_CSV, text)
+            write_durably(root / layout.FAILED_CSV, csv_text(_COLUMNS, map(astuple, rows)))
         else:
             (root / layout.FAILED_CSV).unlink(missing_ok=True)
 
@@ -224,6 +223,7 @@ def _rows(text: str, path: Path) -> Iterator[list[str]]:
 
 
 def _checked(row: list[str], path: Path, number: int) -> tuple[int, Failure]:
+    row = list(map(from_spreadsheet, row))
     if len(row) != len(_HEADER) or not _signed(row[:-1]).endswith(f",{row[-1]}\n") or not row[-2].isdecimal():
         raise CacheError(
             f"{path}, row {number}: is not what was written (its CRC-32 differs); `vjepa-fer cache repair` sets the list aside, "
@@ -233,8 +233,8 @@ def _checked(row: list[str], path: Path, number: int) -> tuple[int, Failure]:
 
 
 def _signed(cells: list[str]) -> str:
-    """A line with the CRC-32 of what stands before it; everything quoted, so that a row ends where it ends."""
-    body = _csv_line(cells, csv.QUOTE_ALL).removesuffix("\n")
+    """A line with the CRC-32 of what stands before it."""
+    body = csv_text(cells, ()).removesuffix("\n")
     return f"{body},{_checksum(body)}\n"
 
 
@@ -246,9 +246,3 @@ def _is_signed(line: str) -> bool:
     """Whether a line without its end is one that :func:`_signed` made."""
     body, _, checksum = line.rpartition(",")
     return checksum == _checksum(body)
-
-
-def _csv_line(cells: Iterable[Any], quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n", quoting=quoting).writerow(list(cells))
-    return line.getvalue()

@@ -18,6 +18,7 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
+from vjepa_fer.doors import from_spreadsheet
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Manifest
 from vjepa_fer.manifest.rows import COLUMNS
@@ -127,7 +128,7 @@ def _read_table(file: TextIO, source: Path, id_column: str, columns: Sequence[st
     file.seek(0)
     rows = ((n, row) for n, row in enumerate(csv.reader(file, delimiter=max(",;\t", key=first.count)), 1) if row)
     _, header = next(rows, (1, []))
-    header = [name.strip() for name in header]  # OpenFace writes a blank after each comma
+    header = [from_spreadsheet(name.strip()) for name in header]  # OpenFace writes a blank after each comma
     if not header:
         raise CacheError(f"{source}: empty; expected a header and one row a clip")
     if id_column not in header:
@@ -139,7 +140,7 @@ def _read_table(file: TextIO, source: Path, id_column: str, columns: Sequence[st
     for number, row in rows:
         if len(row) != len(header):
             raise CacheError(f"{source}, row {number}: {len(row)} values, the header has {len(header)}")
-        ids.append(row[id_position].strip())
+        ids.append(from_spreadsheet(row[id_position].strip()))
         values.append(_numbers([row[p] for p in positions], source, number, names))
     if not ids:
         raise CacheError(f"{source}: only a header; expected one row a clip below it")

@@ -1,6 +1,7 @@
 """A table of clips on disk: read into a checked manifest, written back whole or not at all.
 
-Accepted: UTF-8 with or without BOM, any line ending, commas, semicolons or tabs. Written: UTF-8, commas, ``\\n``.
+Accepted: UTF-8 with or without BOM, any line ending, commas, semicolons or tabs. Written: UTF-8, commas, ``\\n``. A text that a
+spreadsheet would take for a formula has an apostrophe in front on disk (``'=SUM``, ``'-left``), and none once it is read.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vjepa_fer.disk import write_durably
+from vjepa_fer.doors import csv_text, from_spreadsheet
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
 
@@ -33,7 +35,8 @@ class Table:
     header : tuple of str
         Column names, each once.
     rows : tuple of (int, dict)
-        Row number as a spreadsheet shows it (the header is row 1), and the stripped values by column.
+        Row number as a spreadsheet shows it (the header is row 1), and the values by column: stripped, and without the
+        apostrophe that keeps a spreadsheet from taking a text for a formula.
     """
 
     path: Path
@@ -68,7 +71,9 @@ def parse_table(data: bytes, file: Path, header: Sequence[str] | None = None) ->
     except csv.Error as error:
         raise ManifestError(f"{file}: not a readable table ({error}); is a quotation mark left open?") from error
     cells = [
-        (number, [cell.strip() for cell in row]) for number, row in enumerate(rows, start=1) if any(map(str.strip, row))
+        (number, [from_spreadsheet(cell.strip()) for cell in row])
+        for number, row in enumerate(rows, start=1)
+        if any(map(str.strip, row))
     ]
     if header is None and cells:
         header, cells = cells[0][1], cells[1:]
@@ -189,8 +194,8 @@ def require_column(table: Table, column: str) -> None:
     """Raise :class:`ManifestError`, listing the columns there are, unless the table has `column`."""
     if column not in table.header:
         raise ManifestError(
-            f"{table.path}: no column {column!r}; its columns are {', '.join(table.header)}{nearest(column, table.header)}\n"
-            f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv"
+            f"{table.path}: no column {column!r}; its columns are {', '.join(table.header)}{nearest(column, table.header)}",
+            f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv",
         )
 
 
@@ -237,8 +242,4 @@ def write_manifest(manifest: Manifest, path: str | os.PathLike[str], *, force: b
 
 def manifest_csv(columns: Sequence[str], clips: Sequence[Clip]) -> str:
     """The text of a manifest file, header first."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([clip.value(column) for column in columns] for clip in clips)
-    return text.getvalue()
+    return csv_text(columns, ([clip.value(column) for column in columns] for clip in clips))

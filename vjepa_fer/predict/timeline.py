@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vjepa_fer.disk import make_folders, write_durably
+from vjepa_fer.doors import csv_text, printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 
@@ -77,12 +76,11 @@ def write_timeline(timeline: Timeline, folder: str | os.PathLike[str], name: str
 
 def _write_table(timeline: Timeline, path: Path) -> None:
     labels = [timeline.classes[number] for number in timeline.probabilities.argmax(axis=1)]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["start_seconds", "end_seconds", "label", *timeline.classes])
-    for start, end, label, row in zip(timeline.start, timeline.end, labels, timeline.probabilities, strict=True):
-        writer.writerow([f"{start:.4f}", f"{end:.4f}", label, *(f"{p:.6f}" for p in row)])
-    write_durably(path, text.getvalue())
+    rows = (
+        [f"{start:.4f}", f"{end:.4f}", label, *(f"{p:.6f}" for p in row)]
+        for start, end, label, row in zip(timeline.start, timeline.end, labels, timeline.probabilities, strict=True)
+    )
+    write_durably(path, csv_text(["start_seconds", "end_seconds", "label", *timeline.classes], rows))
 
 
 def draw_timeline(timeline: Timeline) -> Figure:
@@ -94,7 +92,7 @@ def draw_timeline(timeline: Timeline) -> Figure:
     curves, strip = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
     for number, label in enumerate(timeline.classes):
         colour = colormaps["tab10" if len(timeline.classes) <= 10 else "tab20"](number)
-        shown = (" " + label if label.startswith("_") else label).replace("$", r"\$")
+        shown = printable(" " + label if label.startswith("_") else label).replace("$", r"\$")
         curves.plot(timeline.middle, timeline.probabilities[:, number], ".-", color=colour, label=shown)
     curves.set(ylabel="probability", ylim=(0, 1))
     curves.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)

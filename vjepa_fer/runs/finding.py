@@ -97,9 +97,7 @@ def finished_run(path: str | os.PathLike[str], settings: Mapping[str, Any]) -> R
     names = [n for n in {**run.settings, **settings} if run.settings.get(n) != settings.get(n)]
     if names:
         lines = [f"  {name}: {run.settings.get(name)!r} there, {settings.get(name)!r} asked for" for name in names]
-        raise RunError(
-            "\n".join([f"{path} holds another run:", *lines, "Choose another --out, or remove that folder."])
-        )
+        raise RunError(f"{path} holds another run:", *lines, "Choose another --out, or remove that folder.")
     return run
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from vjepa_fer.absent import Absent
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.damage import Damage
 from vjepa_fer.disk import new_folder
-from vjepa_fer.doors import Given, printable
+from vjepa_fer.doors import Given, csv_text, printable
 from vjepa_fer.errors import RunError, RunExistsError
 from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.fitted import FittedProbe, read_fitted
@@ -122,12 +120,8 @@ def _write_files(folder: Path, run: Run) -> None:
 
 
 def _groups_csv(evaluation: Evaluation) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["clip_id", *evaluation.groups])
-    for clip in map(str, evaluation.predictions.clip_ids):
-        writer.writerow([clip, *(values.get(clip, "") for values in evaluation.groups.values())])
-    return text.getvalue()
+    clips, columns = map(str, evaluation.predictions.clip_ids), evaluation.groups.values()
+    return csv_text(["clip_id", *evaluation.groups], ([clip, *(v.get(clip, "") for v in columns)] for clip in clips))
 
 
 def read_run(path: str | os.PathLike[str]) -> Run:
