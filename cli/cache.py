@@ -9,9 +9,10 @@ import typer
 from .cache_copy import merge, pool, subset
 from .cache_info import print_facts
 from .cache_tables import export, import_
-from .options import CacheArgument, JsonOption, print_json, say, warn
+from .options import CacheArgument, JsonOption
 from .progress import progress_bar
 from .quicklook import HtmlOption, write_look
+from .terminal import print_json, print_line, say, warn
 
 app = typer.Typer(no_args_is_help=True, help="Look after a cache: what is in it, is it whole; copy, import, export.")
 
@@ -43,7 +44,7 @@ def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
         print_json({"schema": "vjepa-fer/cache-verify/1", "cache": str(cache), **asdict(done)})
     else:
         for problem in done.problems:
-            typer.echo(str(problem))
+            print_line(str(problem))
         counts = f"{done.clips:,} clips, {done.rows:,} rows in {done.shards:,} shards, {_size(done.bytes_read)}"
         say(f"{cache}: {counts}: {f'{len(done.problems)} problems' if done.problems else 'all whole'}")
     if done.problems:
@@ -64,7 +65,7 @@ def repair(cache: CacheArgument, as_json: JsonOption = False) -> None:
         print_json({"schema": "vjepa-fer/cache-repair/1", "cache": str(cache), **asdict(done), **paths})
         return
     for problem in done.problems:
-        typer.echo(str(problem))
+        print_line(str(problem))
     say(f"{cache}: {len(done.problems)} problems, {len(done.rescued):,} clips kept out of damaged shards")
     for path in done.set_aside:
         warn(f"set aside as {path}; run extract again, then delete it")

@@ -10,7 +10,8 @@ import typer
 
 from vjepa_fer.recipe import Storage, TokenDtype
 
-from .options import CacheArgument, say, warn
+from .options import CacheArgument
+from .terminal import say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache

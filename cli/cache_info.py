@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vjepa_fer.disk import bytes_for_people
+from vjepa_fer.doors import printable
+
+from .terminal import screen_of_text
 
 MOST_LISTED = 10
 """Clips that are missing or failed are listed up to this many; --json lists all."""
@@ -56,10 +59,11 @@ def _some(title: str, count: int) -> str:
 
 def _print_cells(title: str, cells: Sequence[str]) -> None:
     """In as many columns as the terminal has room for, read downwards."""
-    width = max(map(len, cells)) + 3
-    across = max(1, _console().width // width)
-    down = math.ceil(len(cells) / across)
-    _print_block(title, [("".join(cell.ljust(width) for cell in cells[row::down]).rstrip(),) for row in range(down)])
+    texts = [printable(cell) for cell in cells]
+    width = max(map(len, texts)) + 3
+    across = max(1, screen_of_text().width // width)
+    down = math.ceil(len(texts) / across)
+    _print_block(title, [("".join(text.ljust(width) for text in texts[row::down]).rstrip(),) for row in range(down)])
 
 
 def _print_block(title: str, rows: Iterable[Sequence[str]]) -> None:
@@ -70,13 +74,7 @@ def _print_block(title: str, rows: Iterable[Sequence[str]]) -> None:
         grid.add_row(*row)
     for column in grid.columns:
         column.overflow = "fold"
-    console = _console()
-    console.print(title, style="bold")
-    console.print(grid)
-    console.print()
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False)
+    screen = screen_of_text()
+    screen.print(title, style="bold")
+    screen.print(grid)
+    screen.print()

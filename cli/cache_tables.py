@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
-from .options import CacheArgument, say, warn
+from .options import CacheArgument
+from .terminal import say, warn
 
 
 def import_(

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vjepa_fer.doors import printable
+
 from .environment import long_name
 
 
@@ -48,8 +50,16 @@ def _defaults(command: Any, path: Path) -> dict[str, Any]:
                 f"{path}: {key} = {value!r} is not understood; the keys are {', '.join(options)}, as the options of "
                 f"`{command.name} --help`"
             )
-        defaults[option.name] = _as_typed(option, value)
+        defaults[option.name] = _shown_alike(_as_typed(option, value), f"{path}: {key}")
     return defaults
+
+
+def _shown_alike(typed: Any, where: str) -> Any:
+    """The value as it was, if `--help` may print it as a default: it is seen as what it is, and no terminal obeys it."""
+    for text in typed if isinstance(typed, list) else [typed]:
+        if printable(str(text)) != str(text):
+            raise typer.BadParameter(f"{where} holds what nobody sees or a terminal obeys: {text!r}; type it instead")
+    return typed
 
 
 def _fits(option: Any, value: Any) -> bool:

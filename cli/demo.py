@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import SeedOption, print_table, say, warn
+from .options import SeedOption
+from .terminal import print_table, say, warn
 
 FOLDER = Path("vjepa-fer-demo")
 PROBES = ("logreg", "knn", "svm")
@@ -62,7 +63,7 @@ def _probe(folder: Path, seed: int) -> None:
 
     features = open_cache(folder / "cache").features(LEVEL)
     folds = make_folds("loso", features.subjects, features.y, seed)
-    say(f"3. vjepa-fer probe {folder / 'cache'} --probe {','.join(PROBES)} --features {LEVEL} --folds loso\n")
+    say(f"3. vjepa-fer probe {folder / 'cache'} --probe {','.join(PROBES)} --features {LEVEL} --folds loso", "")
     rows = []
     for probe in PROBES:
         scores = cross_validate(features, folds, Cell(probe=probe, level=LEVEL), seed=seed).scores

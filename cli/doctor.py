@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import JsonOption, print_json, print_labelled, say
+from .options import JsonOption
+from .terminal import print_json, print_labelled, say
 
 FOLDER = Path(".")
 

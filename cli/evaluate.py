@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import ExcludeOption, JsonOption, check_exclude, pairs, print_json, print_table, say, warn, words
+from .options import ExcludeOption, JsonOption, check_exclude, pairs, words
 from .runs import print_figures, print_groups
+from .terminal import print_json, print_table, say, warn
 
 
 def evaluate(
@@ -137,7 +138,7 @@ def _coverage_cells(coverage: dict[str, Any]) -> tuple[str, str, str]:
     return f"{coverage['percent']:.1f} %", by_truth, by_prediction
 
 
-def _title(result: dict[str, Any]) -> str | None:
+def _title(result: dict[str, Any]) -> list[str]:
     """What must be read before the figures: that they leak, or which clips they leave out."""
     lines = ["LEAKY, if each fold was trained on the others"] if result.get("leaky") else []
     if "policy" in result:
@@ -147,7 +148,7 @@ def _title(result: dict[str, Any]) -> str | None:
         )
         lines.append(f"{result['policy']}: {kept['percent']:.1f} % of {kept['clips']:,} clips scored; {left_out}")
         lines.append(result["definition"])
-    return "\n".join(lines) or None
+    return lines
 
 
 def _warn_of(result: dict[str, Any]) -> None:

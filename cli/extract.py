@@ -27,7 +27,8 @@ from vjepa_fer.recipe import (
 
 from .config_file import ConfigOption
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import JsonOption, memory_option, say, warn, wrong_usage
+from .options import JsonOption, memory_option, wrong_usage
+from .terminal import say, warn
 
 if TYPE_CHECKING:
     pass

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from vjepa_fer.disk import bytes_for_people
+from vjepa_fer.doors import beside_bars
 
-from .options import print_json, print_table, say, warn
+from .terminal import print_json, print_line, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Plan
@@ -41,9 +39,7 @@ class Outlook:
 
 def say_beside_bar(text: str) -> None:
     """:func:`say` while a progress bar is shown: above it."""
-    from tqdm import tqdm
-
-    with tqdm.external_write_mode(file=sys.stderr):
+    with beside_bars():
         say(text)
 
 
@@ -95,7 +91,7 @@ def show_plan(plan: Plan, cache: Path, *, as_json: bool) -> None:
         print_json({"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **dataclasses.asdict(plan), **totals})
         return
     for line in plan_lines(plan):
-        typer.echo(line)
+        print_line(line)
     if plan.seconds is None:
         say("time: give --weights to have it measured on a few clips")
     if not plan.fits:

@@ -13,6 +13,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from vjepa_fer import __version__
 from vjepa_fer.errors import MissingExtraError, VjepaFerError
@@ -20,10 +21,24 @@ from vjepa_fer.workers import SAFE
 
 from . import cache, demo, doctor, evaluate, extract, manifest, models, predict, probe, report, runs
 from .environment import name_variables
-from .options import print_marked
+from .terminal import prepare_streams, print_line, say_error, usage_errors_as_text
+
+
+class Program(TyperGroup):
+    """All commands; what is wrong with how one was called is said as text only."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with usage_errors_as_text():
+            return super().make_context(*args, **options)
+
+    def invoke(self, *args: Any, **options: Any) -> Any:
+        with usage_errors_as_text():
+            return super().invoke(*args, **options)
+
 
 app = typer.Typer(
     name="vjepa-fer",
+    cls=Program,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -49,7 +64,7 @@ app.command(rich_help_panel=STAGE_2)(predict.predict)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vjepa-fer {__version__}")
+        print_line(f"vjepa-fer {__version__}")
         raise typer.Exit
 
 
@@ -67,8 +82,7 @@ def root(
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message on stderr, never in a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        _make_safe(stream)
+    prepare_streams()
     os.environ.update(SAFE)
     signal.signal(signal.SIGTERM, _stop)
     command = typer.main.get_command(app)
@@ -76,7 +90,7 @@ def main() -> None:
     try:
         command()
     except VjepaFerError as error:
-        _print_error("\n".join([str(error), *getattr(error, "__notes__", [])]))
+        say_error(*error.lines)
         sys.exit(3 if isinstance(error, MissingExtraError) else 1)
     except BrokenPipeError:  # `vjepa-fer … | head` is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,7 +98,7 @@ def main() -> None:
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise  # not about a file that the user named, or could do anything about
-        _print_error(
+        say_error(
             f"{error.filename or 'the disk'}: {error.strerror}; choose another folder, or look at its rights and room"
         )
         sys.exit(1)
@@ -94,16 +108,3 @@ def _stop(number: int, _frame: object) -> None:
     """Answer a polite kill as Ctrl-C is answered, by an exception: processes are ended and temporary files removed on its way."""
     signal.signal(number, signal.SIG_DFL)  # a second one is not held up
     sys.exit(128 + number)
-
-
-def _make_safe(stream: Any) -> None:
-    """No character ends a command: Windows gives pipes and files a code page without arrows, and file names may be any bytes."""
-    if not hasattr(stream, "reconfigure"):
-        return
-    if not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
-        stream.reconfigure(encoding="utf-8")  # as JSON must be
-    stream.reconfigure(errors="backslashreplace")
-
-
-def _print_error(message: str) -> None:
-    print_marked("error:", f" {message}", "red")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import ExcludeOption, JsonOption, check_exclude, pairs, print_json, print_table, say, warn
+from .options import ExcludeOption, JsonOption, check_exclude, pairs
 from .progress import progress_bar
+from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.manifest import Manifest, Verification

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import JsonOption, print_json, print_labelled, say, warn
+from .options import JsonOption
+from .progress import byte_bar
+from .terminal import print_json, print_labelled, print_line, say, screen_of_text, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder.fetch import FetchedWeights
@@ -45,11 +45,10 @@ def list_(as_json: JsonOption = False) -> None:
 def _print_models(models: list[dict[str, Any]]) -> None:
     """The table, families apart; below it what has no room in it: licences and, on a narrow terminal, the official files."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
-    columns = _columns_within(console.width)
+    screen = screen_of_text()
+    columns = _columns_within(screen.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for name in columns:
         table.add_column(name, justify="left" if name in ("model", FILE) else "right", no_wrap=True)
@@ -57,15 +56,15 @@ def _print_models(models: list[dict[str, Any]]) -> None:
         last_of_family = number + 1 == len(models) or _group(models[number + 1]) != _group(model)
         cells = _cells(model)
         table.add_row(*(cells[name] for name in columns), end_section=last_of_family)
-    console.print(table)
-    console.print()
+    screen.print(table)
+    print_line()
     if FILE not in columns:
         for model in models:
-            typer.echo(f"{model['name']:<22} {_cells(model)[FILE]}")
-        typer.echo()
+            print_line(f"{model['name']:<22} {_cells(model)[FILE]}")
+        print_line()
     for family, licence in {m["family"]: m["licence"] for m in models if m["licence"]}.items():
         names = {"v1": "vjepa1-*", "v2": "vjepa2-*", "v21": "vjepa2.1-*"}[family]
-        console.print(f"{names:<10}  {licence}")
+        screen.print(f"{names:<10}  {licence}")
 
 
 def _columns_within(width: int) -> list[str]:
@@ -109,8 +108,9 @@ def info(name: NameArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(facts)
         return
-    for label, text in _info_lines(facts).items():
-        print_labelled(label, text.splitlines())
+    for label, line in _info_lines(facts).items():
+        print_labelled(label, [line])
+    print_labelled("here", _whereabouts(facts))
 
 
 def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
@@ -134,15 +134,15 @@ def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
     if facts["citation"]:
         paper = f"{facts['citation']}, https://arxiv.org/abs/{facts['citation'].rpartition(':')[2]}"
         lines |= {"licence": facts["licence"], "citation": paper}
-    return lines | _whereabouts(facts)
+    return lines
 
 
-def _whereabouts(facts: dict[str, Any]) -> dict[str, str]:
+def _whereabouts(facts: dict[str, Any]) -> list[str]:
     if not facts["here"] and not facts["licence"]:
-        return {"here": "no; the file that its registration names is not there"}
+        return ["no; the file that its registration names is not there"]
     if not facts["here"]:
-        return {"here": f"no; `vjepa-fer models fetch {facts['name']}` downloads it"}
-    return {"here": "\n".join(facts["here"].values())}
+        return [f"no; `vjepa-fer models fetch {facts['name']}` downloads it"]
+    return list(facts["here"].values())
 
 
 @app.command()
@@ -173,7 +173,7 @@ def fetch(
         fetched = fetch_from_hub(name)
     else:
         try:
-            with _byte_bar(name) as progress:
+            with byte_bar(name) as progress:
                 fetched = fetch_weights(name, url=url, progress=progress)
         except KeyboardInterrupt:
             say("stopped: what came is kept; the same command goes on from there")
@@ -201,20 +201,6 @@ def _fault_of(name: str, fetched: FetchedWeights) -> str | None:
     return None
 
 
-@contextmanager
-def _byte_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar of bytes on stderr, silent when that is no terminal."""
-    from tqdm import tqdm
-
-    with tqdm(desc=name, unit="B", unit_scale=True, disable=None, leave=False) as bar:
-
-        def show(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
-
-
 def _show_fetched(name: str, fetched: FetchedWeights, *, as_json: bool) -> None:
     from vjepa_fer.encoder.home import HUB_STATE_KEY
 
@@ -223,7 +209,7 @@ def _show_fetched(name: str, fetched: FetchedWeights, *, as_json: bool) -> None:
         facts = {"model": name, "path": str(fetched.path), "is_new": fetched.is_new, **asdict(record)}
         print_json({"schema": "vjepa-fer/fetch/1", **facts})
         return
-    typer.echo(fetched.path)
+    print_line(str(fetched.path))
     if fetched.is_first:
         verdict = "recorded now, and compared from now on"
     else:
@@ -255,6 +241,6 @@ def slim(
     if as_json:
         print_json({"schema": "vjepa-fer/slim/1", **asdict(summary), "path": str(summary.path)})
         return
-    typer.echo(summary.path)
+    print_line(str(summary.path))
     share = f"{summary.size / 1e9:.2f} GB of {summary.origin_size / 1e9:.2f} GB"
     say(f"{summary.num_tensors} tensors, {share}; it stands for SHA-256 {summary.origin_sha256}")

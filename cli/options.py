@@ -1,16 +1,11 @@
-"""The one place where an option that several commands share is spelled and explained; and how a command shows its answer."""
+"""The one place where an option that several commands share is spelled and explained."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import sys
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -71,60 +66,3 @@ def check_exclude(exclude: str | None) -> None:
     """Wrong usage unless it is ``damaged`` or not given."""
     if exclude not in (None, "damaged"):
         raise typer.BadParameter(f"{exclude!r} is not 'damaged'", param_hint="--exclude")
-
-
-def print_json(value: Any) -> None:
-    """One object to stdout, for machines."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def say(message: str) -> None:
-    """A line for people, on stderr: stdout is for results."""
-    typer.echo(_wrapped(message), err=True)
-
-
-def warn(message: str) -> None:
-    """A line on stderr that should be read."""
-    label, _, rest = _wrapped(f"note: {message}").partition(" ")
-    print_marked(label, f" {rest}", "yellow")
-
-
-def print_marked(label: str, rest: str, colour: str) -> None:
-    """A line on stderr that begins with a bold, coloured word; without the colour where the person set NO_COLOR."""
-    typer.secho(label, fg=None if os.environ.get("NO_COLOR") else colour, bold=True, nl=False, err=True)
-    typer.echo(rest, err=True)
-
-
-def _wrapped(message: str) -> str:
-    """The message in lines that fit the terminal, words whole; as it is where nobody looks."""
-    if not sys.stderr.isatty():
-        return message
-    width = shutil.get_terminal_size().columns
-    options = {"width": width, "subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
-    return "\n".join("\n".join(textwrap.wrap(line, **options)) for line in message.splitlines())  # type: ignore[arg-type]
-
-
-def print_labelled(label: str, lines: Sequence[str], *, label_width: int = 10) -> None:
-    """``label      line`` to stdout, within the terminal's width and never over 110; words such as paths stay whole."""
-    width = min(shutil.get_terminal_size().columns, 110)
-    options = {"subsequent_indent": " " * (label_width + 2), "break_long_words": False, "break_on_hyphens": False}
-    for number, line in enumerate(lines):
-        head = f"{label if number == 0 else '':<{label_width}}"
-        typer.echo(textwrap.fill(line, width, initial_indent=head, **options))  # type: ignore[arg-type]
-
-
-def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """A table to stdout: the first column to the left, figures to the right; plain text when piped."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(header))
-    for position, name in enumerate(header):
-        table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console = Console(highlight=False, markup=False)
-    if title:
-        console.print(title, style="bold")
-    console.print(table)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .options import SOME_FAILED, JsonOption, memory_option, print_json, print_table, say, warn, wrong_usage
+from .options import SOME_FAILED, JsonOption, memory_option, wrong_usage
+from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.errors import VideoError
@@ -104,7 +105,7 @@ def predict(
         print_json({"schema": "vjepa-fer/predict/1", **_facts(predictor, run), **answers})
     elif done:
         folder = _common_folder(paths)
-        title = f"in {folder}" if folder else None
+        title = f"in {folder}" if folder else ()
         print_table(("video", "label", "%", "then"), [_row(one, folder) for one, _ in done], title=title)
     if failed:
         raise typer.Exit(SOME_FAILED)
@@ -199,7 +200,7 @@ def _predict_all(
                 done.append((one, _write(predictor, path, seen, extras)))
             except VideoError as error:
                 failed.append(error)
-                warn(str(error))
+                warn(*error.lines)
             else:
                 if one.shorter_than_window:
                     warn(f"{path}: {one.num_frames} frames are shorter than a window; the last one is repeated")

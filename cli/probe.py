@@ -11,9 +11,10 @@ import typer
 from vjepa_fer.protocol import Cell, Protocol
 
 from .config_file import read_config_file
-from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, print_json, say, warn, words
+from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, words
 from .probe_tables import print_sweep, print_transfer
 from .progress import progress_bar
+from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache

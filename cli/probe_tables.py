@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .options import print_table, say, warn
+from .terminal import print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.evaluate import Evaluation
@@ -65,14 +65,15 @@ def print_transfer(done: Transfer) -> None:
     grid = [result for one in swept.cells for result in done.results(one)]
     if grid:
         first = grid[0]
-        title = f"trained on all of one cache, tested on all of {done.test_on}{_damage_words(first)}\nclasses of both: {', '.join(first['shared'])}"
+        title = [f"trained on all of one cache, tested on all of {done.test_on}", *_damage_words(first)]
+        title.append(f"classes of both: {', '.join(first['shared'])}")
         for key, what in (("only_trained", "only trained on"), ("only_tested", "only tested")):
-            title += f"\n{what}: {', '.join(first[key])}" if first[key] else ""
+            title += [f"{what}: {', '.join(first[key])}"] if first[key] else []
         shared = [name for name in AXES if len({result[name] for result in grid}) == 1]
         if nested:
             rows = [(_chosen_words(result, shared), *_transfer_figures(result)) for result in nested]
-            print_table(TRANSFER_COLUMNS, rows, title=f"{title}\n% chosen on inner folds of the training cache")
-            title = f"% every cell; {GRID_NOTE}"
+            print_table(TRANSFER_COLUMNS, rows, title=[*title, "% chosen on inner folds of the training cache"])
+            title = [f"% every cell; {GRID_NOTE}"]
         print_table(TRANSFER_COLUMNS, [(cell_words(r, shared), *_transfer_figures(r)) for r in grid], title=title)
     for policy in done.policies:
         say(f"{policy}: {POLICIES[policy].definition}")
@@ -99,17 +100,19 @@ def _print_results(swept: Swept, results: Sequence[dict]) -> None:
     first = results[0]
     shared = [name for name in AXES if len({result[name] for result in results}) == 1]
     common = "".join(f"; {name} {first[name]}" for name in shared)
-    title = (
-        f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}\n"
-        f"%{_over(len(first['war']['folds']))}{common}{_damage_words(first)}{_label_words(first)}"
-    )
+    title = [
+        f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}",
+        f"%{_over(len(first['war']['folds']))}{common}",
+        *_damage_words(first),
+        *_label_words(first),
+    ]
     head = (*COLUMNS, *(name for name, key in VOTE_COLUMNS if _shows(first, key)))
     if swept.chosen:
         rows = [(_chosen_words(one.to_dict(), shared), *_figures(one.to_dict())) for one in swept.chosen]
-        print_table(head, rows, title=f"{title}\n% chosen on inner folds, which the test parts never saw")
-        title = f"% every cell; {GRID_NOTE}"
+        print_table(head, rows, title=[*title, "% chosen on inner folds, which the test parts never saw"])
+        title = [f"% every cell; {GRID_NOTE}"]
     elif len(results) > 1:
-        title = f"{title}\n% not nested; {GRID_NOTE}"
+        title.append(f"% not nested; {GRID_NOTE}")
     print_table(
         head, [*((cell_words(r, shared), *_figures(r)) for r in results), *_people(first, len(head))], title=title
     )
@@ -126,16 +129,16 @@ def _people(result: dict[str, Any], num_columns: int) -> list[tuple[str, ...]]:
     return [(f"{words}{asked}", f"{human[key]:.2f}", *blank) for words, key in rows]
 
 
-def _label_words(result: dict[str, Any]) -> str:
+def _label_words(result: dict[str, Any]) -> list[str]:
     """A line on what counts as right, where it is not the manifest's label."""
     if result["labels"] == "intended":
-        return ""
+        return []
     least = (
         f"; votes: cross-entropy to them in nats, {result['vote_entropy']:.3f} at least"
         if _shows(result, VOTES)
         else ""
     )
-    return f"\nlabels: {result['labels']}{least}"
+    return [f"labels: {result['labels']}{least}"]
 
 
 def _shows(result: dict[str, Any], key: str) -> bool:
@@ -146,12 +149,12 @@ def _over(num_folds: int) -> str:
     return ", one fold" if num_folds == 1 else f" mean ± sd over {num_folds} folds"
 
 
-def _damage_words(result: dict[str, Any]) -> str:
+def _damage_words(result: dict[str, Any]) -> list[str]:
     """A line on damaged files, where any is known."""
     from vjepa_fer.damage import Damage
 
     damage = Damage.from_dict(result["damaged"])
-    return f"\n{damage}" if damage != Damage() else ""
+    return [str(damage)] if damage != Damage() else []
 
 
 def _figures(result: dict[str, Any]) -> tuple[str, ...]:

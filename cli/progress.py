@@ -1,20 +1,22 @@
-"""A bar on stderr while something long runs."""
+"""A bar on stderr while something long runs; silent when that is no terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from vjepa_fer import doors
+
 
 @contextmanager
 def progress_bar(total: int, what: str) -> Iterator[Callable[[str], None]]:
-    """Yield a function to call with a word after each step; silent when stderr is no terminal."""
-    from tqdm import tqdm
+    """Yield a function to call with a word after each step."""
+    with doors.progress_bar(total, what, leave=False) as bar:
+        yield lambda word: bar.advance(word=word)
 
-    with tqdm(total=total, desc=what, disable=None, leave=False) as bar:
 
-        def advance(word: str) -> None:
-            bar.set_postfix_str(word, refresh=False)
-            bar.update()
-
-        yield advance
+@contextmanager
+def byte_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a function to call with how many bytes are done, of how many if that is known."""
+    with doors.progress_bar(None, what, unit="B", unit_scale=True, leave=False) as bar:
+        yield bar.reach

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import say
 from .progress import progress_bar
+from .terminal import say
 
 HtmlOption = Annotated[
     Path | None,

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import SOME_FAILED, SeedOption, say, warn
+from .options import SOME_FAILED, SeedOption
+from .terminal import say, warn
 
 FORMATS = ("pdf", "svg", "png")
 Projection = Literal["tsne", "pca"]  # vjepa_fer.report.projection.Method, which --help must not load

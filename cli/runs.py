@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import SOME_FAILED, JsonOption, SeedOption, print_json, print_table, say, warn
+from .options import SOME_FAILED, JsonOption, SeedOption
+from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.compare import Comparison
@@ -83,9 +84,9 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
         return
     leaks = [f"LEAKY: {leak}" for leak in result["leaks"][:NUM_LEAKS]]
     more = len(result["leaks"]) - len(leaks)
-    title = "\n".join([str(run), *leaks, *([f"LEAKY: and {more} more"] if more else [])])
+    title = [str(run), *leaks, *([f"LEAKY: and {more} more"] if more else [])]
     print_table(("setting", "value"), [(name, _short(value)) for name, value in found.settings.items()], title=title)
-    print_figures(result, title="\n".join(_before(found)) or None)
+    print_figures(result, title=list(_before(found)))
     if result["by"]:
         print_groups(result["by"])
 
@@ -178,12 +179,12 @@ def _difference_cells(difference: dict) -> tuple[str, ...]:
     return f"{difference['value']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", *p_values, real
 
 
-def print_figures(result: dict, *, title: str | None = None) -> None:
+def print_figures(result: dict, *, title: Sequence[str] = ()) -> None:
     """Figures per fold, their intervals, recall by class and the pooled confusion matrix; then what a reader should know."""
     names = [("war", "WAR"), ("uar", "UAR"), ("macro_f1", "macro-F1"), ("weighted_f1", "w-F1")]
     trust = [("ece", "ECE"), ("log_loss", "log-loss")] if result["ece"] else []
     units = "%; log-loss in nats" if trust else "%"
-    print_table(*_fold_table(result, names + trust), title=f"{title}\n{units}" if title else units)
+    print_table(*_fold_table(result, names + trust), title=[*title, units])
     if result["war"]["interval"]:
         spans = [(name, *(_number(end, key) for end in result[key]["interval"])) for key, name in names + trust]
         print_table(("95 % over subjects, pooled", "from", "to"), spans)
@@ -238,12 +239,12 @@ def _number(value: float, key: str) -> str:
     return f"{value:.3f}" if key == "log_loss" else f"{value:.2f}"
 
 
-def print_groups(by: dict, *, title: str | None = None) -> None:
+def print_groups(by: dict, *, title: str | Sequence[str] = ()) -> None:
     """A table a column, a row a group with its n."""
     for position, (column, groups) in enumerate(by.items()):
         rows = [(one["value"], f"{one['n_clips']:,}", one["n_subjects"], *_group_cells(one)) for one in groups]
         head = (column, "clips", "subjects", "WAR", "95 %", "UAR", "macro-F1")
-        print_table(head, rows, title=None if position else title)
+        print_table(head, rows, title=() if position else title)
 
 
 def _group_cells(one: dict) -> tuple[str, ...]:

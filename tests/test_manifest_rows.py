@@ -23,10 +23,14 @@ def test_an_empty_value_is_refused(column, value):
 
 
 @pytest.mark.parametrize("column", ["clip_id", "path", "label", "subject"])
-@pytest.mark.parametrize("value", ["a\nb", "a\tb", "a\x00b", "a\x7fb", "a\u2028b", "a\udc80b"])
+@pytest.mark.parametrize("value", ["a\nb", "a\tb", "a\x00b", "a\x7fb", "a\x85b", "a\x9bb", "a\u2028b", "a\udc80b"])
 def test_control_characters_and_broken_names_are_refused(column, value):
     with pytest.raises(ManifestError, match=f"^{column} .* holds a control character"):
         make_clip(**{column: value})
+
+
+def test_marks_of_direction_are_part_of_a_name():
+    assert make_clip(label="\u200fכועס\u200f").label == "\u200fכועס\u200f"
 
 
 @pytest.mark.parametrize("clip_id", ["../evil", "a/b", "a\\b", "/etc/passwd", "..", "."])

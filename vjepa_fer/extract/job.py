@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,13 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.failures import Failure, read_turns
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
+from vjepa_fer.doors import Bar, progress_bar
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.errors import CacheError, VideoError, VjepaFerError
 from vjepa_fer.extract.batches import RowEncoder
@@ -187,7 +185,7 @@ def extract_manifest(
         union = prepare_cache(root, recipe, manifest)
     asked = {clip.clip_id for clip in manifest.clips}
     clips = [clip for clip in union.clips if clip.clip_id in asked]
-    with tqdm(total=len(clips), unit="clip", disable=None if progress is None else not progress) as bar:
+    with progress_bar(len(clips), show=progress, unit="clip") as bar:
         return _Job(root, clips, encoders, recipe, settings or ExtractSettings(), bar, report, outlook).run()
 
 
@@ -201,14 +199,14 @@ class _Job:
         encoders: list[LoadedEncoder],
         recipe: Recipe,
         settings: ExtractSettings,
-        bar: tqdm,
+        bar: Bar,
         report: Report | None,
         outlook: Outlook | None,
     ) -> None:
         self.root, self.clips, self.recipe, self.settings, self.bar = root, clips, recipe, settings, bar
         self.cache = open_cache(root)
         self.done = self.cache.done
-        self.given_up = GivenUp(root, lambda line: bar.write(line, file=sys.stderr))
+        self.given_up = GivenUp(root, bar.say)
         self.outlook, self.finished = outlook, 0
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
@@ -229,7 +227,7 @@ class _Job:
         turns = read_turns(self.root)
         listed = set() if self.settings.retry_failed else turns.keys()
         todo = [clip for clip in self.clips if clip.clip_id not in self.done and clip.clip_id not in listed]
-        self.bar.update(len(self.clips) - len(todo))
+        self.bar.advance(len(self.clips) - len(todo))
         try:
             with _disk_errors_explained(self.root), ExitStack() as stack:
                 stack.enter_context(self.claims)  # first in, last out: given up after the last shard
@@ -246,14 +244,14 @@ class _Job:
         while todo:
             share = ClipShare(self.root, self.claims, self.known, turns)
             self._encode(share.claimed(todo, self.stop))
-            self.bar.update(len(share.found_done))
+            self.bar.advance(len(share.found_done))
             gone = share.failed_meanwhile()
             todo = [clip for clip in share.held_elsewhere if clip.clip_id not in gone]
             if todo and not share.taken and not patience.wait(len(todo), self._tell_waiting):
                 return
 
     def _tell_waiting(self, count: int) -> None:
-        self.bar.write(f"waiting for {count:,} clips that other processes are at", file=sys.stderr)
+        self.bar.say(f"waiting for {count:,} clips that other processes are at")
 
     def _all_done(self) -> frozenset[str]:
         return self.known.ids() | self.writer.durable
@@ -335,13 +333,11 @@ class _Job:
     def _count(self) -> None:
         with self.lock:
             self.finished += 1
-            self.bar.update()
+            self.bar.advance()
 
     def _show(self) -> None:
         rate = self.writer.rows / max(self.clock.wall_seconds, 1e-9)
-        self.bar.set_postfix_str(
-            f"{rate:.3g} windows/s, {self.writer.bytes_written / 1e9:.2f} GB written", refresh=False
-        )
+        self.bar.note(f"{rate:.3g} windows/s, {self.writer.bytes_written / 1e9:.2f} GB written")
         if self.outlook and self.finished:
             self.outlook(self.finished, self.clock.wall_seconds)
 

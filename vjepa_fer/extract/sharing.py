@@ -117,7 +117,9 @@ class ClipShare:
             if stop.is_set():
                 return
             is_ours = self._claims.take(clip.clip_id)
-            if clip.clip_id in self._done:  # looked at last: whoever had it may have finished it and be gone, or wait for us
+            if (
+                clip.clip_id in self._done
+            ):  # looked at last: whoever had it may have finished it and be gone, or wait for us
                 self.found_done.add(clip.clip_id)
             elif is_ours:
                 self.taken += 1

@@ -16,8 +16,9 @@ from vjepa_fer.errors import ManifestError
 COLUMNS = ("clip_id", "path", "label", "subject")
 """The columns that vjepa-fer itself reads; a manifest may carry any further ones."""
 
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
-# control characters, and the surrogates that stand for file names which are not valid Unicode
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# control characters, and the surrogates that stand for file names which are not valid Unicode; marks of direction belong to
+# Arabic and Hebrew names, and are shown for what they are
 
 
 @dataclass(frozen=True)

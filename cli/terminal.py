@@ -1,0 +1,142 @@
+"""What a command has to say goes in; it goes out as text that the terminal only shows: results to stdout, the rest to stderr.
+
+Names from files may hold anything, so no other file here prints (``tests/test_terminal.py``). One argument is one line: a line break
+inside it came with a name, and is written out as ``\\n``. The same goes for a cell of a table.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+
+from vjepa_fer.doors import printable, printable_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+def print_json(value: Any) -> None:
+    """One object to stdout, for machines."""
+    typer.echo(printable_json(value))
+
+
+def print_line(line: str = "") -> None:
+    """A line to stdout."""
+    typer.echo(printable(line))
+
+
+def say(*lines: str) -> None:
+    """Lines for people, on stderr: stdout is for results."""
+    typer.echo("\n".join(map(_wrapped, lines)), err=True)
+
+
+def warn(line: str, *more: str) -> None:
+    """Lines on stderr that should be read."""
+    mark = "note:"
+    _say_marked(mark, "yellow", [_wrapped(line, beside=len(mark) + 1), *map(_wrapped, more)])
+
+
+def say_error(*lines: str) -> None:
+    """Why the command failed, on stderr."""
+    _say_marked("error:", "red", map(printable, lines))
+
+
+def _say_marked(mark: str, colour: str, lines: Iterable[str]) -> None:
+    """Lines behind a word that is bold and coloured, as far as the terminal can and the person likes."""
+    if os.environ.get("TERM") != "dumb":
+        mark = typer.style(mark, fg=None if os.environ.get("NO_COLOR") else colour, bold=True)
+    typer.echo(f"{mark} " + "\n".join(lines), err=True)
+
+
+def _wrapped(line: str, *, beside: int = 0) -> str:
+    """The line in as many as fit the terminal, beside so many characters, words whole; as it is where nobody looks."""
+    text = printable(line)
+    if not sys.stderr.isatty():
+        return text
+    width, room = shutil.get_terminal_size().columns, " " * beside
+    options = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, width, initial_indent=room, **options).removeprefix(room)  # type: ignore[arg-type]
+
+
+def print_labelled(label: str, lines: Sequence[str], *, label_width: int = 10) -> None:
+    """``label      line`` to stdout, within the terminal's width and never over 110; words such as paths stay whole."""
+    width = min(shutil.get_terminal_size().columns, 110)
+    options = {"subsequent_indent": " " * (label_width + 2), "break_long_words": False, "break_on_hyphens": False}
+    for number, line in enumerate(lines):
+        head = f"{printable(label) if number == 0 else '':<{label_width}}"
+        typer.echo(textwrap.fill(printable(line), width, initial_indent=head, **options))  # type: ignore[arg-type]
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | Sequence[str] = ()) -> None:
+    """A table to stdout, a title of a line or several above it: the first column to the left, figures to the right; plain text when piped."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(header))
+    for position, name in enumerate(header):
+        table.add_column(name, justify="left" if position == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    screen = screen_of_text()
+    for line in [title] if isinstance(title, str) else title:
+        screen.print(line, style="bold")
+    screen.print(table)
+
+
+def screen_of_text() -> Console:
+    """Rich's console on stdout for which every text in whatever it prints is text only: no mark-up, no emoji, no commands."""
+    from rich.console import Console
+
+    class Screen(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
+    return Screen(highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def usage_errors_as_text() -> Iterator[None]:
+    """Typer's own messages repeat what was typed, or came from a file: they leave as text only."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and type(error).__name__ != "NoArgsIsHelpError":  # which is help, in lines
+            error.message = printable(str(error.message))  # type: ignore[attr-defined]
+        raise
+
+
+def prepare_streams() -> None:
+    """No character ends a command, and what libraries warn of is text only."""
+    for stream in (sys.stdout, sys.stderr):
+        _accept_every_character(stream)
+    warnings.showwarning = _show_warning
+
+
+def _accept_every_character(stream: Any) -> None:
+    """Windows gives pipes and files a code page without arrows, and file names may be any bytes."""
+    if not hasattr(stream, "reconfigure"):
+        return
+    if not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
+        stream.reconfigure(encoding="utf-8")  # as JSON must be
+    stream.reconfigure(errors="backslashreplace")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """As Python does, without the line of code."""
+    typer.echo(printable(f"{filename}:{lineno}: {category.__name__}: {message}"), file=file, err=True)
