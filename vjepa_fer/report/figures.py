@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vjepa_fer.disk import make_folders, write_durably
+from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.report.numbers import RunNumbers
@@ -233,6 +234,7 @@ def draw_points(xy: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Fi
 
 
 def _plain(names: Any) -> list[str]:
-    """Short enough to leave room for the chart; dollar signs are no mathematics, and a leading underscore hides nothing."""
-    short = (name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names)
+    """As text only, short enough to leave room for the chart; dollar signs are no mathematics, and a leading underscore hides nothing."""
+    shown = map(printable, names)
+    short = (name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in shown)
     return [(f" {name}" if name.startswith("_") else name).replace("$", r"\$") for name in short]

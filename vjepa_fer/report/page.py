@@ -1,13 +1,15 @@
 """Numbers of one run or several go in; one HTML file that needs nothing else comes out.
 
-Every word that is not ours (clip ids, labels, subjects, paths) passes through Jinja's escaping, and a policy in the page's head lets
-the browser run our one script, known by its hash, and fetch nothing.
+Every word that is not ours (clip ids, labels, subjects, paths) passes through :func:`~vjepa_fer.doors.printable`, so that it reads as
+what it is, and through Jinja's escaping; and a policy in the page's head lets the browser run our one script, known by its hash, and
+fetch nothing.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from vjepa_fer import __version__
 from vjepa_fer.compare import Comparison, compare
 from vjepa_fer.disk import bytes_for_people, write_durably
+from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.report.checks import run_checks
@@ -128,16 +131,32 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("vjepa_fer.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_function"] = lambda value, **how: json.dumps(_all_shown(value), **how)
     environment.filters["bytes"] = bytes_for_people
     environment.filters["px"] = lambda value: f"{float(value):.1f}".removesuffix(".0")
     environment.filters["ours"] = Markup  # the style and the script beside this file, nothing else
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     environment.filters["hue"] = lambda number: int(number * 137.508) % 360
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a page says of a value: text only. What is HTML by now was made of such."""
+    return value if hasattr(value, "__html__") else printable(str(value))
+
+
+def _all_shown(value: Any) -> Any:
+    """A value for our script, with every text in it as a page says it."""
+    if isinstance(value, dict):
+        return {name: _all_shown(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_all_shown(one) for one in value]
+    return _shown(value) if isinstance(value, str) else value
 
 
 def _own_text(name: str) -> str:
