@@ -235,7 +235,8 @@ def main() -> None:
             processes[kind] += len(tasks)
             if found:
                 faults.append({"round": number, "kind": kind, "processes": len(tasks), "faults": found[:8]})
-            sys.stderr.write(f"{number + 1}/{options.rounds} {kind} × {len(tasks)}: {len(found)} faults\n")
+            said = f": {'; '.join(found[:3])}" if found else ""
+            sys.stderr.write(f"{number + 1}/{options.rounds} {kind} × {len(tasks)}: {len(found)} faults{said}\n")
     machine = {"cores": os.cpu_count(), "system": platform.platform()}
     about = {"machine": machine, "versions": library_versions("vjepa-fer", "numpy", "h5py", "torch", "av")}
     result = {"rounds": dict(rounds), "processes": dict(processes), "rounds_with_faults": len(faults), "faults": faults}

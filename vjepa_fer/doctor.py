@@ -27,7 +27,7 @@ from vjepa_fer.disk import can_lock, is_case_sensitive, write_speed
 from vjepa_fer.workers import num_cores, run_program
 
 STAGES = {
-    "stage 2 (laptop)": ("", ("numpy", "scipy", "h5py", "sklearn", "lightgbm", "safetensors", "typer", "tqdm")),
+    "stage 2 (laptop)": ("", ("numpy", "scipy", "h5py", "sklearn", "lightgbm", "safetensors", "typer", "tqdm", "zlib_ng")),
     "stage 1 (GPU box)": ("extract", ("torch", "av")),
 }
 """For each stage, the extra that brings its packages, and their import names; stage 1 comes on top of stage 2."""
@@ -40,7 +40,7 @@ EXTRAS = {
 """For each further extra its packages, and what it is for."""
 
 OPTIONAL = ("decord", "torchcodec", "transformers")
-_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "zlib_ng": "zlib-ng"}
 
 VIDEO = Path(__file__).with_name("one_second.mp4")
 VIDEO_FRAMES = 25
