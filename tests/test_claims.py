@@ -207,3 +207,40 @@ def test_a_clip_that_a_living_process_has_finished_is_done_and_not_waited_for(tm
         assert list(share.claimed(small_manifest(4).clips[2:], threading.Event())) == []
         assert share.found_done == {"c2"}
         assert [clip.clip_id for clip in share.held_elsewhere] == ["c3"]
+
+
+def test_what_another_did_while_one_stood_still_is_not_written_twice_though_it_left_no_claim(tmp_path, machines):
+    recipe = write_small_cache(tmp_path, num_clips=1)
+    prepare_cache(tmp_path, recipe, small_manifest(3))
+    with Claims(tmp_path) as sleeper:
+        mine = ShardWriter(tmp_path, recipe)
+        known = DoneClips(open_cache(tmp_path), mine.writer_id)
+        mine.is_ours = lambda clip_id: sleeper.holds(clip_id) and clip_id not in known
+        for clip_id in ("c1", "c2"):
+            assert sleeper.take(clip_id)
+            mine.add(small_rows(clip_id, recipe))
+        stop(sleeper)
+        with Claims(tmp_path) as other:
+            assert other.take("c1")
+            theirs = ShardWriter(tmp_path, recipe)
+            theirs.add(small_rows("c1", recipe))
+            theirs.flush()
+        sleeper._alive(sleeper._owner).touch()
+        (tmp_path / CLAIMS / sleeper._claim("c1", 0).name).write_text(sleeper._owner)  # nobody had swept it
+        (tmp_path / CLAIMS / sleeper._claim("c2", 0).name).write_text(sleeper._owner)
+        assert mine.flush() == ("c2",)
+        assert mine.lost == {"c1"}
+
+
+def test_a_clip_that_was_lost_to_one_who_died_can_be_taken_again(tmp_path, machines):
+    with Claims(tmp_path) as sleeper:
+        sleeper.take("a")
+        stop(sleeper)
+        with Claims(tmp_path) as third, Claims(tmp_path) as other:
+            third.take("b")  # or the sweep would find nobody alive
+            assert other.take("a")
+            sleeper._alive(sleeper._owner).touch()
+            assert not sleeper.take("a")
+            stop(other)
+            assert sleeper.take("a")
+            assert sleeper.holds("a")

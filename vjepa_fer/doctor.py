@@ -27,7 +27,10 @@ from vjepa_fer.disk import can_lock, is_case_sensitive, write_speed
 from vjepa_fer.workers import num_cores, run_program
 
 STAGES = {
-    "stage 2 (laptop)": ("", ("numpy", "scipy", "h5py", "sklearn", "lightgbm", "safetensors", "typer", "tqdm", "zlib_ng")),
+    "stage 2 (laptop)": (
+        "",
+        ("numpy", "scipy", "h5py", "sklearn", "lightgbm", "safetensors", "typer", "tqdm", "zlib_ng"),
+    ),
     "stage 1 (GPU box)": ("extract", ("torch", "av")),
 }
 """For each stage, the extra that brings its packages, and their import names; stage 1 comes on top of stage 2."""

@@ -36,6 +36,11 @@ class ShardWriter:
         A shard is written when its rows reach this size. A kill costs at most the shard that is open.
     is_ours : callable
         Asked of each clip id before a shard appears: those that another process has taken over meanwhile are left out.
+
+    Attributes
+    ----------
+    lost : set of str
+        Ids of the clips that were left out.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class ShardWriter:
         self.recipe = recipe
         self.shard_bytes = shard_bytes
         self.is_ours = is_ours
+        self.lost: set[str] = set()
         self.writer_id = uuid.uuid4().hex[:12]
         self.bytes_written = 0
         self._shards = Path(folder) / layout.SHARDS
@@ -75,7 +81,9 @@ class ShardWriter:
     def flush(self) -> tuple[str, ...]:
         """Write the open shard, if any clip is in it; returns the clip ids that are now safe."""
         while self._clips:
-            self._clips = [(clip_id, columns) for clip_id, columns in self._clips if self.is_ours(clip_id)]
+            ours = {clip_id for clip_id, _ in self._clips if self.is_ours(clip_id)}
+            self.lost |= {clip_id for clip_id, _ in self._clips} - ours
+            self._clips = [(clip_id, columns) for clip_id, columns in self._clips if clip_id in ours]
             done = tuple(clip_id for clip_id, _ in self._clips)
             if not done or self._write(done):
                 self._clips, self._open_bytes = [], 0

@@ -62,14 +62,15 @@ class Claims:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        for clip_id, generation in self._held.items():
-            path = self._claim(clip_id, generation)
-            if _read_owner(path) == self._owner:
-                path.unlink(missing_ok=True)
+        for clip_id in list(self._held):
+            self._give_up(clip_id)
         self._alive(self._owner).unlink(missing_ok=True)
 
     def take(self, clip_id: str) -> bool:
-        """Claim a clip; False when a live process has it."""
+        """Claim a clip, also one that was lost while this process stood still; False when a live process has it."""
+        if self.holds(clip_id):
+            return True
+        self._give_up(clip_id)
         generation = 0
         while True:
             path = self._claim(clip_id, generation)
@@ -87,7 +88,10 @@ class Claims:
             generation += state == "dead"  # a claim that is gone by now is asked for once more
 
     def holds(self, clip_id: str) -> bool:
-        """Whether the clip is still this process's: it may have stood still for so long that another took over."""
+        """Whether the clip is still this process's: it may have stood still for so long that another took over.
+
+        One that took over, finished and is gone leaves no claim: whoever asks here looks for the finished clip next.
+        """
         if (generation := self._held.get(clip_id)) is None:
             return False
         return (
@@ -97,7 +101,11 @@ class Claims:
         )
 
     def _give_up(self, clip_id: str) -> None:
-        self._claim(clip_id, self._held.pop(clip_id)).unlink(missing_ok=True)
+        """Take away what this process still has of a clip."""
+        if (generation := self._held.pop(clip_id, None)) is not None:
+            path = self._claim(clip_id, generation)
+            if _read_owner(path) == self._owner:
+                path.unlink(missing_ok=True)
 
     def _claim(self, clip_id: str, generation: int) -> Path:
         return self._folder / f"{hashlib.sha256(clip_id.encode()).hexdigest()[:32]}.{generation}"
@@ -134,12 +142,21 @@ class Claims:
     def _is_fresh(self, path: Path) -> bool:
         """Whether `path` was touched a short while ago, by the disk's clock, and has not stood still since by our own."""
         changed = path.stat().st_mtime_ns
-        if self._alive(self._owner).stat().st_mtime_ns - changed >= DEAD_AFTER_SECONDS * 1e9:
+        if self._own_beat() - changed >= DEAD_AFTER_SECONDS * 1e9:
             return False
         now = time.monotonic()
         if self._seen.get(path, (None, 0.0))[0] != changed:
             self._seen[path] = changed, now
         return now - self._seen[path][1] < DEAD_AFTER_SECONDS
+
+    def _own_beat(self) -> int:
+        """When this process's heart beat last, by the disk's clock, in ns; it beats now if it was swept as a dead one's."""
+        heart = self._alive(self._owner)
+        try:
+            return heart.stat().st_mtime_ns
+        except FileNotFoundError:
+            heart.touch()
+            return heart.stat().st_mtime_ns
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

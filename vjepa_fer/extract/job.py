@@ -219,7 +219,7 @@ class _Job:
             shard_bytes=settings.shard_bytes,
             shard_seconds=settings.shard_seconds,
             report=report,
-            is_ours=self.claims.holds,
+            is_ours=lambda clip_id: self.claims.holds(clip_id) and clip_id not in self.known,
         )
         self.known = DoneClips(self.cache, self.writer.writer_id)
 
@@ -245,8 +245,9 @@ class _Job:
             share = ClipShare(self.root, self.claims, self.known, turns)
             self._encode(share.claimed(todo, self.stop))
             self.bar.advance(len(share.found_done))
-            gone = share.failed_meanwhile()
-            todo = [clip for clip in share.held_elsewhere if clip.clip_id not in gone]
+            lost, gone = self.writer.settle(), share.failed_meanwhile()
+            todo = [clip for clip in todo if clip.clip_id in lost] + share.held_elsewhere
+            todo = [clip for clip in todo if clip.clip_id not in gone and clip.clip_id not in self.known]
             if todo and not share.taken and not patience.wait(len(todo), self._tell_waiting):
                 return
 

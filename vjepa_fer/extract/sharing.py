@@ -17,7 +17,7 @@ _CLOCK_TICK_SECONDS = 2.0  # a folder's time may be that coarse
 
 
 class DoneClips:
-    """Ids of clips whose rows are on disk, kept up to date with what other processes write.
+    """Ids of clips whose rows are on disk, kept up to date with what other processes write; any thread may ask.
 
     Parameters
     ----------
@@ -32,20 +32,23 @@ class DoneClips:
         self._done = set(cache.done)
         self._seen = {shard.path.name for shard in cache.shards}
         self._own = own_writer
+        self._lock = threading.Lock()
         self._changed, self._changed_at = 0, 0.0  # the folder's time, and when we first saw it by our own watch
 
     def __contains__(self, clip_id: str) -> bool:
         changed = self._folder.stat().st_mtime_ns
-        if changed != self._changed:
-            self._changed, self._changed_at = changed, time.monotonic()
-        if time.monotonic() - self._changed_at < _CLOCK_TICK_SECONDS:
-            self._read()
-        return clip_id in self._done
+        with self._lock:
+            if changed != self._changed:
+                self._changed, self._changed_at = changed, time.monotonic()
+            if time.monotonic() - self._changed_at < _CLOCK_TICK_SECONDS:
+                self._read()
+            return clip_id in self._done
 
     def ids(self) -> frozenset[str]:
         """All of them, as of now."""
-        self._read()
-        return frozenset(self._done)
+        with self._lock:
+            self._read()
+            return frozenset(self._done)
 
     def _read(self) -> None:
         for name in sorted(set(self._names()) - self._seen):

@@ -55,7 +55,7 @@ class BackgroundWriter:
         self.rows = 0
         self._root, self._clock, self._seconds, self._report = root, clock, shard_seconds, report
         self._shards = ShardWriter(root, recipe, shard_bytes=shard_bytes, is_ours=is_ours)
-        self._queue: queue.Queue[ClipRows | None] = queue.Queue()
+        self._queue: queue.Queue[ClipRows | threading.Event | None] = queue.Queue()
         self._waiting = 0
         self._changed = threading.Condition()
         self._error: BaseException | None = None
@@ -98,20 +98,41 @@ class BackgroundWriter:
             self._waiting += size
         self._queue.put(rows)
 
+    def settle(self) -> set[str]:
+        """Wait until all that was handed over is on disk; ids of the clips that were left out because they are another's by now.
+
+        Raises
+        ------
+        CacheError
+            As :meth:`put`.
+        """
+        settled = threading.Event()
+        self._queue.put(settled)
+        while not settled.wait(0.1):
+            with self._changed:
+                if self._error:
+                    raise self._error
+        lost, self._shards.lost = self._shards.lost, set()
+        return lost
+
     def _run(self) -> None:
         try:
             closes_at: float | None = None  # when the open shard is due
             while (rows := self._next(closes_at)) is not None:
-                done = self._add(rows) if isinstance(rows, ClipRows) else self._flush()
-                closes_at = None if done else (closes_at or time.monotonic() + self._seconds)
+                is_open = isinstance(rows, ClipRows) and not self._add(rows)
+                closes_at = (closes_at or time.monotonic() + self._seconds) if is_open else None
+                if not isinstance(rows, ClipRows):
+                    self._flush()
+                if isinstance(rows, threading.Event):
+                    rows.set()
             self._flush()
         except BaseException as error:
             with self._changed:
                 self._error = self._explain(error)
                 self._changed.notify_all()
 
-    def _next(self, closes_at: float | None) -> ClipRows | tuple[()] | None:
-        """The next clip; () when the open shard is due first; None at the end."""
+    def _next(self, closes_at: float | None) -> ClipRows | threading.Event | tuple[()] | None:
+        """The next clip; an event to set once all before it is on disk; () when the open shard is due first; None at the end."""
         try:
             return self._queue.get(timeout=None if closes_at is None else max(closes_at - time.monotonic(), 0))
         except queue.Empty:
