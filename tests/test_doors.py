@@ -27,6 +27,7 @@ from vjepa_fer.doors import (
     progress_bar,
     read_bytes,
     read_object,
+    read_text,
 )
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.errors import RunError, VjepaFerError
@@ -110,6 +111,8 @@ def test_a_file_is_read_within_its_limit_and_never_waited_for(tmp_path):
     (tmp_path / "latin.json").write_bytes(b'{"a": "\xe9"}')
     with pytest.raises(VjepaFerError, match="byte 7 is not UTF-8"):
         read_object(tmp_path / "latin.json")
+    with pytest.raises(VjepaFerError, match="byte 7 is not UTF-8; get it anew"):
+        read_text(tmp_path / "latin.json", advice="get it anew")
     with pytest.raises(FileNotFoundError):
         read_object(tmp_path / "none.json")
     with pytest.raises(VjepaFerError, match="cannot be read"):

@@ -6,7 +6,7 @@ terminal or a page), `sheets` (CSV, in which no cell is a formula), `bars` (prog
 
 from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
 from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
-from vjepa_fer.doors.objects import Given, parse_object, read_object
+from vjepa_fer.doors.objects import Given, parse_object, read_object, read_text
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
 from vjepa_fer.doors.shown import printable, printable_json
 
@@ -24,5 +24,6 @@ __all__ = [
     "progress_bar",
     "read_bytes",
     "read_object",
+    "read_text",
     "unpacked",
 ]

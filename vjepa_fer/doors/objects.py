@@ -162,23 +162,33 @@ def read_object(
     VjepaFerError
         `error`: it cannot be read, is too large, or is not one JSON object.
     """
+    text = read_text(path, error=error, advice=advice, at_most=at_most, follow=follow)
+    return parse_object(text, str(path), error=error, advice=advice)
+
+
+def read_text(
+    path: str | os.PathLike[str],
+    *,
+    error: type[VjepaFerError] = VjepaFerError,
+    advice: str = "",
+    at_most: int = LARGEST_OBJECT,
+    follow: bool = True,
+) -> str:
+    """The UTF-8 text of a file, for a reader that compares it with what it should be; otherwise as :func:`read_object`."""
     try:
         data = read_bytes(path, at_most=at_most, follow=follow)
     except FileNotFoundError:
         raise
     except (OSError, TooLargeError) as fault:
         raise error(_said(f"{path}: cannot be read ({fault})", advice)) from fault
-    return parse_object(data, str(path), error=error, advice=advice)
+    return _decoded(data, str(path), error, advice)
 
 
 def parse_object(
     text: str | bytes, source: str, *, error: type[VjepaFerError] = VjepaFerError, advice: str = ""
 ) -> Given:
     """A JSON text that is one object; see :func:`read_object`."""
-    try:
-        text = text if isinstance(text, str) else text.decode("utf-8")
-    except UnicodeDecodeError as fault:
-        raise error(_said(f"{source}: byte {fault.start:,} is not UTF-8", advice)) from fault
+    text = text if isinstance(text, str) else _decoded(text, source, error, advice)
     try:
         values = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant, parse_float=_finite)
         text.encode()  # a lone surrogate in the text itself …
@@ -190,6 +200,13 @@ def parse_object(
         kind = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(values), "a number")
         raise error(_said(f"{source}: holds {kind}, expected one JSON object", advice))
     return Given(values, source, error, advice)
+
+
+def _decoded(data: bytes, source: str, error: type[VjepaFerError], advice: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise error(_said(f"{source}: byte {fault.start:,} is not UTF-8", advice)) from fault
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
