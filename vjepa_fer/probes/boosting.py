@@ -1,10 +1,9 @@
-"""Gradient-boosted trees on the leading principal directions of the training features, with LightGBM inside."""
+"""Gradient-boosted trees on the leading principal directions of the training features: LightGBM grows them, we ask them."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
@@ -16,8 +15,11 @@ from vjepa_fer.probes.base import (
     check_weights,
     check_whole,
     seed_of,
+    softmax,
 )
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
+from vjepa_fer.probes.tree_text import read_trees
+from vjepa_fer.probes.trees import Trees
 
 
 class BoostingProbe(Probe):
@@ -36,7 +38,7 @@ class BoostingProbe(Probe):
     n_components : int or None
         How many principal directions the trees see; None: the features as they are, as when there are no more than that.
     n_jobs : int
-        Threads; the numbers do not depend on it.
+        Threads of the fit; the numbers do not depend on it.
     random_state : int or None
         Of the columns drawn for each tree; None is 0.
     """
@@ -65,7 +67,8 @@ class BoostingProbe(Probe):
         self.random_state = random_state
 
     reduction_: Reduction | None
-    model_: Any
+    trees_: Trees
+    model_text_: str
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Grow the trees: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
@@ -85,8 +88,15 @@ class BoostingProbe(Probe):
             features, codes, weights = features[weights > 0], codes[weights > 0], weights[weights > 0]
         self.reduction_ = fit_reduction(features, self.n_components)
         data = lightgbm.Dataset(self._reduced(features), codes, weight=weights)
-        self.model_ = lightgbm.train(self._settings(), data, num_boost_round=self.n_estimators)
+        model = lightgbm.train(self._settings(), data, num_boost_round=self.n_estimators)
+        self._take(model.model_to_string())
         return self
+
+    def _take(self, text: str) -> None:
+        """Trees from LightGBM's text: the same way after a fit and from a file, so that both answer alike."""
+        width = self.n_features_in_ if self.reduction_ is None else self.reduction_.directions.shape[1]
+        self.trees_ = read_trees(text, num_classes=len(self.classes_), num_features=width)
+        self.model_text_ = text
 
     def _check_parameters(self) -> None:
         check_number("learning_rate", self.learning_rate, above=0)
@@ -119,13 +129,11 @@ class BoostingProbe(Probe):
         }
 
     def _probabilities(self, X: NDArray) -> NDArray:
-        return np.asarray(self.model_.predict(self._reduced(X), num_threads=self.n_jobs))
+        return softmax(self.trees_.scores(self._reduced(X)))
 
     def _learnt(self) -> Learnt:
-        return Learnt(reduction_arrays(self.reduction_), texts={"model": self.model_.model_to_string()})
+        return Learnt(reduction_arrays(self.reduction_), texts={"model": self.model_text_})
 
     def _recall(self, learnt: Learnt) -> None:
-        import lightgbm
-
         self.reduction_ = reduction_from(learnt.arrays)
-        self.model_ = lightgbm.Booster(model_str=learnt.texts["model"])
+        self._take(learnt.texts["model"])
