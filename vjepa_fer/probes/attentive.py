@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.probes.attentive_model import parameter_shapes
-from vjepa_fer.probes.base import Learnt, Probe, check_choice, check_number, check_whole, seed_of
+from vjepa_fer.probes.attentive_model import PROJ, QUERY, depth_of, parameter_shapes
+from vjepa_fer.probes.base import Probe, check_choice, check_number, check_whole, seed_of
+from vjepa_fer.probes.learnt import Held, Learnt
 
 ATTENTIVE_PRESETS: dict[str, dict[str, Any]] = {
     # the paper's run (V-JEPA 1's recipe): decay falls with the rate, biases and norms are spared, gradients clipped
@@ -223,7 +224,7 @@ class AttentiveProbe(Probe):
         from vjepa_fer.probes.attentive_training import Tokens, predict_probabilities
 
         self._check_fitted()
-        dim = self.parameters_["pooler.query_tokens"].shape[2]
+        dim = self.parameters_[QUERY].shape[2]
         if getattr(X, "ndim", 2) <= 2:
             X = self._check_known(X)
         tokens = Tokens(X, dim)
@@ -238,7 +239,7 @@ class AttentiveProbe(Probe):
         self._check_fitted()
         if getattr(X, "ndim", 2) <= 2:
             X = self._check_known(X)
-        tokens = Tokens(X, self.parameters_["pooler.query_tokens"].shape[2])
+        tokens = Tokens(X, self.parameters_[QUERY].shape[2])
         return query_weights(tokens, self.parameters_, num_heads=self.num_heads_, device=self.device)
 
     def predict(self, X: Any) -> NDArray:
@@ -261,13 +262,12 @@ class AttentiveProbe(Probe):
         ProbeError
             Parameters missing, unexpected or of another shape (each is named), or another number of classes.
         """
-        blocks = {name.split(".")[2] for name in parameters if name.startswith("pooler.blocks.")}
-        probe = cls(**{"depth": 1 + len(blocks), **params})
-        query, bias = parameters.get("pooler.query_tokens"), parameters.get("linear.bias")
+        probe = cls(**{"depth": depth_of(parameters), **params})
+        query, bias = parameters.get(QUERY), parameters.get("linear.bias")
         if query is None or bias is None or query.ndim != 3 or bias.shape != (len(classes),):
-            found = "no pooler.query_tokens or linear.bias" if query is None or bias is None else f"{len(bias)} classes"
+            found = f"no {QUERY} or linear.bias" if query is None or bias is None else f"{len(bias)} classes"
             raise ProbeError(f"not an attentive classifier of {len(classes)} classes: found {found}")
-        holds_proj = "pooler.cross_attention_block.xattn.proj.weight" in parameters
+        holds_proj = PROJ in parameters
         shapes = parameter_shapes(
             dim=query.shape[2], num_classes=len(classes), depth=probe.depth, proj=holds_proj or probe._applies_proj()
         )
@@ -280,18 +280,25 @@ class AttentiveProbe(Probe):
     def _learnt(self) -> Learnt:
         return Learnt(dict(self.parameters_), {"num_heads": self.num_heads_, "n_iter": self.n_iter_})
 
-    def _recall(self, learnt: Learnt) -> None:
-        query = learnt.arrays["pooler.query_tokens"]
-        holds_proj = "pooler.cross_attention_block.xattn.proj.weight" in learnt.arrays
-        shapes = parameter_shapes(
-            dim=query.shape[2],
-            num_classes=len(self.classes_),
-            depth=self.depth,
-            proj=holds_proj or self._applies_proj(),
-        )
-        check_shapes(learnt.arrays, shapes)
-        self.parameters_ = dict(learnt.arrays)
-        self.num_heads_, self.n_iter_ = int(learnt.numbers["num_heads"]), int(learnt.numbers["n_iter"])
+    def _recall(self, held: Held) -> None:
+        require_extra("extract", ("torch",), "the attentive probe")
+        depth, proj = depth_of(held.names()), PROJ in held or self._applies_proj()
+        if depth != self.depth:  # before anything is as long as a number in a file says
+            raise ProbeError(f"depth is {self.depth}, but its arrays are those of depth {depth}")
+        query = held.floats(QUERY, 1, 1, None, kinds=("float32",))
+        dim = query.shape[2]
+        shapes = parameter_shapes(dim=dim, num_classes=len(self.classes_), depth=depth, proj=proj)
+        del shapes[QUERY]
+        rest = {name: held.floats(name, *shape, kinds=("float32",)) for name, shape in shapes.items()}
+        self.parameters_ = {QUERY: query, **rest}
+        self.num_heads_, self.n_iter_ = held.whole("num_heads", least=1), held.whole("n_iter")
+        if dim % self.num_heads_ or self.n_features_in_ % dim:
+            raise ProbeError(
+                f"tokens of {dim} numbers do not go into {self.num_heads_} heads and {self.n_features_in_} features"
+            )
+
+    def _least_features(self) -> NDArray:
+        return np.zeros((1, 1, self.parameters_[QUERY].shape[2]), np.float32)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

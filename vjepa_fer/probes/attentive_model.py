@@ -20,7 +20,7 @@ every tensor under its official name, with M in front.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,11 +30,18 @@ EPSILON = 1e-5
 """Of every layer norm in the published classifiers."""
 
 CROSS = "pooler.cross_attention_block."
+QUERY = "pooler.query_tokens"
+PROJ = f"{CROSS}xattn.proj.weight"
+
+
+def depth_of(names: Iterable[str]) -> int:
+    """Depth of the classifier whose parameters have these official names."""
+    return 1 + len({name.split(".")[2] for name in names if name.startswith("pooler.blocks.")})
 
 
 def parameter_shapes(*, dim: int, num_classes: int, depth: int, proj: bool) -> dict[str, tuple[int, ...]]:
     """Official names and shapes of one head's parameters; depth counts the cross-attention, ``depth - 1`` blocks precede it."""
-    shapes: dict[str, tuple[int, ...]] = {"pooler.query_tokens": (1, 1, dim)}
+    shapes: dict[str, tuple[int, ...]] = {QUERY: (1, 1, dim)}
     shapes |= _block_shapes(CROSS, dim, {"xattn.q": dim, "xattn.kv": 2 * dim} | ({"xattn.proj": dim} if proj else {}))
     for number in range(depth - 1):
         shapes |= _block_shapes(f"pooler.blocks.{number}.", dim, {"attn.qkv": 3 * dim, "attn.proj": dim})
@@ -100,7 +107,7 @@ def attentive_logits(
     """Logits ``(M, B, K)`` of M heads on frozen tokens ``(B, T, D)`` with their :func:`token_statistics`."""
     import torch
 
-    depth = 1 + len({name.split(".")[2] for name in parameters if name.startswith("pooler.blocks.")})
+    depth = depth_of(parameters)
     if depth == 1:
         return _decide(parameters, _pool(parameters, tokens, statistics, num_heads, proj))
     # with blocks before the pooling, tokens are no longer the same for every head
@@ -117,7 +124,7 @@ def query_attention(parameters: Mapping[str, Tensor], tokens: Tensor, *, num_hea
 
     Where blocks precede the pooling, a token stands for its place: the blocks have mixed others into it.
     """
-    depth = 1 + len({name.split(".")[2] for name in parameters if name.startswith("pooler.blocks.")})
+    depth = depth_of(parameters)
     mixed = _mix(parameters, tokens, num_heads, depth)
     directions = _directions(parameters, num_heads).flatten(0, 1)  # (H, D), of the only probe
     return _attention(mixed, token_statistics(mixed), directions).transpose(1, 2)
@@ -128,7 +135,7 @@ def _pool(
 ) -> Tensor:
     """The query after cross-attention and its MLP, ``(M, B, D)``."""
     p = _block(parameters, CROSS)
-    query = parameters["pooler.query_tokens"][:, 0]  # (M, 1, D)
+    query = parameters[QUERY][:, 0]  # (M, 1, D)
     num_probes, _, dim = query.shape
     values = p["xattn.kv.weight"].view(num_probes, 2, num_heads, -1, dim)[:, 1]  # (M, H, D/H, D)
     scale, shift = p["norm1.weight"][:, None], p["norm1.bias"][:, None, None]
@@ -153,7 +160,7 @@ def _mix(parameters: Mapping[str, Tensor], tokens: Tensor, num_heads: int, depth
 def _directions(parameters: Mapping[str, Tensor], num_heads: int) -> Tensor:
     """The vectors u that score tokens, ``(M, H, D)``; the norm's γ is in them."""
     p = _block(parameters, CROSS)
-    query = parameters["pooler.query_tokens"][:, 0]  # (M, 1, D)
+    query = parameters[QUERY][:, 0]  # (M, 1, D)
     num_probes, _, dim = query.shape
     asked = _linear(p, "xattn.q", query).view(num_probes, num_heads, dim // num_heads, 1)
     keys = p["xattn.kv.weight"].view(num_probes, 2, num_heads, -1, dim)[:, 0]  # (M, H, D/H, D)

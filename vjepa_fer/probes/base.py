@@ -11,22 +11,13 @@ import numbers
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
-
-
-@dataclass(frozen=True, eq=False)
-class Learnt:
-    """What a fitted probe knows beyond its parameters and classes, in forms that a file can hold without pickle."""
-
-    arrays: dict[str, NDArray] = field(default_factory=dict)
-    numbers: dict[str, int | float] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
+from vjepa_fer.probes.learnt import Held, Learnt
 
 
 class Probe:
@@ -48,7 +39,7 @@ class Probe:
         """The parameters as they are now (`deep` is there for scikit-learn; a probe holds no other estimator)."""
         return {name: getattr(self, name) for name in self.parameters()}
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, /, **params: Any) -> Self:
         """Change parameters by name and return the probe.
 
         Raises
@@ -140,9 +131,19 @@ class Probe:
         """What a file must hold beside parameters and classes."""
         raise NotImplementedError
 
-    def _recall(self, learnt: Learnt) -> None:
-        """The reverse of :meth:`_learnt`, once parameters, ``classes_`` and ``n_features_in_`` are there."""
+    def _recall(self, held: Held) -> None:
+        """The reverse of :meth:`_learnt`, once parameters, ``classes_`` and ``n_features_in_`` are there.
+
+        The file may be anybody's: every piece is taken with the shape and kind that makes it fit these and the others.
+        """
         raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        """Refuse parameters that cannot be used, naming the first, before a fit and after reading a file."""
+
+    def _least_features(self) -> NDArray:
+        """The least that a fitted probe can be asked about: one clip, all zeros."""
+        return np.zeros((1, self.n_features_in_), np.float32)
 
     def _copy_training(self, other: Probe) -> None:
         """Take over what :meth:`_check_training` of another probe learnt from the same clips."""

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import (
-    Learnt,
     Probe,
     check_every_class_counts,
     check_number,
@@ -17,6 +16,7 @@ from vjepa_fer.probes.base import (
     seed_of,
     softmax,
 )
+from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
 from vjepa_fer.probes.tree_text import read_trees
 from vjepa_fer.probes.trees import Trees
@@ -94,7 +94,7 @@ class BoostingProbe(Probe):
 
     def _take(self, text: str) -> None:
         """Trees from LightGBM's text: the same way after a fit and from a file, so that both answer alike."""
-        width = self.n_features_in_ if self.reduction_ is None else self.reduction_.directions.shape[1]
+        width = self.n_features_in_ if self.reduction_ is None else self.reduction_.num_directions
         self.trees_ = read_trees(text, num_classes=len(self.classes_), num_features=width)
         self.model_text_ = text
 
@@ -134,6 +134,6 @@ class BoostingProbe(Probe):
     def _learnt(self) -> Learnt:
         return Learnt(reduction_arrays(self.reduction_), texts={"model": self.model_text_})
 
-    def _recall(self, learnt: Learnt) -> None:
-        self.reduction_ = reduction_from(learnt.arrays)
-        self._take(learnt.texts["model"])
+    def _recall(self, held: Held) -> None:
+        self.reduction_ = reduction_from(held, self.n_features_in_)
+        self._take(held.text("model"))

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.probes.base import (
-    Learnt,
     Probe,
     check_class_weight,
     check_every_class_counts,
@@ -18,6 +17,7 @@ from vjepa_fer.probes.base import (
     check_weights,
     softmax,
 )
+from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.logistic_path import LogisticPath, class_weights, fit_logistic_path
 from vjepa_fer.probes.logistic_spaces import times_features
 
@@ -152,6 +152,7 @@ class LogisticProbe(Probe):
     def _learnt(self) -> Learnt:
         return Learnt({"coef": self.coef_, "intercept": self.intercept_}, {"n_iter": self.n_iter_})
 
-    def _recall(self, learnt: Learnt) -> None:
-        self.coef_, self.intercept_ = learnt.arrays["coef"], learnt.arrays["intercept"]
-        self.n_iter_ = int(learnt.numbers["n_iter"])
+    def _recall(self, held: Held) -> None:
+        rows = 1 if len(self.classes_) == 2 else len(self.classes_)
+        self.coef_, self.intercept_ = held.floats("coef", rows, self.n_features_in_), held.floats("intercept", rows)
+        self.n_iter_ = held.whole("n_iter")

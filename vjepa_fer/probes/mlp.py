@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.base import Learnt, Probe, check_choice, check_number, check_whole, seed_of, softmax
+from vjepa_fer.probes.base import Probe, check_choice, check_number, check_whole, seed_of, softmax
+from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.perceptron import Layers, Network, Training, forward, train_networks
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
 
@@ -174,7 +175,14 @@ class MLPProbe(Probe):
         layers = {f"layer{number}": layer for number, layer in enumerate(self.layers_)}
         return Learnt(layers | reduction_arrays(self.reduction_), {"n_iter": self.n_iter_})
 
-    def _recall(self, learnt: Learnt) -> None:
-        self.reduction_ = reduction_from(learnt.arrays)
-        self.layers_ = [learnt.arrays[f"layer{n}"] for n in range(sum(k.startswith("layer") for k in learnt.arrays))]
-        self.n_iter_ = int(learnt.numbers["n_iter"])
+    def _recall(self, held: Held) -> None:
+        self.reduction_ = reduction_from(held, self.n_features_in_)
+        self.layers_ = []
+        width = self.n_features_in_ if self.reduction_ is None else self.reduction_.num_directions
+        while not self.layers_ or f"layer{len(self.layers_)}" in held:
+            weights = held.floats(f"layer{len(self.layers_)}", width, None)
+            width = weights.shape[1]
+            self.layers_ += [weights, held.floats(f"layer{len(self.layers_) + 1}", 1, width)]
+        if width != len(self.classes_):
+            held.refuse(f"layer{len(self.layers_) - 1}", f"is the last, but not of {len(self.classes_)} classes")
+        self.n_iter_ = held.whole("n_iter")

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import (
-    Learnt,
     Probe,
     check_choice,
     check_every_class_counts,
@@ -17,6 +16,7 @@ from vjepa_fer.probes.base import (
     check_whole,
     softmax,
 )
+from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.ties import preference
 
 Metric = Literal["euclidean", "cosine"]
@@ -60,20 +60,23 @@ class KnnProbe(Probe):
         ProbeError
             Features or labels that cannot be used, or fewer training clips than `n_neighbors`.
         """
-        check_whole("n_neighbors", self.n_neighbors, least=1)
-        check_choice("weights", self.weights, ("uniform", "distance"))
+        self._check_parameters()
         features, codes = self._check_training(X, y)
-        if not 1 <= self.n_neighbors <= len(features):
-            raise ProbeError(
-                f"n_neighbors {self.n_neighbors!r} must be between 1 and the number of training clips, {len(features)}"
-            )
-        _check_metric(self.metric)
         self._keep(features, codes)
         return self
+
+    def _check_parameters(self) -> None:
+        check_whole("n_neighbors", self.n_neighbors, least=1)
+        check_choice("weights", self.weights, ("uniform", "distance"))
+        _check_metric(self.metric)
 
     def _keep(self, features: NDArray, codes: NDArray[np.intp]) -> None:
         from sklearn.neighbors import KNeighborsClassifier
 
+        if self.n_neighbors > len(features):
+            raise ProbeError(
+                f"n_neighbors {self.n_neighbors!r} must be between 1 and the number of training clips, {len(features)}"
+            )
         self.model_ = KNeighborsClassifier(self.n_neighbors, metric=self.metric, weights=self.weights)
         self.order_ = preference(self.classes_)
         self.rank_ = np.argsort(self.order_)
@@ -83,8 +86,12 @@ class KnnProbe(Probe):
     def _learnt(self) -> Learnt:
         return Learnt({"clips": self.clips_, "codes": self.codes_.astype(np.int64)})
 
-    def _recall(self, learnt: Learnt) -> None:
-        self._keep(learnt.arrays["clips"], learnt.arrays["codes"].astype(np.intp))
+    def _recall(self, held: Held) -> None:
+        clips = held.floats("clips", None, self.n_features_in_)
+        codes = held.wholes("codes", len(clips), most=len(self.classes_) - 1)
+        if not np.bincount(codes, minlength=len(self.classes_)).all():
+            held.refuse("codes", f"leave one of {len(self.classes_)} classes without a clip")
+        self._keep(clips, codes)
 
     def _decide(self, X: NDArray) -> NDArray:
         return self.order_[self.model_.predict(X)]
@@ -119,7 +126,7 @@ class CentroidProbe(Probe):
         ProbeError
             Features, labels or weights that cannot be used, or a class without any weight.
         """
-        _check_metric(self.metric)
+        self._check_parameters()
         features, codes = self._check_training(X, y)
         weights = check_weights(sample_weight, len(features))
         weights = np.ones(len(features)) if weights is None else weights
@@ -136,8 +143,12 @@ class CentroidProbe(Probe):
     def _learnt(self) -> Learnt:
         return Learnt({"centroids": self.centroids_}, {"spread": self.spread_})
 
-    def _recall(self, learnt: Learnt) -> None:
-        self.centroids_, self.spread_ = learnt.arrays["centroids"], float(learnt.numbers["spread"])
+    def _recall(self, held: Held) -> None:
+        self.centroids_ = held.floats("centroids", len(self.classes_), self.n_features_in_)
+        self.spread_ = held.number("spread")
+
+    def _check_parameters(self) -> None:
+        _check_metric(self.metric)
 
     def _points(self, X: NDArray) -> NDArray[np.float64]:
         points = X.astype(np.float64)

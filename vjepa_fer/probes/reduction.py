@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vjepa_fer.probes.learnt import Held
 
 SWEEPS = 3
 """Of subspace iteration: enough that the leading directions of a falling spectrum are those of the full decomposition."""
@@ -18,6 +19,11 @@ class Reduction:
 
     centre: NDArray
     directions: NDArray
+
+    @property
+    def num_directions(self) -> int:
+        """R."""
+        return self.directions.shape[1]
 
     def apply(self, X: NDArray) -> NDArray:
         """Coordinates ``(N, R)`` of features ``(N, D)``, in the precision of the directions."""
@@ -62,6 +68,14 @@ def reduction_arrays(reduction: Reduction | None) -> dict[str, NDArray]:
     return {} if reduction is None else {"centre": reduction.centre, "directions": reduction.directions}
 
 
-def reduction_from(arrays: Mapping[str, NDArray]) -> Reduction | None:
-    """The reverse of :func:`reduction_arrays`."""
-    return Reduction(arrays["centre"], arrays["directions"]) if "directions" in arrays else None
+def reduction_from(held: Held, num_features: int) -> Reduction | None:
+    """The reverse of :func:`reduction_arrays`, for so many features.
+
+    Raises
+    ------
+    ProbeError
+        Arrays that do not fit them or each other.
+    """
+    if "directions" not in held:
+        return None
+    return Reduction(held.floats("centre", num_features), held.floats("directions", num_features, None))

@@ -5,36 +5,44 @@
     folder/
       probe.json           kind, parameters, classes, expectations, and the SHA-256 of everything here
       arrays.safetensors   what was learnt, and the scaling
-      model.txt            LightGBM's trees, where there are some
+      model.txt            LightGBM's trees, where there are some: LightGBM reads them too
 
-Nothing is pickled, and every file is checked before it is read further: one that was changed or cut is refused.
+Nothing is pickled, and every file is checked before it is read further: one that was changed or cut is refused. A digest says
+nothing of who made a file, so what is in it is checked as well: shapes, kinds and ranges, before anything is made of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.disk import new_folder
-from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes import PROBES, make_probe
-from vjepa_fer.probes.base import Learnt, Probe
+from vjepa_fer.disk import new_folder, refuse_link
+from vjepa_fer.doors import read_bytes, read_text
+from vjepa_fer.doors.bounded import TooLargeError
+from vjepa_fer.errors import MissingExtraError, ProbeError
+from vjepa_fer.probes import PROBES, probe_class
+from vjepa_fer.probes.base import Probe, seed_of
+from vjepa_fer.probes.description import (
+    ADVICE,
+    CHANGED,
+    MODEL,
+    Description,
+    description_from_json,
+    description_to_json,
+)
+from vjepa_fer.probes.learnt import ARRAYS, PROBE_JSON, Held, Learnt
 from vjepa_fer.scaling import Scaler
 
-FORMAT = "vjepa-fer/probe-file/1"
-PROBE_JSON, ARRAYS = "probe.json", "arrays.safetensors"
-LARGEST_JSON = 16 * 2**20
-"""Bytes; the largest ``probe.json`` that is read."""
+LARGEST = {PROBE_JSON: 16 * 2**20, ARRAYS: 4 * 2**30, MODEL: 2**28}
+"""Bytes of each file, read or written: neighbours of 7,000 clips with all their tokens fit, and trees with two million leaves."""
 
-LARGEST_WIDTH = 2**26
-"""Features; more than any level of a clip has."""
+LARGEST_HEADER = 2**20
+"""Bytes in which safetensors names its arrays; ours have a few dozen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +62,31 @@ class SavedProbe:
     scaler: Scaler | None = None
     expects: Mapping[str, str] = field(default_factory=dict)
 
-    def predict_proba(self, X: ArrayLike, **described: str) -> NDArray:
+    def predict_proba(self, X: ArrayLike, /, **described: str) -> NDArray:
         """Probabilities ``(N, K)`` of features that are `described` as `expects` is.
 
         Raises
         ------
         ProbeError
-            The description differs; each difference is named with both values.
+            The description differs, and each difference is named with both values; or the probe's numbers are so large that no
+            probabilities of these features come of them.
         """
         self.check(described)
+        with _large_numbers():
+            return _finite(self.probe.predict_proba(self.scaled(X)))
+
+    def predict(self, X: ArrayLike, /, **described: str) -> NDArray:
+        """Labels ``(N,)`` that the probe decides for; raises as :meth:`predict_proba`."""
+        self.check(described)
+        with _large_numbers():
+            probabilities, labels = self.probe.answer(self.scaled(X))
+        _finite(probabilities)
+        return labels
+
+    def scaled(self, X: ArrayLike) -> NDArray:
+        """Features as the probe itself sees them."""
         X = np.asarray(X)
-        return self.probe.predict_proba(X if self.scaler is None else self.scaler.apply(X))
+        return X if self.scaler is None else self.scaler.apply(X)
 
     def check(self, described: Mapping[str, str]) -> None:
         """Refuse features that are not described as expected, naming each difference."""
@@ -89,10 +111,11 @@ def save_probe(
     Raises
     ------
     ProbeError
-        The folder exists.
+        The folder exists; or the probe would not be read back: it is too large, or was changed since it was fitted.
     """
     folder = Path(folder)
     probe._check_fitted()
+    _check_parameters(probe)
     try:
         with new_folder(folder) as partial:
             _write(probe, partial, scaler, dict(expects or {}))
@@ -106,17 +129,24 @@ def load_probe(folder: str | Path) -> SavedProbe:
     Raises
     ------
     ProbeError
-        Not such a folder, written by a newer version, or a file in it is missing or was changed; the file is named.
+        Not such a folder, written by a newer version, a file in it is missing or was changed, or holds what no probe of its
+        kind does; the file is named.
+    VjepaFerError
+        A file in it is a link.
+    MissingExtraError
+        What this kind of probe needs is not installed.
     """
     folder = Path(folder)
-    facts = _read_facts(folder / PROBE_JSON)
-    files = {name: _read_checked(folder / name, digest) for name, digest in facts["files"].items()}
+    description = _read_description(folder / PROBE_JSON)
+    files = {name: _read_checked(folder / name, digest) for name, digest in description.files.items()}
     try:
-        return _restore(facts, files)
+        return _restore(description, files)
+    except MissingExtraError:
+        raise
     except ProbeError as error:
-        raise ProbeError(f"{folder}: {error}") from error
+        raise ProbeError(f"{folder}: {error}: {ADVICE}") from error
     except Exception as error:
-        # whatever a damaged or hostile file provokes in a library that reads it
+        # whatever numbers that nobody thought of provoke in a library that works with them
         raise ProbeError(f"{folder}: holds no probe that can be read ({type(error).__name__}: {error})") from error
 
 
@@ -128,87 +158,89 @@ def _write(probe: Probe, folder: Path, scaler: Scaler | None, expects: dict[str,
     if scaler is not None:
         arrays |= {"scaler.offset": scaler.offset, "scaler.factor": scaler.factor}
     files = {ARRAYS: save(arrays)} | {f"{name}.txt": text.encode() for name, text in learnt.texts.items()}
-    for name, content in files.items():
+    description = Description(
+        kind=next(name for name, entry in PROBES.items() if entry.class_name == type(probe).__name__),
+        params=probe.get_params(),
+        classes=probe.classes_,
+        num_features=int(probe.n_features_in_),
+        numbers=learnt.numbers,
+        expects=expects,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    for name, content in {**files, PROBE_JSON: description_to_json(description).encode()}.items():
+        if len(content) > LARGEST[name]:
+            raise ProbeError(f"{name} would take {len(content):,} bytes, but up to {LARGEST[name]:,} are read back")
         (folder / name).write_bytes(content)
-    facts = {
-        "format": FORMAT,
-        "probe": next(name for name, entry in PROBES.items() if entry.class_name == type(probe).__name__),
-        "params": {name: _to_json(value) for name, value in probe.get_params().items()},
-        "classes": probe.classes_.tolist(),
-        "num_features": int(probe.n_features_in_),
-        "numbers": learnt.numbers,
-        "expects": expects,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-    }
-    text = json.dumps({**facts, "sha256": _digest(facts)}, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / PROBE_JSON).write_text(text, encoding="utf-8")
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ProbeError(f"{path}: no such file; expected a folder written by save_probe")
-    if path.stat().st_size > LARGEST_JSON:
-        raise ProbeError(f"{path}: larger than any probe's description")
+def _read_description(path: Path) -> Description:
+    refuse_link(path)
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        written = facts.pop("sha256")
-        kind = facts["format"]
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ProbeError(f"{path}: not the description of a probe ({error})") from error
-    if kind != FORMAT:
-        raise ProbeError(f"{path}: format {kind!r}, but this version reads {FORMAT!r}")
-    if written != _digest(facts):
-        raise ProbeError(f"{path}: was changed after it was written (its SHA-256 differs): save the probe again")
-    return facts
+        text = read_text(path, error=ProbeError, advice=ADVICE, at_most=LARGEST[PROBE_JSON], follow=False)
+    except FileNotFoundError as error:
+        raise ProbeError(f"{path}: no such file; expected a folder written by save_probe") from error
+    return description_from_json(text, str(path))
 
 
 def _read_checked(path: Path, digest: str) -> bytes:
-    if path.name not in (ARRAYS, "model.txt") or not path.is_file():
-        raise ProbeError(f"{path}: missing, or no file of a probe")
-    content = path.read_bytes()
+    refuse_link(path)
+    try:
+        content = read_bytes(path, at_most=LARGEST[path.name], follow=False)
+    except (OSError, TooLargeError) as error:
+        raise ProbeError(f"{path}: cannot be read ({error}): {ADVICE}") from error
     if hashlib.sha256(content).hexdigest() != digest:
-        raise ProbeError(f"{path}: was changed after it was written (its SHA-256 differs): save the probe again")
+        raise ProbeError(f"{path}: {CHANGED}")
     return content
 
 
-def _restore(facts: dict[str, Any], files: dict[str, bytes]) -> SavedProbe:
+def _restore(description: Description, files: dict[str, bytes]) -> SavedProbe:
+    probe = probe_class(description.kind)().set_params(**description.params)
+    _check_parameters(probe)
+    probe.classes_, probe.n_features_in_ = description.classes, description.num_features
+    texts = {Path(name).stem: _decoded(name, content) for name, content in files.items() if name != ARRAYS}
+    held = Held(Learnt(_arrays(files[ARRAYS]), description.numbers, texts))
+    scaler = _scaler(held, probe.n_features_in_)
+    probe._recall(held)
+    held.finish()
+    with _large_numbers():
+        _finite(probe.predict_proba(probe._least_features()))  # what no check thought of shows here, and not in a study
+    return SavedProbe(probe, scaler, description.expects)
+
+
+def _check_parameters(probe: Probe) -> None:
+    probe._check_parameters()
+    seed_of(probe.get_params()["random_state"])
+
+
+def _arrays(content: bytes) -> dict[str, NDArray]:
     from safetensors.numpy import load
 
-    probe = make_probe(facts["probe"], {name: _from_json(value) for name, value in facts["params"].items()})
-    arrays = load(files[ARRAYS])
-    offset, factor = arrays.pop("scaler.offset", None), arrays.pop("scaler.factor", None)
-    scaler = None if offset is None or factor is None else Scaler(offset, factor)
-    texts = {Path(name).stem: content.decode() for name, content in files.items() if name != ARRAYS}
-    probe.classes_, probe.n_features_in_ = np.asarray(facts["classes"]), int(facts["num_features"])
-    probe._recall(Learnt(arrays, facts["numbers"], texts))
-    _check_answers(probe)
-    return SavedProbe(probe, scaler, facts["expects"])
+    if int.from_bytes(content[:8], "little") > LARGEST_HEADER:
+        raise ProbeError(f"{ARRAYS}: names more arrays than any probe has, or is no safetensors file")
+    try:
+        return load(content)
+    except Exception as error:  # its own, or numpy's of a kind of number that numpy lacks
+        raise ProbeError(f"{ARRAYS}: not a safetensors file of plain numbers ({error})") from error
 
 
-def _check_answers(probe: Probe) -> None:
-    """Ask the probe once: arrays that do not fit each other, or trees of other features, show here and not in a study."""
-    if not 0 < probe.n_features_in_ <= LARGEST_WIDTH:
-        raise ProbeError(f"num_features {probe.n_features_in_} is not between 1 and {LARGEST_WIDTH}")
-    answer = probe.predict_proba(np.zeros((1, probe.n_features_in_), np.float32))
-    if answer.shape != (1, len(probe.classes_)) or not np.isfinite(answer).all():
-        raise ProbeError(f"its arrays do not make a probe of {len(probe.classes_)} classes")
+def _decoded(name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ProbeError(f"{name}: byte {error.start:,} is not UTF-8") from error
 
 
-def _digest(facts: Mapping[str, Any]) -> str:
-    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _scaler(held: Held, num_features: int) -> Scaler | None:
+    names = ("scaler.offset", "scaler.factor")
+    return Scaler(*(held.floats(name, num_features) for name in names)) if any(name in held for name in names) else None
 
 
-def _to_json(value: Any) -> Any:
-    """A parameter as JSON: a mapping with keys of any kind becomes pairs, a tuple a list."""
-    if isinstance(value, Mapping):
-        return {"pairs": [[_to_json(key), _to_json(each)] for key, each in value.items()]}
-    if isinstance(value, tuple):
-        return [_to_json(each) for each in value]
-    return value.item() if isinstance(value, np.generic) else value
+def _large_numbers() -> np.errstate:
+    """Numbers may grow out of bounds for as long as a block runs: :func:`_finite` looks at what comes of it."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
-def _from_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return dict(value["pairs"])
-    return tuple(value) if isinstance(value, list) else value
+def _finite(probabilities: NDArray) -> NDArray:
+    if not np.isfinite(probabilities).all():
+        raise ProbeError("the probe's numbers are so large that these features have no probabilities: fit it again")
+    return probabilities

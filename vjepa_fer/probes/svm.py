@@ -9,7 +9,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.probes.base import Learnt, Probe, check_choice, check_class_weight, check_number, check_weights, softmax
+from vjepa_fer.probes.base import Probe, check_choice, check_class_weight, check_number, check_weights, softmax
+from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.ties import preference
 
 
@@ -111,8 +112,19 @@ class SvmProbe(Probe):
         arrays = {"vectors": m.vectors, "counts": m.counts, "coefficients": m.coefficients, "intercepts": m.intercepts}
         return Learnt(arrays, {} if m.gamma is None else {"gamma": m.gamma})
 
-    def _recall(self, learnt: Learnt) -> None:
-        self.machine_ = Machine(**learnt.arrays, gamma=learnt.numbers.get("gamma"))
+    def _recall(self, held: Held) -> None:
+        num_classes = len(self.classes_)
+        vectors = held.floats("vectors", None, self.n_features_in_)
+        counts = held.wholes("counts", num_classes, most=len(vectors))
+        if counts.sum() != len(vectors):
+            held.refuse("counts", f"add up to {counts.sum()}, but there are {len(vectors)} vectors")
+        self.machine_ = Machine(
+            vectors=vectors,
+            counts=counts,
+            coefficients=held.floats("coefficients", num_classes - 1, len(vectors)),
+            intercepts=held.floats("intercepts", num_classes * (num_classes - 1) // 2),
+            gamma=held.number("gamma") if self.kernel == "rbf" else None,
+        )
 
 
 @dataclass(frozen=True, eq=False)

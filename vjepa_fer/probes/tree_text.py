@@ -54,10 +54,9 @@ _NUMERICAL, _MISSING_GOES_LEFT = 0, 2
 T = TypeVar("T", int, float)
 
 _LINE = re.compile(r"(.*)\n")
-_WHOLES, _NUMBERS = (
-    re.compile(r"[0-9 -]*"),
-    re.compile(r"[0-9.e+ -]*"),
-)  # neither nan, 1_000 nor another script's digits
+# Python reads more as a number than LightGBM writes: nan, 1_000, the digits of other scripts
+_WHOLES = re.compile(r"[0-9 -]*")
+_NUMBERS = re.compile(r"[0-9.e+ -]*")
 
 
 def read_trees(text: str, *, num_classes: int, num_features: int) -> Trees:
