@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,64 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(ProbeError, match="not a PyTorch weights file that can be read safely"):
         read_official_probe(tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
+
+
+def saved_with(tmp_path, **tensors):
+    path = tmp_path / "official.pt"
+    torch.save({"classifier": {"pooler.query_tokens": torch.ones(1, 1, 4), **tensors}}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(1).expand(10**12),
+        torch.ones(3, dtype=torch.int64),
+        torch.ones(3).to_sparse(),
+        torch.empty(3, device="meta"),
+        "text",
+        {"x": torch.ones(3)},
+        [1.0],
+        None,
+    ],
+    ids=["expanded", "whole", "sparse", "meta", "text", "mapping", "list", "nothing"],
+)  # fmt: skip
+def test_what_is_no_plain_tensor_is_refused_by_name(tmp_path, tensor):
+    with pytest.raises(ProbeError, match=r"linear\.bias is not a plain tensor|cannot be read safely|not a PyTorch"):
+        read_official_probe(saved_with(tmp_path, **{"linear.bias": tensor}))
+
+
+def test_numbers_that_are_none_are_refused_by_name(tmp_path):
+    with pytest.raises(ProbeError, match=r"official\.pt: linear\.bias holds NaN or infinity"):
+        read_official_probe(saved_with(tmp_path, **{"linear.bias": torch.tensor([1.0, torch.nan])}))
+
+
+def test_a_packed_file_is_refused_before_it_unpacks(tmp_path):
+    path = saved_with(tmp_path)
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(ProbeError, match=r"packed\.pt: not a PyTorch weights file.*is compressed"):
+        read_official_probe(tmp_path / "packed.pt")
+
+
+@pytest.mark.parametrize("name", ["official.pt", "official.safetensors"])
+def test_an_altered_official_file_is_refused_or_holds_finite_numbers(tmp_path, name):
+    path = saved_with(tmp_path, **{"linear.bias": torch.ones(3)})
+    if name.endswith("safetensors"):
+        write_official_probe(tmp_path / name, read_official_probe(path))
+    content, rng, refused = (tmp_path / name).read_bytes(), np.random.default_rng(0), 0
+    for _ in range(200):
+        altered = bytearray(content)
+        altered[rng.integers(len(content))] = rng.integers(256)
+        (tmp_path / name).write_bytes(altered[: len(content) if rng.random() < 0.8 else rng.integers(len(content))])
+        try:
+            found = read_official_probe(tmp_path / name)
+        except ProbeError:
+            refused += 1
+            continue
+        assert all(np.isfinite(value).all() and value.dtype == np.float32 for value in found.values())
+    assert refused > 20
 
 
 def test_the_published_grid_and_presets_are_understood():

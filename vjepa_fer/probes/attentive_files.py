@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
+import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.extras import require_extra
+from vjepa_fer.probes.attentive_model import QUERY
 
 PREFIXES = ("module.", "_orig_mod.")
 """What training wrappers put before every name."""
@@ -31,7 +33,7 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
     Raises
     ------
     ProbeError
-        Not such a file, or no classifier with this number in it.
+        Not such a file, no classifier with this number in it, or one of other things than finite numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,10 +44,10 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
         if not 0 <= number < len(held):
             raise ProbeError(f"{path}: holds classifiers 0 to {len(held) - 1}, not {number}")
         held = held[number]
-    parameters = {_plain(name): _array(value) for name, value in held.items()} if isinstance(held, dict) else {}
-    if "pooler.query_tokens" not in parameters:
-        raise ProbeError(f"{path}: holds no attentive classifier (no pooler.query_tokens)")
-    return parameters
+    values = {_plain_name(name): value for name, value in held.items()} if isinstance(held, dict) else {}
+    if QUERY not in values:
+        raise ProbeError(f"{path}: holds no attentive classifier (no {QUERY})")
+    return {name: _array(path, name, value) for name, value in values.items()}
 
 
 def write_official_probe(path: str | Path, parameters: Mapping[str, NDArray]) -> None:
@@ -56,12 +58,11 @@ def write_official_probe(path: str | Path, parameters: Mapping[str, NDArray]) ->
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         return dict(load_file(path))
-    except SafetensorError as error:
+    except Exception as error:  # its own, or numpy's of a kind of number that numpy lacks
         raise ProbeError(f"{path}: not a safetensors file ({error})") from error
 
 
@@ -70,19 +71,44 @@ def _read_torch(path: Path) -> dict[str, Any]:
     import torch
 
     try:
+        _check_archive(path)
         held = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged or hostile file can raise anything from torch's reader
         raise ProbeError(f"{path}: not a PyTorch weights file that can be read safely ({error})") from error
     if not isinstance(held, dict):
         raise ProbeError(f"{path}: holds a {type(held).__name__}, not a dictionary of weights")
     return held
 
 
-def _plain(name: str) -> str:
+def _check_archive(path: Path) -> None:
+    """Nothing in it is compressed, as ``torch.save`` writes: it unpacks to no more than it is."""
+    with zipfile.ZipFile(path) as archive:
+        packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    if packed:
+        raise ValueError(f"its entry {packed[0]!r} is compressed")
+
+
+def _plain_name(name: Any) -> str:
+    name = str(name)
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
     return name
 
 
-def _array(value: Any) -> NDArray:
-    return np.asarray(value.float().numpy() if hasattr(value, "numpy") else value, dtype=np.float32)
+def _array(path: Path, name: str, value: Any) -> NDArray:
+    """A tensor of the file as an array; one that is larger than the file repeats itself, and would not fit anywhere."""
+    if not _is_plain(value) or math.prod(value.shape) > path.stat().st_size:
+        raise ProbeError(f"{path}: {name} is not a plain tensor of floating-point numbers")
+    array = np.asarray(value if isinstance(value, np.ndarray) else value.float().numpy(), dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise ProbeError(f"{path}: {name} holds NaN or infinity")
+    return array
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "f"
+    import torch
+
+    ordinary = isinstance(value, torch.Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+    return ordinary and value.is_floating_point()
