@@ -3,19 +3,25 @@
 import json
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from caches import write_small_cache
+from caches import small_recipe, write_small_cache
 from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
 from vjepa_fer.cache import open_cache
-from vjepa_fer.errors import ProbeError, RecipeMismatchError, RunError
+from vjepa_fer.errors import ProbeError, RecipeMismatchError, RunError, VjepaFerError
 from vjepa_fer.evaluate import fit_predict
+from vjepa_fer.fitted import FittedProbe, read_fitted, save_fitted
+from vjepa_fer.probes import PROBES, make_probe
+from vjepa_fer.probes.saving import SavedProbe
 from vjepa_fer.protocol import Cell
-from vjepa_fer.recipe import recipe_to_json
+from vjepa_fer.recipe import fingerprint, recipe_to_json
 from vjepa_fer.runs import load_fitted
+from vjepa_fer.scaling import fit_scaler
 from vjepa_fer.splits import Split
 
 
@@ -95,7 +101,7 @@ def test_a_run_without_a_fitted_probe_says_how_to_get_one(cache, tmp_path):
     ("file", "error", "message"),
     [
         ("recipe.json", RunError, "recipe.json: cannot be read"),
-        ("probe/probe.json", ProbeError, "not the description of a probe"),
+        ("probe/probe.json", ProbeError, "probe.json: cannot be read as JSON"),
         ("probe/arrays.safetensors", ProbeError, "was changed after it was written"),
     ],
 )
@@ -103,6 +109,92 @@ def test_a_tampered_probe_is_refused_by_file(run, file, error, message):
     (run / "fitted" / file).write_text("{")
     with pytest.raises(error, match=message):
         load_fitted(run)
+
+
+def in_one_byte(rng, content):
+    """Another byte in place of one, and one bit turned."""
+    for number in range(200):  # benchmarks/fuzz_probe.py tries 600
+        place, altered = rng.integers(len(content)), bytearray(content)
+        altered[place] ^= 1 << rng.integers(8) if number % 2 else rng.integers(1, 256)
+        yield bytes(altered)
+
+
+@pytest.mark.parametrize("kind", PROBES)
+def test_no_file_differs_in_a_byte_and_the_answers_in_silence(kind, tmp_path):
+    rng, recipe = np.random.default_rng(0), small_recipe()
+    X, y = rng.normal(size=(40, 4)).astype(np.float32), np.arange(40) % 2
+    probe = make_probe(
+        kind, {"lightgbm": {"n_estimators": 1}, "attentive": {"epochs": 1}, "mlp": {"max_iter": 2}}.get(kind)
+    )
+    expects = {"level": "mean", "recipe": fingerprint(recipe)}
+    saved = SavedProbe(probe.fit(X, y), fit_scaler("standard", X), expects)
+    save_fitted(tmp_path / "fitted", FittedProbe(saved, "mean", recipe))
+    expected, refused = saved.predict_proba(X, **expects), Counter()
+    for path in filter(Path.is_file, (tmp_path / "fitted").rglob("*")):
+        content = path.read_bytes()
+        for altered in in_one_byte(rng, content):
+            path.write_bytes(altered)
+            try:
+                found = read_fitted(tmp_path / "fitted")
+            except (RunError, ProbeError):
+                refused[path.name] += 1
+                continue
+            assert found.recipe == recipe
+            np.testing.assert_array_equal(found.predict_proba(X, level="mean", recipe=recipe), expected)
+        path.write_bytes(content)
+    assert refused.pop("probe.json") > 120  # the rest is white space
+    assert set(refused.values()) == {200}
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"[]", b'{"kind": 1}', b'{"kind": "imported", "kind": "x"}', b'"\\ud800"', b" " * 2**21]
+)
+def test_a_recipe_that_is_none_is_refused(run, content):
+    (run / "fitted" / "recipe.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"recipe\.json: .*fit again with --refit"):
+        load_fitted(run)
+
+
+@pytest.mark.parametrize(
+    ("expects", "message"),
+    [
+        ({"level": "../x"}, r"which level it reads cannot be told \(level '../x' is not one of mean"),
+        ({"level": None}, "which level it reads cannot be told"),
+        ({"decision": "coin"}, "decides by 'coin', which this version does not know"),
+        ({"recipe": "0" * 64}, "not the recipe that the probe was fitted with"),
+    ],
+)
+def test_a_probe_that_expects_what_cannot_be_is_refused(tmp_path, expects, message):
+    recipe, X = small_recipe(), np.eye(4, dtype=np.float32)
+    told = {"level": "mean", "recipe": fingerprint(recipe)} | expects
+    told = {name: value for name, value in told.items() if value is not None}
+    probe = make_probe("centroid").fit(X, [0, 0, 1, 1])
+    save_fitted(tmp_path / "fitted", FittedProbe(SavedProbe(probe, None, told), "mean", recipe))
+    with pytest.raises((ProbeError, RunError), match=message):
+        read_fitted(tmp_path / "fitted")
+
+
+def test_a_recipe_that_was_laid_out_anew_is_refused(run):
+    path = run / "fitted" / "recipe.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=1))
+    with pytest.raises(RunError, match="not the recipe that the probe was fitted with"):
+        load_fitted(run)
+
+
+@pytest.mark.parametrize("name", ["", "probe", "recipe.json", "probe/probe.json", "probe/arrays.safetensors"])
+def test_no_link_is_followed_out_of_the_folder(run, tmp_path, name):
+    path = run / "fitted" / name
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(VjepaFerError, match=f"{name}: is a link"):
+        load_fitted(run)
+
+
+def test_a_link_in_place_of_the_fitted_probe_is_not_written_through(cache, run, tmp_path):
+    (run / "fitted").rename(tmp_path / "elsewhere")
+    (run / "fitted").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(VjepaFerError, match="fitted: is a link"):
+        call("probe", cache, "--out", run.parent, "--refit")
 
 
 def test_a_recipe_of_another_probe_is_refused(run, tmp_path):

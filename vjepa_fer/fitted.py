@@ -16,15 +16,24 @@ import numpy as np
 
 from vjepa_fer.cache import Features
 from vjepa_fer.decisions import RULES, Windowed
-from vjepa_fer.disk import new_folder
+from vjepa_fer.disk import new_folder, refuse_link
+from vjepa_fer.doors import parse_object, read_text
 from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluate import Targets, check_features, fit_cells
 from vjepa_fer.probes.attentive import AttentiveProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
 from vjepa_fer.protocol import MEAN_FEATURE, Cell
-from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_from_json, recipe_to_json, require_same_recipe
+from vjepa_fer.recipe import (
+    AnyRecipe,
+    fingerprint,
+    parse_level,
+    recipe_from_dict,
+    recipe_to_json,
+    require_same_recipe,
+)
 
 PROBE, RECIPE_JSON = "probe", "recipe.json"
+ADVICE = "fit again with --refit"
 LARGEST_RECIPE = 2**20
 """Bytes; the largest ``recipe.json`` that is read."""
 
@@ -81,9 +90,7 @@ class FittedProbe:
         As :meth:`predict_proba`.
         """
         require_same_recipe(recipe, self.recipe, "the cache of these features")
-        self.probe.check(self._described(level))
-        probe, scaler = self.probe.probe, self.probe.scaler
-        labels = np.asarray(probe.predict(X if scaler is None else scaler.apply(X)), str)
+        labels = np.asarray(self.probe.predict(X, **self._described(level)), str)
         return np.array([self.classes.index(label) for label in labels.tolist()])
 
     def attention(self, X: np.ndarray, *, level: str, recipe: AnyRecipe) -> np.ndarray:
@@ -96,14 +103,14 @@ class FittedProbe:
         RecipeMismatchError
             Another recipe.
         """
-        probe, scaler = self.probe.probe, self.probe.scaler
+        probe = self.probe.probe
         if not isinstance(probe, AttentiveProbe):
             raise ProbeError(
                 f"{type(probe).__name__} looks at no tokens; `probe --probe attentive --refit` fits one that does"
             )
         require_same_recipe(recipe, self.recipe, "the cache of these features")
         self.probe.check(self._described(level))
-        return probe.attention(X if scaler is None else scaler.apply(X))
+        return probe.attention(self.probe.scaled(X))
 
     def _described(self, level: str) -> dict[str, str]:
         return _expectations(level, self.recipe, self.decision)
@@ -151,20 +158,29 @@ def read_fitted(folder: Path) -> FittedProbe:
         Damaged, or put together from two folders.
     ProbeError
         The probe's own files were changed; see :func:`vjepa_fer.probes.saving.load_probe`.
+    VjepaFerError
+        The folder, or something in it, is a link.
     """
-    path = folder / RECIPE_JSON
-    try:
-        if path.stat().st_size > LARGEST_RECIPE:
-            raise RunError(f"{path}: larger than any recipe")
-        recipe = recipe_from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecipeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); fit again with --refit") from error
+    for path in (folder, folder / PROBE, folder / RECIPE_JSON):
+        refuse_link(path)
+    recipe, text = _read_recipe(folder / RECIPE_JSON)
     saved = load_probe(folder / PROBE)
-    if saved.expects.get("recipe") != fingerprint(recipe):
-        raise RunError(f"{path}: not the recipe that the probe was fitted with; fit again with --refit")
-    if "level" not in saved.expects:
-        raise ProbeError(f"{folder / PROBE}: it does not say which level it reads")
-    decision = saved.expects.get("decision", MEAN_FEATURE)
+    if saved.expects.get("recipe") != fingerprint(recipe) or text != recipe_to_json(recipe):
+        raise RunError(f"{folder / RECIPE_JSON}: not the recipe that the probe was fitted with; {ADVICE}")
+    level, decision = saved.expects.get("level", ""), saved.expects.get("decision", MEAN_FEATURE)
+    try:
+        parse_level(level)
+    except RecipeError as error:
+        raise ProbeError(f"{folder / PROBE}: which level it reads cannot be told ({error}); {ADVICE}") from error
     if decision not in (MEAN_FEATURE, *RULES):
         raise ProbeError(f"{folder / PROBE}: decides by {decision!r}, which this version does not know")
-    return FittedProbe(saved, saved.expects["level"], recipe, decision)
+    return FittedProbe(saved, level, recipe, decision)
+
+
+def _read_recipe(path: Path) -> tuple[AnyRecipe, str]:
+    """The recipe, and its text, to be compared with how that recipe is written."""
+    try:
+        text = read_text(path, error=RunError, advice=ADVICE, at_most=LARGEST_RECIPE, follow=False)
+        return recipe_from_dict(parse_object(text, str(path), error=RunError, advice=ADVICE).values), text
+    except (FileNotFoundError, RecipeError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); {ADVICE}") from error

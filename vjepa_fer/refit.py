@@ -9,7 +9,7 @@ import numpy as np
 
 from vjepa_fer.cache import Features
 from vjepa_fer.decisions import Windowed
-from vjepa_fer.disk import sweep_partial_folders
+from vjepa_fer.disk import refuse_link, sweep_partial_folders
 from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.evaluate import Targets
 from vjepa_fer.fitted import fit_on_all, save_fitted
@@ -52,6 +52,8 @@ def refit(
         The sweep has written no runs, or the probe that is there already is damaged or of other features.
     ProbeError
         That probe's own files were changed.
+    VjepaFerError
+        A link is where the fitted probe should be.
     """
     best = best_cell(swept)
     if best.run is None:
@@ -59,6 +61,7 @@ def refit(
     folder, cell = best.run / FITTED, best.evaluation.cell
     assert isinstance(cell, Cell)
     sweep_partial_folders(best.run)
+    refuse_link(folder)
     if not folder.exists():
         fitted = fit_on_all(_rows(source, cell), cell, recipe=recipe, seed=seed, targets=targets)
         try:
