@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from caches import small_recipe, small_rows
 from test_evaluate import faces, judge
 from vjepa_fer.cache import Features, ShardWriter
-from vjepa_fer.cache.folder import Failure, prepare_cache, write_failures
+from vjepa_fer.cache.failures import Failure, write_failures
+from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.shard import read_shard_index
 from vjepa_fer.cache.verify import shard_files
 from vjepa_fer.manifest import Clip, Manifest, write_manifest

@@ -169,7 +169,7 @@ def read_fitted(folder: Path) -> FittedProbe:
         raise RunError(f"{folder / RECIPE_JSON}: not the recipe that the probe was fitted with; {ADVICE}")
     level, decision = saved.expects.get("level", ""), saved.expects.get("decision", MEAN_FEATURE)
     try:
-        parse_level(level)
+        parse_level(recipe.storage.find(level) or level)
     except RecipeError as error:
         raise ProbeError(f"{folder / PROBE}: which level it reads cannot be told ({error}); {ADVICE}") from error
     if decision not in (MEAN_FEATURE, *RULES):
