@@ -15,7 +15,6 @@ import http.server
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -99,7 +98,7 @@ def prepare(folder: Path) -> Path:
     vjepa_fer("probe", folder / "cache", "--folds", "subject-kfold:3", "-o", folder / "runs", home=folder)
     from vjepa_fer.encoder import build_encoder
 
-    state = build_encoder(**encoder_config(MODEL)).state_dict()
+    state = build_encoder(encoder_config(MODEL)).state_dict()
     torch.save({"ema_encoder": {f"module.backbone.{name}": value for name, value in state.items()}}, folder / "w.pt")
     return folder / "w.pt"
 
@@ -114,7 +113,7 @@ def cut_after(words: Sequence[str | Path], scratch: Path, found: Callable[[Path]
     run("mount", "-o", "loop", image, disk)
     try:
         vjepa_fer(*words, home=disk / "home")
-        shutil.copyfile(image, cut)
+        run("cp", "--sparse=always", image, cut)
         before = contents(found(disk))
     finally:
         run("umount", disk)

@@ -57,6 +57,8 @@ def test_no_changed_byte_of_a_shard_is_read_in_silence(tmp_path, recipe, remembe
     before = everything(tmp_path)
     assert (tmp_path / "shards" / layout.INDEX_NPZ).exists() == remembered
     path = shard_files(tmp_path)[0]
+    if remembered:
+        check_index(tmp_path, before)
     data, status = path.read_bytes(), path.stat()
     refused = 0
     for mutant in mutants(data, 300, 7):
@@ -67,6 +69,16 @@ def test_no_changed_byte_of_a_shard_is_read_in_silence(tmp_path, recipe, remembe
         except VjepaFerError:
             refused += 1
     assert refused > 20
+
+
+def check_index(root, before):
+    """A changed notebook is forgotten, or made again."""
+    path = root / "shards" / layout.INDEX_NPZ
+    data = path.read_bytes()
+    for mutant in mutants(data, 300, 8):
+        path.write_bytes(mutant)
+        assert everything(root) == before
+    path.write_bytes(data)
 
 
 @pytest.mark.parametrize(("num_rows", "row_bytes"), [(1, 1), (1, 5120), (2, 3), (7, 64), (100, 1), (1023, 36), (5, 0)])
