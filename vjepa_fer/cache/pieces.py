@@ -24,7 +24,7 @@ _NAME = re.compile(r"(\d{4,9})-([0-9a-f]{32})\.csv")
 def add_piece(folder: Path, text: str) -> Path:
     """Write a piece that comes after all that are there; one that is there as the last already is not added again."""
     make_own_folder(folder)
-    last, digest = (piece_paths(folder) or [None])[-1], digest_of(text.encode())
+    last, digest = next(reversed(piece_paths(folder)), None), digest_of(text.encode())
     if last is not None and digest in last.name:
         return last
     number = 0 if last is None else int(last.name.partition("-")[0]) + 1
