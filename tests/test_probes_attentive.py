@@ -291,7 +291,7 @@ def saved_with(tmp_path, **tensors):
     ids=["expanded", "whole", "sparse", "meta", "text", "mapping", "list", "nothing"],
 )  # fmt: skip
 def test_what_is_no_plain_tensor_is_refused_by_name(tmp_path, tensor):
-    with pytest.raises(ProbeError, match=r"linear\.bias is not a plain tensor|cannot be read safely|not a PyTorch"):
+    with pytest.raises(ProbeError, match=r"linear\.bias is not a plain tensor|linear\.bias is said to have"):
         read_official_probe(saved_with(tmp_path, **{"linear.bias": tensor}))
 
 

@@ -1,14 +1,13 @@
 """A weights file comes in, an encoder that carries exactly its tensors goes out; whatever does not fit is refused by name.
 
-Nothing in a file is ever executed: PyTorch files are read with ``weights_only=True`` and memory-mapped, so that of a 15 GB
-training checkpoint only the encoder asked for is touched; safetensors files are mapped likewise.
+Nothing in a file is ever executed or believed: of PyTorch files the notation is read and the tensors are mapped
+(:mod:`vjepa_fer.encoder.torch_file`), so that of a 15 GB training checkpoint only the encoder asked for is touched; safetensors files
+are mapped likewise.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from vjepa_fer.disk import open_regular
+from vjepa_fer.doors.pickles import Called
 from vjepa_fer.encoder.home import HUB_STATE_KEY
 from vjepa_fer.encoder.hub import is_hub_layout, joined, official_layout
+from vjepa_fer.encoder.torch_file import TorchFile
 from vjepa_fer.encoder.vit import Encoder, VJepa2, build_encoder
+from vjepa_fer.encoder.whose import LONGEST_HEADER
 from vjepa_fer.errors import CheckpointError
 
 WHOLE_FILE = "file"
 """The state key of a file that is itself one state dict, without a training checkpoint around it."""
 
+_SHARED = 2
+"""Times the file's size that the tensors of one state dict may have."""
+
+_LONGEST_SHOWN = 120
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _WRAPPERS = re.compile(r"^(?:(?:module|backbone|_orig_mod)\.)+")
 _NAMES_SHOWN = 4
 
@@ -67,18 +75,30 @@ def read_state(
 
 def _file_kind(path: Path) -> str:
     """ "zip" or "safetensors" from the first bytes; anything else is refused with its name."""
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise CheckpointError(f"{path}: there is no such weights file")
     try:
-        with path.open("rb") as file:
+        with open(open_regular(path), "rb") as file:
             head = file.read(64)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     if head.startswith(b"PK"):
         return "zip"
     if head[8:9] == b"{":
+        _check_header(path, int.from_bytes(head[:8], "little"))
         return "safetensors"
     raise CheckpointError(f"{path}: {_what_it_is(head)}")
+
+
+def _check_header(path: Path, length: int) -> None:
+    """A safetensors file's description of itself is short, and in the file."""
+    size = path.stat().st_size
+    if length > size - 8:
+        raise CheckpointError(f"{path}: truncated or damaged safetensors file: of {length:,} bytes of head {size:,} are here")
+    if length > LONGEST_HEADER:
+        raise CheckpointError(
+            f"{path}: no safetensors file of weights, its head has {length:,} bytes, over {LONGEST_HEADER:,}"
+        )
 
 
 def _what_it_is(head: bytes) -> str:
@@ -95,35 +115,36 @@ def _what_it_is(head: bytes) -> str:
 
 
 def _read_zip(path: Path, state_key: str, only: Collection[str] | None, shapes_do: bool) -> Any:
-    """The value under `state_key` of what ``torch.save`` wrote; what is not needed is mapped but never read."""
-    _check_archive(path)
+    """The value under `state_key` of what ``torch.save`` wrote; what is not needed is not even mapped."""
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        message = f"{path}: refused, it holds Python objects other than tensors and plain values; none was run"
-        raise CheckpointError(message) from error
-    except Exception as error:  # a damaged or hostile file can raise anything from torch's reader
-        raise CheckpointError(f"{path}: cannot be read as a PyTorch file: {_first_line(error)}") from error
-    if state_key == WHOLE_FILE:
-        return data
-    if not isinstance(data, dict) or state_key not in data:
-        found = _listed(map(str, data), shown=12) if isinstance(data, dict) else type(data).__name__
+        file = TorchFile(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    data = file.value
+    if state_key != WHOLE_FILE and (not isinstance(data, dict) or state_key not in data):
+        found = _listed(map(str, data), shown=12) if isinstance(data, dict) else _kind(data)
         raise CheckpointError(
             f"{path}: no state dict {state_key!r} inside; found: {found}. Name one with the state key"
         )
-    return data[state_key]
+    state = data if state_key == WHOLE_FILE else data[state_key]
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: the state dict is {_kind(state)} of no tensors")
+    mapped = {str(name): file.tensor(value, f"{state_key}, {name}") for name, value in state.items()}
+    _refuse_much_of_little(path, mapped, file.size)
+    return mapped
 
 
-def _check_archive(path: Path) -> None:
-    """Every entry is there and uncompressed, as ``torch.save`` writes: memory is then bounded by the file's own size."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            compressed = [e.filename for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED]
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        size = path.stat().st_size
-        raise CheckpointError(f"{path}: truncated or damaged ({size:,} bytes); download it again") from error
-    if compressed:
-        raise CheckpointError(f"{path}: not written by torch.save, its entry {compressed[0]!r} is compressed")
+def _kind(value: Any) -> str:
+    is_tensor = isinstance(value, Called) and "tensor" in value.name
+    return "Tensor" if is_tensor else "another object" if isinstance(value, Called) else type(value).__name__
+
+
+def _refuse_much_of_little(path: Path, mapped: Mapping[str, Tensor | None], size: int) -> None:
+    """A few tensors may share their numbers; many that do make a file many times as large as this one."""
+    total = sum(tensor.nbytes for tensor in mapped.values() if tensor is not None)
+    if total > _SHARED * size:
+        message = f"its tensors share their numbers and have {total:,} bytes, the file {size:,}"
+        raise CheckpointError(f"{path}: {message}: damaged, or made to fill the disk; get it again from its source")
 
 
 def _read_safetensors(path: Path, state_key: str, only: Collection[str] | None, shapes_do: bool) -> dict[str, Tensor]:
@@ -196,7 +217,7 @@ def _plain_state(path: Path, state: Any, *, devices: tuple[str, ...]) -> dict[st
 
 def _is_plain(value: Any, devices: tuple[str, ...]) -> bool:
     ordinary = isinstance(value, Tensor) and value.layout is torch.strided and value.device.type in devices
-    return ordinary and value.is_floating_point()
+    return ordinary and value.dtype in _FLOATS
 
 
 def load_state(module: Encoder, state: Mapping[str, Tensor], *, source: str | Path) -> None:
@@ -272,7 +293,7 @@ def looks_like(state: Mapping[str, Tensor]) -> str:
 
 
 def _listed(names: Iterable[str], shown: int = _NAMES_SHOWN) -> str:
-    names = list(names)
+    names = [name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…" for name in names]
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.disk import make_own_folder, write_durably
+from vjepa_fer.disk import make_own_folder, open_regular, write_durably
 from vjepa_fer.doors import read_object
 from vjepa_fer.encoder.home import HASHES, home_folder
 from vjepa_fer.errors import CheckpointError, VjepaFerError
@@ -30,7 +30,7 @@ def file_sha256(path: str | Path, *, start: int = 0) -> str:
         There is no such file, or it cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(open_regular(path), "rb") as file:
             file.seek(start)
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -9,11 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.disk import open_regular
 from vjepa_fer.encoder.home import weights_file
 from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, OfficialEncoder
 from vjepa_fer.errors import CheckpointError
 
-_LONGEST_HEADER = 100_000_000  # safetensors' own limit
+LONGEST_HEADER = 8 << 20
+"""Bytes of a safetensors file's head; those of encoders have 0.1 million."""
+
 _FOLDERS_UP = 4  # Hugging Face's cache: models--OWNER--NAME/snapshots/COMMIT/model.safetensors
 
 
@@ -58,9 +61,9 @@ def _is_in_repository(path: Path, repo: str) -> bool:
 def read_metadata(path: Path) -> tuple[int, dict[str, Any]]:
     """Length of a safetensors file's head in bytes, and its metadata; (0, {}) of anything else."""
     try:
-        with path.open("rb") as file:
+        with open(open_regular(path), "rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if length > _LONGEST_HEADER or file.peek(1)[:1] != b"{":
+            if length > LONGEST_HEADER or file.peek(1)[:1] != b"{":
                 return 0, {}
             metadata = json.loads(file.read(length))["__metadata__"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

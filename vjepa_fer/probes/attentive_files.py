@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa_fer.errors import ProbeError
+from vjepa_fer.disk import open_regular
+from vjepa_fer.errors import CheckpointError, ProbeError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.probes.attentive_model import QUERY
+
+if TYPE_CHECKING:
+    from vjepa_fer.encoder.torch_file import TorchFile
+
+_Taken = Callable[[Any, str], Any]
+"""What is held under a name becomes an array or a tensor."""
 
 PREFIXES = ("module.", "_orig_mod.")
 """What training wrappers put before every name."""
@@ -36,9 +42,9 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
         Not such a file, no classifier with this number in it, or one of other things than finite numbers.
     """
     path = Path(path)
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise ProbeError(f"{path}: no such file; expected the weights of an attentive classifier")
-    held = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    held, taken = (_read_safetensors if path.suffix == ".safetensors" else _read_torch)(path)
     held = held.get("classifier", held.get("classifiers", held))
     if isinstance(held, list | tuple):
         if not 0 <= number < len(held):
@@ -47,7 +53,7 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
     values = {_plain_name(name): value for name, value in held.items()} if isinstance(held, dict) else {}
     if QUERY not in values:
         raise ProbeError(f"{path}: holds no attentive classifier (no {QUERY})")
-    return {name: _array(path, name, value) for name, value in values.items()}
+    return {name: _array(path, name, taken(value, name)) for name, value in values.items()}
 
 
 def write_official_probe(path: str | Path, parameters: Mapping[str, NDArray]) -> None:
@@ -57,35 +63,34 @@ def write_official_probe(path: str | Path, parameters: Mapping[str, NDArray]) ->
     save_file({name: np.ascontiguousarray(value) for name, value in parameters.items()}, path)
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Any], _Taken]:
     from safetensors.numpy import load_file
 
     try:
-        return dict(load_file(path))
+        os.close(open_regular(path))
+        return dict(load_file(path)), lambda value, name: value
     except Exception as error:  # its own, or numpy's of a kind of number that numpy lacks
         raise ProbeError(f"{path}: not a safetensors file ({error})") from error
 
 
-def _read_torch(path: Path) -> dict[str, Any]:
+def _read_torch(path: Path) -> tuple[dict[str, Any], _Taken]:
     require_extra("extract", ("torch",), "reading a PyTorch file")
-    import torch
+    from vjepa_fer.encoder.torch_file import TorchFile
 
     try:
-        _check_archive(path)
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file can raise anything from torch's reader
+        file = TorchFile(path)
+    except (CheckpointError, OSError) as error:
         raise ProbeError(f"{path}: not a PyTorch weights file that can be read safely ({error})") from error
-    if not isinstance(held, dict):
-        raise ProbeError(f"{path}: holds a {type(held).__name__}, not a dictionary of weights")
-    return held
+    if not isinstance(file.value, dict):
+        raise ProbeError(f"{path}: holds a {type(file.value).__name__}, not a dictionary of weights")
+    return file.value, lambda value, name: _tensor(file, value, name)
 
 
-def _check_archive(path: Path) -> None:
-    """Nothing in it is compressed, as ``torch.save`` writes: it unpacks to no more than it is."""
-    with zipfile.ZipFile(path) as archive:
-        packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
-    if packed:
-        raise ValueError(f"its entry {packed[0]!r} is compressed")
+def _tensor(file: TorchFile, value: Any, name: str) -> Any:
+    try:
+        return file.tensor(value, name)
+    except CheckpointError as error:
+        raise ProbeError(str(error)) from error
 
 
 def _plain_name(name: Any) -> str:
@@ -96,8 +101,8 @@ def _plain_name(name: Any) -> str:
 
 
 def _array(path: Path, name: str, value: Any) -> NDArray:
-    """A tensor of the file as an array; one that is larger than the file repeats itself, and would not fit anywhere."""
-    if not _is_plain(value) or math.prod(value.shape) > path.stat().st_size:
+    """A tensor of the file as an array."""
+    if not _is_plain(value):
         raise ProbeError(f"{path}: {name} is not a plain tensor of floating-point numbers")
     array = np.asarray(value if isinstance(value, np.ndarray) else value.float().numpy(), dtype=np.float32)
     if not np.isfinite(array).all():
