@@ -235,9 +235,12 @@ def slim(
     from vjepa_fer.extras import require_extra
 
     require_extra("extract", ("torch",), "vjepa-fer models slim")
-    from vjepa_fer.encoder.slim import slim_checkpoint
+    from vjepa_fer.encoder.slim import SlimPlan, slim_checkpoint
 
-    summary = slim_checkpoint(file, out, name=model, state_key=state_key)
+    def tell(plan: SlimPlan) -> None:
+        say(f"writing {plan.num_tensors} tensors, {plan.size / 1e9:.2f} GB ({plan.free / 1e9:.1f} GB free), to {out}")
+
+    summary = slim_checkpoint(file, out, name=model, state_key=state_key, told=tell)
     if as_json:
         print_json({"schema": "vjepa-fer/slim/1", **asdict(summary), "path": str(summary.path)})
         return

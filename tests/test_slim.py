@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 import pytest
 import torch
@@ -117,6 +118,7 @@ def test_the_command_says_what_it_kept(training, tmp_path):
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.stdout.strip() == str(tmp_path / "s")
     assert hashlib.sha256(training.read_bytes()).hexdigest() in done.stderr
+    assert re.search(r"writing \d+ tensors, 0\.00 GB \([\d.]+ GB free\), to ", done.stderr)
     (tmp_path / "s").unlink()
     answer = json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
     assert answer["origin_size"] == training.stat().st_size

@@ -73,8 +73,9 @@ def read_pickle(data: bytes, *, is_expected: Callable[[str], bool]) -> Any:
             if steps >= MOST_STEPS:
                 raise ValueError(f"its description of what it holds has over {MOST_STEPS:,} steps")
             machine.step(opcode.name, argument)
-        (value,) = machine.stack
-        return value
+        if len(machine.stack) != 1 or machine.below:
+            raise IndexError
+        return machine.stack[0]
     except (IndexError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise ValueError("its description of what it holds is damaged") from error
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -39,7 +41,23 @@ class SlimSummary:
     origin_sha256: str
 
 
-def slim_checkpoint(path: Path, out: Path, *, name: str | None = None, state_key: str | None = None) -> SlimSummary:
+@dataclass(frozen=True)
+class SlimPlan:
+    """What :func:`slim_checkpoint` is about to write, and the bytes that are free where it goes."""
+
+    num_tensors: int
+    size: int
+    free: int
+
+
+def slim_checkpoint(
+    path: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    state_key: str | None = None,
+    told: Callable[[SlimPlan], None] = lambda plan: None,
+) -> SlimSummary:
     """Write one state dict of a weights file, and nothing else of it, as safetensors.
 
     Of the large file only that state dict is read, but for its SHA-256; one tensor at a time is in memory.
@@ -56,11 +74,13 @@ def slim_checkpoint(path: Path, out: Path, *, name: str | None = None, state_key
     state_key : str, optional
         Which state dict; by default the one that the official evaluation of that encoder reads. Remembered in the new file,
         as is the encoder.
+    told : callable
+        Called with the plan before the large file is hashed and anything is written.
 
     Raises
     ------
     CheckpointError
-        The file or the key is not what was asked for, or `out` is there already.
+        The file or the key is not what was asked for, `out` is there already, or the disk has no room for it.
     """
     if name is None and state_key is None:
         known = recognise_file(path)
@@ -73,16 +93,27 @@ def slim_checkpoint(path: Path, out: Path, *, name: str | None = None, state_key
     state = read_state(path, state_key=str(state_key))
     if name is not None:
         check_state(known.config, state, source=path)
-    if out.exists():
+    if os.path.lexists(out):
         raise CheckpointError(f"{out}: is there already; remove it or choose another name")
-    origin = weights_identity(path)
     whose = {} if name is None else {"encoder": name}
-    metadata = {**whose, "state_key": str(state_key), "origin_file": path.name, "origin_sha256": origin}
+    metadata = {**whose, "state_key": str(state_key), "origin_file": path.name, "origin_sha256": _UNKNOWN}
     try:
-        write_encoder_file(out, state, metadata)
+        told(_planned(out, state, metadata))
+        origin = weights_identity(path)
+        write_encoder_file(out, state, metadata | {"origin_sha256": origin})
     except OSError as error:
         raise CheckpointError(f"{out}: cannot be written: {error.strerror or error}") from error
     return SlimSummary(out, len(state), out.stat().st_size, path.stat().st_size, origin)
+
+
+def _planned(out: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SlimPlan:
+    """The plan, if the disk has room for it."""
+    size = len(_header(state, metadata, _UNKNOWN)) + sum(tensor.nbytes for tensor in state.values())
+    free = shutil.disk_usage(out.parent).free
+    if size > free:
+        message = f"needs {size:,} bytes, but the disk has only {free:,} free; make room, or choose another place"
+        raise CheckpointError(f"{out}: {message}")
+    return SlimPlan(len(state), size, free)
 
 
 def write_encoder_file(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

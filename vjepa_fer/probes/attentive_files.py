@@ -32,7 +32,7 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
     ----------
     path : path
         A ``.safetensors`` file, or a PyTorch file holding ``classifier`` (V-JEPA), ``classifiers`` (V-JEPA 2, a list) or the
-        parameters themselves. PyTorch files are read with ``weights_only=True``.
+        parameters themselves. No pickle is run (:mod:`vjepa_fer.encoder.torch_file`).
     number : int
         Which of a list of classifiers.
 
