@@ -29,6 +29,10 @@ class Site:
     says_length: bool = True
     wrong_range: bool = False
     heeds_if_range: bool = True
+    surplus: bytes = b""
+    """Sent after what was asked for, with a length and a range that say so."""
+    endless: bool = False
+    """The body never ends."""
     claims: int = 0
     """Bytes by which Content-Length is wrong."""
     trickle_seconds: float = 0
@@ -70,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._answer(416, b"", {"Content-Range": f"bytes */{len(site.content)}"})
             start += 7 if site.wrong_range else 0
             headers["Content-Range"] = f"bytes {start}-{len(site.content) - 1}/{len(site.content)}"
-        body = site.content[start:]
+        body = site.content[start:] + (site.surplus if start else b"")
         cut = site.cut_after if number <= site.cut_times else None
         return self._answer(206 if "Content-Range" in headers else 200, body, headers, cut=cut)
 
@@ -84,6 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         sent = body if cut is None else body[:cut]
+        if self.site.endless:
+            self._flood(sent)
+            return
         if self.site.trickle_seconds:
             self._trickle(sent)
             return
@@ -93,6 +100,11 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.site.stall_seconds)
         with suppress(BrokenPipeError, ConnectionResetError):  # the client lost patience
             self.wfile.write(sent[len(sent) // 2 :])
+
+    def _flood(self, body: bytes) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while True:
+                self.wfile.write(body)
 
     def _trickle(self, body: bytes) -> None:
         piece = len(body) // 5 + 1

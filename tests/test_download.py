@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import email.message
 import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from servers import Site, serve
-from vjepa_fer.encoder.download import Patience, _SafeRedirects, download
+from vjepa_fer.encoder import download as download_module
+from vjepa_fer.encoder.download import Patience, _remote_of, _SafeRedirects, download
 from vjepa_fer.errors import DownloadError
 
 CONTENT = os.urandom(3_000_000)
@@ -245,3 +248,51 @@ def test_a_full_disk_is_noticed_before_it_is_full(part, monkeypatch):
 def test_only_web_addresses_are_fetched(part, url):
     with pytest.raises(DownloadError, match="not an http or https address"):
         download(url, part)
+
+
+# --- no more than there can be
+
+
+@pytest.mark.parametrize("etag", ['"v1"', None])
+def test_a_server_that_never_ends_is_left_at_the_bound(part, etag):
+    site = Site(CONTENT, says_length=False, endless=True, etag=etag)
+    with (
+        serve(site),
+        pytest.raises(DownloadError, match=r"sent 10,\d{3},\d{3} bytes, over the 10,000,000 that weights can have"),
+    ):
+        fetch(site, part, at_most=10_000_000)
+    assert list(part.parent.iterdir()) == []
+    assert len(site.requests) == 1
+
+
+def test_a_file_that_is_said_to_be_too_large_is_not_begun(part):
+    site = Site(CONTENT)
+    with serve(site), pytest.raises(DownloadError, match=r"is said to have 3,000,000 bytes, over the 2,999,999 that"):
+        fetch(site, part, at_most=2_999_999)
+    assert list(part.parent.iterdir()) == []
+
+
+def test_a_server_that_sends_more_than_it_said_is_refused_and_nothing_is_left(part):
+    site = Site(CONTENT, cut_after=1_000_000, surplus=bytes(2_000_000))
+    with serve(site), pytest.raises(DownloadError, match=r"bytes, more than the 3,000,000 that it said; what came was removed"):
+        fetch(site, part)
+    assert list(part.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("etag", "left"), [('"v1"', ["w.pt.part", "w.pt.part.json"]), (None, [])])
+def test_a_disk_that_others_fill_meanwhile_is_noticed_before_it_is_full(part, monkeypatch, etag, left):
+    """What came is kept where the same command can go on from there."""
+    room = iter([10**12, 10**6])
+    monkeypatch.setattr(download_module, "_LOOK_EVERY", 1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=next(room)))
+    site = Site(CONTENT, says_length=False, etag=etag)
+    with serve(site), pytest.raises(DownloadError, match=r"0\.07 GB needed, 0\.00 GB free; free some space"):
+        fetch(site, part)
+    assert sorted(p.name for p in part.parent.iterdir()) == left
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "\xb2", "-1", ""])
+def test_a_length_that_is_no_number_is_none(length):
+    headers = email.message.Message()
+    headers["Content-Length"] = length
+    assert _remote_of(SimpleNamespace(headers=headers), "http://a/").total is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import time
 import urllib.error
@@ -25,7 +26,13 @@ SPARE_BYTES = 64 << 20
 
 ROOM_HINT = "free some space, or let VJEPA_FER_HOME point to another folder"
 
+LARGEST_WEIGHTS = 64 << 30
+"""Bytes; Meta's largest training checkpoints have some 15 GB."""
+
 _BLOCK = 1 << 20
+_LOOK_EVERY = 64 << 20
+"""Bytes between two looks at the room that is left."""
+
 _WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 
 Progress = Callable[[int, int | None], None]
@@ -72,7 +79,14 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def download(url: str, part: Path, *, progress: Progress | None = None, patience: Patience | None = None) -> None:
+def download(
+    url: str,
+    part: Path,
+    *,
+    progress: Progress | None = None,
+    patience: Patience | None = None,
+    at_most: int = LARGEST_WEIGHTS,
+) -> None:
     """Fetch `url` into `part`, going on from what is there when the server still has the same file.
 
     A cut or silent connection is resumed by HTTP Range with ``If-Range``, so that a file which changed meanwhile comes anew
@@ -83,14 +97,16 @@ def download(url: str, part: Path, *, progress: Progress | None = None, patience
     url : str
         http or https.
     part : Path
-        In an existing folder. Complete when this returns; kept when it raises, for another try.
+        In an existing folder. Complete when this returns; when it raises it is kept for another try if that could go on from there.
     progress : callable, optional
     patience : Patience, optional
+    at_most : int
+        Bytes of the whole file, whether or not the server says how many there will be.
 
     Raises
     ------
     DownloadError
-        The server refuses, answers with a web page, keeps failing, or the disk is too small.
+        The server refuses, answers with a web page, keeps failing, sends more than it said or than `at_most`, or the disk is too small.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise DownloadError(f"{url}: not an http or https address")
@@ -98,7 +114,7 @@ def download(url: str, part: Path, *, progress: Progress | None = None, patience
     failures, most = 0, _size(part)
     while True:
         try:
-            return _receive(url, part, progress or (lambda done, total: None), patience)
+            return _receive(url, part, progress or (lambda done, total: None), patience, at_most)
         except DownloadError:
             raise
         except OSError as error:  # of our own disk: the connection's are _Interrupted
@@ -112,7 +128,7 @@ def download(url: str, part: Path, *, progress: Progress | None = None, patience
         time.sleep(patience.pause_seconds * failures)
 
 
-def _receive(url: str, part: Path, progress: Progress, patience: Patience) -> None:
+def _receive(url: str, part: Path, progress: Progress, patience: Patience, at_most: int) -> None:
     """One connection: what comes is appended; raises :class:`_Interrupted` unless the file is whole afterwards."""
     known = _read_remote(part, url)
     start = _size(part) if known.validator else 0
@@ -126,11 +142,18 @@ def _receive(url: str, part: Path, progress: Progress, patience: Patience) -> No
         if not resumed:  # all of it, from the first byte
             start = 0
         remote = known if resumed else _remote_of(response, url)
+        if remote.total is not None and remote.total > at_most:
+            raise DownloadError(f"{url}: is said to have {remote.total:,} bytes, {_no_weights(at_most)}")
         check_space(part.parent, (remote.total or 0) - start)
         write_durably(_note(part), json.dumps(asdict(remote)) + "\n")
-        with part.open("r+b" if start else "wb") as file:
-            file.seek(start)
-            _copy(response, file, start, remote, progress)
+        try:
+            with part.open("r+b" if start else "wb") as file:
+                file.seek(start)
+                _copy(response, file, start, remote, progress, at_most)
+        except DownloadError:
+            if remote.validator is None or _size(part) > (at_most if remote.total is None else remote.total):
+                discard(part)  # nothing can go on from there
+            raise
     size = _size(part)
     if remote.total is not None and size != remote.total:
         raise _Interrupted(f"the connection ended after {size:,} of {remote.total:,} bytes")
@@ -185,11 +208,12 @@ def _remote_of(response: Any, url: str) -> Remote:
         )
     etag, length = headers.get("ETag", ""), headers.get("Content-Length", "")
     validator = etag if etag.startswith('"') else headers.get("Last-Modified")
-    return Remote(url, int(length) if length.isdigit() else None, validator)
+    return Remote(url, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None, validator)
 
 
-def _copy(response: Any, file: IO[bytes], done: int, remote: Remote, progress: Progress) -> None:
+def _copy(response: Any, file: IO[bytes], done: int, remote: Remote, progress: Progress, at_most: int) -> None:
     progress(done, remote.total)
+    looked = done
     while True:
         try:
             block = response.read1(_BLOCK)  # what has come so far: a silent server costs none of it
@@ -202,7 +226,17 @@ def _copy(response: Any, file: IO[bytes], done: int, remote: Remote, progress: P
             return
         file.write(block)
         done += len(block)
+        if done > (at_most if remote.total is None else remote.total):
+            known = _no_weights(at_most) if remote.total is None else f"more than the {remote.total:,} that it said"
+            raise DownloadError(f"{remote.url}: sent {done:,} bytes, {known}; what came was removed")
+        if done - looked >= _LOOK_EVERY:
+            looked = done
+            check_space(Path(file.name).parent, 0)
         progress(done, remote.total)
+
+
+def _no_weights(at_most: int) -> str:
+    return f"over the {at_most:,} that weights can have: another file; check the address"
 
 
 def check_space(folder: Path, num_bytes: int) -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vjepa_fer.disk import exclusive_lock, sync_folder, write_durably
+from vjepa_fer.disk import exclusive_lock, make_folders, sync_folder, write_durably
 from vjepa_fer.encoder.download import ROOM_HINT, Patience, Progress, discard, download
 from vjepa_fer.encoder.hashes import file_sha256, known_sha256
 from vjepa_fer.encoder.home import HUB_STATE_KEY, weights_file, weights_here
@@ -215,7 +215,7 @@ def alone(path: Path) -> Iterator[None]:
     """Fetch `path` in this process only, into a folder that is made; what the disk refuses is a :class:`DownloadError`."""
     with ExitStack() as stack:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
             _hold(path, stack)
             yield
         except DownloadError:
