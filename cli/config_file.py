@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vjepa_fer.doors import printable
+from vjepa_fer.doors import printable, read_bytes
 
 from .environment import long_name
 
@@ -38,7 +38,7 @@ ConfigOption = Annotated[
 def _defaults(command: Any, path: Path) -> dict[str, Any]:
     """Values by parameter name of the command."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_bytes(path, at_most=1 << 20).decode("utf-8"))
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{path}: cannot be read as TOML ({error})") from error
     options = {name: option for option in command.params if (name := long_name(option)) not in ("", "help", "config")}

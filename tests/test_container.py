@@ -76,7 +76,7 @@ def test_a_link_to_a_file_that_is_gone_is_missing(tmp_path):
 def test_a_folder_is_unreadable(tmp_path):
     error = refused(tmp_path)
     assert error.reason == "unreadable"
-    assert "a folder, not a video file" in error.message
+    assert error.message == "cannot be read: not a regular file but a folder: name the video itself"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a Unix thing")
@@ -93,11 +93,11 @@ def test_a_file_without_permission_is_unreadable(tmp_path):
 
 
 def test_a_disk_that_fails_is_unreadable_not_the_videos_fault(tmp_path, monkeypatch):
-    def fail(self: Path, *_: object) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def fail(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
     path = write_video(tmp_path / "clip.mp4")
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr("vjepa_fer.video.container.open_regular", fail)
     error = refused(path)
     assert (error.reason, error.message) == ("unreadable", "cannot be read: Permission denied")
 

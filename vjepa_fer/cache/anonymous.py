@@ -19,6 +19,7 @@ import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.failures import Failure
+from vjepa_fer.doors import TooLargeError, read_bytes
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import AnyRecipe, ImportedRecipe
@@ -33,9 +34,9 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
         The file cannot be read, or holds fewer than 16 bytes: subjects' names are few, so a short key is soon guessed.
     """
     try:
-        key = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise CacheError(f"{path}: cannot be read ({error.strerror})") from error
+        key = read_bytes(path, at_most=1 << 20).strip()
+    except (OSError, TooLargeError) as error:
+        raise CacheError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if len(key) < 16:
         raise CacheError(f"{path}: the key has {len(key)} bytes, at least 16 are needed: openssl rand -hex 32 > {path}")
     return key

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vjepa_fer.cache.asked import read_cache_manifest
+from vjepa_fer.doors import TooLargeError, read_bytes
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest, nearest
 
@@ -51,8 +52,8 @@ def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
 
 def _read_ids(path: Path, manifest: Manifest) -> frozenset[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(path, at_most=64 << 20).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError, TooLargeError) as error:
         raise CacheError(f"{path}: cannot be read as a list of clip ids ({error})") from error
     ids = frozenset(line.strip() for line in lines if line.strip())
     unknown = sorted(ids - {clip.clip_id for clip in manifest.clips})

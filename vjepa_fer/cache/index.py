@@ -18,7 +18,7 @@ import numpy as np
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
-from vjepa_fer.disk import refuse_link, write_durably
+from vjepa_fer.disk import open_regular, refuse_link, write_durably
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
 
@@ -80,7 +80,7 @@ def _remember(folder: Path, recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> 
 def remembered_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
     """The shards that ``index.npz`` tells of; none if it is absent, damaged, or of another recipe."""
     try:
-        with (folder / layout.INDEX_NPZ).open("rb") as file:
+        with open(open_regular(folder / layout.INDEX_NPZ), "rb") as file:
             arrays = _plain_arrays(file)
         about = json.loads(arrays.pop("about").tobytes())
         if (about["format_version"], about["fingerprint"]) != (layout.FORMAT_VERSION, fingerprint(recipe)):

@@ -12,6 +12,7 @@ from vjepa_fer.disk.inside import (
     open_regular,
     refuse_link,
     remove_files,
+    require_regular,
     sweep_partial_folders,
     sweep_partials,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "partial_path",
     "refuse_link",
     "remove_files",
+    "require_regular",
     "scratch_folder",
     "sweep_partial_folders",
     "sweep_partials",

@@ -69,14 +69,39 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> int:
     Raises
     ------
     OSError
-        No such file, no permission, or (``EINVAL``) not a regular file.
+        No such file, no permission, or (``EINVAL``) not a regular file but a folder, a pipe, a socket or a device.
     """
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP):  # what cannot even be opened to be looked at
+            raise _irregular(path, os.stat(path).st_mode) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    raise _irregular(path, mode)
+
+
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Raise what :func:`open_regular` raises, before a library opens the file by its name."""
+    os.close(open_regular(path))
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _irregular(path: str | os.PathLike[str], mode: int) -> OSError:
+    kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+    return OSError(errno.EINVAL, f"not a regular file but {kind}", os.fspath(path))
 
 
 def remove_files(folder: Path, names: re.Pattern[str], choose: Callable[[str], bool] = lambda name: True) -> list[Path]:

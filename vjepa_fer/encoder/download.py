@@ -19,7 +19,8 @@ from typing import IO, Any
 
 from vjepa_fer import __version__
 from vjepa_fer.disk import write_durably
-from vjepa_fer.errors import DownloadError
+from vjepa_fer.doors import read_object
+from vjepa_fer.errors import DownloadError, VjepaFerError
 
 SPARE_BYTES = 64 << 20
 """Left free on the disk after a download."""
@@ -249,8 +250,8 @@ def check_space(folder: Path, num_bytes: int) -> None:
 def _read_remote(part: Path, url: str) -> Remote:
     """What the server said when the part was begun; nothing when that was another address."""
     try:
-        known = Remote(**json.loads(_note(part).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        known = Remote(**read_object(_note(part), at_most=1 << 16).values)
+    except (OSError, VjepaFerError, TypeError):
         return Remote(url)
     return known if known.url == url else Remote(url)
 

@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vjepa_fer.disk import exclusive_lock, make_folders, sync_folder, write_durably
+from vjepa_fer.doors import read_object
 from vjepa_fer.encoder.download import ROOM_HINT, Patience, Progress, discard, download
 from vjepa_fer.encoder.hashes import file_sha256, known_sha256
 from vjepa_fer.encoder.home import HUB_STATE_KEY, weights_file, weights_here
 from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, OfficialEncoder, official_encoder
-from vjepa_fer.errors import CheckpointError, DownloadError
+from vjepa_fer.errors import CheckpointError, DownloadError, VjepaFerError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +128,8 @@ def read_record(path: Path) -> WeightsRecord | None:
     if not file.exists():
         return None
     try:
-        return WeightsRecord(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return WeightsRecord(**read_object(file, at_most=1 << 16).values)
+    except (OSError, VjepaFerError, TypeError) as error:
         raise CheckpointError(f"{file}: not the record that `models fetch` writes ({error}); delete it") from error
 
 

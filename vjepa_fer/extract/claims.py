@@ -26,6 +26,7 @@ from typing import Literal
 
 from vjepa_fer.disk import is_gone, make_own_folder, new_owner, remove_files
 from vjepa_fer.disk.whose import OWNER
+from vjepa_fer.doors import TooLargeError, read_bytes
 
 CLAIMS = "claims"
 HEARTBEAT_SECONDS = 10.0
@@ -176,7 +177,7 @@ class Claims:
 def _read_owner(path: Path) -> str | None:
     """Who made a claim; None while it is being made, or when it is gone."""
     try:
-        owner = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        owner = read_bytes(path, at_most=1 << 10, follow=False).decode("utf-8", "replace")
+    except (OSError, TooLargeError):
         return None
     return owner if OWNER.fullmatch(owner) else None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vjepa_fer.doors import read_bytes
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.folder import NO_SUBJECTS
 from vjepa_fer.manifest.official import frames_notes
@@ -192,7 +193,7 @@ CK_LABELS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surpri
 def read_ck_plus(root: Path) -> Iterator[tuple[str, Clip]]:
     """CK+'s labelled sequences: a file with one number such as ``3.0000000e+00`` each; 266 of 593 have none."""
     for file in find_files(root, r"Emotion/S\d{3}/\d{3}/[^/]+_emotion\.txt"):
-        text = file.read_text(errors="replace").strip()
+        text = read_bytes(file, at_most=1 << 16).decode("utf-8", "replace").strip()
         match = re.fullmatch(r"([1-7])(?:\.0+(?:e\+00)?)?", text)
         if match is None:
             raise ManifestError(f"{file}: {text[:40]!r} is not a number from 1 to {len(CK_LABELS)}")

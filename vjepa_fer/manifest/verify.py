@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.choose import is_damaged
 from vjepa_fer.manifest.ravdess import ravdess_clips
@@ -195,7 +196,7 @@ def _is_converted(clip: Clip, file: Path) -> bool:
 
 
 def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open(open_regular(file), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

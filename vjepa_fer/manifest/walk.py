@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import ManifestError
 
 VIDEO_SUFFIXES = frozenset(
@@ -85,7 +86,7 @@ def is_lfs_pointer(file: Path) -> bool:
     """Whether `file` is the ~130-byte text that Git-LFS leaves in place of a file it has not fetched."""
     if file.stat().st_size > _LFS_MAX_BYTES:
         return False
-    with file.open("rb") as stream:
+    with open(open_regular(file), "rb") as stream:
         return stream.read(len(_LFS_PREFIX)) == _LFS_PREFIX
 
 

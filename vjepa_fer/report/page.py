@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vjepa_fer import __version__
 from vjepa_fer.compare import Comparison, compare
-from vjepa_fer.disk import bytes_for_people, write_durably
+from vjepa_fer.disk import bytes_for_people, open_regular, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
@@ -111,7 +111,7 @@ def check_page(path: str | os.PathLike[str], *, option: str = "-o") -> None:
     file = Path(path)
     try:
         if file.exists():
-            with file.open(encoding="utf-8", errors="replace") as page:
+            with open(open_regular(file), encoding="utf-8", errors="replace") as page:
                 if MARK not in page.read(200):
                     raise RunError(f"{file}: is there already and no report; choose another {option}, or remove it")
         elif not file.parent.is_dir() or not os.access(file.parent, os.W_OK):

@@ -6,14 +6,15 @@ and addresses, draw text files as pictures and show an album's cover: none of th
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import MissingExtraError, VideoError, VideoReason
 
 try:
@@ -61,19 +62,15 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
 def _read_head(path: Path) -> bytes:
     """The first 1,024 bytes of a regular file that has some."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or pipe"
-            raise VideoError("unreadable", path, f"this is {kind}, not a video file: name the file itself")
-        with path.open("rb") as file:
+        with open(open_regular(path), "rb") as file:
             head = file.read(1024)
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = " (a link to a file that is gone)" if path.is_symlink() else ""
         raise VideoError("missing", path, f"no such file{hint}: check the manifest's path column") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, VideoError):
-            raise
-        raise VideoError("unreadable", path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        hint = ": name the video itself" if getattr(error, "errno", None) == errno.EINVAL else ""
+        reason = f"cannot be read: {getattr(error, 'strerror', None) or error}{hint}"
+        raise VideoError("unreadable", path, reason) from error
     if not head:
         raise VideoError("empty", path, "the file is empty (0 bytes): fetch it again")
     if head.startswith(b"version https://git-lfs.github.com/spec/"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.decoding import MAX_BYTES, decode_video
@@ -206,7 +207,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         It is gone, or cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise VideoError("changed", os.fspath(path), f"vanished while it was read ({error.strerror})") from error
+        raise VideoError("changed", os.fspath(path), f"cannot be read, or not any more ({error.strerror})") from error
