@@ -1,0 +1,134 @@
+"""A pipe or a device that a manifest, a cache or an option names in place of a file makes no command wait, and none read without end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("av")
+
+from test_cli_probe import call
+from vjepa_fer.demo import DemoSettings, write_demo_set
+from vjepa_fer.disk import require_regular
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
+from vjepa_fer.manifest import write_manifest
+from vjepa_fer.recipe import Sampling
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+
+SECONDS = 180
+"""For all commands together on a loaded machine; they take ten."""
+
+KINDS = {"pipe": os.mkfifo, "device": lambda path: os.symlink("/dev/zero", path)} if hasattr(os, "mkfifo") else {}
+
+EXTRACT = "--model tiny-v21 --weights random:3 --frame-step 1"
+COMMANDS = {
+    f"extract named.csv new {EXTRACT} --workers 0": (4, "v.mp4: cannot be read: not a regular file but a {kind}"),
+    f"extract named.csv newer {EXTRACT} --workers 1": (4, "v.mp4: cannot be read: not a regular file but a {kind}"),
+    f"extract named.csv cache {EXTRACT} --workers 0": (0, ""),
+    f"extract named.csv dry {EXTRACT} --dry-run": (0, ""),
+    "extract clips.csv other --model tiny-v21 --weights w.pt": (1, "w.pt: cannot be read: not a regular file but a {kind}"),
+    "extract clips.csv other --model w.pt": (1, "w.pt: cannot be read: not a regular file but a {kind}"),
+    "extract clips.csv other --config w.pt": (2, "w.pt: cannot be read as TOML"),
+    "models slim w.pt -o new.safetensors": (1, "w.pt: cannot be read: not a regular file but a {kind}"),
+    "report runs/logreg-mean --thumbnails -o new.html": (0, ""),
+    "report runs/logreg-mean -o w.pt": (1, "w.pt: the report cannot be written (not a regular file but a {kind})"),
+    "predict v.mp4 --run runs/logreg-mean": (4, "v.mp4: cannot be read: not a regular file but a {kind}"),
+    "manifest verify ravdess": (1, ""),
+    "cache info damaged": (0, ""),
+    "cache verify damaged": (0, ""),
+    "cache subset cache -o subset --clips w.pt": (1, "w.pt: cannot be read as a list of clip ids ([Errno 22] not a regular file"),
+    "cache merge cache -o merged --anonymise --key-file w.pt": (1, "w.pt: cannot be read (not a regular file but a {kind})"),
+}  # fmt: skip
+"""Exit status and a part of what is said."""
+
+RUNNER = """
+import json, sys
+from typer.testing import CliRunner
+from vjepa_fer.cli.main import app
+for words in json.loads(sys.argv[1]):
+    print(json.dumps(words), file=sys.__stdout__, flush=True)
+    done = CliRunner().invoke(app, words.split())
+    print(json.dumps([done.exit_code, done.output, repr(done.exception)]), file=sys.__stdout__, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A cache, its run, its manifest, and one whose first clip is another file; that is for the tests to make."""
+    folder = tmp_path_factory.mktemp("made")
+    manifest = write_demo_set(folder, DemoSettings(num_subjects=3, num_repetitions=1, num_frames=18))
+    encoder = load_encoder("tiny-v21", weights="random:3")
+    recipe = make_recipe(encoder, sampling=Sampling(frame_step=1))
+    extract_manifest(manifest, folder / "cache", encoder, recipe, settings=ExtractSettings(workers=0))
+    write_manifest(manifest, folder / "clips.csv")
+    call("probe", folder / "cache", "--probe", "logreg", "--folds", "loso", "--out", folder / "runs", "--refit")
+    with (folder / "clips.csv").open(newline="") as file:
+        first, *others = csv.DictReader(file)
+    with (folder / "named.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, first)
+        writer.writeheader()
+        writer.writerows([first | {"path": "v.mp4"}, *others])
+    (folder / "ravdess" / "Actor_01").mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_command_waits_for_what_is_no_file(made, tmp_path, kind):
+    folder = made
+    shutil.copytree(folder, tmp_path / "sent")
+    sent = tmp_path / "sent"
+    shutil.copytree(sent / "cache", sent / "damaged")
+    for path in ("damaged/index.npz", "v.mp4", "w.pt", "ravdess/Actor_01/01-01-01-01-01-01-01.mp4"):
+        (sent / path).unlink(missing_ok=True)
+        KINDS[kind](sent / path)
+    for video in sorted(folder.rglob("*.mp4")):  # what the cache was made from, for the report
+        video.rename(video.with_suffix(".kept"))
+        KINDS[kind](video)
+    try:
+        answers = run_all(list(COMMANDS), sent)
+    finally:
+        for kept in sorted(folder.rglob("*.kept")):
+            kept.rename(kept.with_suffix(".mp4"))
+    for words, (status, said) in COMMANDS.items():
+        code, output, exception = answers[words]
+        text = " ".join(f"{output} {exception}".split())
+        assert code == status, (words, output, exception)
+        assert said.format(kind=kind) in text, (words, text)
+
+
+def run_all(commands, folder):
+    """Exit status, output and exception of each command, of one process that is ended when one of them hangs."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", RUNNER, json.dumps(commands)], cwd=folder, stdout=subprocess.PIPE, timeout=SECONDS, check=True,
+            env=os.environ | {"COLUMNS": "1000", "VJEPA_FER_HOME": str(folder / "home")},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        pytest.fail(f"hangs: {(error.stdout or b'').decode().splitlines()[-1:]}")
+    lines = [json.loads(line) for line in done.stdout.decode().splitlines() if re.match(r"[\[\"]", line)]
+    return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+def test_a_refusal_says_what_it_is_instead(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    os.mkfifo("pipe")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("socket")
+    for path, kind in {"pipe": "a pipe", "socket": "a socket", "/dev/zero": "a device", ".": "a folder"}.items():
+        with pytest.raises(OSError, match=rf"not a regular file but {kind}"):
+            require_regular(path)
+    listener.close()
+    Path("file").write_bytes(b"")
+    require_regular("file")
