@@ -274,7 +274,10 @@ def test_a_file_that_is_said_to_be_too_large_is_not_begun(part):
 
 def test_a_server_that_sends_more_than_it_said_is_refused_and_nothing_is_left(part):
     site = Site(CONTENT, cut_after=1_000_000, surplus=bytes(2_000_000))
-    with serve(site), pytest.raises(DownloadError, match=r"bytes, more than the 3,000,000 that it said; what came was removed"):
+    with (
+        serve(site),
+        pytest.raises(DownloadError, match=r"bytes, more than the 3,000,000 that it said; what came was removed"),
+    ):
         fetch(site, part)
     assert list(part.parent.iterdir()) == []
 

@@ -56,7 +56,9 @@ class Pickler(pickle.Pickler):
 
 
 def tensor(shape, strides, first=0, stored=1, key="0"):
-    return Call(torch._utils._rebuild_tensor_v2, Stored(stored, key), first, shape, strides, False, collections.OrderedDict())
+    return Call(
+        torch._utils._rebuild_tensor_v2, Stored(stored, key), first, shape, strides, False, collections.OrderedDict()
+    )
 
 
 def pickled(value):
@@ -90,7 +92,9 @@ HOSTILE = {
     "a tensor that is called for": {"w": Call(torch.Tensor, HUGE)},
     "a tensor that is called for elsewhere": {"w": tensor((1,), (1,)), "x": [Call(torch.Tensor, HUGE)]},
     "bytes that are called for": {"w": Call(bytearray, 8 * HUGE)},
-    "a quantised tensor": {"w": Call(torch._utils._rebuild_qtensor, Stored(1), 0, (HUGE,), (0,), (1, 1.0, 0), False, {})},
+    "a quantised tensor": {
+        "w": Call(torch._utils._rebuild_qtensor, Stored(1), 0, (HUGE,), (0,), (1, 1.0, 0), False, {})
+    },
     "one of ever more axes": {"w": tensor((1,) * 100_000, (1,) * 100_000)},
     "a key of a million keys": DOUBLED + b"h\1h\0K\1s.",
     "a state of nothing but steps": b"\x80\2]" + b"]0" * 3_000_000 + b".",
@@ -144,7 +148,9 @@ def test_no_file_takes_memory_or_disk_beyond_its_size(tmp_path):
 def test_a_file_that_shares_its_numbers_fills_no_disk(tmp_path):
     shared = {f"w{n}": tensor((1000,), (1,), stored=1000) for n in range(100)}
     torch_zip(tmp_path / "w.pt", shared, bytes(4000))
-    with pytest.raises(CheckpointError, match=r"w\.pt: its tensors share their numbers and have 400,000 bytes, the file"):
+    with pytest.raises(
+        CheckpointError, match=r"w\.pt: its tensors share their numbers and have 400,000 bytes, the file"
+    ):
         slim_checkpoint(tmp_path / "w.pt", tmp_path / "out.safetensors", state_key=WHOLE_FILE)
     tied = {"a": torch.ones(1000), "epoch": torch.ones(1)}
     torch.save(tied | {"b": tied["a"]}, tmp_path / "tied.pt")
@@ -226,7 +232,12 @@ def test_numbers_in_another_order_are_refused(tmp_path):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_tensors_are_those_that_torch_reads(tmp_path, dtype, protocol):
     base = torch.randn(4, 6, 5).to(dtype)
-    state = {"whole": base, "turned": base.permute(2, 0, 1), "part": base[1:3, ::2], "one": torch.tensor(3.0, dtype=dtype)}
+    state = {
+        "whole": base,
+        "turned": base.permute(2, 0, 1),
+        "part": base[1:3, ::2],
+        "one": torch.tensor(3.0, dtype=dtype),
+    }
     state |= {"none": base[:0], "parameter": torch.nn.Parameter(base.clone()), "module.again": base}
     torch.save(collections.OrderedDict(state), tmp_path / "w.pt", pickle_protocol=protocol)
     read = read_state(tmp_path / "w.pt", state_key=WHOLE_FILE)

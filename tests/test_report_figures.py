@@ -1,6 +1,8 @@
 """Promises of vjepa_fer.report.figures: what the page shows, drawn for print from the same numbers."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -39,6 +41,32 @@ def test_equal_numbers_make_equal_files(nested, tmp_path):  # noqa: F811
     numbers = gather_numbers([nested])[0]
     first, second = (write_figures(numbers, tmp_path / part, formats=("pdf", "svg")) for part in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+FIGURE = """
+import os, sys
+import numpy as np
+os.chdir(sys.argv[1])
+from vjepa_fer.report.figures import draw_confusion
+draw_confusion(np.eye(2), ["a", "b"]).savefig(sys.argv[2], format="svg", metadata={"Date": None})
+"""
+
+
+def test_a_stranger_s_settings_in_the_current_folder_change_no_figure(tmp_path, monkeypatch):
+    """matplotlib looks there first; what is the user's own elsewhere is obeyed."""
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "mine"))
+    (tmp_path / "mine").write_text("svg.hashsalt: same\n")
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "sent" / "matplotlibrc").write_text("figure.facecolor: red\ntext.usetex: True\nsvg.hashsalt: other\n")
+    for name in ("sent", "plain"):
+        subprocess.run(
+            [sys.executable, "-c", FIGURE, tmp_path / name, tmp_path / f"{name}.svg"], check=True, timeout=120
+        )
+    assert (tmp_path / "sent.svg").read_bytes() == (tmp_path / "plain.svg").read_bytes()
+    (tmp_path / "mine").write_text("figure.facecolor: red\nsvg.hashsalt: same\n")
+    subprocess.run([sys.executable, "-c", FIGURE, tmp_path / "sent", tmp_path / "red.svg"], check=True, timeout=120)
+    assert (tmp_path / "red.svg").read_bytes() != (tmp_path / "plain.svg").read_bytes()
 
 
 def test_the_matrix_shows_the_numbers_that_it_was_given():

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from vjepa_fer.errors import MissingExtraError
@@ -24,3 +29,33 @@ def require_extra(extra: str, modules: tuple[str, ...], purpose: str) -> None:
     missing = [_PIP_NAMES.get(m, m) for m in modules if find_spec(m) is None]
     if missing:
         raise MissingExtraError(extra, " and ".join(missing), purpose)
+
+
+def import_matplotlib(purpose: str = "figures") -> None:
+    """Import matplotlib without the ``matplotlibrc`` of the current folder, which it would obey first: that may be a stranger's.
+
+    The user's own (``MATPLOTLIBRC``, the folder of configurations) is obeyed. To be called before anything is imported from it.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed.
+    """
+    require_extra("report", ("matplotlib",), purpose)
+    if "matplotlib" not in sys.modules:
+        with _called_a_folder("matplotlibrc"):
+            importlib.import_module("matplotlib")
+
+
+@contextmanager
+def _called_a_folder(name: str) -> Iterator[None]:
+    """Files of this name in the current folder are said to be folders, which matplotlib passes over.
+
+    It has no setting for that, and to change the current folder meanwhile would change it for all threads.
+    """
+    is_folder = os.path.isdir
+    os.path.isdir = lambda path: path == name or is_folder(path)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.path.isdir = is_folder

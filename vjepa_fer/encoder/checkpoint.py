@@ -94,7 +94,9 @@ def _check_header(path: Path, length: int) -> None:
     """A safetensors file's description of itself is short, and in the file."""
     size = path.stat().st_size
     if length > size - 8:
-        raise CheckpointError(f"{path}: truncated or damaged safetensors file: of {length:,} bytes of head {size:,} are here")
+        raise CheckpointError(
+            f"{path}: truncated or damaged safetensors file: of {length:,} bytes of head {size:,} are here"
+        )
     if length > LONGEST_HEADER:
         raise CheckpointError(
             f"{path}: no safetensors file of weights, its head has {length:,} bytes, over {LONGEST_HEADER:,}"

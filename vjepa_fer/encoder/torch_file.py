@@ -183,7 +183,9 @@ class TorchFile:
                 raise CheckpointError(f"{self.path}: its numbers have their bytes in another order than this machine's")
 
     def _refusal(self, what: str) -> CheckpointError:
-        return CheckpointError(f"{self.path}: {what}: damaged, or made to fill the memory; get it again from its source")
+        return CheckpointError(
+            f"{self.path}: {what}: damaged, or made to fill the memory; get it again from its source"
+        )
 
 
 class _Bounded(io.BufferedReader):
@@ -229,18 +231,22 @@ def _described(value: Any) -> StoredTensor | None:
     """The tensor that is meant by a call; None for any other value, and for tensors without plain numbers of their own."""
     if isinstance(value, Called) and value.name == "torch._utils._rebuild_parameter" and value.arguments:
         value = value.arguments[0]
-    if not (isinstance(value, Called) and value.name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")):
+    if not (
+        isinstance(value, Called) and value.name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+    ):
         return None
     match value.arguments:
         case (Outside(("storage", Named(kind), str(key), str(), int(num_stored))), int(first), shape, strides, *_):
             dtype = _DTYPES.get(kind.removeprefix("torch."))
-            if dtype and _are_counts(shape) and _are_counts(strides) and len(shape) == len(strides):
-                if min(num_stored, first) >= 0:
-                    places = {"first": first, "shape": shape, "strides": strides}
-                    return StoredTensor(dtype=dtype, key=key, num_stored=num_stored, **places)
+            if dtype is not None and _are_counts((num_stored, first)) and _are_axes(shape, strides):
+                places = {"first": first, "shape": shape, "strides": strides}
+                return StoredTensor(dtype=dtype, key=key, num_stored=num_stored, **places)
     return None
 
 
+def _are_axes(shape: Any, strides: Any) -> bool:
+    return _are_counts(shape) and _are_counts(strides) and len(shape) == len(strides) <= _MOST_AXES
+
+
 def _are_counts(values: Any) -> bool:
-    few = isinstance(values, tuple) and len(values) <= _MOST_AXES
-    return few and all(type(value) is int and 0 <= value < 1 << 48 for value in values)
+    return isinstance(values, tuple) and all(type(value) is int and 0 <= value < 1 << 48 for value in values)

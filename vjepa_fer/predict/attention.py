@@ -21,7 +21,7 @@ import numpy as np
 
 from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.errors import ProbeError, RunError
-from vjepa_fer.extras import require_extra
+from vjepa_fer.extras import import_matplotlib
 from vjepa_fer.fitted import FittedProbe
 from vjepa_fer.predict.features import level_read
 from vjepa_fer.recipe import Recipe, parse_level
@@ -127,7 +127,7 @@ def write_attention(
     MissingExtraError
         matplotlib is not installed.
     """
-    require_extra("report", ("matplotlib",), "pictures of attention")
+    import_matplotlib("pictures of attention")
     path = Path(folder) / f"{name}-attention.{kind}"
     try:
         make_folders(path.parent)
@@ -142,6 +142,7 @@ def write_attention(
 
 def lay_over(frame: np.ndarray, weights: np.ndarray, most: float) -> np.ndarray:
     """A frame (H, W, 3) uint8 with the weights (H', W') of its cells: dark where there is none, warm and bright at `most`."""
+    import_matplotlib()
     from matplotlib import colormaps
 
     rows, columns = (
@@ -155,6 +156,7 @@ def lay_over(frame: np.ndarray, weights: np.ndarray, most: float) -> np.ndarray:
 
 def draw_attention(attention: Attention, *, head: int | None = None) -> Figure:
     """The strip: a row a window and view, a column a tubelet, seconds above; the scale counts in units of looking everywhere alike."""
+    import_matplotlib()
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure

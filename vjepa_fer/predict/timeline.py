@@ -12,7 +12,7 @@ import numpy as np
 from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.doors import csv_text, printable
 from vjepa_fer.errors import RunError
-from vjepa_fer.extras import require_extra
+from vjepa_fer.extras import import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def write_timeline(timeline: Timeline, folder: str | os.PathLike[str], name: str
     """
     table, picture = Path(folder) / f"{name}.csv", Path(folder) / f"{name}.png"
     if plot:
-        require_extra("report", ("matplotlib",), "the plot of a timeline")
+        import_matplotlib("the plot of a timeline")
     try:
         make_folders(table.parent)
         _write_table(timeline, table)
@@ -85,6 +85,7 @@ def _write_table(timeline: Timeline, path: Path) -> None:
 
 def draw_timeline(timeline: Timeline) -> Figure:
     """The probability of each class over seconds, key frames underneath at their times."""
+    import_matplotlib()
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 

@@ -16,7 +16,7 @@ import numpy as np
 from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
-from vjepa_fer.extras import require_extra
+from vjepa_fer.extras import import_matplotlib
 from vjepa_fer.report.numbers import RunNumbers
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_figures(
     RunError
         The folder cannot be written.
     """
-    require_extra("report", ("matplotlib",), "figures for papers")
+    import_matplotlib("figures for papers")
     import matplotlib
 
     written = []
@@ -121,6 +121,7 @@ def _war_and_sd(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _axes(size: tuple[float, float]) -> tuple[Figure, Any]:
+    import_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -186,6 +187,7 @@ def draw_curve(values: Sequence[Any], war: np.ndarray, sd: np.ndarray, name: str
 
 def draw_heat_map(war: np.ndarray, across: Axis, down: Axis, chosen: Sequence[tuple[int, int]]) -> Figure:
     """Mean WAR over folds, percent (rows, columns), NaN where there is no cell; the chosen ones are ringed."""
+    import_matplotlib()
     from matplotlib.patches import Rectangle
 
     figure, axes = _axes((max(COLUMN[0], 0.4 * war.shape[1] + 1), 0.34 * war.shape[0] + 1.1))
@@ -218,6 +220,7 @@ def draw_groups(by: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 
 def draw_points(xy: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Figure:
     """Points (num_points, 2), a colour a class."""
+    import_matplotlib()
     from matplotlib import colormaps
 
     figure, axes = _axes(SQUARE)
