@@ -21,6 +21,7 @@ from test_cli_probe import call
 from vjepa_fer.demo import DemoSettings, write_demo_set
 from vjepa_fer.disk import require_regular
 from vjepa_fer.encoder import load_encoder
+from vjepa_fer.encoder.inventory import examine_weights
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import write_manifest
 from vjepa_fer.recipe import Sampling
@@ -119,6 +120,16 @@ def run_all(commands, folder):
         pytest.fail(f"hangs: {(error.stdout or b'').decode().splitlines()[-1:]}")
     lines = [json.loads(line) for line in done.stdout.decode().splitlines() if re.match(r"[\[\"]", line)]
     return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_registered_weights_that_are_no_file_are_a_fault_and_not_waited_for(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("VJEPA_FER_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    KINDS[kind](tmp_path / "models" / "w.pt")
+    (tmp_path / "models" / "mine.toml").write_text('like = "vjepa2.1-large-384"\nweights = "w.pt"\n')
+    (found,) = examine_weights()
+    assert found["fault"].endswith(f"w.pt: cannot be read: not a regular file but a {kind}")
 
 
 def test_a_refusal_says_what_it_is_instead(tmp_path, monkeypatch):
