@@ -66,7 +66,7 @@ def read_pickle(data: bytes, *, is_expected: Callable[[str], bool]) -> Any:
         Damaged, of a kind that is not needed for plain values, or too much.
     """
     if len(data) > LARGEST_PICKLE:
-        raise ValueError(f"its description of what it holds has {len(data):,} bytes, over {LARGEST_PICKLE:,}")
+        raise ValueError(f"its description of what it holds has over {LARGEST_PICKLE:,} bytes")
     machine = _Machine(is_expected)
     try:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):

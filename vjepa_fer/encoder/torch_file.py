@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from vjepa_fer.disk import open_regular
-from vjepa_fer.doors.pickles import Called, ForeignObjectError, Named, Outside, read_pickle
+from vjepa_fer.doors.pickles import LARGEST_PICKLE, Called, ForeignObjectError, Named, Outside, read_pickle
 from vjepa_fer.errors import CheckpointError
 
 LARGEST_DIRECTORY = 8 << 20
@@ -159,14 +159,17 @@ class TorchFile:
         return start
 
     def _values(self, entry: zipfile.ZipInfo) -> Any:
-        start = self._data_start(entry)
         try:
-            return read_pickle(self._map[start : start + entry.file_size], is_expected=_is_expected)
+            return read_pickle(self._bytes(entry, LARGEST_PICKLE + 1), is_expected=_is_expected)
         except ForeignObjectError as error:
             message = f"refused, it holds Python objects other than tensors and plain values ({str(error)[:80]})"
             raise CheckpointError(f"{self.path}: {message}; none was run") from error
         except ValueError as error:
             raise CheckpointError(f"{self.path}: cannot be read as a PyTorch file: {str(error)[:200]}") from error
+
+    def _bytes(self, entry: zipfile.ZipInfo, at_most: int) -> bytes:
+        start = self._data_start(entry)
+        return self._map[start : start + min(entry.file_size, at_most)]
 
     def _data_start(self, entry: zipfile.ZipInfo) -> int:
         """Behind the entry's own header, whose length the directory does not tell."""
@@ -177,10 +180,8 @@ class TorchFile:
         return entry.header_offset + _LOCAL_HEADER + lengths
 
     def _check_order(self, entry: zipfile.ZipInfo | None) -> None:
-        if entry is not None:
-            start = self._data_start(entry)
-            if self._map[start : start + entry.file_size][:16] != sys.byteorder.encode():
-                raise CheckpointError(f"{self.path}: its numbers have their bytes in another order than this machine's")
+        if entry is not None and self._bytes(entry, 16) != sys.byteorder.encode():
+            raise CheckpointError(f"{self.path}: its numbers have their bytes in another order than this machine's")
 
     def _refusal(self, what: str) -> CheckpointError:
         return CheckpointError(
