@@ -16,6 +16,9 @@ LARGEST_PICKLE = 8 << 20
 
 MOST_STEPS = 2_000_000
 
+_DAMAGE = (IndexError, KeyError, TypeError, AttributeError, RecursionError, MemoryError, Warning)
+"""What steps of a pickle that nobody wrote end in; a warning, of a strange escape, where those are errors."""
+
 _DICTIONARIES = {"collections.OrderedDict"}
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
@@ -76,7 +79,7 @@ def read_pickle(data: bytes, *, is_expected: Callable[[str], bool]) -> Any:
         if len(machine.stack) != 1 or machine.below:
             raise IndexError
         return machine.stack[0]
-    except (IndexError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+    except _DAMAGE as error:
         raise ValueError("its description of what it holds is damaged") from error
 
 
