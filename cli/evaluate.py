@@ -77,8 +77,8 @@ def evaluate(
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
     from vjepa_fer.judge_table import judge_confusion, judge_table
-    from vjepa_fer.label_names import read_label_map
     from vjepa_fer.manifest import read_manifest
+    from vjepa_fer.manifest.label_names import read_label_map
 
     check_exclude(exclude)
     if by and manifest is None:
@@ -152,7 +152,7 @@ def _title(result: dict[str, Any]) -> list[str]:
 
 
 def _warn_of(result: dict[str, Any]) -> None:
-    from vjepa_fer.damage import Damage
+    from vjepa_fer.manifest.damage import Damage
     from vjepa_fer.splits import shortlist
 
     for leak in result["leaks"][:3]:

@@ -172,8 +172,8 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
-    from vjepa_fer.damage import leave_out
     from vjepa_fer.grid import make_cells, parse_params
+    from vjepa_fer.manifest.damage import leave_out
 
     check_exclude(exclude)
     if refit and (out is None or test_on is not None or streams):
@@ -244,7 +244,7 @@ def _probe_other(
 ) -> None:
     """Trained on one corpus, tested on another."""
     from vjepa_fer.cache import open_cache
-    from vjepa_fer.label_names import read_label_map
+    from vjepa_fer.manifest.label_names import read_label_map
     from vjepa_fer.transfer import transfer
 
     known = read_label_map(names) if names else None

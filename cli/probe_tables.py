@@ -151,7 +151,7 @@ def _over(num_folds: int) -> str:
 
 def _damage_words(result: dict[str, Any]) -> list[str]:
     """A line on damaged files, where any is known."""
-    from vjepa_fer.damage import Damage
+    from vjepa_fer.manifest.damage import Damage
 
     damage = Damage.from_dict(result["damaged"])
     return [str(damage)] if damage != Damage() else []

@@ -93,7 +93,7 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
 
 def _before(run: Run) -> Iterator[str]:
     """What must be read before a run's figures."""
-    from vjepa_fer.damage import Damage
+    from vjepa_fer.manifest.damage import Damage
 
     if run.evaluation.leaks:
         yield "LEAKY, not comparable"

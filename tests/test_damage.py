@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.damage: which damaged files figures rest on is said in every run, and one option leaves them out."""
+"""Promises of vjepa_fer.manifest.damage: which damaged files figures rest on is said in every run, and one option leaves them out."""
 
 import csv
 import json
@@ -8,9 +8,9 @@ import pytest
 
 from test_cli_probe import call, call_json
 from vjepa_fer.cache.imports import import_features, read_feature_csv
-from vjepa_fer.damage import Damage, damage_of
 from vjepa_fer.labels import human_ceiling, make_reference
 from vjepa_fer.manifest import Clip, Manifest, crema_d_clips, without_damaged
+from vjepa_fer.manifest.damage import Damage, damage_of
 from vjepa_fer.manifest.shipped import crema_d_damaged, crema_d_official
 from vjepa_fer.runs import read_run
 

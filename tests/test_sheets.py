@@ -19,9 +19,9 @@ from vjepa_fer.cache.failures import Failure, failure_pieces, read_failures, wri
 from vjepa_fer.cache.import_arrays import read_feature_table
 from vjepa_fer.cache.imports import FeatureTable, import_features
 from vjepa_fer.confusion_csv import read_confusion
-from vjepa_fer.label_names import read_label_map
 from vjepa_fer.manifest import Clip, Manifest, read_manifest, write_manifest
 from vjepa_fer.manifest.folder import csv_manifest
+from vjepa_fer.manifest.label_names import read_label_map
 from vjepa_fer.manifest.tables import COLUMNS, read_table
 from vjepa_fer.predict.timeline import Timeline, write_timeline
 from vjepa_fer.prediction_csv import COLUMNS as PREDICTION_COLUMNS

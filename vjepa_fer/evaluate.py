@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vjepa_fer.absent import Absent
-from vjepa_fer.damage import Damage
 from vjepa_fer.decisions import Windowed, join_windows, rows_of
 from vjepa_fer.errors import ProbeError, SplitError
 from vjepa_fer.fold_sources import AnyFolds
 from vjepa_fer.groups import Groups
 from vjepa_fer.leaks import find_leaks, identities, refuse_leaks
+from vjepa_fer.manifest.absent import Absent
+from vjepa_fer.manifest.damage import Damage
 from vjepa_fer.predictions import Predictions, Score, score
 from vjepa_fer.protocol import Cell, Choice, Plan
 from vjepa_fer.scaling import Scaler, fit_scaler

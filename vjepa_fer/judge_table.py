@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.confusion_csv import read_confusion
-from vjepa_fer.damage import damage_of, damaged_among
 from vjepa_fer.errors import RunError
 from vjepa_fer.groups import group_clips, group_figures
 from vjepa_fer.labels import CREMA_D, Reference, VoteBook
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest.damage import damage_of, damaged_among
 from vjepa_fer.policies import (
     apply_policy,
     apply_policy_to_counts,

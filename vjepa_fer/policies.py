@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.label_names import MERGED
+from vjepa_fer.manifest.label_names import MERGED
 from vjepa_fer.predictions import Predictions
 
 
@@ -28,7 +28,7 @@ class Policy:
     definition : str
         In a sentence, for tables and JSON.
     merge : bool
-        First put together what :data:`vjepa_fer.label_names.MERGED` says, in truths and predictions alike.
+        First put together what :data:`vjepa_fer.manifest.label_names.MERGED` says, in truths and predictions alike.
     true : {"error", "drop"}
         Clips whose true class the training corpus lacks.
     said : {"error", "drop", "repredict"}

@@ -177,7 +177,7 @@ class Protocol:
     by : tuple of str
         Manifest columns to give figures by, besides those of all clips; see :mod:`vjepa_fer.groups`.
     exclude : {None, "damaged"}
-        Leave the clips out whose official file is damaged; recorded with the run. See :mod:`vjepa_fer.damage`.
+        Leave the clips out whose official file is damaged; recorded with the run. See :mod:`vjepa_fer.manifest.damage`.
     """
 
     folds: str = "subject-kfold:5"

@@ -17,9 +17,7 @@ from typing import Protocol as Protocol_
 
 import numpy as np
 
-from vjepa_fer.absent import absent_from
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
-from vjepa_fer.damage import damage_of, leave_out
 from vjepa_fer.decisions import Windowed
 from vjepa_fer.disk import sweep_partial_folders
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
@@ -30,6 +28,8 @@ from vjepa_fer.groups import group_clips
 from vjepa_fer.labels import Reference, VoteBook, make_reference
 from vjepa_fer.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest.absent import absent_from
+from vjepa_fer.manifest.damage import damage_of, leave_out
 from vjepa_fer.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.probes import PROBES
 from vjepa_fer.protocol import Cell, Nest, Plan, Protocol

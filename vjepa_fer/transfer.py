@@ -13,11 +13,11 @@ import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.clip_folds import ClipFolds
-from vjepa_fer.damage import leave_out
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RecipeMismatchError, SplitError
-from vjepa_fer.label_names import common_names
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest.damage import leave_out
+from vjepa_fer.manifest.label_names import common_names
 from vjepa_fer.policies import Scored, apply_policy, find_policy, shared_classes
 from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.recipe import ImportedRecipe, recipe_differences, require_same_recipe
@@ -161,7 +161,7 @@ def transfer(
     policies : sequence of str
         Names of :data:`vjepa_fer.policies.POLICIES`.
     names : mapping, optional
-        Label to common name, before the built-in ones; see :mod:`vjepa_fer.label_names`.
+        Label to common name, before the built-in ones; see :mod:`vjepa_fer.manifest.label_names`.
 
     Raises
     ------

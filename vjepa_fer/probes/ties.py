@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.label_names import common_names
+from vjepa_fer.manifest.label_names import common_names
 from vjepa_fer.manifest.ravdess import LABELS
 
 _BY_NUMBER = tuple(common_names(LABELS).values())

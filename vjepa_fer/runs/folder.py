@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.absent import Absent
 from vjepa_fer.cache.description import library_versions
-from vjepa_fer.damage import Damage
 from vjepa_fer.disk import new_folder
 from vjepa_fer.doors import Given, csv_text, printable
 from vjepa_fer.errors import RunError, RunExistsError
@@ -19,6 +17,8 @@ from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.fitted import FittedProbe, read_fitted
 from vjepa_fer.fold_sources import AnyFolds, folds_from_json, folds_to_json
 from vjepa_fer.manifest import read_table
+from vjepa_fer.manifest.absent import Absent
+from vjepa_fer.manifest.damage import Damage
 from vjepa_fer.manifest.tables import require_column
 from vjepa_fer.prediction_csv import read_predictions, write_predictions
 from vjepa_fer.predictions import Predictions, score

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from vjepa_fer.damage import has_damaged_file
 from vjepa_fer.doors import Given
 from vjepa_fer.manifest import Manifest
+from vjepa_fer.manifest.damage import has_damaged_file
 
 
 @dataclass(frozen=True)
