@@ -18,11 +18,11 @@ from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
-    from vjepa_fer.features import Joined
+    from vjepa_fer.features.matrix import Joined
     from vjepa_fer.labels import Reference
     from vjepa_fer.sweep import Source, Swept
 
-Fusion = Literal["early", "late"]  # vjepa_fer.features.Fusion, which --help must not load
+Fusion = Literal["early", "late"]  # vjepa_fer.features.matrix.Fusion, which --help must not load
 DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
 
 
@@ -255,7 +255,7 @@ def _probe_other(
 def _open(cache: Path | None, streams: Sequence[str], fusion: Fusion) -> Cache | Joined:
     """The cache, or the joined streams after saying what drops out of the join."""
     from vjepa_fer.cache import open_cache
-    from vjepa_fer.features import open_streams
+    from vjepa_fer.features.matrix import open_streams
 
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")

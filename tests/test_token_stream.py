@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.token_stream: tokens of a cache are read as they are needed, and a sweep gives them to probes that take tokens."""
+"""Promises of vjepa_fer.features.token_stream: tokens of a cache are read as they are needed, and a sweep gives them to probes that take tokens."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from caches import small_manifest, write_small_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import CacheError
-from vjepa_fer.features import join
+from vjepa_fer.features.matrix import join
+from vjepa_fer.features.token_stream import TokenStream
 from vjepa_fer.grid import make_cells
 from vjepa_fer.probes import make_probe
 from vjepa_fer.protocol import Protocol
 from vjepa_fer.refit import refit
 from vjepa_fer.runs import FITTED
 from vjepa_fer.sweep import sweep
-from vjepa_fer.token_stream import TokenStream
 
 PROTOCOL = Protocol(folds="subject-kfold:3", allow_leak=True)  # these clips were made of one file
 QUICK = {"epochs": [2], "lr": [1e-3, 1e-2]}

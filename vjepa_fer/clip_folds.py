@@ -23,7 +23,7 @@ from vjepa_fer.splits import Split, shortlist
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
-    from vjepa_fer.decisions import Windowed
+    from vjepa_fer.features.windows import Windowed
 
 ClipLists = tuple[tuple[str, ...], ...]
 

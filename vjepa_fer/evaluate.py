@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vjepa_fer.decisions import Windowed, join_windows, rows_of
 from vjepa_fer.errors import ProbeError, SplitError
+from vjepa_fer.features.scaling import Scaler, fit_scaler
+from vjepa_fer.features.token_stream import TokenStream, take_rows
+from vjepa_fer.features.windows import Windowed, join_windows, rows_of
 from vjepa_fer.fold_sources import AnyFolds
 from vjepa_fer.groups import Groups
 from vjepa_fer.leaks import find_leaks, identities, refuse_leaks
@@ -18,9 +20,7 @@ from vjepa_fer.manifest.absent import Absent
 from vjepa_fer.manifest.damage import Damage
 from vjepa_fer.predictions import Predictions, Score, score
 from vjepa_fer.protocol import Cell, Choice, Plan
-from vjepa_fer.scaling import Scaler, fit_scaler
 from vjepa_fer.splits import Split, shortlist
-from vjepa_fer.token_stream import TokenStream, take_rows
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from vjepa_fer.cache import Features
-from vjepa_fer.decisions import RULES, Windowed
 from vjepa_fer.disk import new_folder, refuse_link
 from vjepa_fer.doors import parse_object, read_text
 from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluate import Targets, check_features, fit_cells
+from vjepa_fer.features.windows import RULES, Windowed
 from vjepa_fer.probes.attentive import AttentiveProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
 from vjepa_fer.protocol import MEAN_FEATURE, Cell

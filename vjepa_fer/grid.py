@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vjepa_fer.decisions import RULES
 from vjepa_fer.errors import ProbeError
+from vjepa_fer.features.windows import RULES
 from vjepa_fer.manifest import nearest
 from vjepa_fer.probes import PROBES, probe_parameters
 from vjepa_fer.protocol import MEAN_FEATURE, Cell

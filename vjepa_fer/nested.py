@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vjepa_fer.cache import Features
-from vjepa_fer.decisions import Windowed
 from vjepa_fer.errors import SplitError
 from vjepa_fer.evaluate import Decided, Evaluation
+from vjepa_fer.features.windows import Windowed
 from vjepa_fer.protocol import Choice, Nest
 from vjepa_fer.splits import Split, stratified_subjects
 

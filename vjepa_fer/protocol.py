@@ -13,7 +13,7 @@ PLAN_WORDS = ("probe", "params", "features", "scale", "decision", "inner_folds",
 """The words of a plan: what a sweep varies. All other settings must be equal for two runs to be of one sweep."""
 
 MEAN_FEATURE = "mean-feature"
-"""The decision that averages a clip's windows before the probe; the others are :data:`vjepa_fer.decisions.RULES`."""
+"""The decision that averages a clip's windows before the probe; the others are :data:`vjepa_fer.features.windows.RULES`."""
 
 
 @dataclass(frozen=True, kw_only=True)

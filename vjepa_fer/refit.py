@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.cache import Features
-from vjepa_fer.decisions import Windowed
 from vjepa_fer.disk import refuse_link, sweep_partial_folders
 from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.evaluate import Targets
+from vjepa_fer.features.windows import Windowed
 from vjepa_fer.fitted import fit_on_all, save_fitted
 from vjepa_fer.probes import PROBES
 from vjepa_fer.protocol import Cell

@@ -18,11 +18,12 @@ from typing import Protocol as Protocol_
 import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
-from vjepa_fer.decisions import Windowed
 from vjepa_fer.disk import sweep_partial_folders
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
 from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits, gather
-from vjepa_fer.features import Joined
+from vjepa_fer.features.matrix import Joined
+from vjepa_fer.features.token_stream import TokenStream
+from vjepa_fer.features.windows import Windowed
 from vjepa_fer.fold_sources import AnyFolds, plan_folds
 from vjepa_fer.groups import group_clips
 from vjepa_fer.labels import Reference, VoteBook, make_reference
@@ -36,7 +37,6 @@ from vjepa_fer.protocol import Cell, Nest, Plan, Protocol
 from vjepa_fer.results import Selection, result_of
 from vjepa_fer.runs import Run, digest_of_clips, finished_run, run_name, run_settings, write_run
 from vjepa_fer.study import Answer, Study, Task, run_tasks_on
-from vjepa_fer.token_stream import TokenStream
 from vjepa_fer.workers import Lost
 
 Progress = Callable[[int], AbstractContextManager[Callable[[str], None]]]

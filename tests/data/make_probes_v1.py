@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vjepa_fer.features.scaling import fit_scaler
 from vjepa_fer.probes import PROBES, make_probe
 from vjepa_fer.probes.saving import save_probe
-from vjepa_fer.scaling import fit_scaler
 
 PARAMS = {
     "lightgbm": {"n_estimators": 5, "n_components": 4, "min_child_samples": 3, "num_leaves": 4},

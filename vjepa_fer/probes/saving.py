@@ -25,6 +25,7 @@ from vjepa_fer.disk import new_folder, refuse_link
 from vjepa_fer.doors import read_bytes, read_text
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.errors import MissingExtraError, ProbeError
+from vjepa_fer.features.scaling import Scaler
 from vjepa_fer.probes import PROBES, probe_class
 from vjepa_fer.probes.base import Probe, seed_of
 from vjepa_fer.probes.description import (
@@ -36,7 +37,6 @@ from vjepa_fer.probes.description import (
     description_to_json,
 )
 from vjepa_fer.probes.learnt import ARRAYS, PROBE_JSON, Held, Learnt
-from vjepa_fer.scaling import Scaler
 
 LARGEST = {PROBE_JSON: 16 * 2**20, ARRAYS: 4 * 2**30, MODEL: 2**28}
 """Bytes of each file, read or written: neighbours of 7,000 clips with all their tokens fit, and trees with two million leaves."""

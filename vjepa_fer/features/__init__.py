@@ -1,0 +1,1 @@
+"""Cached levels in; matrices, streams of tokens, windows and scaled columns out."""
