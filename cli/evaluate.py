@@ -152,8 +152,8 @@ def _title(result: dict[str, Any]) -> list[str]:
 
 
 def _warn_of(result: dict[str, Any]) -> None:
+    from vjepa_fer.folds.splits import shortlist
     from vjepa_fer.manifest.damage import Damage
-    from vjepa_fer.splits import shortlist
 
     for leak in result["leaks"][:3]:
         warn(f"LEAKY, if each fold was trained on the others: {leak}")

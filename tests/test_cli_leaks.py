@@ -8,9 +8,9 @@ from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
 from vjepa_fer.cache import CachedClip
 from vjepa_fer.cache.imports import import_features, read_feature_csv
-from vjepa_fer.clip_folds import ClipFolds
 from vjepa_fer.errors import SplitError
-from vjepa_fer.fold_sources import folds_to_json
+from vjepa_fer.folds.clip_folds import ClipFolds
+from vjepa_fer.folds.sources import folds_to_json
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.report import gather_numbers, render_page
 

@@ -11,9 +11,9 @@ from vjepa_fer.cache import Features
 from vjepa_fer.errors import ProbeError, SplitError
 from vjepa_fer.evaluate import cross_validate
 from vjepa_fer.features.scaling import fit_scaler
+from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.probes import Probe
 from vjepa_fer.protocol import Cell
-from vjepa_fer.splits import make_folds
 
 ACTION_UNITS = Path(__file__).resolve().parents[2] / "shared/data/ravdess/openface_au_mean.csv"
 

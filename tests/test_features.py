@@ -12,11 +12,11 @@ from vjepa_fer.cache.imports import FeatureTable, import_features, read_feature_
 from vjepa_fer.errors import CacheError, RunError
 from vjepa_fer.evaluate import cross_validate
 from vjepa_fer.features.matrix import join, open_streams
+from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.fusion import average_probabilities
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.runs import read_run
-from vjepa_fer.splits import make_folds
 from vjepa_fer.sweep import sweep
 
 RAVDESS = Path(__file__).resolve().parents[2] / "shared" / "data" / "ravdess" / "openface_au_mean.csv"

@@ -17,12 +17,12 @@ from vjepa_fer.errors import ProbeError, RecipeMismatchError, RunError, VjepaFer
 from vjepa_fer.evaluate import fit_predict
 from vjepa_fer.features.scaling import fit_scaler
 from vjepa_fer.fitted import FittedProbe, read_fitted, save_fitted
+from vjepa_fer.folds.splits import Split
 from vjepa_fer.probes import PROBES, make_probe
 from vjepa_fer.probes.saving import SavedProbe
 from vjepa_fer.protocol import Cell
 from vjepa_fer.recipe import fingerprint, recipe_to_json
 from vjepa_fer.runs import load_fitted
-from vjepa_fer.splits import Split
 
 
 @pytest.fixture(scope="module")

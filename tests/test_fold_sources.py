@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.fold_sources and clip_folds: folds come from presets, manifest columns and files, and go back."""
+"""Promises of vjepa_fer.folds.sources and clip_folds: folds come from presets, manifest columns and files, and go back."""
 
 import json
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from vjepa_fer.cache import Features
-from vjepa_fer.clip_folds import ClipFolds
 from vjepa_fer.errors import SplitError
-from vjepa_fer.fold_sources import folds_from_json, folds_to_json, plan_folds
+from vjepa_fer.folds.clip_folds import ClipFolds
+from vjepa_fer.folds.sources import folds_from_json, folds_to_json, plan_folds
+from vjepa_fer.folds.splits import Folds
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.shipped import crema_d_official
-from vjepa_fer.splits import Folds
 
 
 def manifest(column, values):
@@ -84,7 +84,7 @@ def test_clips_without_features_are_left_out_and_counted():
     ],
 )
 def test_a_source_that_holds_no_folds_is_refused(spec, message, monkeypatch):
-    monkeypatch.setattr("vjepa_fer.fold_sources.MAX_FOLDS", 1)
+    monkeypatch.setattr("vjepa_fer.folds.sources.MAX_FOLDS", 1)
     with pytest.raises(SplitError, match=message):
         plan(spec, manifest("split", ["train", "test", "train", "test"]))
 
@@ -145,7 +145,7 @@ def test_a_file_of_folds_is_bounded_and_of_plain_values(tmp_path, monkeypatch):
     with pytest.raises(SplitError, match="byte 0 is not UTF-8"):
         folds_from_json(b"\xff", "folds.json")
     (tmp_path / "f.json").write_text(folds_to_json(folds))
-    monkeypatch.setattr("vjepa_fer.fold_sources.MAX_FOLDS_BYTES", 20)
+    monkeypatch.setattr("vjepa_fer.folds.sources.MAX_FOLDS_BYTES", 20)
     with pytest.raises(SplitError, match=r"f\.json: over 20 bytes, too big for folds; is it the right file\?"):
         plan(f"file:{tmp_path / 'f.json'}", manifest("split", ["", ""]))
 

@@ -1,12 +1,12 @@
-"""Promises of vjepa_fer.leaks: whatever is known from training is found before a fit, with the offending pairs."""
+"""Promises of vjepa_fer.folds.leaks: whatever is known from training is found before a fit, with the offending pairs."""
 
 import numpy as np
 import pytest
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.leaks import find_leaks, identities, recording_of, refuse_leaks
+from vjepa_fer.folds.leaks import find_leaks, identities, recording_of, refuse_leaks
+from vjepa_fer.folds.splits import Split, make_folds
 from vjepa_fer.manifest.shipped import crema_d_official
-from vjepa_fer.splits import Split, make_folds
 
 
 def sides(train, test):

@@ -1,11 +1,11 @@
-"""Promises of vjepa_fer.splits: folds are data, and no subject is ever on both sides."""
+"""Promises of vjepa_fer.folds.splits: folds are data, and no subject is ever on both sides."""
 
 import numpy as np
 import pytest
 
 from vjepa_fer.errors import SplitError
+from vjepa_fer.folds.splits import Folds, make_folds
 from vjepa_fer.manifest.folds import PRESETS, subject_number
-from vjepa_fer.splits import Folds, make_folds
 
 RAVDESS = np.repeat([f"{actor:02d}" for actor in range(1, 25)], 60)
 EMOTIONS = np.tile(np.repeat(["neutral", *"abcdefg"], [4] + [8] * 7), 24)

@@ -11,11 +11,11 @@ from test_evaluate import Recorder, faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import SplitError
 from vjepa_fer.evaluate import cross_validate
+from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.grid import make_cells
 from vjepa_fer.nested import inner_splits
 from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.runs import read_run
-from vjepa_fer.splits import make_folds
 from vjepa_fer.sweep import sweep
 
 GRID = [Cell(probe="knn", params={"k": k}) for k in (1, 3, 20)]

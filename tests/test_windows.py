@@ -15,9 +15,9 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.evaluate import cross_validate
 from vjepa_fer.features.windows import RULES, Windowed
+from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.protocol import Cell
-from vjepa_fer.splits import make_folds
 
 NUM_SUBJECTS = 4
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from vjepa_fer import metrics
 from vjepa_fer.errors import RunError
+from vjepa_fer.folds.splits import shortlist
 from vjepa_fer.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
 from vjepa_fer.predictions import Predictions
 from vjepa_fer.significance import holm, mcnemar_p, sign_flip_p
-from vjepa_fer.splits import shortlist
 
 FIGURES = ("war", "uar")
 LEVEL = 0.05

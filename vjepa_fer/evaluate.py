@@ -13,14 +13,14 @@ from vjepa_fer.errors import ProbeError, SplitError
 from vjepa_fer.features.scaling import Scaler, fit_scaler
 from vjepa_fer.features.token_stream import TokenStream, take_rows
 from vjepa_fer.features.windows import Windowed, join_windows, rows_of
-from vjepa_fer.fold_sources import AnyFolds
+from vjepa_fer.folds.leaks import find_leaks, identities, refuse_leaks
+from vjepa_fer.folds.sources import AnyFolds
+from vjepa_fer.folds.splits import Split, shortlist
 from vjepa_fer.groups import Groups
-from vjepa_fer.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.manifest.absent import Absent
 from vjepa_fer.manifest.damage import Damage
 from vjepa_fer.predictions import Predictions, Score, score
 from vjepa_fer.protocol import Cell, Choice, Plan
-from vjepa_fer.splits import Split, shortlist
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features

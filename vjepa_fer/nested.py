@@ -20,8 +20,8 @@ from vjepa_fer.cache import Features
 from vjepa_fer.errors import SplitError
 from vjepa_fer.evaluate import Decided, Evaluation
 from vjepa_fer.features.windows import Windowed
+from vjepa_fer.folds.splits import Split, stratified_subjects
 from vjepa_fer.protocol import Choice, Nest
-from vjepa_fer.splits import Split, stratified_subjects
 
 
 def inner_splits(

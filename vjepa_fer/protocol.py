@@ -165,7 +165,7 @@ class Protocol:
     Attributes
     ----------
     folds : str
-        See :func:`vjepa_fer.fold_sources.plan_folds`.
+        See :func:`vjepa_fer.folds.sources.plan_folds`.
     seed : int
         Of drawn folds and of probes with random parts.
     nested : bool

@@ -16,10 +16,10 @@ from vjepa_fer.disk import scratch_folder, sweep_scratch
 from vjepa_fer.evaluate import Decided, Targets, fit_predict
 from vjepa_fer.features.token_stream import TokenStream
 from vjepa_fer.features.windows import Windowed
-from vjepa_fer.fold_sources import AnyFolds
+from vjepa_fer.folds.sources import AnyFolds
+from vjepa_fer.folds.splits import Split
 from vjepa_fer.nested import count_hits, inner_splits
 from vjepa_fer.protocol import Cell, Protocol
-from vjepa_fer.splits import Split
 from vjepa_fer.workers import Done, run_tasks
 
 

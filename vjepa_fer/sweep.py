@@ -24,10 +24,10 @@ from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits
 from vjepa_fer.features.matrix import Joined
 from vjepa_fer.features.token_stream import TokenStream
 from vjepa_fer.features.windows import Windowed
-from vjepa_fer.fold_sources import AnyFolds, plan_folds
+from vjepa_fer.folds.leaks import find_leaks, identities, refuse_leaks
+from vjepa_fer.folds.sources import AnyFolds, plan_folds
 from vjepa_fer.groups import group_clips
 from vjepa_fer.labels import Reference, VoteBook, make_reference
-from vjepa_fer.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.absent import absent_from
 from vjepa_fer.manifest.damage import damage_of, leave_out

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from vjepa_fer.leaks import recording_of
+from vjepa_fer.folds.leaks import recording_of
+from vjepa_fer.folds.splits import shortlist
 from vjepa_fer.report.numbers import RunNumbers
-from vjepa_fer.splits import shortlist
 
 Verdict = Literal["good", "look", "bad"]
 FEW_SUBJECTS = 10

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from vjepa_fer.folds.splits import shortlist
 from vjepa_fer.manifest import is_damaged
 from vjepa_fer.report.checks import Check, sort_checks
 from vjepa_fer.report.quicklook import CacheLook
-from vjepa_fer.splits import shortlist
 
 RARE_SHARE = 0.1
 CROSSINGS = {

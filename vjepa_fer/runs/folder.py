@@ -15,7 +15,7 @@ from vjepa_fer.doors import Given, csv_text, printable
 from vjepa_fer.errors import RunError, RunExistsError
 from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.fitted import FittedProbe, read_fitted
-from vjepa_fer.fold_sources import AnyFolds, folds_from_json, folds_to_json
+from vjepa_fer.folds.sources import AnyFolds, folds_from_json, folds_to_json
 from vjepa_fer.manifest import read_table
 from vjepa_fer.manifest.absent import Absent
 from vjepa_fer.manifest.damage import Damage

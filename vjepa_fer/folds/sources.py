@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from vjepa_fer.clip_folds import ClipFolds, ClipLists
 from vjepa_fer.doors import Given, TooLargeError, parse_object, read_bytes
 from vjepa_fer.errors import SplitError
+from vjepa_fer.folds.clip_folds import ClipFolds, ClipLists
+from vjepa_fer.folds.splits import Folds, make_folds
 from vjepa_fer.manifest import Clip, Manifest, nearest
-from vjepa_fer.splits import Folds, make_folds
 
 FORMAT = "vjepa-fer/folds/1"
 MAX_FOLDS_BYTES = 64 * 2**20
@@ -27,7 +27,7 @@ def plan_folds(spec: str, manifest: Manifest, clips: tuple[Clip, ...], seed: int
     Parameters
     ----------
     spec : str
-        What :func:`vjepa_fer.splits.make_folds` knows, or ``column:NAME`` (a manifest column with train / test or a fold's name
+        What :func:`vjepa_fer.folds.splits.make_folds` knows, or ``column:NAME`` (a manifest column with train / test or a fold's name
         in each row), or ``file:PATH`` (JSON, as :func:`folds_to_json` writes it).
     manifest : Manifest
         All clips asked for.

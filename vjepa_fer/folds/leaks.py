@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.splits import Split, shortlist
+from vjepa_fer.folds.splits import Split, shortlist
 
 KINDS = {
     "clip": "the same clip",

@@ -1,6 +1,6 @@
 """Lists of clips go in; folds by clip come out: official train and test lists, other people's splits, with gaps allowed.
 
-Folds by subject (:mod:`vjepa_fer.splits`) cannot leak; these can, so :mod:`vjepa_fer.leaks` looks at them before a fit::
+Folds by subject (:mod:`vjepa_fer.folds.splits`) cannot leak; these can, so :mod:`vjepa_fer.folds.leaks` looks at them before a fit::
 
     clips          a b c d e f        an official split
     fold 0         . . . T T -        T tested, . trained on, - neither (a validation part)
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.splits import Split, shortlist
+from vjepa_fer.folds.splits import Split, shortlist
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
