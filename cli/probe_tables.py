@@ -58,7 +58,7 @@ def _say_what_became(swept: Swept) -> None:
 
 def print_transfer(done: Transfer) -> None:
     """A row a cell and policy with its coverage, then what each policy means."""
-    from vjepa_fer.policies import POLICIES
+    from vjepa_fer.judging.policies import POLICIES
 
     swept = done.swept
     nested = [result for one in swept.chosen for result in done.results(one)]

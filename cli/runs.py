@@ -14,8 +14,8 @@ from .options import SOME_FAILED, JsonOption, SeedOption
 from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.compare import Comparison
-    from vjepa_fer.predictions import Predictions
+    from vjepa_fer.judging.compare import Comparison
+    from vjepa_fer.judging.predictions import Predictions
     from vjepa_fer.runs import Run
 
 LEAKY = "LEAKY "
@@ -122,7 +122,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
-    from vjepa_fer.compare import compare as compare_predictions
+    from vjepa_fer.judging.compare import compare as compare_predictions
 
     read = {str(path): _read(path, scores) for path in runs}
     predictions = {name: said for name, (said, _) in read.items()}
@@ -140,7 +140,7 @@ def compare(
 
 def _read(path: Path, scores: bool) -> tuple[Predictions, Sequence[str]]:
     """Predictions of a run folder or a table, and how they leak."""
-    from vjepa_fer.prediction_csv import read_predictions
+    from vjepa_fer.judging.prediction_csv import read_predictions
     from vjepa_fer.runs import facts_of_table, read_run
 
     if path.is_dir():

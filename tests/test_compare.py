@@ -1,13 +1,13 @@
-"""Promises of vjepa_fer.compare: paired on identical clips, judged over subjects, everything else refused or counted."""
+"""Promises of vjepa_fer.judging.compare: paired on identical clips, judged over subjects, everything else refused or counted."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from vjepa_fer.compare import _by_subject, compare
 from vjepa_fer.errors import RunError
-from vjepa_fer.predictions import Predictions
+from vjepa_fer.judging.compare import _by_subject, compare
+from vjepa_fer.judging.predictions import Predictions
 
 
 def made(accuracy, *, num_subjects=12, per_subject=20, seed=0, **changes):

@@ -1,13 +1,13 @@
-"""Promises of vjepa_fer.groups: figures by any manifest column, each with its n, and age in decades."""
+"""Promises of vjepa_fer.judging.groups: figures by any manifest column, each with its n, and age in decades."""
 
 import numpy as np
 import pytest
 
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.groups import group_clips, group_figures
+from vjepa_fer.judging.groups import group_clips, group_figures
+from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.shipped import crema_d_official
-from vjepa_fer.predictions import Predictions
 
 
 def study(**columns):

@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.intervals: subjects are drawn, not clips, and the paper's own runs get their intervals."""
+"""Promises of vjepa_fer.judging.intervals: subjects are drawn, not clips, and the paper's own runs get their intervals."""
 
 import csv
 import dataclasses
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vjepa_fer import intervals
-from vjepa_fer.intervals import intervals_of, resample, subject_intervals
-from vjepa_fer.prediction_csv import read_predictions
-from vjepa_fer.predictions import Predictions
+from vjepa_fer.judging import intervals
+from vjepa_fer.judging.intervals import intervals_of, resample, subject_intervals
+from vjepa_fer.judging.prediction_csv import read_predictions
+from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.results import figures_of
 
 PAPER = Path(__file__).resolve().parents[2] / "shared/data/paper"

@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.metrics: the field's figures, equal to scikit-learn's."""
+"""Promises of vjepa_fer.judging.metrics: the field's figures, equal to scikit-learn's."""
 
 import dataclasses
 import warnings
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
-from vjepa_fer import metrics
-from vjepa_fer.predictions import Predictions, Score, calibration
+from vjepa_fer.judging import metrics
+from vjepa_fer.judging.predictions import Predictions, Score, calibration
 
 
 def drawn(seed, num_classes=6, num_clips=200, hit=0.5):

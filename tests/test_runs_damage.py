@@ -17,7 +17,7 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.cli import evaluate, report, runs
 from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.grid import make_cells
-from vjepa_fer.intervals import intervals_of, subject_intervals
+from vjepa_fer.judging.intervals import intervals_of, subject_intervals
 from vjepa_fer.protocol import Protocol
 from vjepa_fer.results import result_of
 from vjepa_fer.runs import check_run, description, facts_of_table, list_runs, read_run
@@ -62,7 +62,7 @@ def nested(out):
 def few_draws(monkeypatch):
     """Intervals from twenty draws: what is looked at here are files."""
     monkeypatch.setattr("vjepa_fer.results.intervals_of", partial(intervals_of, num_draws=20))
-    monkeypatch.setattr("vjepa_fer.groups.subject_intervals", partial(subject_intervals, num_draws=20))
+    monkeypatch.setattr("vjepa_fer.judging.groups.subject_intervals", partial(subject_intervals, num_draws=20))
 
 
 def everything(run):

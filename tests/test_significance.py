@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.significance: the p values are scipy's, or what counting every case gives."""
+"""Promises of vjepa_fer.judging.significance: the p values are scipy's, or what counting every case gives."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vjepa_fer.significance import holm, mcnemar_p, sign_flip_p
+from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p
 
 
 def counted(differences):

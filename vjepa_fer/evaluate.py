@@ -16,10 +16,10 @@ from vjepa_fer.features.windows import Windowed, join_windows, rows_of
 from vjepa_fer.folds.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.folds.sources import AnyFolds
 from vjepa_fer.folds.splits import Split, shortlist
-from vjepa_fer.groups import Groups
+from vjepa_fer.judging.groups import Groups
+from vjepa_fer.judging.predictions import Predictions, Score, score
 from vjepa_fer.manifest.absent import Absent
 from vjepa_fer.manifest.damage import Damage
-from vjepa_fer.predictions import Predictions, Score, score
 from vjepa_fer.protocol import Cell, Choice, Plan
 
 if TYPE_CHECKING:

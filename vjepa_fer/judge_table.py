@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from vjepa_fer.confusion_csv import read_confusion
 from vjepa_fer.errors import RunError
-from vjepa_fer.groups import group_clips, group_figures
-from vjepa_fer.labels import CREMA_D, Reference, VoteBook
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.manifest.damage import damage_of, damaged_among
-from vjepa_fer.policies import (
+from vjepa_fer.judging.confusion_csv import read_confusion
+from vjepa_fer.judging.groups import group_clips, group_figures
+from vjepa_fer.judging.policies import (
     apply_policy,
     apply_policy_to_counts,
     find_policy,
     shared_classes,
 )
+from vjepa_fer.judging.prediction_csv import read_prediction_table
+from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.labels import CREMA_D, Reference, VoteBook
+from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest.damage import damage_of, damaged_among
 from vjepa_fer.predicted_clips import join_manifest, straddling
-from vjepa_fer.prediction_csv import read_prediction_table
-from vjepa_fer.predictions import Predictions
 from vjepa_fer.results import figures_of, figures_of_counts
 from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table
 
@@ -45,7 +45,7 @@ def judge_table(
     ----------
     path, scores, columns
         A run folder stands for its own predictions, which must be as the run wrote them; an edited table is judged outside of it.
-        See :func:`vjepa_fer.prediction_csv.read_prediction_table`.
+        See :func:`vjepa_fer.judging.prediction_csv.read_prediction_table`.
     manifest : Manifest, optional
         Where clips are looked up; see :func:`vjepa_fer.predicted_clips.join_manifest`.
     exclude : {None, "damaged"}
@@ -53,7 +53,7 @@ def judge_table(
     by : sequence of str
         Columns of the manifest to give figures by.
     policies : sequence of str
-        Names of :data:`vjepa_fer.policies.POLICIES`: the class columns are the classes of the training corpus, and true labels may be
+        Names of :data:`vjepa_fer.judging.policies.POLICIES`: the class columns are the classes of the training corpus, and true labels may be
         others. Classes are called by their common names then, and each fold may hold every clip: a fold is a model.
     names : mapping, optional
         Label to common name, before the built-in ones.

@@ -24,7 +24,7 @@ from vjepa_fer.manifest.label_names import common_names
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache, CachedClip, Features
-    from vjepa_fer.predictions import Predictions
+    from vjepa_fer.judging.predictions import Predictions
 
 Ties = Literal["skip", "split", "soft"]
 TIES: dict[str, str] = {

@@ -10,8 +10,8 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.folds.leaks import find_leaks, identities
 from vjepa_fer.folds.splits import Split, shortlist
+from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.manifest import Manifest
-from vjepa_fer.predictions import Predictions
 
 
 class Joined(NamedTuple):

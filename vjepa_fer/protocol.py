@@ -175,7 +175,7 @@ class Protocol:
     allow_leak : bool
         Go on where training and test parts share a subject, a recording or a file, and label every figure LEAKY.
     by : tuple of str
-        Manifest columns to give figures by, besides those of all clips; see :mod:`vjepa_fer.groups`.
+        Manifest columns to give figures by, besides those of all clips; see :mod:`vjepa_fer.judging.groups`.
     exclude : {None, "damaged"}
         Leave the clips out whose official file is damaged; recorded with the run. See :mod:`vjepa_fer.manifest.damage`.
     """

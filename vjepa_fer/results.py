@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vjepa_fer import metrics
 from vjepa_fer.evaluate import Evaluation
-from vjepa_fer.groups import group_figures
-from vjepa_fer.intervals import METHOD, Interval, Intervals, intervals_of
-from vjepa_fer.predictions import Predictions, Score, calibration, notes_on, score
+from vjepa_fer.judging import metrics
+from vjepa_fer.judging.groups import group_figures
+from vjepa_fer.judging.intervals import METHOD, Interval, Intervals, intervals_of
+from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score
 from vjepa_fer.protocol import Nest
 
 SCHEMA = "vjepa-fer/probe/1"

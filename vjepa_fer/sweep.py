@@ -26,7 +26,7 @@ from vjepa_fer.features.token_stream import TokenStream
 from vjepa_fer.features.windows import Windowed
 from vjepa_fer.folds.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.folds.sources import AnyFolds, plan_folds
-from vjepa_fer.groups import group_clips
+from vjepa_fer.judging.groups import group_clips
 from vjepa_fer.labels import Reference, VoteBook, make_reference
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.absent import absent_from

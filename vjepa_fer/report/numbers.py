@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vjepa_fer import metrics
 from vjepa_fer.cache import Cache
-from vjepa_fer.groups import group_clips
-from vjepa_fer.predictions import Predictions
+from vjepa_fer.judging import metrics
+from vjepa_fer.judging.groups import group_clips
+from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.recipe import flat_recipe
 from vjepa_fer.report.grid import Grid, grid_of, siblings
 from vjepa_fer.report.projection import Projection

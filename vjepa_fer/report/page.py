@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vjepa_fer import __version__
+from vjepa_fer.disk import bytes_for_people, write_durably
 from vjepa_fer.compare import Comparison, compare
 from vjepa_fer.disk import bytes_for_people, open_regular, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
+from vjepa_fer.judging.compare import Comparison, compare
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.report.numbers import RunNumbers
 

@@ -16,12 +16,12 @@ from vjepa_fer.errors import RunError, RunExistsError
 from vjepa_fer.evaluate import Evaluation
 from vjepa_fer.fitted import FittedProbe, read_fitted
 from vjepa_fer.folds.sources import AnyFolds, folds_from_json, folds_to_json
+from vjepa_fer.judging.prediction_csv import read_predictions, write_predictions
+from vjepa_fer.judging.predictions import Predictions, score
 from vjepa_fer.manifest import read_table
 from vjepa_fer.manifest.absent import Absent
 from vjepa_fer.manifest.damage import Damage
 from vjepa_fer.manifest.tables import require_column
-from vjepa_fer.prediction_csv import read_predictions, write_predictions
-from vjepa_fer.predictions import Predictions, score
 from vjepa_fer.protocol import PLAN_WORDS, Choice, Nest, Plan, plan_from_given
 from vjepa_fer.results import result_of
 from vjepa_fer.runs.beside import read_beside

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vjepa_fer import metrics
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.intervals import Interval, subject_intervals
+from vjepa_fer.judging import metrics
+from vjepa_fer.judging.intervals import Interval, subject_intervals
+from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.manifest import Clip, Manifest, nearest
-from vjepa_fer.predictions import Predictions
 
 Groups = Mapping[str, Mapping[str, str]]
 """Column → clip id → value."""

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from vjepa_fer import metrics
 from vjepa_fer.errors import RunError
 from vjepa_fer.folds.splits import shortlist
-from vjepa_fer.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
-from vjepa_fer.predictions import Predictions
-from vjepa_fer.significance import holm, mcnemar_p, sign_flip_p
+from vjepa_fer.judging import metrics
+from vjepa_fer.judging.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
+from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p
 
 FIGURES = ("war", "uar")
 LEVEL = 0.05

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from vjepa_fer.errors import RunError
+from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.manifest.label_names import MERGED
-from vjepa_fer.predictions import Predictions
 
 
 @dataclass(frozen=True, kw_only=True)

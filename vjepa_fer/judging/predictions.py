@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vjepa_fer import metrics
 from vjepa_fer.errors import RunError
+from vjepa_fer.judging import metrics
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,7 +97,7 @@ class Score:
 
 
 def score(predictions: Predictions) -> Mapping[str, Score]:
-    """Every headline figure of :data:`vjepa_fer.metrics.SCORES`, by its name."""
+    """Every headline figure of :data:`vjepa_fer.judging.metrics.SCORES`, by its name."""
     by_fold, pooled = predictions.confusion_by_fold, predictions.confusion
     return {
         name: Score(tuple(float(v) for v in figure(by_fold)), float(figure(pooled)))

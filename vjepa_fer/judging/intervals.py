@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vjepa_fer import metrics
-from vjepa_fer.predictions import Predictions
+from vjepa_fer.judging import metrics
+from vjepa_fer.judging.predictions import Predictions
 
 NUM_DRAWS = 5000
 CONFIDENCE = 0.95
@@ -72,7 +72,7 @@ class Intervals(NamedTuple):
     Attributes
     ----------
     figures : mapping of str to Interval
-        Of :data:`vjepa_fer.metrics.SCORES`; with probabilities also ``ece`` and ``log_loss``.
+        Of :data:`vjepa_fer.judging.metrics.SCORES`; with probabilities also ``ece`` and ``log_loss``.
     by_class : mapping of str to tuple of (Interval or None)
         ``recall``, ``precision`` and ``f1``, one a class; None where it is nowhere defined.
     """
