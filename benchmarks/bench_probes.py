@@ -39,11 +39,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vjepa_fer.cache import Features
-from vjepa_fer.evaluate import fit_predict
+from vjepa_fer.evaluation.evaluate import fit_predict
+from vjepa_fer.evaluation.protocol import Cell
 from vjepa_fer.folds.splits import Split
 from vjepa_fer.probes import fit_probes, make_probe
 from vjepa_fer.probes.logistic_path import LogisticPath, fit_logistic_path
-from vjepa_fer.protocol import Cell
 
 RESULTS = Path(__file__).with_suffix(".json")
 ACTION_UNITS = Path(__file__).resolve().parents[2] / "shared/data/ravdess/openface_au_mean.csv"
@@ -182,8 +182,8 @@ def measured_memory(shape: str) -> dict[str, float]:
 MEMORY_CODE = """
 import numpy as np
 from vjepa_fer.cache import Features
-from vjepa_fer.evaluate import fit_predict
-from vjepa_fer.protocol import Cell
+from vjepa_fer.evaluation.evaluate import fit_predict
+from vjepa_fer.evaluation.protocol import Cell
 from vjepa_fer.folds.splits import Split
 def peak():  # of this program alone; what getrusage says begins with the process that started it
     with open("/proc/self/status") as lines:

@@ -58,7 +58,7 @@ def _extract(folder: Path, manifest: Path, seed: int) -> None:
 
 def _probe(folder: Path, seed: int) -> None:
     from vjepa_fer.cache import open_cache
-    from vjepa_fer.evaluate import Cell, cross_validate
+    from vjepa_fer.evaluation.evaluate import Cell, cross_validate
     from vjepa_fer.folds.splits import make_folds
 
     features = open_cache(folder / "cache").features(LEVEL)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vjepa_fer.protocol import Cell, Protocol
+from vjepa_fer.evaluation.protocol import Cell, Protocol
 
 from .config_file import read_config_file
 from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, words
@@ -18,8 +18,8 @@ from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
+    from vjepa_fer.evaluation.reference import Reference
     from vjepa_fer.features.matrix import Joined
-    from vjepa_fer.labels import Reference
     from vjepa_fer.sweep import Source, Swept
 
 Fusion = Literal["early", "late"]  # vjepa_fer.features.matrix.Fusion, which --help must not load
@@ -172,7 +172,7 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
-    from vjepa_fer.grid import make_cells, parse_params
+    from vjepa_fer.evaluation.grid import make_cells, parse_params
     from vjepa_fer.manifest.damage import leave_out
 
     check_exclude(exclude)
@@ -218,7 +218,7 @@ def _probe_folds(
     **work: Any,
 ) -> None:
     """One corpus, in folds."""
-    from vjepa_fer.labels import LabelledCache, human_ceiling, make_reference
+    from vjepa_fer.evaluation.reference import LabelledCache, human_ceiling, make_reference
     from vjepa_fer.sweep import sweep
 
     reference = make_reference(labels, opened.clips, ties=ties)

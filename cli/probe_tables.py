@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .terminal import print_table, say, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.evaluate import Evaluation
+    from vjepa_fer.evaluation.evaluate import Evaluation
     from vjepa_fer.sweep import Swept
     from vjepa_fer.transfer import Transfer
 

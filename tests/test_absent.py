@@ -14,9 +14,9 @@ from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache.failures import Failure, write_failures
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cli import probe, report, runs
+from vjepa_fer.evaluation.protocol import Cell, Protocol
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.absent import Absent, absent_from
-from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.report import ReportSettings, gather_numbers
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.runs import read_run

@@ -8,7 +8,7 @@ import pytest
 
 from test_cli_probe import call, call_json
 from vjepa_fer.cache.imports import import_features, read_feature_csv
-from vjepa_fer.labels import human_ceiling, make_reference
+from vjepa_fer.evaluation.reference import human_ceiling, make_reference
 from vjepa_fer.manifest import Clip, Manifest, crema_d_clips, without_damaged
 from vjepa_fer.manifest.damage import Damage, damage_of
 from vjepa_fer.manifest.shipped import crema_d_damaged, crema_d_official

@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.evaluate: the test part reaches predict alone, and real features give the published table."""
+"""Promises of vjepa_fer.evaluation.evaluate: the test part reaches predict alone, and real features give the published table."""
 
 import csv
 from pathlib import Path
@@ -9,11 +9,11 @@ import pytest
 import vjepa_fer.probes
 from vjepa_fer.cache import Features
 from vjepa_fer.errors import ProbeError, SplitError
-from vjepa_fer.evaluate import cross_validate
+from vjepa_fer.evaluation.evaluate import cross_validate
+from vjepa_fer.evaluation.protocol import Cell
 from vjepa_fer.features.scaling import fit_scaler
 from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.probes import Probe
-from vjepa_fer.protocol import Cell
 
 ACTION_UNITS = Path(__file__).resolve().parents[2] / "shared/data/ravdess/openface_au_mean.csv"
 

@@ -1,10 +1,10 @@
-"""Promises of vjepa_fer.grid: what a user types becomes the cells of a sweep."""
+"""Promises of vjepa_fer.evaluation.grid: what a user types becomes the cells of a sweep."""
 
 import pytest
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.grid import make_cells, parse_params
-from vjepa_fer.protocol import Cell
+from vjepa_fer.evaluation.grid import make_cells, parse_params
+from vjepa_fer.evaluation.protocol import Cell
 
 
 @pytest.mark.parametrize(

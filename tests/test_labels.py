@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.labels: votes become labels, ties are dealt with as asked, and people's own accuracy is known."""
+"""Promises of vjepa_fer.evaluation.reference: votes become labels, ties are dealt with as asked, and people's own accuracy is known."""
 
 import csv
 
@@ -10,7 +10,14 @@ from test_evaluate import faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import ManifestError, ProbeError
-from vjepa_fer.labels import TIES, LabelledCache, find_votes, human_ceiling, make_reference, vote_cross_entropy
+from vjepa_fer.evaluation.reference import (
+    TIES,
+    LabelledCache,
+    find_votes,
+    human_ceiling,
+    make_reference,
+    vote_cross_entropy,
+)
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.runs import read_run

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from test_runs_damage import CELLS, PROTOCOL, V1, cache, call, few_draws, nested, out, swept  # noqa: F401 (fixtures)
 from vjepa_fer.errors import RunError, SplitError
-from vjepa_fer.grid import make_cells
+from vjepa_fer.evaluation.grid import make_cells
 from vjepa_fer.report import ReportSettings, gather_numbers, render_page
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.results import result_of

@@ -106,7 +106,7 @@ def die_writing(cache, out, module, function):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX")
 @pytest.mark.parametrize(
     ("module", "function", "num_runs"),
-    [("vjepa_fer.disk.durable", "_sync_tree", 0), ("vjepa_fer.fitted", "save_probe", 1)],
+    [("vjepa_fer.disk.durable", "_sync_tree", 0), ("vjepa_fer.evaluation.fitted", "save_probe", 1)],
     ids=["run", "fitted"],
 )
 def test_what_a_killed_process_left_is_never_read_and_goes_with_the_next(cache, tmp_path, module, function, num_runs):

@@ -10,11 +10,11 @@ from test_cli_probe import make_cache
 from test_evaluate import Recorder, faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import SplitError
-from vjepa_fer.evaluate import cross_validate
+from vjepa_fer.evaluation.evaluate import cross_validate
+from vjepa_fer.evaluation.grid import make_cells
+from vjepa_fer.evaluation.nested import inner_splits
+from vjepa_fer.evaluation.protocol import Cell, Protocol
 from vjepa_fer.folds.splits import make_folds
-from vjepa_fer.grid import make_cells
-from vjepa_fer.nested import inner_splits
-from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.runs import read_run
 from vjepa_fer.sweep import sweep
 
@@ -148,8 +148,8 @@ def test_processes_give_the_same_numbers(cache):
 def test_a_finished_sweep_is_read_and_not_fitted(cache, tmp_path, monkeypatch):
     cells = [*GRID, Cell(probe="centroid")]
     first = sweep(cache, cells, Protocol(), out=tmp_path)
-    monkeypatch.setattr("vjepa_fer.evaluate.fit_predict", None)
-    monkeypatch.setattr("vjepa_fer.study.fit_predict", None)
+    monkeypatch.setattr("vjepa_fer.evaluation.evaluate.fit_predict", None)
+    monkeypatch.setattr("vjepa_fer.evaluation.tasks.fit_predict", None)
     again = sweep(cache, cells, Protocol(), out=tmp_path)
     assert again.to_dict() == first.to_dict()
     assert all(one.resumed for one in (*again.cells, *again.nested, again.winner))

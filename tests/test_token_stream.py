@@ -10,11 +10,11 @@ import pytest
 from caches import small_manifest, write_small_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import CacheError
+from vjepa_fer.evaluation.grid import make_cells
+from vjepa_fer.evaluation.protocol import Protocol
 from vjepa_fer.features.matrix import join
 from vjepa_fer.features.token_stream import TokenStream
-from vjepa_fer.grid import make_cells
 from vjepa_fer.probes import make_probe
-from vjepa_fer.protocol import Protocol
 from vjepa_fer.refit import refit
 from vjepa_fer.runs import FITTED
 from vjepa_fer.sweep import sweep
@@ -85,7 +85,7 @@ def test_a_refitted_attentive_probe_answers_for_flat_features(cache, tmp_path):
     swept = sweep(cache, cells, PROTOCOL, out=tmp_path)
     _, folder = refit(cache, swept, recipe=cache.recipe, seed=0)
     assert folder.name == FITTED
-    from vjepa_fer.fitted import read_fitted
+    from vjepa_fer.evaluation.fitted import read_fitted
 
     features = cache.features("tokens")
     fitted = read_fitted(folder)

@@ -7,10 +7,10 @@ from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
 from vjepa_fer.cache import Features, open_cache
 from vjepa_fer.errors import ManifestError, RecipeMismatchError, RunError, SplitError
+from vjepa_fer.evaluation.protocol import Cell, Protocol
 from vjepa_fer.judging.policies import POLICIES, apply_policy
 from vjepa_fer.judging.predictions import Predictions, score
 from vjepa_fer.manifest.label_names import common_names, read_label_map
-from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.transfer import transfer
 
 CREMA_D = frozenset({"anger", "disgust", "fear", "happy", "neutral", "sad"})

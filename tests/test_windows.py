@@ -13,11 +13,11 @@ from test_evaluate import Recorder, faces, judge
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.evaluate import cross_validate
+from vjepa_fer.evaluation.evaluate import cross_validate
+from vjepa_fer.evaluation.protocol import Cell
 from vjepa_fer.features.windows import RULES, Windowed
 from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.protocol import Cell
 
 NUM_SUBJECTS = 4
 

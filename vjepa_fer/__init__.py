@@ -4,7 +4,7 @@ Two stages that share only the file on disk:
 
 1. **Extract** (GPU box): :mod:`vjepa_fer.extract` decodes the clips of a manifest, sends them through a frozen encoder
    and writes what it saw to a cache of HDF5 shards.
-2. **Probe** (laptop): :func:`open_cache` reads the cache, and :mod:`vjepa_fer.evaluate` cross-validates light
+2. **Probe** (laptop): :func:`open_cache` reads the cache, and :mod:`vjepa_fer.evaluation.evaluate` cross-validates light
    classifiers on it, subject-independently.
 
 Importing this package loads nothing heavy; torch belongs to stage 1 alone.

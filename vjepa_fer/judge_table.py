@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.errors import RunError
+from vjepa_fer.evaluation.reference import CREMA_D, Reference, VoteBook
 from vjepa_fer.judging.confusion_csv import read_confusion
 from vjepa_fer.judging.groups import group_clips, group_figures
 from vjepa_fer.judging.policies import (
@@ -20,7 +21,6 @@ from vjepa_fer.judging.policies import (
 )
 from vjepa_fer.judging.prediction_csv import read_prediction_table
 from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.labels import CREMA_D, Reference, VoteBook
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.damage import damage_of, damaged_among
 from vjepa_fer.predicted_clips import join_manifest, straddling
@@ -63,7 +63,7 @@ def judge_table(
     list of dict
         A result a policy, or one. Beside what :func:`vjepa_fer.results.figures_of` gives: ``values`` (what the class columns hold),
         ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with policies also ``policy``,
-        ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.labels.VoteBook.beside`).
+        ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
 
     Raises
     ------

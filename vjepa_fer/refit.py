@@ -10,11 +10,11 @@ import numpy as np
 from vjepa_fer.cache import Features
 from vjepa_fer.disk import refuse_link, sweep_partial_folders
 from vjepa_fer.errors import RunError, VjepaFerError
-from vjepa_fer.evaluate import Targets
+from vjepa_fer.evaluation.evaluate import Targets
+from vjepa_fer.evaluation.fitted import fit_on_all, save_fitted
+from vjepa_fer.evaluation.protocol import Cell
 from vjepa_fer.features.windows import Windowed
-from vjepa_fer.fitted import fit_on_all, save_fitted
 from vjepa_fer.probes import PROBES
-from vjepa_fer.protocol import Cell
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
 from vjepa_fer.sweep import Judged, Source, Swept, read_tokens

@@ -20,23 +20,23 @@ import numpy as np
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.disk import sweep_partial_folders
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
-from vjepa_fer.evaluate import Decided, Evaluation, check_features, check_splits, gather
+from vjepa_fer.evaluation.evaluate import Decided, Evaluation, check_features, check_splits, gather
+from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
+from vjepa_fer.evaluation.protocol import Cell, Nest, Plan, Protocol
+from vjepa_fer.evaluation.reference import Reference, VoteBook, make_reference
+from vjepa_fer.evaluation.tasks import Answer, Study, Task, run_tasks_on
 from vjepa_fer.features.matrix import Joined
 from vjepa_fer.features.token_stream import TokenStream
 from vjepa_fer.features.windows import Windowed
 from vjepa_fer.folds.leaks import find_leaks, identities, refuse_leaks
 from vjepa_fer.folds.sources import AnyFolds, plan_folds
 from vjepa_fer.judging.groups import group_clips
-from vjepa_fer.labels import Reference, VoteBook, make_reference
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.absent import absent_from
 from vjepa_fer.manifest.damage import damage_of, leave_out
-from vjepa_fer.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.probes import PROBES
-from vjepa_fer.protocol import Cell, Nest, Plan, Protocol
 from vjepa_fer.results import Selection, result_of
 from vjepa_fer.runs import Run, digest_of_clips, finished_run, run_name, run_settings, write_run
-from vjepa_fer.study import Answer, Study, Task, run_tasks_on
 from vjepa_fer.workers import Lost
 
 Progress = Callable[[int], AbstractContextManager[Callable[[str], None]]]
@@ -171,7 +171,7 @@ def sweep(
     folds : Folds or ClipFolds, optional
         In place of ``protocol.folds``. Classes that only a test part has are taken as they are: its clips are errors.
     reference : Reference, optional
-        What counts as right, where it is not the manifest's label; `cache` is then a :class:`vjepa_fer.labels.LabelledCache`, made
+        What counts as right, where it is not the manifest's label; `cache` is then a :class:`vjepa_fer.evaluation.reference.LabelledCache`, made
         of clips that ``protocol.exclude`` has left already.
     out : Path or None
         Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again; one

@@ -14,13 +14,13 @@ import numpy as np
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RecipeMismatchError, SplitError
+from vjepa_fer.evaluation.protocol import Cell, Protocol
 from vjepa_fer.folds.clip_folds import ClipFolds
 from vjepa_fer.folds.splits import shortlist
 from vjepa_fer.judging.policies import Scored, apply_policy, find_policy, shared_classes
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.damage import leave_out
 from vjepa_fer.manifest.label_names import common_names
-from vjepa_fer.protocol import Cell, Protocol
 from vjepa_fer.recipe import ImportedRecipe, recipe_differences, require_same_recipe
 from vjepa_fer.results import result_of
 from vjepa_fer.sweep import Judged, Progress, Swept, sweep

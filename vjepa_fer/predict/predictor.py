@@ -14,8 +14,8 @@ import numpy as np
 
 from vjepa_fer.cache import WindowFeatures
 from vjepa_fer.cache.pooling import mean_over_windows
+from vjepa_fer.evaluation.fitted import FittedProbe
 from vjepa_fer.features.windows import Joined, join_windows
-from vjepa_fer.fitted import FittedProbe
 from vjepa_fer.predict.attention import Attention, token_shape
 from vjepa_fer.predict.features import LevelEncoder, level_read
 from vjepa_fer.predict.plan import Plan, default_memory, plan_video

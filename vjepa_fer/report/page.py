@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vjepa_fer import __version__
-from vjepa_fer.disk import bytes_for_people, write_durably
-from vjepa_fer.compare import Comparison, compare
 from vjepa_fer.disk import bytes_for_people, open_regular, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError

@@ -12,7 +12,7 @@ VOTES = ("vote_cross_entropy", "vote_entropy")
 def read_beside(result: Given) -> dict[str, Any]:
     """What counted as right, what raters said, and which classes were trained on; each where the run has it.
 
-    See :meth:`vjepa_fer.labels.VoteBook.beside` for the words.
+    See :meth:`vjepa_fer.evaluation.reference.VoteBook.beside` for the words.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vjepa_fer.errors import ProbeError, SplitError
+from vjepa_fer.evaluation.protocol import Cell, Choice, Plan
 from vjepa_fer.features.scaling import Scaler, fit_scaler
 from vjepa_fer.features.token_stream import TokenStream, take_rows
 from vjepa_fer.features.windows import Windowed, join_windows, rows_of
@@ -20,7 +21,6 @@ from vjepa_fer.judging.groups import Groups
 from vjepa_fer.judging.predictions import Predictions, Score, score
 from vjepa_fer.manifest.absent import Absent
 from vjepa_fer.manifest.damage import Damage
-from vjepa_fer.protocol import Cell, Choice, Plan
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
@@ -51,7 +51,7 @@ class Evaluation:
     absent : Absent
         How many clips of the manifest have no features.
     beside : mapping
-        What counted as right and what raters said; see :meth:`vjepa_fer.labels.VoteBook.beside`.
+        What counted as right and what raters said; see :meth:`vjepa_fer.evaluation.reference.VoteBook.beside`.
     """
 
     cell: Plan

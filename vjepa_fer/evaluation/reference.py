@@ -17,7 +17,7 @@ import numpy as np
 
 from vjepa_fer.cache import WindowFeatures
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.evaluate import Targets
+from vjepa_fer.evaluation.evaluate import Targets
 from vjepa_fer.folds.splits import shortlist
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.label_names import common_names

@@ -18,11 +18,11 @@ from vjepa_fer.cache import Features
 from vjepa_fer.disk import new_folder, refuse_link
 from vjepa_fer.doors import parse_object, read_text
 from vjepa_fer.errors import ProbeError, RecipeError, RunError
-from vjepa_fer.evaluate import Targets, check_features, fit_cells
+from vjepa_fer.evaluation.evaluate import Targets, check_features, fit_cells
+from vjepa_fer.evaluation.protocol import MEAN_FEATURE, Cell
 from vjepa_fer.features.windows import RULES, Windowed
 from vjepa_fer.probes.attentive import AttentiveProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
-from vjepa_fer.protocol import MEAN_FEATURE, Cell
 from vjepa_fer.recipe import (
     AnyRecipe,
     fingerprint,
@@ -51,7 +51,7 @@ class FittedProbe:
     recipe : Recipe or ImportedRecipe
         Of the features that it was fitted on.
     decision : str
-        How a clip's windows become one decision, of :data:`vjepa_fer.grid.DECISIONS`.
+        How a clip's windows become one decision, of :data:`vjepa_fer.evaluation.grid.DECISIONS`.
     """
 
     probe: SavedProbe

@@ -31,7 +31,7 @@ class Cell:
     scale : {"none", "standard", "minmax"}
         Fitted on the training part of each fold.
     decision : str
-        How a clip's windows become one decision, of :data:`vjepa_fer.grid.DECISIONS`.
+        How a clip's windows become one decision, of :data:`vjepa_fer.evaluation.grid.DECISIONS`.
     """
 
     probe: str = "logreg"

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vjepa_fer.errors import ProbeError
+from vjepa_fer.evaluation.protocol import MEAN_FEATURE, Cell
 from vjepa_fer.features.windows import RULES
 from vjepa_fer.manifest import nearest
 from vjepa_fer.probes import PROBES, probe_parameters
-from vjepa_fer.protocol import MEAN_FEATURE, Cell
 
 Grid = Mapping[str, Sequence[Any]]
 """Values to try by parameter name, as typed; ``mlp.alpha`` is meant for the probe mlp only."""

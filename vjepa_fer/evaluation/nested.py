@@ -18,10 +18,10 @@ import numpy as np
 
 from vjepa_fer.cache import Features
 from vjepa_fer.errors import SplitError
-from vjepa_fer.evaluate import Decided, Evaluation
+from vjepa_fer.evaluation.evaluate import Decided, Evaluation
+from vjepa_fer.evaluation.protocol import Choice, Nest
 from vjepa_fer.features.windows import Windowed
 from vjepa_fer.folds.splits import Split, stratified_subjects
-from vjepa_fer.protocol import Choice, Nest
 
 
 def inner_splits(

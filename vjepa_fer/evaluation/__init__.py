@@ -1,0 +1,1 @@
+"""One experiment's cells in; fitted, predicted and chosen without the test part, out."""
