@@ -280,7 +280,7 @@ def _refit(source: Source, swept: Swept, opened: Cache, reference: Reference, se
 
 
 def _show(answer: dict, swept: Swept, as_json: bool, print_tables: Callable[[], None]) -> None:
-    from vjepa_fer.results import SCHEMA
+    from vjepa_fer.runs.results import SCHEMA
 
     if as_json:
         print_json({"schema": SCHEMA, **answer})

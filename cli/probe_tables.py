@@ -158,7 +158,7 @@ def _damage_words(result: dict[str, Any]) -> list[str]:
 
 
 def _figures(result: dict[str, Any]) -> tuple[str, ...]:
-    from vjepa_fer.results import shown
+    from vjepa_fer.runs.results import shown
 
     beside = (
         f"{result[key]:.{digits}f}"

@@ -36,8 +36,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the runs in a folder, best WAR first; those that cannot be read are named, and the exit status is 4 then."""
-    from vjepa_fer.results import result_of, shown
     from vjepa_fer.runs import list_runs
+    from vjepa_fer.runs.results import result_of, shown
 
     found, unread = list_runs(root)
     results = [result_of(run.evaluation, str(run.path)) for run in found if not run.repeats_a_cell]
@@ -74,8 +74,8 @@ def _below(run: str, root: Path) -> str:
 @app.command()
 def show(run: RunArgument, as_json: JsonOption = False) -> None:
     """Show one run: settings, figures per fold, recall by class, the pooled confusion matrix."""
-    from vjepa_fer.results import result_of
     from vjepa_fer.runs import read_run
+    from vjepa_fer.runs.results import result_of
 
     found = read_run(run)
     result = result_of(found.evaluation, str(run))

@@ -19,8 +19,8 @@ from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.evaluation.grid import make_cells
 from vjepa_fer.evaluation.protocol import Protocol
 from vjepa_fer.judging.intervals import intervals_of, subject_intervals
-from vjepa_fer.results import result_of
 from vjepa_fer.runs import check_run, description, facts_of_table, list_runs, read_run
+from vjepa_fer.runs.results import result_of
 from vjepa_fer.sweep import sweep
 
 pytest.importorskip("jinja2")
@@ -61,7 +61,7 @@ def nested(out):
 @pytest.fixture
 def few_draws(monkeypatch):
     """Intervals from twenty draws: what is looked at here are files."""
-    monkeypatch.setattr("vjepa_fer.results.intervals_of", partial(intervals_of, num_draws=20))
+    monkeypatch.setattr("vjepa_fer.runs.results.intervals_of", partial(intervals_of, num_draws=20))
     monkeypatch.setattr("vjepa_fer.judging.groups.subject_intervals", partial(subject_intervals, num_draws=20))
 
 

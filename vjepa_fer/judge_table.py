@@ -24,8 +24,8 @@ from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.damage import damage_of, damaged_among
 from vjepa_fer.predicted_clips import join_manifest, straddling
-from vjepa_fer.results import figures_of, figures_of_counts
 from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table
+from vjepa_fer.runs.results import figures_of, figures_of_counts
 
 
 def judge_table(
@@ -61,7 +61,7 @@ def judge_table(
     Returns
     -------
     list of dict
-        A result a policy, or one. Beside what :func:`vjepa_fer.results.figures_of` gives: ``values`` (what the class columns hold),
+        A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold),
         ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with policies also ``policy``,
         ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
 

@@ -35,8 +35,8 @@ from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.absent import absent_from
 from vjepa_fer.manifest.damage import damage_of, leave_out
 from vjepa_fer.probes import PROBES
-from vjepa_fer.results import Selection, result_of
 from vjepa_fer.runs import Run, digest_of_clips, finished_run, run_name, run_settings, write_run
+from vjepa_fer.runs.results import Selection, result_of
 from vjepa_fer.workers import Lost
 
 Progress = Callable[[int], AbstractContextManager[Callable[[str], None]]]
@@ -55,7 +55,7 @@ class Judged:
     resumed : bool
         It was read from that folder: it was there already, or another process was first.
     selection : {"fixed", "grid", "nested"}
-        See :data:`vjepa_fer.results.Selection`.
+        See :data:`vjepa_fer.runs.results.Selection`.
     """
 
     evaluation: Evaluation

@@ -22,7 +22,7 @@ from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.damage import leave_out
 from vjepa_fer.manifest.label_names import common_names
 from vjepa_fer.recipe import ImportedRecipe, recipe_differences, require_same_recipe
-from vjepa_fer.results import result_of
+from vjepa_fer.runs.results import result_of
 from vjepa_fer.sweep import Judged, Progress, Swept, sweep
 
 

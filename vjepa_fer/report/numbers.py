@@ -16,8 +16,8 @@ from vjepa_fer.recipe import flat_recipe
 from vjepa_fer.report.grid import Grid, grid_of, siblings
 from vjepa_fer.report.projection import Projection
 from vjepa_fer.report.reproduce import commands, feature_commands
-from vjepa_fer.results import result_of
 from vjepa_fer.runs import Run
+from vjepa_fer.runs.results import result_of
 
 NUM_BINS = 10
 NUM_MISTAKES = 20

@@ -23,7 +23,6 @@ from vjepa_fer.manifest import read_table
 from vjepa_fer.manifest.absent import Absent
 from vjepa_fer.manifest.damage import Damage
 from vjepa_fer.manifest.tables import require_column
-from vjepa_fer.results import result_of
 from vjepa_fer.runs.beside import read_beside
 from vjepa_fer.runs.description import (
     EDITED,
@@ -36,6 +35,7 @@ from vjepa_fer.runs.description import (
     require_no_link,
     write_description,
 )
+from vjepa_fer.runs.results import result_of
 from vjepa_fer.runs.settings import run_settings
 
 FITTED = "fitted"
