@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
     from vjepa_fer.evaluation.reference import Reference
     from vjepa_fer.features.matrix import Joined
-    from vjepa_fer.sweep import Source, Swept
+    from vjepa_fer.sweep.sweep import Source, Swept
 
 Fusion = Literal["early", "late"]  # vjepa_fer.features.matrix.Fusion, which --help must not load
 DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
@@ -219,7 +219,7 @@ def _probe_folds(
 ) -> None:
     """One corpus, in folds."""
     from vjepa_fer.evaluation.reference import LabelledCache, human_ceiling, make_reference
-    from vjepa_fer.sweep import sweep
+    from vjepa_fer.sweep.sweep import sweep
 
     reference = make_reference(labels, opened.clips, ties=ties)
     as_they_are = labels == "intended"
@@ -245,7 +245,7 @@ def _probe_other(
     """Trained on one corpus, tested on another."""
     from vjepa_fer.cache import open_cache
     from vjepa_fer.manifest.label_names import read_label_map
-    from vjepa_fer.transfer import transfer
+    from vjepa_fer.sweep.transfer import transfer
 
     known = read_label_map(names) if names else None
     done = transfer(opened, open_cache(test_on), cells, protocol, policies=policies, names=known, **work)
@@ -272,7 +272,7 @@ def _open(cache: Path | None, streams: Sequence[str], fusion: Fusion) -> Cache |
 
 
 def _refit(source: Source, swept: Swept, opened: Cache, reference: Reference, seed: int) -> Path:
-    from vjepa_fer.refit import refit
+    from vjepa_fer.sweep.refit import refit
 
     best, folder = refit(source, swept, recipe=opened.recipe, seed=seed, targets=reference.targets)
     say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")

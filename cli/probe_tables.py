@@ -10,8 +10,8 @@ from .terminal import print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.evaluation.evaluate import Evaluation
-    from vjepa_fer.sweep import Swept
-    from vjepa_fer.transfer import Transfer
+    from vjepa_fer.sweep.sweep import Swept
+    from vjepa_fer.sweep.transfer import Transfer
 
 TRANSFER_COLUMNS = ("probe", "policy", "WAR", "UAR", "clips scored")
 AXES = ("features", "scale", "decision")

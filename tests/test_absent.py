@@ -20,8 +20,8 @@ from vjepa_fer.manifest.absent import Absent, absent_from
 from vjepa_fer.report import ReportSettings, gather_numbers
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.runs import read_run
-from vjepa_fer.sweep import sweep
-from vjepa_fer.transfer import transfer
+from vjepa_fer.sweep.sweep import sweep
+from vjepa_fer.sweep.transfer import transfer
 
 SAID = "12 of 24 clips; 12 of the manifest are not in the cache (3 failed, 9 not extracted)"
 ABSENT = {"asked": 24, "failed": 3, "not_extracted": 9}

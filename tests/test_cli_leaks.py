@@ -45,7 +45,9 @@ def test_an_official_split_is_one_fold_of_its_test_part(cache, tmp_path):
 
 
 def test_a_leaky_split_is_refused_before_anything_is_fitted(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("vjepa_fer.sweep.run_tasks_on", lambda *args, **kwargs: pytest.fail("something was fitted"))
+    monkeypatch.setattr(
+        "vjepa_fer.sweep.sweep.run_tasks_on", lambda *args, **kwargs: pytest.fail("something was fitted")
+    )
     with pytest.raises(SplitError, match=r"the same subject on both sides: 6 subjects .* c0 trained on, c4 tested"):
         call("probe", cache, "--folds", "column:split", "--out", tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from vjepa_fer.features.matrix import join, open_streams
 from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.runs import read_run
-from vjepa_fer.sweep import sweep
+from vjepa_fer.sweep.sweep import sweep
 
 RAVDESS = Path(__file__).resolve().parents[2] / "shared" / "data" / "ravdess" / "openface_au_mean.csv"
 

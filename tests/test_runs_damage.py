@@ -21,7 +21,7 @@ from vjepa_fer.evaluation.protocol import Protocol
 from vjepa_fer.judging.intervals import intervals_of, subject_intervals
 from vjepa_fer.runs import check_run, description, facts_of_table, list_runs, read_run
 from vjepa_fer.runs.results import result_of
-from vjepa_fer.sweep import sweep
+from vjepa_fer.sweep.sweep import sweep
 
 pytest.importorskip("jinja2")
 V1 = Path(__file__).parent / "data" / "runs_v1"

@@ -17,7 +17,7 @@ from vjepa_fer.report.checks import run_checks
 from vjepa_fer.runs import facts_of_table, read_run
 from vjepa_fer.runs.results import result_of
 from vjepa_fer.runs.settings import canonical, digest
-from vjepa_fer.sweep import sweep
+from vjepa_fer.sweep.sweep import sweep
 
 
 def sign(folder):

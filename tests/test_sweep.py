@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.sweep: choices are made on training parts alone, work is shared, and nothing done is done again."""
+"""Promises of vjepa_fer.sweep.sweep: choices are made on training parts alone, work is shared, and nothing done is done again."""
 
 from contextlib import nullcontext
 
@@ -16,7 +16,7 @@ from vjepa_fer.evaluation.nested import inner_splits
 from vjepa_fer.evaluation.protocol import Cell, Protocol
 from vjepa_fer.folds.splits import make_folds
 from vjepa_fer.runs import read_run
-from vjepa_fer.sweep import sweep
+from vjepa_fer.sweep.sweep import sweep
 
 GRID = [Cell(probe="knn", params={"k": k}) for k in (1, 3, 20)]
 
@@ -176,7 +176,7 @@ def test_a_nested_run_reads_back_equal(cache, tmp_path):
 
 
 def test_a_family_whose_processes_die_is_lost_and_the_others_are_kept(cache, monkeypatch):
-    from vjepa_fer import sweep as room
+    from vjepa_fer.sweep import sweep as room
     from vjepa_fer.workers import Done, Lost
 
     def run_tasks_on(study, tasks, *, jobs):

@@ -15,9 +15,9 @@ from vjepa_fer.evaluation.protocol import Protocol
 from vjepa_fer.features.matrix import join
 from vjepa_fer.features.token_stream import TokenStream
 from vjepa_fer.probes import make_probe
-from vjepa_fer.refit import refit
 from vjepa_fer.runs import FITTED
-from vjepa_fer.sweep import sweep
+from vjepa_fer.sweep.refit import refit
+from vjepa_fer.sweep.sweep import sweep
 
 PROTOCOL = Protocol(folds="subject-kfold:3", allow_leak=True)  # these clips were made of one file
 QUICK = {"epochs": [2], "lr": [1e-3, 1e-2]}

@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.transfer and policies: one corpus predicts another, and what a policy leaves out is said."""
+"""Promises of vjepa_fer.sweep.transfer and policies: one corpus predicts another, and what a policy leaves out is said."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from vjepa_fer.evaluation.protocol import Cell, Protocol
 from vjepa_fer.judging.policies import POLICIES, apply_policy
 from vjepa_fer.judging.predictions import Predictions, score
 from vjepa_fer.manifest.label_names import common_names, read_label_map
-from vjepa_fer.transfer import transfer
+from vjepa_fer.sweep.transfer import transfer
 
 CREMA_D = frozenset({"anger", "disgust", "fear", "happy", "neutral", "sad"})
 RAVDESS = CREMA_D | {"calm", "surprise"}

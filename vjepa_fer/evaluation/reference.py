@@ -194,7 +194,7 @@ def _perceived(votes: Votes, name: str, ties: str) -> Reference:
 
 
 class LabelledCache:
-    """A cache under another reference: what :func:`vjepa_fer.sweep.sweep` needs of a cache."""
+    """A cache under another reference: what :func:`vjepa_fer.sweep.sweep.sweep` needs of a cache."""
 
     def __init__(self, cache: Cache, reference: Reference) -> None:
         self.cache, self.reference, self.root = cache, reference, Path(cache.root)

@@ -17,7 +17,7 @@ from vjepa_fer.features.windows import Windowed
 from vjepa_fer.probes import PROBES
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
-from vjepa_fer.sweep import Judged, Source, Swept, read_tokens
+from vjepa_fer.sweep.sweep import Judged, Source, Swept, read_tokens
 
 
 def best_cell(swept: Swept) -> Judged:

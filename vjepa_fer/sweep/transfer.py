@@ -23,11 +23,11 @@ from vjepa_fer.manifest.damage import leave_out
 from vjepa_fer.manifest.label_names import common_names
 from vjepa_fer.recipe import ImportedRecipe, recipe_differences, require_same_recipe
 from vjepa_fer.runs.results import result_of
-from vjepa_fer.sweep import Judged, Progress, Swept, sweep
+from vjepa_fer.sweep.sweep import Judged, Progress, Swept, sweep
 
 
 class JoinedCache:
-    """Two caches read as one study, under the labels' common names; what :func:`vjepa_fer.sweep.sweep` needs of a cache.
+    """Two caches read as one study, under the labels' common names; what :func:`vjepa_fer.sweep.sweep.sweep` needs of a cache.
 
     Raises
     ------

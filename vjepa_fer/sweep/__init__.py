@@ -1,0 +1,1 @@
+"""Many cells in; run folders, the figures on another corpus and the refitted probe out."""
