@@ -76,9 +76,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
-    from vjepa_fer.judge_table import judge_confusion, judge_table
     from vjepa_fer.manifest import read_manifest
     from vjepa_fer.manifest.label_names import read_label_map
+    from vjepa_fer.tables.judge_table import judge_confusion, judge_table
 
     check_exclude(exclude)
     if by and manifest is None:

@@ -23,9 +23,9 @@ from vjepa_fer.judging.prediction_csv import read_prediction_table
 from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.manifest.damage import damage_of, damaged_among
-from vjepa_fer.predicted_clips import join_manifest, straddling
 from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table
 from vjepa_fer.runs.results import figures_of, figures_of_counts
+from vjepa_fer.tables.predicted_clips import join_manifest, straddling
 
 
 def judge_table(
@@ -47,7 +47,7 @@ def judge_table(
         A run folder stands for its own predictions, which must be as the run wrote them; an edited table is judged outside of it.
         See :func:`vjepa_fer.judging.prediction_csv.read_prediction_table`.
     manifest : Manifest, optional
-        Where clips are looked up; see :func:`vjepa_fer.predicted_clips.join_manifest`.
+        Where clips are looked up; see :func:`vjepa_fer.tables.predicted_clips.join_manifest`.
     exclude : {None, "damaged"}
         Leave predictions for damaged files out: those that the manifest marks, and CREMA-D's by their ids.
     by : sequence of str

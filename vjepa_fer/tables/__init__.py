@@ -1,0 +1,1 @@
+"""Anyone's predictions in; our figures for them out."""
