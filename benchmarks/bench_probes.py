@@ -39,9 +39,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vjepa_fer.cache import Features
-from vjepa_fer.evaluation.evaluate import fit_predict
-from vjepa_fer.evaluation.protocol import Cell
-from vjepa_fer.folds.splits import Split
+from vjepa_fer.evaluation import fit_predict
+from vjepa_fer.experiment import Cell
+from vjepa_fer.folds import Split
 from vjepa_fer.probes import fit_probes, make_probe
 from vjepa_fer.probes.logistic_path import LogisticPath, fit_logistic_path
 
@@ -183,7 +183,7 @@ MEMORY_CODE = """
 import numpy as np
 from vjepa_fer.cache import Features
 from vjepa_fer.evaluation.evaluate import fit_predict
-from vjepa_fer.evaluation.protocol import Cell
+from vjepa_fer.experiment.protocol import Cell
 from vjepa_fer.folds.splits import Split
 def peak():  # of this program alone; what getrusage says begins with the process that started it
     with open("/proc/self/status") as lines:

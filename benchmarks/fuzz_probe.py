@@ -36,8 +36,8 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from vjepa_fer.errors import VjepaFerError
-from vjepa_fer.evaluation.fitted import FittedProbe, read_fitted, save_fitted
-from vjepa_fer.features.scaling import fit_scaler
+from vjepa_fer.evaluation import FittedProbe, read_fitted, save_fitted
+from vjepa_fer.features import fit_scaler
 from vjepa_fer.probes import PROBES, make_probe
 from vjepa_fer.probes.saving import SavedProbe
 from vjepa_fer.recipe import ImportedRecipe, fingerprint

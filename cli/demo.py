@@ -58,8 +58,9 @@ def _extract(folder: Path, manifest: Path, seed: int) -> None:
 
 def _probe(folder: Path, seed: int) -> None:
     from vjepa_fer.cache import open_cache
-    from vjepa_fer.evaluation.evaluate import Cell, cross_validate
-    from vjepa_fer.folds.splits import make_folds
+    from vjepa_fer.evaluation import cross_validate
+    from vjepa_fer.experiment import Cell
+    from vjepa_fer.folds import make_folds
 
     features = open_cache(folder / "cache").features(LEVEL)
     folds = make_folds("loso", features.subjects, features.y, seed)

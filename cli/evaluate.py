@@ -76,9 +76,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
-    from vjepa_fer.manifest import read_manifest
-    from vjepa_fer.manifest.label_names import read_label_map
-    from vjepa_fer.tables.judge_table import judge_confusion, judge_table
+    from vjepa_fer.manifest import read_label_map, read_manifest
+    from vjepa_fer.tables import judge_confusion, judge_table
 
     check_exclude(exclude)
     if by and manifest is None:
@@ -152,8 +151,8 @@ def _title(result: dict[str, Any]) -> list[str]:
 
 
 def _warn_of(result: dict[str, Any]) -> None:
-    from vjepa_fer.folds.splits import shortlist
-    from vjepa_fer.manifest.damage import Damage
+    from vjepa_fer.folds import shortlist
+    from vjepa_fer.manifest import Damage
 
     for leak in result["leaks"][:3]:
         warn(f"LEAKY, if each fold was trained on the others: {leak}")

@@ -176,7 +176,7 @@ def _facts(predictor: Predictor, run: Path) -> dict[str, Any]:
 
 def _expanded(videos: list[Path]) -> list[Path]:
     """Folders as the videos in them; each file once."""
-    from vjepa_fer.manifest.walk import find_videos
+    from vjepa_fer.manifest import find_videos
 
     found = [path for video in videos for path in (find_videos(video) if video.is_dir() else [video])]
     return list(dict.fromkeys(found))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vjepa_fer.evaluation.protocol import Cell, Protocol
+from vjepa_fer.experiment import Cell, Protocol
 
 from .config_file import read_config_file
 from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, words
@@ -18,9 +18,9 @@ from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
-    from vjepa_fer.evaluation.reference import Reference
-    from vjepa_fer.features.matrix import Joined
-    from vjepa_fer.sweep.sweep import Source, Swept
+    from vjepa_fer.evaluation import Reference
+    from vjepa_fer.features import Joined
+    from vjepa_fer.sweep import Source, Swept
 
 Fusion = Literal["early", "late"]  # vjepa_fer.features.matrix.Fusion, which --help must not load
 DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
@@ -172,8 +172,8 @@ def probe(
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
-    from vjepa_fer.evaluation.grid import make_cells, parse_params
-    from vjepa_fer.manifest.damage import leave_out
+    from vjepa_fer.evaluation import make_cells, parse_params
+    from vjepa_fer.manifest import leave_out
 
     check_exclude(exclude)
     if refit and (out is None or test_on is not None or streams):
@@ -218,8 +218,8 @@ def _probe_folds(
     **work: Any,
 ) -> None:
     """One corpus, in folds."""
-    from vjepa_fer.evaluation.reference import LabelledCache, human_ceiling, make_reference
-    from vjepa_fer.sweep.sweep import sweep
+    from vjepa_fer.evaluation import LabelledCache, human_ceiling, make_reference
+    from vjepa_fer.sweep import sweep
 
     reference = make_reference(labels, opened.clips, ties=ties)
     as_they_are = labels == "intended"
@@ -244,18 +244,18 @@ def _probe_other(
 ) -> None:
     """Trained on one corpus, tested on another."""
     from vjepa_fer.cache import open_cache
-    from vjepa_fer.manifest.label_names import read_label_map
-    from vjepa_fer.sweep.transfer import transfer
+    from vjepa_fer.manifest import read_label_map
+    from vjepa_fer.sweep import run_transfer
 
     known = read_label_map(names) if names else None
-    done = transfer(opened, open_cache(test_on), cells, protocol, policies=policies, names=known, **work)
+    done = run_transfer(opened, open_cache(test_on), cells, protocol, policies=policies, names=known, **work)
     _show(done.to_dict(), done.swept, as_json, lambda: print_transfer(done))
 
 
 def _open(cache: Path | None, streams: Sequence[str], fusion: Fusion) -> Cache | Joined:
     """The cache, or the joined streams after saying what drops out of the join."""
     from vjepa_fer.cache import open_cache
-    from vjepa_fer.features.matrix import open_streams
+    from vjepa_fer.features import open_streams
 
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")
@@ -272,15 +272,15 @@ def _open(cache: Path | None, streams: Sequence[str], fusion: Fusion) -> Cache |
 
 
 def _refit(source: Source, swept: Swept, opened: Cache, reference: Reference, seed: int) -> Path:
-    from vjepa_fer.sweep.refit import refit
+    from vjepa_fer.sweep import refit_best
 
-    best, folder = refit(source, swept, recipe=opened.recipe, seed=seed, targets=reference.targets)
+    best, folder = refit_best(source, swept, recipe=opened.recipe, seed=seed, targets=reference.targets)
     say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")
     return folder
 
 
 def _show(answer: dict, swept: Swept, as_json: bool, print_tables: Callable[[], None]) -> None:
-    from vjepa_fer.runs.results import SCHEMA
+    from vjepa_fer.runs import SCHEMA
 
     if as_json:
         print_json({"schema": SCHEMA, **answer})

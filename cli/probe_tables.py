@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .terminal import print_table, say, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.evaluation.evaluate import Evaluation
-    from vjepa_fer.sweep.sweep import Swept
-    from vjepa_fer.sweep.transfer import Transfer
+    from vjepa_fer.evaluation import Evaluation
+    from vjepa_fer.sweep import Swept, Transfer
 
 TRANSFER_COLUMNS = ("probe", "policy", "WAR", "UAR", "clips scored")
 AXES = ("features", "scale", "decision")
@@ -58,7 +57,7 @@ def _say_what_became(swept: Swept) -> None:
 
 def print_transfer(done: Transfer) -> None:
     """A row a cell and policy with its coverage, then what each policy means."""
-    from vjepa_fer.judging.policies import POLICIES
+    from vjepa_fer.judging import POLICIES
 
     swept = done.swept
     nested = [result for one in swept.chosen for result in done.results(one)]
@@ -86,7 +85,7 @@ def _transfer_figures(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _warn_of_folds(evaluation: Evaluation) -> None:
-    from vjepa_fer.manifest.folds import PRESETS
+    from vjepa_fer.manifest import PRESETS
 
     folds = evaluation.folds
     if folds.note:
@@ -151,14 +150,14 @@ def _over(num_folds: int) -> str:
 
 def _damage_words(result: dict[str, Any]) -> list[str]:
     """A line on damaged files, where any is known."""
-    from vjepa_fer.manifest.damage import Damage
+    from vjepa_fer.manifest import Damage
 
     damage = Damage.from_dict(result["damaged"])
     return [str(damage)] if damage != Damage() else []
 
 
 def _figures(result: dict[str, Any]) -> tuple[str, ...]:
-    from vjepa_fer.runs.results import shown
+    from vjepa_fer.runs import shown
 
     beside = (
         f"{result[key]:.{digits}f}"

@@ -14,8 +14,7 @@ from .options import SOME_FAILED, JsonOption, SeedOption
 from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.judging.compare import Comparison
-    from vjepa_fer.judging.predictions import Predictions
+    from vjepa_fer.judging import Comparison, Predictions
     from vjepa_fer.runs import Run
 
 LEAKY = "LEAKY "
@@ -36,8 +35,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the runs in a folder, best WAR first; those that cannot be read are named, and the exit status is 4 then."""
-    from vjepa_fer.runs import list_runs
-    from vjepa_fer.runs.results import result_of, shown
+    from vjepa_fer.runs import list_runs, result_of, shown
 
     found, unread = list_runs(root)
     results = [result_of(run.evaluation, str(run.path)) for run in found if not run.repeats_a_cell]
@@ -74,8 +72,7 @@ def _below(run: str, root: Path) -> str:
 @app.command()
 def show(run: RunArgument, as_json: JsonOption = False) -> None:
     """Show one run: settings, figures per fold, recall by class, the pooled confusion matrix."""
-    from vjepa_fer.runs import read_run
-    from vjepa_fer.runs.results import result_of
+    from vjepa_fer.runs import read_run, result_of
 
     found = read_run(run)
     result = result_of(found.evaluation, str(run))
@@ -93,7 +90,7 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
 
 def _before(run: Run) -> Iterator[str]:
     """What must be read before a run's figures."""
-    from vjepa_fer.manifest.damage import Damage
+    from vjepa_fer.manifest import Damage
 
     if run.evaluation.leaks:
         yield "LEAKY, not comparable"
@@ -122,7 +119,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
-    from vjepa_fer.judging.compare import compare as compare_predictions
+    from vjepa_fer.judging import compare_predictions
 
     read = {str(path): _read(path, scores) for path in runs}
     predictions = {name: said for name, (said, _) in read.items()}
@@ -140,7 +137,7 @@ def compare(
 
 def _read(path: Path, scores: bool) -> tuple[Predictions, Sequence[str]]:
     """Predictions of a run folder or a table, and how they leak."""
-    from vjepa_fer.judging.prediction_csv import read_predictions
+    from vjepa_fer.judging import read_predictions
     from vjepa_fer.runs import facts_of_table, read_run
 
     if path.is_dir():

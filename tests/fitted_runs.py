@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.encoder.zoo import TINY, encoder_spec
-from vjepa_fer.evaluation.fitted import FittedProbe, save_fitted
+from vjepa_fer.evaluation import FittedProbe, save_fitted
 from vjepa_fer.probes import make_probe
 from vjepa_fer.probes.saving import SavedProbe
 from vjepa_fer.recipe import Preprocessing, Recipe, Sampling, Storage, fingerprint, level_shape

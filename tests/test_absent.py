@@ -14,14 +14,12 @@ from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache.failures import Failure, write_failures
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cli import probe, report, runs
-from vjepa_fer.evaluation.protocol import Cell, Protocol
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.manifest.absent import Absent, absent_from
+from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.manifest import Absent, Clip, Manifest, absent_from
 from vjepa_fer.report import ReportSettings, gather_numbers
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.runs import read_run
-from vjepa_fer.sweep.sweep import sweep
-from vjepa_fer.sweep.transfer import transfer
+from vjepa_fer.sweep import run_transfer, sweep
 
 SAID = "12 of 24 clips; 12 of the manifest are not in the cache (3 failed, 9 not extracted)"
 ABSENT = {"asked": 24, "failed": 3, "not_extracted": 9}
@@ -98,7 +96,7 @@ def test_a_clip_of_several_caches_is_absent_where_none_has_it(cache, tmp_path):
     other = small_manifest(24)
     others = [dataclasses.replace(c, clip_id=f"x{c.clip_id}", subject=f"x{c.subject}") for c in other]
     test = open_cache(write_cache(tmp_path, Manifest(clips=tuple(others)), num_done=20))
-    done = transfer(open_cache(cache), test, [Cell()], Protocol())
+    done = run_transfer(open_cache(cache), test, [Cell()], Protocol())
     assert done.to_dict()["results"][0]["absent"] == {"asked": 48, "failed": 6, "not_extracted": 10}
 
 

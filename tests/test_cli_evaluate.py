@@ -4,7 +4,7 @@ import pytest
 
 from test_cli_probe import call, call_json
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.prediction_csv import read_predictions
+from vjepa_fer.judging import read_predictions
 from vjepa_fer.tables.predicted_clips import straddling
 
 MANIFEST = "clip_id,label,subject,sex\nc1,sad,s1,f\nc2,happy,s2,m\nc3,sad,s2,m\n"

@@ -49,7 +49,7 @@ def test_a_run_that_is_there_is_grouped_anew_when_asked(study, tmp_path):
 @pytest.mark.parametrize("column", ["gender", "clip_id", "path"])
 def test_a_column_that_makes_no_groups_is_refused_before_anything_is_fitted(study, column, monkeypatch):
     monkeypatch.setattr(
-        "vjepa_fer.sweep.sweep.run_tasks_on", lambda *args, **kwargs: pytest.fail("something was fitted")
+        "vjepa_fer.sweep.loop.run_tasks_on", lambda *args, **kwargs: pytest.fail("something was fitted")
     )
     with pytest.raises(
         ManifestError, match=f"no column '{column}' to group by; the manifest's columns are label, subject"

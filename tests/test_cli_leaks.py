@@ -9,8 +9,7 @@ from test_evaluate import faces
 from vjepa_fer.cache import CachedClip
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import SplitError
-from vjepa_fer.folds.clip_folds import ClipFolds
-from vjepa_fer.folds.sources import folds_to_json
+from vjepa_fer.folds import ClipFolds, folds_to_json
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.report import gather_numbers, render_page
 
@@ -46,7 +45,7 @@ def test_an_official_split_is_one_fold_of_its_test_part(cache, tmp_path):
 
 def test_a_leaky_split_is_refused_before_anything_is_fitted(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "vjepa_fer.sweep.sweep.run_tasks_on", lambda *args, **kwargs: pytest.fail("something was fitted")
+        "vjepa_fer.sweep.loop.run_tasks_on", lambda *args, **kwargs: pytest.fail("something was fitted")
     )
     with pytest.raises(SplitError, match=r"the same subject on both sides: 6 subjects .* c0 trained on, c4 tested"):
         call("probe", cache, "--folds", "column:split", "--out", tmp_path)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.compare import _by_subject, compare
-from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging import Predictions, compare_predictions
+from vjepa_fer.judging.compare import _by_subject
 
 
 def made(accuracy, *, num_subjects=12, per_subject=20, seed=0, **changes):
@@ -36,16 +36,16 @@ def only(comparison, figure="war"):
 
 def test_a_large_difference_is_real_and_none_is_not():
     good, bad = made(0.9, seed=1), made(0.5, seed=2)
-    better = only(compare({"bad": bad, "good": good}))
+    better = only(compare_predictions({"bad": bad, "good": good}))
     assert (better.first, better.second, better.real) == ("bad", "good", True)
     assert 0 < better.interval.low < better.value < better.interval.high
-    same = only(compare({"x": good, "y": made(0.9, seed=3)}))
+    same = only(compare_predictions({"x": good, "y": made(0.9, seed=3)}))
     assert not same.real
     assert same.interval.low < 0 < same.interval.high
 
 
 def test_a_run_against_itself_differs_by_nothing():
-    one = only(compare({"x": made(0.7), "y": made(0.7)}))
+    one = only(compare_predictions({"x": made(0.7), "y": made(0.7)}))
     assert (one.value, one.interval, one.p, one.p_holm, one.p_mcnemar) == (0, (0, 0), 1, 1, 1)
 
 
@@ -54,7 +54,9 @@ def test_a_difference_in_one_person_is_not_real_however_many_clips_it_has():
     predicted = np.where(base.subjects == "s00", base.truth, base.predicted)
     worse = np.where(base.subjects == "s00", (base.truth + 1) % 3, base.predicted)
     one = only(
-        compare({"x": dataclasses.replace(base, predicted=worse), "y": dataclasses.replace(base, predicted=predicted)})
+        compare_predictions(
+            {"x": dataclasses.replace(base, predicted=worse), "y": dataclasses.replace(base, predicted=predicted)}
+        )
     )
     assert one.p_mcnemar < 1e-5
     assert one.p == 1
@@ -65,12 +67,14 @@ def test_the_subjects_parts_add_up_to_the_difference(figure):
     truth = np.r_[np.zeros(150, int), np.ones(60, int), np.full(30, 2)]
     x, y = (made(0.5, seed=s, truth=truth, predicted=np.random.default_rng(s).integers(0, 3, 240)) for s in (1, 2))
     scale = 240 if figure == "war" else 3
-    assert _by_subject(x, y, figure).sum() / scale == pytest.approx(only(compare({"x": x, "y": y}), figure).value)
+    assert _by_subject(x, y, figure).sum() / scale == pytest.approx(
+        only(compare_predictions({"x": x, "y": y}), figure).value
+    )
 
 
 def test_several_runs_give_every_pair_adjusted_together():
     runs = {name: made(accuracy, seed=k) for k, (name, accuracy) in enumerate({"a": 0.5, "b": 0.6, "c": 0.8}.items())}
-    pairs = [d for d in compare(runs).differences if d.figure == "war"]
+    pairs = [d for d in compare_predictions(runs).differences if d.figure == "war"]
     assert [(d.first, d.second) for d in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert all(d.p <= d.p_holm <= 3 * d.p for d in pairs)
 
@@ -81,7 +85,7 @@ def test_rows_and_classes_in_another_order_are_matched_by_name():
     renamed = dataclasses.replace(
         shuffled, classes=("c", "a", "b"), truth=(shuffled.truth + 1) % 3, predicted=(shuffled.predicted + 1) % 3
     )
-    assert only(compare({"x": one, "y": renamed})).p_mcnemar == 1
+    assert only(compare_predictions({"x": one, "y": renamed})).p_mcnemar == 1
 
 
 def test_different_clips_are_refused_and_intersected_on_request_with_counts():
@@ -90,8 +94,8 @@ def test_different_clips_are_refused_and_intersected_on_request_with_counts():
     with pytest.raises(
         RunError, match=r"220 in common; whole has 20 others: c220, c221, c222 and 17 more.*--intersect"
     ):
-        compare({"whole": whole, "part": part})
-    comparison = compare({"whole": whole, "part": part}, intersect=True)
+        compare_predictions({"whole": whole, "part": part})
+    comparison = compare_predictions({"whole": whole, "part": part}, intersect=True)
     assert comparison.left_out == {"whole": 20, "part": 0}
     assert len(comparison.predictions["whole"]) == 220
 
@@ -106,22 +110,24 @@ def test_different_clips_are_refused_and_intersected_on_request_with_counts():
 )
 def test_answers_to_another_question_are_refused(changes, message):
     with pytest.raises(RunError, match=message):
-        compare({"x": made(0.7), "y": made(0.7, **changes)})
+        compare_predictions({"x": made(0.7), "y": made(0.7, **changes)})
 
 
 @pytest.mark.parametrize("subjects", ["", "anna"])
 def test_chance_cannot_be_judged_without_subjects(subjects):
     with pytest.raises(RunError, match="judged over subjects"):
-        compare({"x": made(0.7, subjects=np.full(240, subjects)), "y": made(0.6, subjects=np.full(240, subjects))})
+        compare_predictions(
+            {"x": made(0.7, subjects=np.full(240, subjects)), "y": made(0.6, subjects=np.full(240, subjects))}
+        )
 
 
 def test_one_run_alone_is_refused():
     with pytest.raises(RunError, match="at least two"):
-        compare({"x": made(0.7)})
+        compare_predictions({"x": made(0.7)})
 
 
 def test_other_folds_are_noted_and_other_names_for_the_same_folds_are_not():
     one = made(0.7)
-    assert compare({"x": one, "y": dataclasses.replace(one, fold=(one.fold + 1) % 3)}).notes == ()
-    (note,) = compare({"x": one, "y": dataclasses.replace(one, fold=np.arange(240) % 3)}).notes
+    assert compare_predictions({"x": one, "y": dataclasses.replace(one, fold=(one.fold + 1) % 3)}).notes == ()
+    (note,) = compare_predictions({"x": one, "y": dataclasses.replace(one, fold=np.arange(240) % 3)}).notes
     assert note.startswith("x and y were tested in different folds")

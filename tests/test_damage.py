@@ -8,10 +8,9 @@ import pytest
 
 from test_cli_probe import call, call_json
 from vjepa_fer.cache.imports import import_features, read_feature_csv
-from vjepa_fer.evaluation.reference import human_ceiling, make_reference
-from vjepa_fer.manifest import Clip, Manifest, crema_d_clips, without_damaged
-from vjepa_fer.manifest.damage import Damage, damage_of
-from vjepa_fer.manifest.shipped import crema_d_damaged, crema_d_official
+from vjepa_fer.evaluation import human_ceiling, make_reference
+from vjepa_fer.manifest import Clip, Damage, Manifest, crema_d_clips, crema_d_official, damage_of, without_damaged
+from vjepa_fer.manifest.shipped import crema_d_damaged
 from vjepa_fer.runs import read_run
 
 DAMAGED = ("1040_ITH_SAD_XX", "1064_IEO_DIS_MD", "1064_TIE_SAD_XX", "1076_MTI_NEU_XX", "1076_MTI_SAD_XX")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vjepa_fer.features.windows import RULES, join_windows
+from vjepa_fer.features import RULES, join_windows
 
 CLIP = np.array([0, 0, 0, 1])
 SAID = np.array([[0.6, 0.4, 0.0], [0.6, 0.4, 0.0], [0.0, 0.9, 0.1], [0.2, 0.2, 0.6]])

@@ -9,10 +9,10 @@ import pytest
 import vjepa_fer.probes
 from vjepa_fer.cache import Features
 from vjepa_fer.errors import ProbeError, SplitError
-from vjepa_fer.evaluation.evaluate import cross_validate
-from vjepa_fer.evaluation.protocol import Cell
-from vjepa_fer.features.scaling import fit_scaler
-from vjepa_fer.folds.splits import make_folds
+from vjepa_fer.evaluation import cross_validate
+from vjepa_fer.experiment import Cell
+from vjepa_fer.features import fit_scaler
+from vjepa_fer.folds import make_folds
 from vjepa_fer.probes import Probe
 
 ACTION_UNITS = Path(__file__).resolve().parents[2] / "shared/data/ravdess/openface_au_mean.csv"

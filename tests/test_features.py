@@ -10,14 +10,15 @@ import pytest
 
 from vjepa_fer.cache.imports import FeatureTable, import_features, read_feature_csv
 from vjepa_fer.errors import CacheError, RunError
-from vjepa_fer.evaluation.evaluate import cross_validate
+from vjepa_fer.evaluation import cross_validate
 from vjepa_fer.evaluation.fusion import average_probabilities
-from vjepa_fer.evaluation.protocol import Cell, Protocol
-from vjepa_fer.features.matrix import join, open_streams
-from vjepa_fer.folds.splits import make_folds
+from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.features import open_streams
+from vjepa_fer.features.matrix import join
+from vjepa_fer.folds import make_folds
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.runs import read_run
-from vjepa_fer.sweep.sweep import sweep
+from vjepa_fer.sweep import sweep
 
 RAVDESS = Path(__file__).resolve().parents[2] / "shared" / "data" / "ravdess" / "openface_au_mean.csv"
 

@@ -14,11 +14,10 @@ from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import ProbeError, RecipeMismatchError, RunError, VjepaFerError
-from vjepa_fer.evaluation.evaluate import fit_predict
-from vjepa_fer.evaluation.fitted import FittedProbe, read_fitted, save_fitted
-from vjepa_fer.evaluation.protocol import Cell
-from vjepa_fer.features.scaling import fit_scaler
-from vjepa_fer.folds.splits import Split
+from vjepa_fer.evaluation import FittedProbe, fit_predict, read_fitted, save_fitted
+from vjepa_fer.experiment import Cell
+from vjepa_fer.features import fit_scaler
+from vjepa_fer.folds import Split
 from vjepa_fer.probes import PROBES, make_probe
 from vjepa_fer.probes.saving import SavedProbe
 from vjepa_fer.recipe import fingerprint, recipe_to_json

@@ -7,11 +7,9 @@ import pytest
 
 from vjepa_fer.cache import Features
 from vjepa_fer.errors import SplitError
-from vjepa_fer.folds.clip_folds import ClipFolds
-from vjepa_fer.folds.sources import folds_from_json, folds_to_json, plan_folds
+from vjepa_fer.folds import ClipFolds, folds_from_json, folds_to_json, plan_folds
 from vjepa_fer.folds.splits import Folds
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.manifest.shipped import crema_d_official
+from vjepa_fer.manifest import Clip, Manifest, crema_d_official
 
 
 def manifest(column, values):

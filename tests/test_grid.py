@@ -3,8 +3,8 @@
 import pytest
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.evaluation.grid import make_cells, parse_params
-from vjepa_fer.evaluation.protocol import Cell
+from vjepa_fer.evaluation import make_cells, parse_params
+from vjepa_fer.experiment import Cell
 
 
 @pytest.mark.parametrize(

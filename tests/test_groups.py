@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.judging.groups import group_clips, group_figures
-from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.manifest.shipped import crema_d_official
+from vjepa_fer.judging import Predictions, group_clips, group_figures
+from vjepa_fer.manifest import Clip, Manifest, crema_d_official
 
 
 def study(**columns):

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vjepa_fer.judging import intervals
-from vjepa_fer.judging.intervals import intervals_of, resample, subject_intervals
-from vjepa_fer.judging.prediction_csv import read_predictions
-from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.runs.results import figures_of
+from vjepa_fer.judging import Predictions, intervals, intervals_of, read_predictions
+from vjepa_fer.judging.intervals import resample, subject_intervals
+from vjepa_fer.runs import figures_of
 
 PAPER = Path(__file__).resolve().parents[2] / "shared/data/paper"
 

@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.tables.judge_table: anyone's table and published matrices, scored as they are, by every policy."""
+"""Promises of vjepa_fer.tables.judge: anyone's table and published matrices, scored as they are, by every policy."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from sklearn import metrics as sk
 from test_cli_probe import call, call_json
 from test_transfer import CREMA_D, RAVDESS, crema_d_to_ravdess, ravdess_to_crema_d
 from vjepa_fer.errors import ManifestError, RunError
-from vjepa_fer.evaluation.reference import human_ceiling, make_reference
-from vjepa_fer.judging.policies import POLICIES
+from vjepa_fer.evaluation import human_ceiling, make_reference
+from vjepa_fer.judging import POLICIES
 from vjepa_fer.manifest import crema_d_clips
-from vjepa_fer.tables.judge_table import judge_confusion, judge_table
+from vjepa_fer.tables import judge_confusion, judge_table
 
 PAPERS = ("strict", "drop-true", "merge", "paper-drop", "paper-merge")
 

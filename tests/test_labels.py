@@ -10,16 +10,11 @@ from test_evaluate import faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import ManifestError, ProbeError
-from vjepa_fer.evaluation.reference import (
-    TIES,
-    LabelledCache,
-    find_votes,
-    human_ceiling,
-    make_reference,
-    vote_cross_entropy,
-)
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.manifest.shipped import crema_d_official
+from vjepa_fer.evaluation import LabelledCache, human_ceiling, make_reference
+from vjepa_fer.evaluation.ceiling import vote_cross_entropy
+from vjepa_fer.evaluation.reference import TIES
+from vjepa_fer.evaluation.votes import find_votes
+from vjepa_fer.manifest import Clip, Manifest, crema_d_official
 from vjepa_fer.runs import read_run
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,35 +13,26 @@ ROOMS = [
     ("errors",),
     ("disk", "extras", "workers"),
     ("doors",),
-    ("recipe",),
+    ("recipe", "experiment"),
     ("licences",),
     ("manifest",),
-    ("damage",),
-    ("absent",),
     ("video",),
     ("encoder",),
     ("cache",),
     ("extract",),
-    ("decisions",),
-    ("features", "token_stream", "splits", "scaling", "metrics", "significance"),
-    ("clip_folds", "leaks"),
-    ("fold_sources",),
-    ("label_names",),
-    ("probes",),
-    ("protocol",),
-    ("predictions",),
-    ("prediction_csv", "confusion_csv", "intervals", "predicted_clips", "fusion"),
-    ("groups",),
-    ("evaluate",),
-    ("nested", "labels", "fitted"),
-    ("study",),
-    ("grid",),
-    ("results",),
+    ("features",),
+    ("folds", "probes"),
+    ("judging",),
+    ("evaluation",),
     ("runs",),
-    ("sweep", "compare", "policies"),
-    ("transfer", "refit", "judge_table"),
+    ("sweep", "tables"),
     ("report", "predict", "demo", "doctor"),
 ]
+LOOSE = {"errors", "extras", "licences", "demo", "doctor"}
+"""Modules that lie beside the rooms, and may: what belongs to a room lies in it."""
+OPEN_ROOMS = ("manifest", "experiment", "features", "folds", "judging", "evaluation", "runs", "sweep", "tables")
+"""Rooms that are entered by their door alone: what others may use is in its ``__init__``."""
+
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
 STAGE_1 = {"video", "encoder", "extract"}
 HEAVY = {"torch", "av", "decord", "torchcodec", "transformers"}
@@ -82,3 +74,41 @@ def test_stage_2_loads_neither_torch_nor_video(path):
     assert not {n.partition(".")[0] for n in names} & HEAVY
     rooms = {n.split(".")[1] for n in names if n.startswith("vjepa_fer.")}
     assert not rooms & STAGE_1 or here == "predict"
+
+
+def test_no_loose_file_lies_beside_the_rooms():
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == LOOSE
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_is_entered_by_its_door(path):
+    for name in module_imports(path):
+        top, _, rest = name.partition(".")
+        there, _, inside = rest.partition(".")
+        if top == "vjepa_fer" and there in OPEN_ROOMS and there != room_of(path):
+            assert not inside, f"import from vjepa_fer.{there}, not from {name}"
+
+
+def modules_and_what_they_import() -> dict[str, set[str]]:
+    """Every module of the package, and which others its source imports, wherever in it."""
+    named = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in FILES}
+    modules = {name.removesuffix(".__init__"): path for name, path in named.items()}
+    return {name: {one for one in _imported(path, set(modules)) if one != name} for name, path in modules.items()}
+
+
+def _imported(path: Path, modules: set[str]) -> Iterator[str]:
+    """``from room import file`` imports the file, ``from room import name`` the room's ``__init__``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from modules & {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from modules & (inner if inner <= modules else {*inner, str(node.module)})
+
+
+def test_no_two_modules_import_each_other():
+    imports = modules_and_what_they_import()
+    while leaves := [name for name, needed in imports.items() if not needed & set(imports)]:
+        for name in leaves:
+            del imports[name]
+    assert not imports, "these import each other in a circle, or import those that do"

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.folds.leaks import find_leaks, identities, recording_of, refuse_leaks
-from vjepa_fer.folds.splits import Split, make_folds
-from vjepa_fer.manifest.shipped import crema_d_official
+from vjepa_fer.folds import Split, find_leaks, identities, make_folds, recording_of, refuse_leaks
+from vjepa_fer.manifest import crema_d_official
 
 
 def sides(train, test):

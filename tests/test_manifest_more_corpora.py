@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest
+from vjepa_fer.manifest import CORPORA, corpus_manifest
 
 
 def touch(root: Path, *names: str, content: str = "video") -> Path:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
-from vjepa_fer.judging import metrics
-from vjepa_fer.judging.predictions import Predictions, Score, calibration
+from vjepa_fer.judging import Predictions, Score, calibration, metrics
 
 
 def drawn(seed, num_classes=6, num_clips=200, hit=0.5):

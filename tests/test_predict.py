@@ -26,7 +26,7 @@ from vjepa_fer.demo import DemoSettings, write_demo_set
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import ManifestError, MissingExtraError, ProbeError, RecipeMismatchError, RunError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
-from vjepa_fer.features.windows import join_windows
+from vjepa_fer.features import join_windows
 from vjepa_fer.predict import load_predictor, write_timeline
 from vjepa_fer.predict.attention import lay_over
 from vjepa_fer.recipe import Preprocessing, Sampling, Storage

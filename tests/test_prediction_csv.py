@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vjepa_fer.errors import ManifestError, RunError
-from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predictions
+from vjepa_fer.judging import read_prediction_table, read_predictions
 
 TABLE = "clip_id,true_label,fold,subject,sad,happy\nc1,sad,0,s1,0.75,0.25\nc2,happy,1,s2,0.5,0.5\n"
 

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.manifest.ravdess import LABELS
+from vjepa_fer.manifest import LABELS
 from vjepa_fer.probes import PROBES, make_probe, probe_parameters
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 
 from test_doors import JSON
 from vjepa_fer.errors import ProbeError, VjepaFerError
-from vjepa_fer.features.scaling import fit_scaler
+from vjepa_fer.features import fit_scaler
 from vjepa_fer.probes import PROBES, make_probe, saving
 from vjepa_fer.probes.saving import load_probe, save_probe
 

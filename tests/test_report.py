@@ -16,8 +16,7 @@ from vjepa_fer import extras
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cli import report as report_cli
 from vjepa_fer.errors import MissingExtraError, RecipeMismatchError, RunError
-from vjepa_fer.judging import metrics
-from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging import Predictions, metrics
 from vjepa_fer.report import ReportSettings, gather_numbers, projection, render_page, write_page
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.report.numbers import calibration_bins, mistakes, subject_scores

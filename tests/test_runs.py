@@ -10,7 +10,7 @@ import pytest
 from test_evaluate import faces, judge
 from vjepa_fer.disk import on_disk
 from vjepa_fer.errors import RunError, RunExistsError
-from vjepa_fer.evaluation.protocol import Cell
+from vjepa_fer.experiment import Cell
 from vjepa_fer.runs import finished_run, list_runs, read_run, run_folders, run_name, write_run
 
 SOURCE = {"fingerprint": "f" * 64, "clips": "c" * 64}

@@ -16,12 +16,12 @@ from caches import write_counted_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cli import evaluate, report, runs
 from vjepa_fer.errors import RunError, VjepaFerError
-from vjepa_fer.evaluation.grid import make_cells
-from vjepa_fer.evaluation.protocol import Protocol
-from vjepa_fer.judging.intervals import intervals_of, subject_intervals
-from vjepa_fer.runs import check_run, description, facts_of_table, list_runs, read_run
-from vjepa_fer.runs.results import result_of
-from vjepa_fer.sweep.sweep import sweep
+from vjepa_fer.evaluation import make_cells
+from vjepa_fer.experiment import Protocol
+from vjepa_fer.judging import intervals_of
+from vjepa_fer.judging.intervals import subject_intervals
+from vjepa_fer.runs import check_run, description, facts_of_table, list_runs, read_run, result_of
+from vjepa_fer.sweep import sweep
 
 pytest.importorskip("jinja2")
 V1 = Path(__file__).parent / "data" / "runs_v1"

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from test_runs_damage import CELLS, PROTOCOL, V1, cache, call, few_draws, nested, out, swept  # noqa: F401 (fixtures)
 from vjepa_fer.errors import RunError, SplitError
-from vjepa_fer.evaluation.grid import make_cells
+from vjepa_fer.evaluation import make_cells
 from vjepa_fer.report import ReportSettings, gather_numbers, render_page
 from vjepa_fer.report.checks import run_checks
-from vjepa_fer.runs import facts_of_table, read_run
-from vjepa_fer.runs.results import result_of
+from vjepa_fer.runs import facts_of_table, read_run, result_of
 from vjepa_fer.runs.settings import canonical, digest
-from vjepa_fer.sweep.sweep import sweep
+from vjepa_fer.sweep import sweep
 
 
 def sign(folder):

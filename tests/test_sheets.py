@@ -18,14 +18,18 @@ from vjepa_fer.cache.exports import export_features
 from vjepa_fer.cache.failures import Failure, failure_pieces, read_failures, write_failures
 from vjepa_fer.cache.import_arrays import read_feature_table
 from vjepa_fer.cache.imports import FeatureTable, import_features
-from vjepa_fer.judging.confusion_csv import read_confusion
+from vjepa_fer.judging import Predictions, read_confusion, read_predictions, write_predictions
 from vjepa_fer.judging.prediction_csv import COLUMNS as PREDICTION_COLUMNS
-from vjepa_fer.judging.prediction_csv import read_predictions, write_predictions
-from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import Clip, Manifest, read_manifest, write_manifest
-from vjepa_fer.manifest.folder import csv_manifest
-from vjepa_fer.manifest.label_names import read_label_map
-from vjepa_fer.manifest.tables import COLUMNS, read_table
+from vjepa_fer.manifest import (
+    COLUMNS,
+    Clip,
+    Manifest,
+    csv_manifest,
+    read_label_map,
+    read_manifest,
+    read_table,
+    write_manifest,
+)
 from vjepa_fer.predict.timeline import Timeline, write_timeline
 from vjepa_fer.runs import read_run
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.folds.splits import Folds, make_folds
-from vjepa_fer.manifest.folds import PRESETS, subject_number
+from vjepa_fer.folds import make_folds
+from vjepa_fer.folds.splits import Folds
+from vjepa_fer.manifest import PRESETS, subject_number
 
 RAVDESS = np.repeat([f"{actor:02d}" for actor in range(1, 25)], 60)
 EMOTIONS = np.tile(np.repeat(["neutral", *"abcdefg"], [4] + [8] * 7), 24)

@@ -1,4 +1,4 @@
-"""Promises of vjepa_fer.sweep.sweep: choices are made on training parts alone, work is shared, and nothing done is done again."""
+"""Promises of vjepa_fer.sweep: choices are made on training parts alone, work is shared, and nothing done is done again."""
 
 from contextlib import nullcontext
 
@@ -10,13 +10,12 @@ from test_cli_probe import make_cache
 from test_evaluate import Recorder, faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import SplitError
-from vjepa_fer.evaluation.evaluate import cross_validate
-from vjepa_fer.evaluation.grid import make_cells
+from vjepa_fer.evaluation import cross_validate, make_cells
 from vjepa_fer.evaluation.nested import inner_splits
-from vjepa_fer.evaluation.protocol import Cell, Protocol
-from vjepa_fer.folds.splits import make_folds
+from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.folds import make_folds
 from vjepa_fer.runs import read_run
-from vjepa_fer.sweep.sweep import sweep
+from vjepa_fer.sweep import sweep
 
 GRID = [Cell(probe="knn", params={"k": k}) for k in (1, 3, 20)]
 

@@ -10,14 +10,13 @@ import pytest
 from caches import small_manifest, write_small_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import CacheError
-from vjepa_fer.evaluation.grid import make_cells
-from vjepa_fer.evaluation.protocol import Protocol
+from vjepa_fer.evaluation import make_cells
+from vjepa_fer.experiment import Protocol
+from vjepa_fer.features import TokenStream
 from vjepa_fer.features.matrix import join
-from vjepa_fer.features.token_stream import TokenStream
 from vjepa_fer.probes import make_probe
 from vjepa_fer.runs import FITTED
-from vjepa_fer.sweep.refit import refit
-from vjepa_fer.sweep.sweep import sweep
+from vjepa_fer.sweep import refit_best, sweep
 
 PROTOCOL = Protocol(folds="subject-kfold:3", allow_leak=True)  # these clips were made of one file
 QUICK = {"epochs": [2], "lr": [1e-3, 1e-2]}
@@ -83,9 +82,9 @@ def test_processes_and_one_process_agree(cache):
 def test_a_refitted_attentive_probe_answers_for_flat_features(cache, tmp_path):
     cells = make_cells(["attentive"], ["tokens"], {"epochs": [2]}, scales=["none"])
     swept = sweep(cache, cells, PROTOCOL, out=tmp_path)
-    _, folder = refit(cache, swept, recipe=cache.recipe, seed=0)
+    _, folder = refit_best(cache, swept, recipe=cache.recipe, seed=0)
     assert folder.name == FITTED
-    from vjepa_fer.evaluation.fitted import read_fitted
+    from vjepa_fer.evaluation import read_fitted
 
     features = cache.features("tokens")
     fitted = read_fitted(folder)

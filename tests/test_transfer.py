@@ -7,11 +7,10 @@ from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
 from vjepa_fer.cache import Features, open_cache
 from vjepa_fer.errors import ManifestError, RecipeMismatchError, RunError, SplitError
-from vjepa_fer.evaluation.protocol import Cell, Protocol
-from vjepa_fer.judging.policies import POLICIES, apply_policy
-from vjepa_fer.judging.predictions import Predictions, score
-from vjepa_fer.manifest.label_names import common_names, read_label_map
-from vjepa_fer.sweep.transfer import transfer
+from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.judging import POLICIES, Predictions, apply_policy, score
+from vjepa_fer.manifest import common_names, read_label_map
+from vjepa_fer.sweep import run_transfer
 
 CREMA_D = frozenset({"anger", "disgust", "fear", "happy", "neutral", "sad"})
 RAVDESS = CREMA_D | {"calm", "surprise"}
@@ -211,7 +210,7 @@ def corpora(tmp_path_factory):
 
 
 def test_one_corpus_predicts_the_whole_of_another(corpora):
-    done = transfer(*map(open_cache, corpora), [Cell()], Protocol(), policies=("strict", "drop-true"))
+    done = run_transfer(*map(open_cache, corpora), [Cell()], Protocol(), policies=("strict", "drop-true"))
     strict, dropped = done.to_dict()["results"]
     assert (strict["n_clips"], strict["n_subjects"], dropped["n_clips"]) == (32, 4, 16)
     assert strict["only_tested"] == ["surprise"]
@@ -242,13 +241,13 @@ def test_people_with_one_name_in_both_corpora_are_refused_with_the_way_out(corpo
     with pytest.raises(
         SplitError, match=r"(?s)the same subject on both sides.*as0.*rename the subjects in the manifest"
     ):
-        transfer(open_cache(corpora[0]), open_cache(other), [Cell()], Protocol())
+        run_transfer(open_cache(corpora[0]), open_cache(other), [Cell()], Protocol())
 
 
 def test_the_choice_among_cells_never_sees_the_tested_corpus(corpora):
     train, test = map(open_cache, corpora)
     cells = [Cell(probe="knn", params={"k": k}) for k in (1, 30)]
-    (nested,) = transfer(train, test, cells, Protocol()).swept.nested
+    (nested,) = run_transfer(train, test, cells, Protocol()).swept.nested
     assert nested.evaluation.choices[0].cell.params == {"k": 1}
     assert set(nested.evaluation.predictions.clip_ids) == {clip.clip_id for clip in test.clips}
 
@@ -256,13 +255,13 @@ def test_the_choice_among_cells_never_sees_the_tested_corpus(corpora):
 def test_a_corpus_tested_on_itself_is_refused(corpora):
     cache = open_cache(corpora[0])
     with pytest.raises(SplitError, match="48 clips are trained on and tested"):
-        transfer(cache, cache, [Cell()], Protocol())
+        run_transfer(cache, cache, [Cell()], Protocol())
 
 
 def test_features_of_another_kind_are_refused(corpora, tmp_path):
     narrow = faces()._replace(X=faces().X[:, :2])
     with pytest.raises(RecipeMismatchError, match="holds other columns"):
-        transfer(open_cache(corpora[0]), open_cache(make_cache(tmp_path, spelt(narrow, "c"))), [Cell()], Protocol())
+        run_transfer(open_cache(corpora[0]), open_cache(make_cache(tmp_path, spelt(narrow, "c"))), [Cell()], Protocol())
 
 
 def test_the_command_prints_the_coverage_of_every_policy(corpora, tmp_path):

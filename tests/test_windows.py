@@ -13,10 +13,10 @@ from test_evaluate import Recorder, faces, judge
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.evaluation.evaluate import cross_validate
-from vjepa_fer.evaluation.protocol import Cell
-from vjepa_fer.features.windows import RULES, Windowed
-from vjepa_fer.folds.splits import make_folds
+from vjepa_fer.evaluation import cross_validate
+from vjepa_fer.experiment import Cell
+from vjepa_fer.features import RULES, Windowed
+from vjepa_fer.folds import make_folds
 from vjepa_fer.manifest import Clip, Manifest
 
 NUM_SUBJECTS = 4

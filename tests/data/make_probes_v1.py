@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vjepa_fer.features.scaling import fit_scaler
+from vjepa_fer.features import fit_scaler
 from vjepa_fer.probes import PROBES, make_probe
 from vjepa_fer.probes.saving import save_probe
 

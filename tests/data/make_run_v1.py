@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from caches import write_counted_cache
 from vjepa_fer.cache import open_cache
-from vjepa_fer.evaluation.grid import make_cells
-from vjepa_fer.evaluation.protocol import Protocol
-from vjepa_fer.sweep.sweep import sweep
+from vjepa_fer.evaluation import make_cells
+from vjepa_fer.experiment import Protocol
+from vjepa_fer.sweep import sweep
 
 PROTOCOL = Protocol(folds="subject-kfold:4", by=("sex",))
 

@@ -20,8 +20,7 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.doors import from_spreadsheet
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import Manifest
-from vjepa_fer.manifest.rows import COLUMNS
+from vjepa_fer.manifest import COLUMNS, Manifest
 from vjepa_fer.recipe import ImportedRecipe
 
 

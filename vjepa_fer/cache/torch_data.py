@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from vjepa_fer.cache.reader import Cache
+
+class Clips(Protocol):
+    """What is read of a cache: as many clips as it has, each by its number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +22,7 @@ class ClipDataset:
     or float32; int8 decoded to float32), ``label`` the number of its class in `classes`, ``clip_id``, ``subject``.
     """
 
-    cache: Cache
+    cache: Clips
     level: str
     classes: tuple[str, ...]
 

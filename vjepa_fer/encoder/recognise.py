@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vjepa_fer.encoder.checkpoint import check_state, looks_like, read_state, told_state_key
-from vjepa_fer.encoder.registry import KnownEncoder
+from vjepa_fer.encoder.known import KnownEncoder
 from vjepa_fer.encoder.whose import encoder_of_file
 from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, OfficialEncoder
 from vjepa_fer.errors import CheckpointError

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vjepa_fer.doors import read_bytes
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.encoder.home import home_folder
+from vjepa_fer.encoder.known import KnownEncoder
 from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, check, shown
@@ -36,30 +36,6 @@ _DEFAULTS = {"patch_size": 16, "tubelet_size": 2, "mlp_ratio": 4.0, "layer_norm_
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LARGEST = 1 << 16  # bytes
 _LONGEST_KEY = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownEncoder:
-    """An encoder that can be loaded by name.
-
-    Attributes
-    ----------
-    name : str
-    config : dict
-        The architecture numbers, as :func:`vjepa_fer.encoder.build_encoder` takes them.
-    state_key : str
-        Which state dict of its file is read unless asked otherwise.
-    weights : Path or None
-        The file that its registration names, or that it was recognised by; None for official encoders.
-    registration : Path or None
-        The TOML file.
-    """
-
-    name: str
-    config: dict[str, Any]
-    state_key: str
-    weights: Path | None = None
-    registration: Path | None = None
 
 
 def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEncoder:

@@ -1,1 +1,51 @@
 """One experiment's cells in; fitted, predicted and chosen without the test part, out."""
+
+from __future__ import annotations
+
+from vjepa_fer.evaluation.ceiling import VoteBook, human_ceiling
+from vjepa_fer.evaluation.evaluate import (
+    Decided,
+    Evaluation,
+    Targets,
+    check_features,
+    check_splits,
+    cross_validate,
+    fit_predict,
+    gather,
+)
+from vjepa_fer.evaluation.fitted import FittedProbe, fit_on_all, read_fitted, save_fitted
+from vjepa_fer.evaluation.grid import make_cells, parse_params
+from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
+from vjepa_fer.evaluation.reference import LabelledCache, Reference, make_reference
+from vjepa_fer.evaluation.tasks import Answer, Study, Task, run_tasks_on
+from vjepa_fer.evaluation.votes import CREMA_D
+
+__all__ = [
+    "CREMA_D",
+    "Answer",
+    "Decided",
+    "Evaluation",
+    "FittedProbe",
+    "LabelledCache",
+    "Reference",
+    "Study",
+    "Targets",
+    "Task",
+    "VoteBook",
+    "check_features",
+    "check_splits",
+    "choose",
+    "cross_validate",
+    "fit_on_all",
+    "fit_predict",
+    "gather",
+    "human_ceiling",
+    "make_cells",
+    "make_reference",
+    "nested_evaluation",
+    "parse_params",
+    "pick_winner",
+    "read_fitted",
+    "run_tasks_on",
+    "save_fitted",
+]

@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vjepa_fer.errors import ProbeError, SplitError
-from vjepa_fer.evaluation.protocol import Cell, Choice, Plan
-from vjepa_fer.features.scaling import Scaler, fit_scaler
-from vjepa_fer.features.token_stream import TokenStream, take_rows
-from vjepa_fer.features.windows import Windowed, join_windows, rows_of
-from vjepa_fer.folds.leaks import find_leaks, identities, refuse_leaks
-from vjepa_fer.folds.sources import AnyFolds
-from vjepa_fer.folds.splits import Split, shortlist
-from vjepa_fer.judging.groups import Groups
-from vjepa_fer.judging.predictions import Predictions, Score, score
-from vjepa_fer.manifest.absent import Absent
-from vjepa_fer.manifest.damage import Damage
+from vjepa_fer.experiment import Cell, Choice, Plan
+from vjepa_fer.features import Scaler, TokenStream, Windowed, fit_scaler, join_windows, rows_of, take_rows
+from vjepa_fer.folds import AnyFolds, Split, find_leaks, identities, refuse_leaks, shortlist
+from vjepa_fer.judging import Groups, Predictions, Score, score
+from vjepa_fer.manifest import Absent, Damage
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features

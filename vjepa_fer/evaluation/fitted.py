@@ -19,8 +19,8 @@ from vjepa_fer.disk import new_folder, refuse_link
 from vjepa_fer.doors import parse_object, read_text
 from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluation.evaluate import Targets, check_features, fit_cells
-from vjepa_fer.evaluation.protocol import MEAN_FEATURE, Cell
-from vjepa_fer.features.windows import RULES, Windowed
+from vjepa_fer.experiment import MEAN_FEATURE, Cell
+from vjepa_fer.features import RULES, Windowed
 from vjepa_fer.probes.attentive import AttentiveProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
 from vjepa_fer.recipe import (

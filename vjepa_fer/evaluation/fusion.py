@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging import Predictions
 
 
 def average_probabilities(streams: Sequence[Predictions]) -> Predictions:

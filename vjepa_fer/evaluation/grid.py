@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.evaluation.protocol import MEAN_FEATURE, Cell
-from vjepa_fer.features.windows import RULES
+from vjepa_fer.experiment import MEAN_FEATURE, Cell
+from vjepa_fer.features import RULES
 from vjepa_fer.manifest import nearest
 from vjepa_fer.probes import PROBES, probe_parameters
 

@@ -19,9 +19,9 @@ import numpy as np
 from vjepa_fer.cache import Features
 from vjepa_fer.errors import SplitError
 from vjepa_fer.evaluation.evaluate import Decided, Evaluation
-from vjepa_fer.evaluation.protocol import Choice, Nest
-from vjepa_fer.features.windows import Windowed
-from vjepa_fer.folds.splits import Split, stratified_subjects
+from vjepa_fer.experiment import Choice, Nest
+from vjepa_fer.features import Windowed
+from vjepa_fer.folds import Split, stratified_subjects
 
 
 def inner_splits(

@@ -15,11 +15,9 @@ from vjepa_fer.cache import Features
 from vjepa_fer.disk import scratch_folder, sweep_scratch
 from vjepa_fer.evaluation.evaluate import Decided, Targets, fit_predict
 from vjepa_fer.evaluation.nested import count_hits, inner_splits
-from vjepa_fer.evaluation.protocol import Cell, Protocol
-from vjepa_fer.features.token_stream import TokenStream
-from vjepa_fer.features.windows import Windowed
-from vjepa_fer.folds.sources import AnyFolds
-from vjepa_fer.folds.splits import Split
+from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.features import TokenStream, Windowed
+from vjepa_fer.folds import AnyFolds, Split
 from vjepa_fer.workers import Done, run_tasks
 
 

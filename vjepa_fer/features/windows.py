@@ -43,14 +43,14 @@ def rows_of(features: Any, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows, features.clip_index[rows]
 
 
-class Joined(NamedTuple):
+class JoinedWindows(NamedTuple):
     """A decision a clip: probabilities (num_clips, num_classes), and the number of the class decided for, (num_clips,)."""
 
     probabilities: np.ndarray
     predicted: np.ndarray
 
 
-def join_windows(rule: str, probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+def join_windows(rule: str, probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     """Decide each clip by `rule`.
 
     Equal classes are decided for the first in the order of classes; equal numbers of votes for the larger summed
@@ -79,31 +79,31 @@ def _first_largest(scores: np.ndarray) -> np.ndarray:
     return np.round(scores, DECIMALS).argmax(axis=1)
 
 
-def _by_sum(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+def _by_sum(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     total = _sums(probabilities, clip)
-    return Joined(total / total.sum(axis=1, keepdims=True), _first_largest(total))
+    return JoinedWindows(total / total.sum(axis=1, keepdims=True), _first_largest(total))
 
 
-def _by_mean(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+def _by_mean(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     mean = _sums(probabilities, clip) / np.bincount(clip)[:, None]
-    return Joined(mean, _first_largest(mean))
+    return JoinedWindows(mean, _first_largest(mean))
 
 
-def _by_mean_logit(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+def _by_mean_logit(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     logits = np.log(np.clip(probabilities, np.finfo(np.float64).eps, 1))
     mean = _sums(logits, clip) / np.bincount(clip)[:, None]
     likely = np.exp(mean - mean.max(axis=1, keepdims=True))
-    return Joined(likely / likely.sum(axis=1, keepdims=True), _first_largest(mean))
+    return JoinedWindows(likely / likely.sum(axis=1, keepdims=True), _first_largest(mean))
 
 
-def _by_vote(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> Joined:
+def _by_vote(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     ballots = _sums(np.eye(probabilities.shape[1])[votes], clip)
     leading = ballots == ballots.max(axis=1, keepdims=True)
     total = np.where(leading, np.round(_sums(probabilities, clip), DECIMALS), -1)
-    return Joined(ballots / ballots.sum(axis=1, keepdims=True), total.argmax(axis=1))
+    return JoinedWindows(ballots / ballots.sum(axis=1, keepdims=True), total.argmax(axis=1))
 
 
-RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], Joined]] = {
+RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], JoinedWindows]] = {
     "mean-probability": _by_mean,
     "sum": _by_sum,
     "vote": _by_vote,

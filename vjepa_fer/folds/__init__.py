@@ -1,1 +1,25 @@
 """Clips and their subjects in; who is tested on whom, as data, and what leaks out."""
+
+from __future__ import annotations
+
+from vjepa_fer.folds.clip_folds import ClipFolds
+from vjepa_fer.folds.leaks import find_leaks, identities, recording_of, refuse_leaks
+from vjepa_fer.folds.sources import MAX_FOLDS_BYTES, AnyFolds, folds_from_json, folds_to_json, plan_folds
+from vjepa_fer.folds.splits import Split, make_folds, shortlist, stratified_subjects
+
+__all__ = [
+    "MAX_FOLDS_BYTES",
+    "AnyFolds",
+    "ClipFolds",
+    "Split",
+    "find_leaks",
+    "folds_from_json",
+    "folds_to_json",
+    "identities",
+    "make_folds",
+    "plan_folds",
+    "recording_of",
+    "refuse_leaks",
+    "shortlist",
+    "stratified_subjects",
+]

@@ -23,7 +23,7 @@ from vjepa_fer.folds.splits import Split, shortlist
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
-    from vjepa_fer.features.windows import Windowed
+    from vjepa_fer.features import Windowed
 
 ClipLists = tuple[tuple[str, ...], ...]
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.manifest.folds import PRESETS, subject_number
+from vjepa_fer.manifest import PRESETS, subject_number
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
-    from vjepa_fer.features.windows import Windowed
+    from vjepa_fer.features import Windowed
 
 
 class Split(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.folds.splits import shortlist
+from vjepa_fer.folds import shortlist
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
 from vjepa_fer.judging.predictions import Predictions
@@ -104,7 +104,7 @@ class Comparison:
         }
 
 
-def compare(
+def compare_predictions(
     predictions: Mapping[str, Predictions],
     *,
     intersect: bool = False,

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.manifest import nearest, read_table
-from vjepa_fer.manifest.label_names import common_names, require_other_names
+from vjepa_fer.manifest import common_names, nearest, read_table, require_other_names
 
 TRUTH = "true_label"
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest.label_names import MERGED
+from vjepa_fer.manifest import MERGED
 
 
 @dataclass(frozen=True, kw_only=True)

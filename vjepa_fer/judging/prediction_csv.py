@@ -16,9 +16,7 @@ from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import nearest, read_table
-from vjepa_fer.manifest.label_names import common_names, require_other_names
-from vjepa_fer.manifest.tables import Table, rename_columns
+from vjepa_fer.manifest import Table, common_names, nearest, read_table, rename_columns, require_other_names
 
 COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 """Columns with a meaning; every other one is a class."""

@@ -1,37 +1,74 @@
 """Which clips, with which label and subject: tables and downloads in, checked manifests out."""
 
+from __future__ import annotations
+
+from vjepa_fer.manifest.absent import Absent, absent_from
 from vjepa_fer.manifest.choose import is_damaged, only_where, without_damaged
 from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest
-from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
+from vjepa_fer.manifest.crema_d import LABELS, crema_d_clips, crema_d_manifest
+from vjepa_fer.manifest.damage import Damage, damage_of, damaged_among, leave_out
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
+from vjepa_fer.manifest.folds import PRESETS, subject_number
+from vjepa_fer.manifest.label_names import MERGED, common_names, read_label_map, require_other_names
 from vjepa_fer.manifest.ravdess import ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
-from vjepa_fer.manifest.tables import manifest_csv, parse_manifest, read_manifest, read_table, write_manifest
+from vjepa_fer.manifest.shipped import crema_d_official
+from vjepa_fer.manifest.tables import (
+    MAX_TABLE_BYTES,
+    Table,
+    manifest_csv,
+    parse_manifest,
+    read_manifest,
+    read_table,
+    rename_columns,
+    require_column,
+    write_manifest,
+)
 from vjepa_fer.manifest.verify import FAULTS, FileFault, Verification, verify_download
+from vjepa_fer.manifest.walk import find_videos
 
 __all__ = [
     "COLUMNS",
     "CORPORA",
     "FAULTS",
+    "LABELS",
+    "MAX_TABLE_BYTES",
+    "MERGED",
+    "PRESETS",
+    "Absent",
     "Clip",
+    "Damage",
     "FileFault",
     "Manifest",
+    "Table",
     "Verification",
+    "absent_from",
     "check_label",
+    "common_names",
     "corpus_manifest",
     "crema_d_clips",
     "crema_d_manifest",
+    "crema_d_official",
     "csv_manifest",
+    "damage_of",
+    "damaged_among",
+    "find_videos",
     "folder_manifest",
     "is_damaged",
+    "leave_out",
     "manifest_csv",
     "nearest",
     "only_where",
     "parse_manifest",
     "ravdess_clips",
     "ravdess_manifest",
+    "read_label_map",
     "read_manifest",
     "read_table",
+    "rename_columns",
+    "require_column",
+    "require_other_names",
+    "subject_number",
     "verify_download",
     "without_damaged",
     "write_manifest",

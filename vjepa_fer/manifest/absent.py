@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vjepa_fer.doors import Given
-from vjepa_fer.manifest import Manifest
 from vjepa_fer.manifest.damage import has_damaged_file
+from vjepa_fer.manifest.rows import Manifest
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, Protocol, Self, TypeVar
 
 from vjepa_fer.doors import Given
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest import Clip, is_damaged
+from vjepa_fer.manifest.choose import is_damaged
+from vjepa_fer.manifest.rows import Clip
 
 EXCLUDES = ("damaged",)
 """What ``--exclude`` can leave out."""

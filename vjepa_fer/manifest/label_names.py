@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest import read_table
+from vjepa_fer.manifest.tables import read_table
 
 SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

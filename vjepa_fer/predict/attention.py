@@ -21,7 +21,7 @@ import numpy as np
 
 from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.errors import ProbeError, RunError
-from vjepa_fer.evaluation.fitted import FittedProbe
+from vjepa_fer.evaluation import FittedProbe
 from vjepa_fer.extras import import_matplotlib
 from vjepa_fer.predict.features import level_read
 from vjepa_fer.recipe import Recipe, parse_level

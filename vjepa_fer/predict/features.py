@@ -16,7 +16,7 @@ from vjepa_fer.cache.int8 import dequantise
 from vjepa_fer.cache.reading import StoredLevel
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.evaluation.fitted import FittedProbe
+from vjepa_fer.evaluation import FittedProbe
 from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import Recipe, Storage, level_key, level_shape, shown
 

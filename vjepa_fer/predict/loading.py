@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.errors import RecipeError, RunError
-from vjepa_fer.evaluation.fitted import FittedProbe
+from vjepa_fer.evaluation import FittedProbe
 from vjepa_fer.extras import require_extra
 from vjepa_fer.predict.features import level_read
 from vjepa_fer.predict.plan import default_memory

@@ -14,8 +14,8 @@ import numpy as np
 
 from vjepa_fer.cache import WindowFeatures
 from vjepa_fer.cache.pooling import mean_over_windows
-from vjepa_fer.evaluation.fitted import FittedProbe
-from vjepa_fer.features.windows import Joined, join_windows
+from vjepa_fer.evaluation import FittedProbe
+from vjepa_fer.features import JoinedWindows, join_windows
 from vjepa_fer.predict.attention import Attention, token_shape
 from vjepa_fer.predict.features import LevelEncoder, level_read
 from vjepa_fer.predict.plan import Plan, default_memory, plan_video
@@ -234,7 +234,7 @@ class Predictor:
             return self._join(rows, num_clips=len(rows) // num_views).probabilities
         return self._decide(rows.reshape(-1, num_views, rows.shape[1]).mean(axis=1))
 
-    def _join(self, rows: np.ndarray, *, num_clips: int) -> Joined:
+    def _join(self, rows: np.ndarray, *, num_clips: int) -> JoinedWindows:
         clip = np.repeat(np.arange(num_clips), len(rows) // num_clips)
         return join_windows(self.fitted.decision, self._decide(rows), self._votes(rows), clip)
 

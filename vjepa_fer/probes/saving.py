@@ -25,7 +25,7 @@ from vjepa_fer.disk import new_folder, refuse_link
 from vjepa_fer.doors import read_bytes, read_text
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.errors import MissingExtraError, ProbeError
-from vjepa_fer.features.scaling import Scaler
+from vjepa_fer.features import Scaler
 from vjepa_fer.probes import PROBES, probe_class
 from vjepa_fer.probes.base import Probe, seed_of
 from vjepa_fer.probes.description import (

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.manifest.label_names import common_names
-from vjepa_fer.manifest.ravdess import LABELS
+from vjepa_fer.manifest import LABELS, common_names
 
 _BY_NUMBER = tuple(common_names(LABELS).values())
 

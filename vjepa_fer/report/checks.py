@@ -8,8 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from vjepa_fer.folds.leaks import recording_of
-from vjepa_fer.folds.splits import shortlist
+from vjepa_fer.folds import recording_of, shortlist
 from vjepa_fer.report.numbers import RunNumbers
 
 Verdict = Literal["good", "look", "bad"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.errors import VjepaFerError
-from vjepa_fer.evaluation.protocol import PLAN_WORDS, Cell, Nest, Plan
+from vjepa_fer.experiment import PLAN_WORDS, Cell, Nest, Plan
 from vjepa_fer.runs import Run, read_plan, read_run, run_folders
 
 

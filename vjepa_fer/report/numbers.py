@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.cache import Cache
-from vjepa_fer.judging import metrics
-from vjepa_fer.judging.groups import group_clips
-from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging import Predictions, group_clips, metrics
 from vjepa_fer.recipe import flat_recipe
 from vjepa_fer.report.grid import Grid, grid_of, siblings
 from vjepa_fer.report.projection import Projection
 from vjepa_fer.report.reproduce import commands, feature_commands
-from vjepa_fer.runs import Run
-from vjepa_fer.runs.results import result_of
+from vjepa_fer.runs import Run, result_of
 
 NUM_BINS = 10
 NUM_MISTAKES = 20

@@ -22,7 +22,7 @@ from vjepa_fer.disk import bytes_for_people, open_regular, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.judging.compare import Comparison, compare
+from vjepa_fer.judging import Comparison, compare_predictions
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.report.numbers import RunNumbers
 
@@ -232,6 +232,6 @@ def _comparison(runs: Sequence[RunNumbers]) -> tuple[Comparison | None, str]:
     leaky = [name for name, numbers in zip(names, runs, strict=True) if numbers.result["leaky"]]
     try:
         predictions = {name: numbers.predictions for name, numbers in zip(names, runs, strict=True)}
-        return compare(predictions, intersect=True, leaky=leaky), ""
+        return compare_predictions(predictions, intersect=True, leaky=leaky), ""
     except RunError as error:
         return None, str(error)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from vjepa_fer.cache import Cache
-from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging import Predictions
 
 MOST = {"pca": 2000, "tsne": 1000}
 Method = Literal["pca", "tsne"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from vjepa_fer.folds.splits import shortlist
+from vjepa_fer.folds import shortlist
 from vjepa_fer.manifest import is_damaged
 from vjepa_fer.report.checks import Check, sort_checks
 from vjepa_fer.report.quicklook import CacheLook

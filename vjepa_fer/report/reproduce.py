@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from vjepa_fer.evaluation.protocol import Nest
+from vjepa_fer.experiment import Nest
 from vjepa_fer.recipe import AnyRecipe, Recipe, Storage
 from vjepa_fer.runs import FOLDS_JSON, Run
 

@@ -16,17 +16,12 @@ In reading order: `settings` (what decides a run's numbers, and its name) · `de
 that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them).
 """
 
+from __future__ import annotations
+
 from vjepa_fer.runs.description import FOLDS_JSON, GROUPS_CSV, PREDICTIONS_CSV, RUN_JSON
-from vjepa_fer.runs.finding import (
-    Listed,
-    TableFacts,
-    Unread,
-    facts_of_table,
-    finished_run,
-    list_runs,
-    run_folders,
-)
+from vjepa_fer.runs.finding import Listed, TableFacts, Unread, facts_of_table, finished_run, list_runs, run_folders
 from vjepa_fer.runs.folder import FITTED, Run, check_run, load_fitted, read_plan, read_run, write_run
+from vjepa_fer.runs.results import SCHEMA, Selection, figures_of, figures_of_counts, result_of, shown
 from vjepa_fer.runs.settings import digest_of_clips, run_name, run_settings
 
 __all__ = [
@@ -35,20 +30,26 @@ __all__ = [
     "GROUPS_CSV",
     "PREDICTIONS_CSV",
     "RUN_JSON",
+    "SCHEMA",
     "Listed",
     "Run",
+    "Selection",
     "TableFacts",
     "Unread",
     "check_run",
     "digest_of_clips",
     "facts_of_table",
+    "figures_of",
+    "figures_of_counts",
     "finished_run",
     "list_runs",
     "load_fitted",
     "read_plan",
     "read_run",
+    "result_of",
     "run_folders",
     "run_name",
     "run_settings",
+    "shown",
     "write_run",
 ]

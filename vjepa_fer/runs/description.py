@@ -18,8 +18,8 @@ from typing import Any
 from vjepa_fer.disk import refuse_link
 from vjepa_fer.doors import Given, TooLargeError, read_bytes, read_object
 from vjepa_fer.errors import RunError, VjepaFerError
-from vjepa_fer.folds.sources import MAX_FOLDS_BYTES
-from vjepa_fer.manifest.tables import MAX_TABLE_BYTES
+from vjepa_fer.folds import MAX_FOLDS_BYTES
+from vjepa_fer.manifest import MAX_TABLE_BYTES
 from vjepa_fer.runs.settings import canonical, digest
 
 FORMAT, FORMAT_1 = "vjepa-fer/run/2", "vjepa-fer/run/1"

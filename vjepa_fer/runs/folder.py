@@ -13,16 +13,11 @@ from vjepa_fer.cache.description import library_versions
 from vjepa_fer.disk import new_folder
 from vjepa_fer.doors import Given, csv_text, printable
 from vjepa_fer.errors import RunError, RunExistsError
-from vjepa_fer.evaluation.evaluate import Evaluation
-from vjepa_fer.evaluation.fitted import FittedProbe, read_fitted
-from vjepa_fer.evaluation.protocol import PLAN_WORDS, Choice, Nest, Plan, plan_from_given
-from vjepa_fer.folds.sources import AnyFolds, folds_from_json, folds_to_json
-from vjepa_fer.judging.prediction_csv import read_predictions, write_predictions
-from vjepa_fer.judging.predictions import Predictions, score
-from vjepa_fer.manifest import read_table
-from vjepa_fer.manifest.absent import Absent
-from vjepa_fer.manifest.damage import Damage
-from vjepa_fer.manifest.tables import require_column
+from vjepa_fer.evaluation import Evaluation, FittedProbe, read_fitted
+from vjepa_fer.experiment import PLAN_WORDS, Choice, Nest, Plan, plan_from_given
+from vjepa_fer.folds import AnyFolds, folds_from_json, folds_to_json
+from vjepa_fer.judging import Predictions, read_predictions, score, write_predictions
+from vjepa_fer.manifest import Absent, Damage, read_table, require_column
 from vjepa_fer.runs.beside import read_beside
 from vjepa_fer.runs.description import (
     EDITED,

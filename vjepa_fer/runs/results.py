@@ -8,12 +8,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vjepa_fer.evaluation.evaluate import Evaluation
-from vjepa_fer.evaluation.protocol import Nest
-from vjepa_fer.judging import metrics
-from vjepa_fer.judging.groups import group_figures
-from vjepa_fer.judging.intervals import METHOD, Interval, Intervals, intervals_of
-from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score
+from vjepa_fer.evaluation import Evaluation
+from vjepa_fer.experiment import Nest
+from vjepa_fer.judging import (
+    METHOD,
+    Interval,
+    Intervals,
+    Predictions,
+    Score,
+    calibration,
+    group_figures,
+    intervals_of,
+    metrics,
+    notes_on,
+    score,
+)
 
 SCHEMA = "vjepa-fer/probe/1"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from vjepa_fer.disk import on_disk
 from vjepa_fer.errors import RunError
-from vjepa_fer.evaluation.protocol import Cell, Nest, Plan
+from vjepa_fer.experiment import Cell, Nest, Plan
 
 
 def run_name(plan: Plan) -> str:

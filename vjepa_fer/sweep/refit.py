@@ -10,14 +10,14 @@ import numpy as np
 from vjepa_fer.cache import Features
 from vjepa_fer.disk import refuse_link, sweep_partial_folders
 from vjepa_fer.errors import RunError, VjepaFerError
-from vjepa_fer.evaluation.evaluate import Targets
-from vjepa_fer.evaluation.fitted import fit_on_all, save_fitted
-from vjepa_fer.evaluation.protocol import Cell
-from vjepa_fer.features.windows import Windowed
+from vjepa_fer.evaluation import Targets, fit_on_all, save_fitted
+from vjepa_fer.experiment import Cell
+from vjepa_fer.features import Windowed
 from vjepa_fer.probes import PROBES
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
-from vjepa_fer.sweep.sweep import Judged, Source, Swept, read_tokens
+from vjepa_fer.sweep.asked import Judged, Source, read_tokens
+from vjepa_fer.sweep.loop import Swept
 
 
 def best_cell(swept: Swept) -> Judged:
@@ -36,7 +36,7 @@ def best_cell(swept: Swept) -> Judged:
     return max(swept.cells, key=lambda one: one.evaluation.scores["war"].pooled)
 
 
-def refit(
+def refit_best(
     source: Source, swept: Swept, *, recipe: AnyRecipe, seed: int, targets: Targets | None = None
 ) -> tuple[Judged, Path]:
     """Fit the best cell on all clips; a probe that is there already, or that another process left meanwhile, is taken as it is.

@@ -14,20 +14,18 @@ import numpy as np
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RecipeMismatchError, SplitError
-from vjepa_fer.evaluation.protocol import Cell, Protocol
-from vjepa_fer.folds.clip_folds import ClipFolds
-from vjepa_fer.folds.splits import shortlist
-from vjepa_fer.judging.policies import Scored, apply_policy, find_policy, shared_classes
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.manifest.damage import leave_out
-from vjepa_fer.manifest.label_names import common_names
+from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.folds import ClipFolds, shortlist
+from vjepa_fer.judging import Scored, apply_policy, find_policy, shared_classes
+from vjepa_fer.manifest import Clip, Manifest, common_names, leave_out
 from vjepa_fer.recipe import ImportedRecipe, recipe_differences, require_same_recipe
-from vjepa_fer.runs.results import result_of
-from vjepa_fer.sweep.sweep import Judged, Progress, Swept, sweep
+from vjepa_fer.runs import result_of
+from vjepa_fer.sweep.asked import Judged
+from vjepa_fer.sweep.loop import Progress, Swept, sweep
 
 
 class JoinedCache:
-    """Two caches read as one study, under the labels' common names; what :func:`vjepa_fer.sweep.sweep.sweep` needs of a cache.
+    """Two caches read as one study, under the labels' common names; what :func:`vjepa_fer.sweep.sweep` needs of a cache.
 
     Raises
     ------
@@ -140,7 +138,7 @@ class Transfer:
         }
 
 
-def transfer(
+def run_transfer(
     train: Cache,
     test: Cache,
     cells: Sequence[Cell],

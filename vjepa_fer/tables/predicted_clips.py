@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.folds.leaks import find_leaks, identities
-from vjepa_fer.folds.splits import Split, shortlist
-from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.folds import Split, find_leaks, identities, shortlist
+from vjepa_fer.judging import Predictions
 from vjepa_fer.manifest import Manifest
 
 

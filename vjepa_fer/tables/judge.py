@@ -10,21 +10,20 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.evaluation.reference import CREMA_D, Reference, VoteBook
-from vjepa_fer.judging.confusion_csv import read_confusion
-from vjepa_fer.judging.groups import group_clips, group_figures
-from vjepa_fer.judging.policies import (
+from vjepa_fer.evaluation import CREMA_D, Reference, VoteBook
+from vjepa_fer.judging import (
+    Predictions,
     apply_policy,
     apply_policy_to_counts,
     find_policy,
+    group_clips,
+    group_figures,
+    read_confusion,
+    read_prediction_table,
     shared_classes,
 )
-from vjepa_fer.judging.prediction_csv import read_prediction_table
-from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.manifest.damage import damage_of, damaged_among
-from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table
-from vjepa_fer.runs.results import figures_of, figures_of_counts
+from vjepa_fer.manifest import Clip, Manifest, damage_of, damaged_among
+from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table, figures_of, figures_of_counts
 from vjepa_fer.tables.predicted_clips import join_manifest, straddling
 
 

@@ -1,0 +1,86 @@
+"""Clips go in; how raters saw them, as counted votes, comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest import Clip
+
+if TYPE_CHECKING:
+    pass
+
+CREMA_D = re.compile(r"10\d\d_[A-Z]{3}_[A-Z]{3}_(LO|MD|HI|XX)$")
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """How raters saw clips.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Sorted.
+    counts : ndarray of float64, shape (num_clips, num_classes)
+        All zero for a clip without votes.
+    """
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Votes of each clip as shares, (num_clips, num_classes); zeros without votes."""
+        return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+
+    @property
+    def majority(self) -> np.ndarray:
+        """Equal shares for each clip's most frequent labels, (num_clips, num_classes)."""
+        most = (self.counts == self.counts.max(axis=1, keepdims=True)) & (self.counts > 0)
+        return most / np.maximum(most.sum(axis=1, keepdims=True), 1)
+
+
+def find_votes(clips: Sequence[Clip], source: str = "face") -> Votes | None:
+    """The vote counts that the clips carry, or that the official list of CREMA-D has for their ids; None without any.
+
+    Raises
+    ------
+    ManifestError
+        A count that is no number.
+    """
+    classes = _vote_classes(clips, source)
+    if not classes and all(CREMA_D.match(clip.clip_id) for clip in clips):
+        clips = _official(clips)
+        classes = _vote_classes(clips, source)
+    if not classes:
+        return None
+    counts = [[_count(clip, f"{source}_{name}") for name in classes] for clip in clips]
+    return Votes(classes, np.array(counts, np.float64))
+
+
+def _vote_classes(clips: Sequence[Clip], source: str) -> tuple[str, ...]:
+    columns = {column for clip in clips for column in clip.extra if column.startswith(f"{source}_")}
+    return tuple(sorted(column.partition("_")[2] for column in columns))
+
+
+def _official(clips: Sequence[Clip]) -> list[Clip]:
+    from vjepa_fer.manifest import crema_d_official
+
+    known = {clip.clip_id: clip for clip in crema_d_official()}
+    return [known.get(clip.clip_id, clip) for clip in clips]
+
+
+def _count(clip: Clip, column: str) -> float:
+    text = clip.value(column)
+    try:
+        value = float(text or 0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < np.inf:
+        raise ManifestError(f"clip {clip.clip_id!r}: {column} is {text!r}, expected a count of votes")
+    return value

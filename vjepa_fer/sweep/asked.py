@@ -1,0 +1,225 @@
+"""A source of clips, a protocol and a folder go in: what was asked, by content; each result that is there already, or is kept, comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+from typing import Protocol as Protocol_
+
+import numpy as np
+
+from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
+from vjepa_fer.errors import CacheError, RunError, RunExistsError
+from vjepa_fer.evaluation import Evaluation, Reference, VoteBook, make_reference
+from vjepa_fer.experiment import Nest, Plan, Protocol
+from vjepa_fer.features import Joined, TokenStream, Windowed
+from vjepa_fer.folds import AnyFolds, find_leaks, identities, plan_folds, refuse_leaks
+from vjepa_fer.judging import group_clips
+from vjepa_fer.manifest import Clip, Manifest, absent_from, damage_of
+from vjepa_fer.runs import Run, Selection, digest_of_clips, finished_run, result_of, run_name, run_settings, write_run
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """An evaluation and where it is kept.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+    run : pathlib.Path or None
+        Its run folder, None when nothing was to be written.
+    resumed : bool
+        It was read from that folder: it was there already, or another process was first.
+    selection : {"fixed", "grid", "nested"}
+        See :data:`vjepa_fer.runs.results.Selection`.
+    """
+
+    evaluation: Evaluation
+    run: Path | None
+    resumed: bool = False
+    selection: Selection = "fixed"
+
+    @property
+    def num_cells(self) -> int:
+        """How many were chosen among."""
+        return len(self.evaluation.cell.cells) if isinstance(self.evaluation.cell, Nest) else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``results`` in ``probe --json``."""
+        return dict(self._result)
+
+    @cached_property
+    def _result(self) -> dict[str, Any]:
+        return result_of(self.evaluation, str(self.run) if self.run else None, selection=self.selection)
+
+
+class Source(Protocol_):
+    """What a sweep needs of a cache."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Those that are evaluated, in order."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What else is known of them."""
+
+    @property
+    def caches(self) -> tuple[Cache, ...]:
+        """What it was made from."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the recipe, or of all recipes that were joined."""
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+
+    def only(self, keep: Callable[[Clip], bool]) -> Self:
+        """The same with some of the clips."""
+
+    def __iter__(self) -> Iterator[CachedClip]:
+        """The clips as they are cached, in the order of `clips`."""
+
+    def features(self, level: str) -> Features:
+        """The level as a feature matrix, one row a clip."""
+
+    def window_features(self, level: str) -> WindowFeatures:
+        """The level as a feature matrix, one row a window."""
+
+
+def read_tokens(source: Source, level: str, *, by_window: bool = False) -> Any:
+    """A stream of the tokens of a source's clips, for probes that take tokens.
+
+    Raises
+    ------
+    CacheError
+        The level is not stored, or the source joins several streams of features.
+    """
+    if isinstance(source, Joined):
+        raise CacheError("a probe that takes tokens reads one cache: leave --stream out, or choose another probe")
+    return TokenStream(list(source), level, by_window=by_window)
+
+
+class Files:
+    """What was asked, by content, and where its results are kept.
+
+    Raises
+    ------
+    SplitError
+        Folds that do not fit the clips, or that leak where this is not allowed.
+    """
+
+    def __init__(
+        self, cache: Source, protocol: Protocol, folds: AnyFolds | None, reference: Reference | None, out: Path | None
+    ) -> None:
+        self.cache, self.protocol, self.out = cache, protocol, out
+        self.given = folds is not None
+        self.folds = folds or plan_folds(protocol.folds, cache.manifest, cache.clips, protocol.seed)
+        columns = ([getattr(clip, name) for clip in cache.clips] for name in ("clip_id", "label", "subject"))
+        self.source = {"fingerprint": cache.fingerprint, "clips": digest_of_clips(*columns)}
+        if isinstance(cache, Joined):
+            self.source |= {"streams": ", ".join(cache.streams), "fusion": cache.fusion}
+        self.reference = reference
+        if reference is not None:
+            self.source["labels"] = reference.name
+        self.damage = damage_of((clip.clip_id for clip in self._used()), cache.manifest.clips)
+        self.absent = absent_from(cache.caches, exclude=protocol.exclude)
+        if protocol.exclude:
+            self.source["exclude"] = protocol.exclude
+        kept = None if reference is None else dataclasses.replace(reference, kept=np.ones(len(cache.clips), bool))
+        self.votes = VoteBook(cache.clips, kept or make_reference("intended", cache.clips))
+        self.leaks = self._audit()
+        self.groups = group_clips(cache.manifest, protocol.by)
+
+    def completed(self, evaluation: Evaluation) -> Evaluation:
+        """The evaluation with what raters said of its clips, which files are damaged or absent, and across corpora the classes
+        trained on."""
+        beside = self.votes.beside(evaluation.predictions)
+        if self.given:
+            train = self.folds.rows(self._who())[0].train
+            beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
+        return dataclasses.replace(evaluation, beside=beside, damage=self.damage, absent=self.absent)
+
+    def _used(self) -> list[Clip]:
+        """The clips that some fold trains on or tests."""
+        used = {row for split in self.folds.rows(self._who()) for side in split for row in side.tolist()}
+        return [clip for row, clip in enumerate(self.cache.clips) if row in used]
+
+    def windows(self, level: str) -> Windowed:
+        """The level a row a window, with labels and subjects a row a clip."""
+        windows, who = self.cache.window_features(level), self._who()
+        return Windowed(windows.X, who.y, who.subjects, who.clip_ids, windows.clip_index)
+
+    def tokens(self, level: str, windowed: bool) -> Features | Windowed:
+        """The level's tokens as a stream, with labels and subjects a row a clip."""
+        stream, who = read_tokens(self.cache, level, by_window=windowed), self._who()
+        if windowed:
+            return Windowed(stream, who.y, who.subjects, who.clip_ids, stream.clip_index)
+        return who._replace(X=stream)
+
+    def _who(self) -> Features:
+        """The clips without their features."""
+        y, subjects, clip_ids = (
+            np.array([getattr(clip, name) for clip in self.cache.clips]) for name in ("label", "subject", "clip_id")
+        )
+        return Features(np.empty((len(y), 0), np.float32), y, subjects, clip_ids)
+
+    def _audit(self) -> tuple[str, ...]:
+        """What training and test parts share, in words, before anything is fitted."""
+        who = self._who()
+        recordings = [clip.value("recording") for clip in self.cache.clips]
+        contents = [cached.source_sha256 for cached in self.cache]
+        shares = identities(who.clip_ids.tolist(), who.subjects.tolist(), recordings, contents)
+        leaks = find_leaks(self.folds.rows(who), shares)
+        if not self.protocol.allow_leak:
+            refuse_leaks(self.folds.name, leaks)
+        return tuple(map(str, leaks))
+
+    def resume(self, plan: Plan) -> Judged | None:
+        """The plan's result as it lies on disk, or None."""
+        if self.out is None:
+            return None
+        folds = {"folds_name": self.folds.name, "folds_sha256": self.folds.sha256}
+        settings = run_settings(plan, seed=self.protocol.seed, source=self.source, **folds)
+        run = finished_run(self.out / run_name(plan), settings)
+        if run is None:
+            return None
+        self._check_tested(run)
+        evaluation = dataclasses.replace(
+            self.completed(run.evaluation),
+            groups=self.groups or run.evaluation.groups,
+        )
+        return Judged(evaluation, run.path, True, "nested" if evaluation.choices else "fixed")
+
+    def _check_tested(self, run: Run) -> None:
+        """Refuse a run that says it is of these clips and folds, and predicts others."""
+        fold_of = {row: n for n, split in enumerate(self.folds.rows(self._who())) for row in split.test.tolist()}
+        tested = [(self.cache.clips[row], fold_of[row]) for row in sorted(fold_of)]
+        said = run.evaluation.predictions
+        labels = np.array(said.classes)[said.truth].tolist()
+        if [(clip.clip_id, clip.label, fold) for clip, fold in tested] != list(
+            zip(said.clip_ids.tolist(), labels, said.fold.tolist(), strict=True)
+        ):
+            raise RunError(f"{run.path}: predicts other clips than its settings say; remove the folder and run again")
+
+    def keep(self, evaluation: Evaluation) -> Judged:
+        """Complete the evaluation and write its run folder; where another process was first with the same, take that one."""
+        evaluation = self.completed(evaluation)
+        selection: Selection = "nested" if evaluation.choices else "fixed"
+        if self.out is None:
+            return Judged(evaluation, None, selection=selection)
+        folder = self.out / run_name(evaluation.cell)
+        try:
+            run = write_run(folder, evaluation, source=self.source, cache=str(self.cache.root))
+        except RunExistsError:
+            finished = self.resume(evaluation.cell)
+            if finished is None:
+                raise
+            return finished
+        return Judged(evaluation, run.path, selection=selection)

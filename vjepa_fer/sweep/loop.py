@@ -1,0 +1,159 @@
+"""A cache and the cells of a sweep go in; each cell's evaluation and the honest choice among them come out.
+
+What is on disk already is read, not fitted again. The unit of work is one training part: all cells of a probe that still need
+it are fitted together, in this process or in one of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.cache import Features
+from vjepa_fer.disk import sweep_partial_folders
+from vjepa_fer.evaluation import Reference, Study, check_features, check_splits, pick_winner, run_tasks_on
+from vjepa_fer.experiment import Cell, Nest, Protocol
+from vjepa_fer.features import Joined, Windowed
+from vjepa_fer.folds import AnyFolds
+from vjepa_fer.manifest import leave_out
+from vjepa_fer.runs import Selection
+from vjepa_fer.sweep.asked import Files, Judged, Source
+from vjepa_fer.sweep.family import Family
+
+Progress = Callable[[int], AbstractContextManager[Callable[[str], None]]]
+"""Told how many fits there are; gives a function to call with a word after each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Swept:
+    """A whole sweep.
+
+    Attributes
+    ----------
+    cells : tuple of Judged
+        In the order asked for, without those that were lost.
+    nested : tuple of Judged
+        The honest choice inside each probe × level; empty for one cell, and where it was not wanted.
+    winner : Judged or None
+        The honest choice over all of them, where there are several.
+    lost : tuple of str
+        What could not be done because its processes died, in words.
+    """
+
+    cells: tuple[Judged, ...]
+    nested: tuple[Judged, ...] = ()
+    winner: Judged | None = None
+    lost: tuple[str, ...] = ()
+
+    @property
+    def chosen(self) -> tuple[Judged, ...]:
+        """What was chosen among several cells: the winner first, then each family of more than one."""
+        winner = (self.winner,) if self.winner else ()
+        return winner + tuple(one for one in self.nested if one.num_cells > 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``probe --json`` prints, without its schema."""
+        return {
+            "results": [one.to_dict() for one in self.cells],
+            "nested": [one.to_dict() for one in self.nested],
+            "winner": self.winner.to_dict() if self.winner else None,
+            "lost": list(self.lost),
+        }
+
+
+def sweep(
+    cache: Source,
+    cells: Sequence[Cell],
+    protocol: Protocol,
+    *,
+    folds: AnyFolds | None = None,
+    reference: Reference | None = None,
+    out: Path | None = None,
+    jobs: int = 1,
+    progress: Progress = lambda total: nullcontext(lambda word: None),
+) -> Swept:
+    """Cross-validate every cell, and where there are several, choose among them on inner folds.
+
+    Parameters
+    ----------
+    cache : Cache
+    cells : sequence of Cell
+    protocol : Protocol
+    folds : Folds or ClipFolds, optional
+        In place of ``protocol.folds``. Classes that only a test part has are taken as they are: its clips are errors.
+    reference : Reference, optional
+        What counts as right, where it is not the manifest's label; `cache` is then a :class:`vjepa_fer.evaluation.reference.LabelledCache`, made
+        of clips that ``protocol.exclude`` has left already.
+    out : Path or None
+        Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again; one
+        that another process finishes meanwhile is taken from it. What killed processes left half written is removed.
+    jobs : int
+        Processes; each gets its share of the cores.
+    progress : callable
+        See :data:`Progress`.
+
+    Raises
+    ------
+    RunError
+        A folder holds another run, or a damaged one; nothing has been fitted then, unless another process made it meanwhile.
+    """
+    if out is not None and out.is_dir():
+        sweep_partial_folders(out)
+    if reference is None:
+        cache = leave_out(cache, protocol.exclude)
+    files = Files(cache, protocol, folds, reference, out)
+    nested = protocol.nested and len(cells) > 1
+    groups: dict[tuple[str, bool, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.level, cell.windowed, cell.probe), []).append(cell)
+    families = [
+        Family(files, tuple(group), Nest(cells=tuple(group), inner_folds=protocol.inner_folds) if nested else None)
+        for group in groups.values()
+    ]
+    with progress(sum(family.num_tasks for family in families)) as advance:
+        for rows in dict.fromkeys(family.rows for family in families):
+            _run_level(files, [family for family in families if family.rows == rows], jobs, advance)
+    selection: Selection = "grid" if len(cells) > 1 else "fixed"
+    judged = {id(c): f.judged[n] for f in families for n, c in enumerate(f.cells) if n in f.judged}
+    chosen = [family.nested for family in families if family.nested is not None]
+    return Swept(
+        cells=tuple(_labelled(judged[id(cell)], selection) for cell in cells if id(cell) in judged),
+        nested=tuple(chosen),
+        winner=_winner(files, chosen) if len(chosen) == len(families) > 1 else None,
+        lost=tuple(line for family in families for line in family.lost),
+    )
+
+
+def _labelled(judged: Judged, selection: Selection) -> Judged:
+    return Judged(judged.evaluation, judged.run, judged.resumed, selection)
+
+
+def _winner(files: Files, nested: Sequence[Judged]) -> Judged:
+    evaluation = files.completed(pick_winner([one.evaluation for one in nested]))
+    return Judged(evaluation, None, all(one.resumed for one in nested), "nested")
+
+
+def _run_level(files: Files, families: Sequence[Family], jobs: int, advance: Callable[[str], None]) -> None:
+    """Do what is left to do on one level by clips or windows; it is read once, and only if something is left."""
+    tasks = [(family, task) for family in families for task in family.tasks()]
+    if not tasks:
+        return
+    level, windowed, streamed = families[0].rows
+    if streamed:
+        features: Features | Windowed = files.tokens(level, windowed)
+    else:
+        features = files.windows(level) if windowed else files.cache.features(level)
+    check_features(features)
+    splits = files.folds.rows(features) if files.given else check_splits(features, files.folds)
+    targets = files.reference.targets if files.reference else None
+    joined = files.cache if isinstance(files.cache, Joined) else None
+    blocks = tuple(joined.blocks(level).values()) if joined and joined.fusion == "late" else ()
+    study = Study(features, tuple(splits), files.folds, files.protocol, targets, blocks)
+    with closing(run_tasks_on(study, [task for _, task in tasks], jobs=jobs)) as answers:  # at once, when stopped
+        for number, answer in answers:
+            family, task = tasks[number]
+            family.take(task, answer, study)
+            advance(family.cells[0].probe)
