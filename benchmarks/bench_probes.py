@@ -43,7 +43,7 @@ from vjepa_fer.evaluation import fit_predict
 from vjepa_fer.experiment import Cell
 from vjepa_fer.folds import Split
 from vjepa_fer.probes import fit_probes, make_probe
-from vjepa_fer.probes.logistic_path import LogisticPath, fit_logistic_path
+from vjepa_fer.probes.logistic.path import LogisticPath, fit_logistic_path
 
 RESULTS = Path(__file__).with_suffix(".json")
 ACTION_UNITS = Path(__file__).resolve().parents[2] / "shared/data/ravdess/openface_au_mean.csv"
@@ -271,7 +271,7 @@ def bench_attentive(num_tokens: int, batch: int) -> dict[str, Any]:
     """One training step, forward, backward and AdamW, against the plain order of work; width 1280, 16 heads, float32."""
     import torch
 
-    from vjepa_fer.probes.attentive_model import (
+    from vjepa_fer.probes.attentive.model import (
         attentive_logits,
         initial_parameters,
         parameter_shapes,

@@ -14,9 +14,8 @@ from torch.nn import functional as F
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes import fit_probes, make_probe
-from vjepa_fer.probes.attentive import ATTENTIVE_PRESETS, VJEPA2_GRID, AttentiveProbe
-from vjepa_fer.probes.attentive_files import read_official_probe, write_official_probe
-from vjepa_fer.probes.attentive_model import (
+from vjepa_fer.probes.attentive.files import read_official_probe, write_official_probe
+from vjepa_fer.probes.attentive.model import (
     CROSS,
     attentive_logits,
     initial_parameters,
@@ -24,6 +23,7 @@ from vjepa_fer.probes.attentive_model import (
     query_attention,
     token_statistics,
 )
+from vjepa_fer.probes.attentive.probe import ATTENTIVE_PRESETS, VJEPA2_GRID, AttentiveProbe
 
 DATA = Path(__file__).parent / "data"
 
@@ -213,7 +213,7 @@ def test_tokens_are_streamed_in_ascending_batches(clips, monkeypatch):
     disk = OnDisk(X)
     probe = make_probe("attentive", {"num_heads": 4, "epochs": 2, "batch_size": 16})
     whole = probe.fit(X, y).predict_proba(X)
-    monkeypatch.setattr("vjepa_fer.probes.attentive_training.READ_AT_ONCE", 5 * 4 * X[0].size)
+    monkeypatch.setattr("vjepa_fer.probes.attentive.training.READ_AT_ONCE", 5 * 4 * X[0].size)
     np.testing.assert_allclose(probe.fit(disk, y).predict_proba(disk), whole, atol=1e-5)
     assert disk.most == 5  # a batch of 16 is read and its gradient summed in four parts
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes import answer_probes, fit_probes, make_probe
-from vjepa_fer.probes.logistic_path import fit_logistic_path
+from vjepa_fer.probes.logistic.path import fit_logistic_path
 
 GRID = np.logspace(-5, 1, 12)
 GOAL = 5e-6  # of the mean loss, for the worst C

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes import make_probe
+from vjepa_fer.probes.boosting.text import MOST_LEAVES, read_trees
 from vjepa_fer.probes.saving import save_probe
-from vjepa_fer.probes.tree_text import MOST_LEAVES, read_trees
 
 TINY = np.float32(1e-35)
 

@@ -63,7 +63,7 @@ def test_a_sweep_trains_the_attentive_probe_on_tokens(cache, decision, monkeypat
     shapes = []
     real = make_probe("attentive").__class__._check_tokens
     monkeypatch.setattr(
-        "vjepa_fer.probes.attentive.AttentiveProbe._check_tokens",
+        "vjepa_fer.probes.attentive.probe.AttentiveProbe._check_tokens",
         lambda self, X, y: shapes.append(X.shape[1:]) or real(self, X, y),
     )
     cells = make_cells(["attentive"], ["grid:2"], QUICK, scales=["standard"], decisions=[decision])

@@ -21,7 +21,7 @@ from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluation.evaluate import Targets, check_features, fit_cells
 from vjepa_fer.experiment import MEAN_FEATURE, Cell
 from vjepa_fer.features import RULES, Windowed
-from vjepa_fer.probes.attentive import AttentiveProbe
+from vjepa_fer.probes.attentive.probe import AttentiveProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
 from vjepa_fer.recipe import (
     AnyRecipe,

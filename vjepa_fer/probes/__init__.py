@@ -51,14 +51,14 @@ class ProbeEntry:
 
 
 PROBES: dict[str, ProbeEntry] = {
-    "logreg": ProbeEntry("linear", "LogisticProbe", "multinomial logistic regression, L2"),
+    "logreg": ProbeEntry("logistic.linear", "LogisticProbe", "multinomial logistic regression, L2"),
     "mlp": ProbeEntry("mlp", "MLPProbe", "multi-layer perceptron", {"hidden": "hidden_layer_sizes"}),
-    "lightgbm": ProbeEntry("boosting", "BoostingProbe", "gradient-boosted trees (LightGBM)"),
+    "lightgbm": ProbeEntry("boosting.probe", "BoostingProbe", "gradient-boosted trees (LightGBM)"),
     "knn": ProbeEntry("neighbors", "KnnProbe", "k nearest neighbours", {"k": "n_neighbors"}),
     "svm": ProbeEntry("svm", "SvmProbe", "support vector machine, RBF or linear kernel"),
     "centroid": ProbeEntry("neighbors", "CentroidProbe", "nearest class mean"),
     "attentive": ProbeEntry(
-        "attentive",
+        "attentive.probe",
         "AttentiveProbe",
         "V-JEPA's attentive classifier on tokens (needs torch)",
         presets="ATTENTIVE_PRESETS",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import CheckpointError, ProbeError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.probes.attentive_model import QUERY
+from vjepa_fer.probes.attentive.model import QUERY
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder.torch_file import TorchFile

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.attentive_model import (
+from vjepa_fer.probes.attentive.model import (
     attentive_logits,
     initial_parameters,
     parameter_shapes,

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.trees import Trees
+from vjepa_fer.probes.boosting.trees import Trees
 
 MOST_LEAVES = 131_072
 """Of a tree, in LightGBM too."""
@@ -60,7 +60,7 @@ _NUMBERS = re.compile(r"[0-9.e+ -]*")
 
 
 def read_trees(text: str, *, num_classes: int, num_features: int) -> Trees:
-    """Read the text of a model that :class:`vjepa_fer.probes.boosting.BoostingProbe` fitted.
+    """Read the text of a model that :class:`vjepa_fer.probes.boosting.probe.BoostingProbe` fitted.
 
     Raises
     ------

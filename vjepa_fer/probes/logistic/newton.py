@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa_fer.probes.logistic_dense import finish_densely
-from vjepa_fer.probes.logistic_descent import Problem, cross_entropy, gradients_of, mean_curvature
-from vjepa_fer.probes.logistic_spaces import Curvature, Space, dots
+from vjepa_fer.probes.logistic.dense import finish_densely
+from vjepa_fer.probes.logistic.descent import Problem, cross_entropy, gradients_of, mean_curvature
+from vjepa_fer.probes.logistic.spaces import Curvature, Space, dots
 
 MOST_STEPS = 200
 """Conjugate gradient steps before the gradient is taken afresh."""

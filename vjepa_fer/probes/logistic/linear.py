@@ -18,8 +18,8 @@ from vjepa_fer.probes.base import (
     softmax,
 )
 from vjepa_fer.probes.learnt import Held, Learnt
-from vjepa_fer.probes.logistic_path import LogisticPath, class_weights, fit_logistic_path
-from vjepa_fer.probes.logistic_spaces import times_features
+from vjepa_fer.probes.logistic.path import LogisticPath, class_weights, fit_logistic_path
+from vjepa_fer.probes.logistic.spaces import times_features
 
 
 class LogisticProbe(Probe):

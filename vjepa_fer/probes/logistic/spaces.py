@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa_fer.probes.logistic_bases import BLOCK, Basis, clip_basis, clip_products
+from vjepa_fer.probes.logistic.bases import BLOCK, Basis, clip_basis, clip_products
 
 
 def dots(u: NDArray, v: NDArray) -> NDArray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa_fer.probes.logistic_spaces import Curvature, Space, dots
+from vjepa_fer.probes.logistic.spaces import Curvature, Space, dots
 
 MEMORY = 4
 """How many earlier steps shape the next one."""

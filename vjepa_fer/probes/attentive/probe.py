@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.probes.attentive_model import PROJ, QUERY, depth_of, parameter_shapes
+from vjepa_fer.probes.attentive.model import PROJ, QUERY, depth_of, parameter_shapes
 from vjepa_fer.probes.base import Probe, check_choice, check_number, check_whole, seed_of
 from vjepa_fer.probes.learnt import Held, Learnt
 
@@ -160,7 +160,7 @@ class AttentiveProbe(Probe):
             family[0]._fit_heads(family, X, y)
 
     def _fit_heads(self, family: Sequence[AttentiveProbe], X: Any, y: ArrayLike) -> None:
-        from vjepa_fer.probes.attentive_training import Head, Plan, train_heads
+        from vjepa_fer.probes.attentive.training import Head, Plan, train_heads
 
         tokens, codes = self._check_tokens(X, y)
         plan = Plan(
@@ -192,7 +192,7 @@ class AttentiveProbe(Probe):
         return max(1, TRAINING_BYTES // (4 * 4 * numbers))  # parameters, gradients, two moments; four bytes each
 
     def _check_tokens(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.intp]]:
-        from vjepa_fer.probes.attentive_training import Tokens
+        from vjepa_fer.probes.attentive.training import Tokens
 
         if getattr(X, "ndim", 2) <= 2:  # a feature matrix, checked as any other
             features, codes = self._check_training(X, y)
@@ -221,7 +221,7 @@ class AttentiveProbe(Probe):
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities ``(N, K)`` of tokens ``(N, T, D)``; T may differ from that of training."""
-        from vjepa_fer.probes.attentive_training import Tokens, predict_probabilities
+        from vjepa_fer.probes.attentive.training import Tokens, predict_probabilities
 
         self._check_fitted()
         dim = self.parameters_[QUERY].shape[2]
@@ -234,7 +234,7 @@ class AttentiveProbe(Probe):
 
     def attention(self, X: Any) -> NDArray:
         """How much the query looks at each token ``(N, T, D)``: weights float32 ``(N, num_heads, T)`` that sum to 1 over T."""
-        from vjepa_fer.probes.attentive_training import Tokens, query_weights
+        from vjepa_fer.probes.attentive.training import Tokens, query_weights
 
         self._check_fitted()
         if getattr(X, "ndim", 2) <= 2:

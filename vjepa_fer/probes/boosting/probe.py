@@ -16,10 +16,10 @@ from vjepa_fer.probes.base import (
     seed_of,
     softmax,
 )
+from vjepa_fer.probes.boosting.text import read_trees
+from vjepa_fer.probes.boosting.trees import Trees
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
-from vjepa_fer.probes.tree_text import read_trees
-from vjepa_fer.probes.trees import Trees
 
 
 class BoostingProbe(Probe):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa_fer.probes.logistic_descent import Problem, cross_entropy
-from vjepa_fer.probes.logistic_spaces import Space
+from vjepa_fer.probes.logistic.descent import Problem, cross_entropy
+from vjepa_fer.probes.logistic.spaces import Space
 
 
 def finish_densely(

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vjepa_fer.probes.logistic_bases import BLOCK, Basis, feature_basis
-from vjepa_fer.probes.logistic_descent import Problem, minimise
-from vjepa_fer.probes.logistic_newton import finish
-from vjepa_fer.probes.logistic_spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
+from vjepa_fer.probes.logistic.bases import BLOCK, Basis, feature_basis
+from vjepa_fer.probes.logistic.descent import Problem, minimise
+from vjepa_fer.probes.logistic.newton import finish
+from vjepa_fer.probes.logistic.spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
 
 LOOSE, NEAR = 100, 1
 """How much sooner the first round, along the leading directions alone, and the second may stop than the last."""
