@@ -5,21 +5,30 @@ A key is an option's long name (``frame-step`` or ``frame_step``). What belongs 
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vjepa_fer.doors import printable, read_bytes
+from vjepa_fer.doors import parse_object, printable, read_bytes
+from vjepa_fer.errors import VjepaFerError
+from vjepa_fer.experiment import GRID, LARGEST_EXPERIMENT, shipped_file
 
 from .environment import long_name
+
+NOT_IN_FILES = ("help", "config", "save")
+LISTED = ("cells", "statistics", "label-names")
+"""Fields of an experiment that no option of ``probe`` can say."""
 
 
 def read_config_file(context: typer.Context, path: Path | None) -> Path | None:
     """Callback of the eager option: the file's values become the command's defaults."""
     if path is not None:
-        context.default_map = {**(context.default_map or {}), **_defaults(context.command, path)}
+        context.default_map = {**(context.default_map or {}), **_defaults(context.command, _read_table(path), path)}
     return path
 
 
@@ -35,19 +44,70 @@ ConfigOption = Annotated[
 ]
 
 
-def _defaults(command: Any, path: Path) -> dict[str, Any]:
-    """Values by parameter name of the command."""
+def read_experiment_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Callback of ``probe --config``: a file, or the name of an experiment that comes along."""
+    if path is not None:
+        found = path if path.exists() else shipped_file(str(path)) or path
+        table = _as_options(_read_table(found), str(path))
+        context.default_map = {**(context.default_map or {}), **_defaults(context.command, table, path)}
+    return path
+
+
+def _as_options(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """An experiment's fields that no option has, as the hidden option that takes them; the others by their options' names."""
+    table = {key.replace("_", "-"): value for key, value in values.items() if value not in (None, "", {})}
+    listed = {name.replace("-", "_"): table.pop(name) for name in LISTED if name in table}
+    if "cells" in listed and (short := [name for name in GRID if name in table]):
+        raise typer.BadParameter(
+            f"{source}: {short[0]} = {table[short[0]]!r}: the file lists its cells one by one; take it out"
+        )
+    streams = table.pop("streams", None)
+    if isinstance(streams, dict):
+        table["stream"] = [f"{name}={path}" for name, path in streams.items()]
+    if "policies" in table:
+        table["policy"] = table.pop("policies")
+    return {**table, **({"listed": json.dumps(listed)} if listed else {})}
+
+
+def refuse_typed(context: typer.Context, is_listed: bool, names: tuple[str, ...]) -> None:
+    """Options that spell a grid go with no file that lists its cells one by one."""
+    sources = {name: context.get_parameter_source(name) for name in names if is_listed}
+    clashing = [name for name, source in sources.items() if source and source.name in ("COMMANDLINE", "ENVIRONMENT")]
+    for option in (option for option in context.command.params if option.name in clashing):
+        raise typer.BadParameter(
+            f"--{long_name(option)} goes with no --config that lists its cells; edit the file, or leave it out"
+        )
+
+
+@contextmanager
+def said_in(config: Path | None) -> Iterator[None]:
+    """An error about what a file asks for names the file."""
     try:
-        table = tomllib.loads(read_bytes(path, at_most=1 << 20).decode("utf-8"))
-    except (OSError, ValueError) as error:
+        yield
+    except VjepaFerError as error:
+        if config is not None:
+            error.add_note(f"This was asked for by {config}.")
+        raise
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    try:
+        text = read_bytes(path, at_most=LARGEST_EXPERIMENT).decode("utf-8")
+        return parse_object(text, str(path)).values if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{path}: cannot be read as TOML ({error})") from error
-    options = {name: option for option in command.params if (name := long_name(option)) not in ("", "help", "config")}
+
+
+def _defaults(command: Any, table: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Values by parameter name of the command."""
+    named = {long_name(option) or option.name: option for option in command.params}
+    options = {name: option for name, option in named.items() if name not in NOT_IN_FILES}
     defaults: dict[str, Any] = {}
     for key, value in table.items():
         option = options.get(key.replace("_", "-"))
         if option is None or not _fits(option, value):
             raise typer.BadParameter(
-                f"{path}: {key} = {value!r} is not understood; the keys are {', '.join(options)}, as the options of "
+                f"{path}: {key} = {value!r} is not understood; the keys are {', '.join(name for name in options if name != 'listed')}, as the options of "
                 f"`{command.name} --help`"
             )
         defaults[option.name] = _shown_alike(_as_typed(option, value), f"{path}: {key}")
@@ -66,8 +126,9 @@ def _fits(option: Any, value: Any) -> bool:
     """A switch wants true or false, a number a number; a list goes where commas or repeated options go."""
     if isinstance(value, dict) or long_name(option) == "param":
         return isinstance(value, dict) and long_name(option) == "param"
-    if isinstance(value, bool) or option.is_flag:
-        return isinstance(value, bool) and option.is_flag
+    is_flag = getattr(option, "is_flag", False)  # an argument has none
+    if isinstance(value, bool) or is_flag:
+        return isinstance(value, bool) and is_flag
     if isinstance(option.default, (int, float)):
         return isinstance(value, (int, float))
     return isinstance(value, (str, int, float, list))
@@ -79,7 +140,7 @@ def _as_typed(option: Any, value: Any) -> Any:
         return [f"{name}={_words(values)}" for name, values in _flat(value)]
     if option.multiple:
         return [_words(one) for one in (value if isinstance(value, list) else [value])]
-    return value if option.is_flag else _words(value)
+    return value if isinstance(value, bool) else _words(value)
 
 
 def _flat(params: dict[str, Any]) -> list[tuple[str, Any]]:

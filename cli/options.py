@@ -27,12 +27,12 @@ ExcludeOption = Annotated[
 
 @contextmanager
 def wrong_usage(hint: str | None = None) -> Iterator[None]:
-    """Values that no recipe may have are wrong usage (status 2) where a person typed them; `hint` names the option."""
-    from vjepa_fer.errors import RecipeError
+    """Values that no recipe and no experiment may have are wrong usage (status 2) where a person typed them; `hint` names the option."""
+    from vjepa_fer.errors import ExperimentError, RecipeError
 
     try:
         yield
-    except RecipeError as error:
+    except (ExperimentError, RecipeError) as error:
         raise typer.BadParameter(str(error), param_hint=hint) from error
 
 

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vjepa_fer.experiment import Cell, Protocol
 
-from .config_file import read_config_file
-from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, words
+from .config_file import read_experiment_file, refuse_typed, said_in
+from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, pairs, words, wrong_usage
 from .probe_tables import print_sweep, print_transfer
 from .progress import progress_bar
 from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.cache import Cache
-    from vjepa_fer.evaluation import Reference
     from vjepa_fer.features import Joined
-    from vjepa_fer.sweep import Source, Swept
+    from vjepa_fer.sweep import Outcome
 
-Fusion = Literal["early", "late"]  # vjepa_fer.features.matrix.Fusion, which --help must not load
+Fusion = Literal["early", "late"]
 DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
 
 
 def probe(
+    context: typer.Context,
     cache: Annotated[
         Path | None, typer.Argument(metavar="CACHE", help="A cache folder; or give --stream.", show_default=False)
     ] = None,
@@ -163,128 +162,100 @@ def probe(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file with these options by name and parameters in a table [param]; the environment and what is typed come first.",
+            metavar="FILE",
+            help="An experiment: a TOML or JSON file with these options by name and parameters in a table [param], one that --save "
+            "wrote, or a name that `experiments list` shows; the environment and what is typed come first.",
             is_eager=True,
-            callback=read_config_file,
+            callback=read_experiment_file,
             show_default=False,
         ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all of this as a TOML file for --config.", show_default=False),
+    ] = None,
+    listed: Annotated[str, typer.Option(hidden=True, help="What a file says that no option can, as JSON.")] = "{}",
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
-    from vjepa_fer.evaluation import make_cells, parse_params
-    from vjepa_fer.manifest import leave_out
+    from vjepa_fer.experiment import Experiment, experiment_from_dict, make_cells, parse_params, write_experiment
+    from vjepa_fer.manifest import read_label_map
+    from vjepa_fer.sweep import run_experiment
 
     check_exclude(exclude)
-    if refit and (out is None or test_on is not None or streams):
-        raise typer.BadParameter("--refit needs --out, and goes without --test-on and --stream")
-    if streams and (test_on is not None or labels != "intended"):
-        raise typer.BadParameter("--stream goes without --test-on and --labels")
-    if test_on is not None and labels != "intended":
-        raise typer.BadParameter("--test-on compares intended labels; leave --labels out")
-    opened = leave_out(_open(cache, streams or [], fusion), exclude)
-    cells = make_cells(
-        words(probes),
-        words(features),
-        parse_params(params or []),
-        scales=words(scale),
-        decisions=words(decision),
-    )
-    protocol = Protocol(
-        folds=folds,
-        seed=seed,
-        nested=nested,
-        inner_folds=inner_folds,
-        allow_leak=allow_leak,
-        by=tuple(words(by)),
-        exclude=exclude,
-    )
-    work = {"out": out, "jobs": jobs, "progress": lambda total: progress_bar(total, "probe")}
-    if test_on is None:
-        _probe_folds(opened, cells, protocol, labels=labels, ties=ties, refit=refit, as_json=as_json, **work)
-    else:
-        _probe_other(opened, test_on, cells, protocol, policies=words(policy), names=label_map, as_json=as_json, **work)
-
-
-def _probe_folds(
-    opened: Any,
-    cells: Sequence[Cell],
-    protocol: Protocol,
-    *,
-    labels: str,
-    ties: str,
-    refit: bool,
-    as_json: bool,
-    **work: Any,
-) -> None:
-    """One corpus, in folds."""
-    from vjepa_fer.evaluation import LabelledCache, human_ceiling, make_reference
-    from vjepa_fer.sweep import sweep
-
-    reference = make_reference(labels, opened.clips, ties=ties)
-    as_they_are = labels == "intended"
-    source = opened if as_they_are else LabelledCache(opened, reference)
-    swept = sweep(source, cells, protocol, reference=None if as_they_are else reference, **work)
-    answer = {**swept.to_dict(), "labels": reference.name, "human": human_ceiling(opened.clips, reference)}
-    if refit:
-        answer["fitted"] = str(_refit(source, swept, opened, reference, protocol.seed))
-    _show(answer, swept, as_json, lambda: print_sweep(swept))
-
-
-def _probe_other(
-    opened: Any,
-    test_on: Path,
-    cells: Sequence[Cell],
-    protocol: Protocol,
-    *,
-    policies: Sequence[str],
-    names: Path | None,
-    as_json: bool,
-    **work: Any,
-) -> None:
-    """Trained on one corpus, tested on another."""
-    from vjepa_fer.cache import open_cache
-    from vjepa_fer.manifest import read_label_map
-    from vjepa_fer.sweep import run_transfer
-
-    known = read_label_map(names) if names else None
-    done = run_transfer(opened, open_cache(test_on), cells, protocol, policies=policies, names=known, **work)
-    _show(done.to_dict(), done.swept, as_json, lambda: print_transfer(done))
-
-
-def _open(cache: Path | None, streams: Sequence[str], fusion: Fusion) -> Cache | Joined:
-    """The cache, or the joined streams after saying what drops out of the join."""
-    from vjepa_fer.cache import open_cache
-    from vjepa_fer.features import open_streams
-
+    if refit and out is None:
+        raise typer.BadParameter("--refit needs --out: the fitted probe is kept in its run folder")
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")
-    if cache is not None:
-        if fusion == "late":
-            raise typer.BadParameter("--fusion late is for two or more --stream NAME=CACHE")
-        return open_cache(cache)
-    joined = open_streams(streams, fusion=fusion)
+    of_file = json.loads(listed)
+    refuse_typed(context, "cells" in of_file, ("probes", "features", "params", "scale", "decision"))
+    with said_in(config):
+        base = experiment_from_dict(of_file, str(config))
+        cells = (
+            base.cells
+            if "cells" in of_file
+            else tuple(
+                make_cells(
+                    words(probes),
+                    words(features),
+                    parse_params(params or []),
+                    scales=words(scale),
+                    decisions=words(decision),
+                )
+            )
+        )
+        names = base.label_names if label_map is None else read_label_map(label_map)
+    with wrong_usage():
+        experiment = Experiment(
+            cache=str(cache or ""),
+            streams=dict(pairs(streams or [], "--stream", "NAME=CACHE, such as au=cache/au")),
+            fusion=fusion,
+            labels=labels,
+            ties=ties,
+            cells=cells,
+            protocol=Protocol(
+                folds=folds,
+                seed=seed,
+                nested=nested,
+                inner_folds=inner_folds,
+                allow_leak=allow_leak,
+                by=tuple(words(by)),
+                exclude=exclude,
+            ),
+            statistics=base.statistics,
+            test_on=str(test_on or ""),
+            policies=tuple(words(policy)),
+            label_names=names,
+            refit=refit,
+        )
+    with said_in(config):
+        outcome = run_experiment(experiment, out=out, jobs=jobs, progress=lambda total: progress_bar(total, "probe"))
+    if save is not None:
+        write_experiment(save, outcome.experiment)
+        say(f"experiment: {save}")
+    _show(outcome, as_json)
+
+
+def _show(outcome: Outcome, as_json: bool) -> None:
+    from vjepa_fer.runs import SCHEMA
+
+    if outcome.joined is not None:
+        _say_what_was_joined(outcome.joined)
+    if outcome.fitted is not None:
+        best, folder = outcome.fitted
+        say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")
+    if as_json:
+        print_json({"schema": SCHEMA, **outcome.to_dict()})
+    elif outcome.transfer is not None:
+        print_transfer(outcome.transfer)
+    else:
+        print_sweep(outcome.swept)
+    if outcome.swept.lost:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _say_what_was_joined(joined: Joined) -> None:
     say(f"{' + '.join(joined.streams)}: {len(joined):,} clips that every stream has; {joined.fusion} fusion")
     for name, lost in joined.dropped.items():
         if lost:
             warn(f"{len(lost):,} clips of {name} are in no other stream and drop out, such as {', '.join(lost[:3])}")
-    return joined
-
-
-def _refit(source: Source, swept: Swept, opened: Cache, reference: Reference, seed: int) -> Path:
-    from vjepa_fer.sweep import refit_best
-
-    best, folder = refit_best(source, swept, recipe=opened.recipe, seed=seed, targets=reference.targets)
-    say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")
-    return folder
-
-
-def _show(answer: dict, swept: Swept, as_json: bool, print_tables: Callable[[], None]) -> None:
-    from vjepa_fer.runs import SCHEMA
-
-    if as_json:
-        print_json({"schema": SCHEMA, **answer})
-    else:
-        print_tables()
-    if swept.lost:
-        raise typer.Exit(SOME_FAILED)

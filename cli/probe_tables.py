@@ -10,34 +10,35 @@ from .terminal import print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.evaluation import Evaluation
-    from vjepa_fer.sweep import Swept, Transfer
+    from vjepa_fer.experiment import Choice
+    from vjepa_fer.sweep import Judged, Swept, Transfer
 
 TRANSFER_COLUMNS = ("probe", "policy", "WAR", "UAR", "clips scored")
 AXES = ("features", "scale", "decision")
 COLUMNS = ("probe", "WAR", "UAR", "macro-F1")
 VOTES = "vote_cross_entropy"
 VOTE_COLUMNS = (("agreement", "agreement"), ("votes", VOTES))
-GRID_NOTE = "picked from these rows, a figure would be chosen on the test parts"
+GRID_NOTE = "picked from these rows, a figure would be chosen on the test parts: not the figure to report"
+FAMILIES = ("the first row is the figure to report; to pick another row is to choose on the test parts",)
 
 
 def print_sweep(swept: Swept) -> None:
     """Tables to stdout, notes and run folders to stderr."""
-    results = sorted((one.to_dict() for one in swept.cells), key=lambda result: -result["war"]["mean"])
-    if results:
-        _print_results(swept, results)
-        _print_groups((swept.chosen or swept.cells)[0].to_dict())
+    ranked = sorted(swept.cells, key=lambda one: -one.to_dict()["war"]["mean"])
+    if ranked:
+        _print_results(swept, ranked)
+        _print_groups((swept.chosen or swept.cells)[0])
     for one in swept.chosen:
-        say(f"chosen, {_chosen_words(one.to_dict(), ())}: {_choices_words(one.to_dict()['chosen'])}")
+        say(f"chosen, {one.title}: {_choices_words(one.evaluation.choices)}")
     _say_what_became(swept)
 
 
-def _print_groups(result: dict[str, Any]) -> None:
+def _print_groups(one: Judged) -> None:
     """The honest choice's figures by group; those of the first cell typed where nothing was chosen."""
     from .runs import print_groups
 
-    if result["by"]:
-        words = _chosen_words(result, ()) if "cells" in result else cell_words(result, ())
-        print_groups(result["by"], title=f"{words}, by group; %, all folds pooled")
+    if one.to_dict()["by"]:
+        print_groups(one.to_dict()["by"], title=f"{one.title}, by group; %, all folds pooled")
 
 
 def _say_what_became(swept: Swept) -> None:
@@ -60,20 +61,20 @@ def print_transfer(done: Transfer) -> None:
     from vjepa_fer.judging import POLICIES
 
     swept = done.swept
-    nested = [result for one in swept.chosen for result in done.results(one)]
-    grid = [result for one in swept.cells for result in done.results(one)]
+    grid = [(one, result) for one in swept.cells for result in done.results(one)]
     if grid:
-        first = grid[0]
+        first = grid[0][1]
         title = [f"trained on all of one cache, tested on all of {done.test_on}", *_damage_words(first)]
         title.append(f"classes of both: {', '.join(first['shared'])}")
         for key, what in (("only_trained", "only trained on"), ("only_tested", "only tested")):
             title += [f"{what}: {', '.join(first[key])}"] if first[key] else []
-        shared = [name for name in AXES if len({result[name] for result in grid}) == 1]
-        if nested:
-            rows = [(_chosen_words(result, shared), *_transfer_figures(result)) for result in nested]
+        if swept.chosen:
+            rows = [(one.title, *_transfer_figures(r)) for one in swept.chosen for r in done.results(one)]
             print_table(TRANSFER_COLUMNS, rows, title=[*title, "% chosen on inner folds of the training cache"])
             title = [f"% every cell; {GRID_NOTE}"]
-        print_table(TRANSFER_COLUMNS, [(cell_words(r, shared), *_transfer_figures(r)) for r in grid], title=title)
+        names = cell_names(swept.cells, [])
+        rows = [(names[id(one)], *_transfer_figures(result)) for one, result in grid]
+        print_table(TRANSFER_COLUMNS, rows, title=title)
     for policy in done.policies:
         say(f"{policy}: {POLICIES[policy].definition}")
     _say_what_became(swept)
@@ -95,9 +96,9 @@ def _warn_of_folds(evaluation: Evaluation) -> None:
         warn(f"LEAKY: {leak}")
 
 
-def _print_results(swept: Swept, results: Sequence[dict]) -> None:
-    first = results[0]
-    shared = [name for name in AXES if len({result[name] for result in results}) == 1]
+def _print_results(swept: Swept, ranked: Sequence[Judged]) -> None:
+    first = ranked[0].to_dict()
+    shared = [name for name in AXES if len({one.to_dict()[name] for one in ranked}) == 1]
     common = "".join(f"; {name} {first[name]}" for name in shared)
     title = [
         f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}",
@@ -107,14 +108,26 @@ def _print_results(swept: Swept, results: Sequence[dict]) -> None:
     ]
     head = (*COLUMNS, *(name for name, key in VOTE_COLUMNS if _shows(first, key)))
     if swept.chosen:
-        rows = [(_chosen_words(one.to_dict(), shared), *_figures(one.to_dict())) for one in swept.chosen]
-        print_table(head, rows, title=[*title, "% chosen on inner folds, which the test parts never saw"])
+        rows = [(one.title, *_figures(one.to_dict())) for one in swept.chosen]
+        print_table(
+            head,
+            rows,
+            title=[*title, "% chosen on inner folds, which the test parts never saw", *FAMILIES[: len(rows) > 1]],
+        )
         title = [f"% every cell; {GRID_NOTE}"]
-    elif len(results) > 1:
+    elif len(ranked) > 1:
         title.append(f"% not nested; {GRID_NOTE}")
-    print_table(
-        head, [*((cell_words(r, shared), *_figures(r)) for r in results), *_people(first, len(head))], title=title
-    )
+    names = cell_names(ranked, shared)
+    rows = [(names[id(one)], *_figures(one.to_dict())) for one in ranked]
+    print_table(head, [*rows, *_people(first, len(head))], title=title)
+
+
+def cell_names(cells: Sequence[Judged], shared: Sequence[str]) -> dict[int, str]:
+    """Each cell in words, by its identity; what all rows share is left out."""
+    from vjepa_fer.experiment import cell_titles
+
+    titles = cell_titles([one.cell for one in cells], leave_out=shared)
+    return {id(one): title for one, title in zip(cells, titles, strict=True)}
 
 
 def _people(result: dict[str, Any], num_columns: int) -> list[tuple[str, ...]]:
@@ -167,23 +180,10 @@ def _figures(result: dict[str, Any]) -> tuple[str, ...]:
     return (*(shown(result[figure]) for figure in ("war", "uar", "macro_f1")), *beside)
 
 
-def _chosen_words(result: dict[str, Any], shared: Sequence[str]) -> str:
-    cells = f"{len(result['cells'])} cells"
-    if "," in result["probe"] or "," in result["features"]:
-        return f"best of {cells}"
-    level = "" if "features" in shared else f" · {result['features']}"
-    return f"{result['probe']} ({cells}){level}"
-
-
-def _choices_words(chosen: Sequence[dict[str, Any]]) -> str:
+def _choices_words(choices: Sequence[Choice]) -> str:
     """``C=0.1 · standard in 4 folds, C=1.0 · none in 1``, the most frequent first."""
-    shared = [name for name in ("features",) if len({choice[name] for choice in chosen}) == 1]
-    counts = Counter(cell_words(choice, shared) for choice in chosen)
-    return ", ".join(f"{words} in {count}" for words, count in counts.most_common()) + f" of {len(chosen)} folds"
+    from vjepa_fer.experiment import cell_titles
 
-
-def cell_words(result: dict[str, Any], shared: Sequence[str]) -> str:
-    """``knn k=10``, and the level and scaling unless all rows share them."""
-    params = "".join(f" {name}={value}" for name, value in result["params"].items())
-    differing = (result[name] for name in AXES if name not in shared)
-    return " · ".join([result["probe"] + params, *differing])
+    shared = ["features"] if len({choice.cell.level for choice in choices}) == 1 else []
+    counts = Counter(cell_titles([choice.cell for choice in choices], leave_out=shared))
+    return ", ".join(f"{words} in {count}" for words, count in counts.most_common()) + f" of {len(choices)} folds"

@@ -6,12 +6,12 @@ import shutil
 import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from .options import SOME_FAILED, JsonOption, SeedOption
-from .terminal import print_json, print_table, say, warn
+from .terminal import print_json, print_table, say, screen_width, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.judging import Comparison, Predictions
@@ -34,33 +34,82 @@ def list_(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with runs, at any depth.", show_default=False)],
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs in a folder, best WAR first; those that cannot be read are named, and the exit status is 4 then."""
-    from vjepa_fer.runs import list_runs, result_of, shown
+    """List the runs in a folder, the figure to report first, then by WAR; those that cannot be read are named, and the exit status is 4 then."""
+    from vjepa_fer.runs import list_runs, result_of, to_report
 
     found, unread = list_runs(root)
-    results = [result_of(run.evaluation, str(run.path)) for run in found if not run.repeats_a_cell]
-    results.sort(key=lambda result: -result["war"]["mean"])
+    runs = [run for run in found if not run.repeats_a_cell]
+    results = [
+        {**result_of(run.evaluation, str(run.path)), "to_report": fine}
+        for run, fine in zip(runs, to_report(runs), strict=True)
+    ]
+    results.sort(key=lambda result: (not result["to_report"], -result["war"]["mean"]))
     if as_json:
         broken = [{"run": str(path), "message": why} for path, why in unread]
         print_json({"schema": "vjepa-fer/runs/1", "results": results, "unread": broken})
     elif results:
-        rows = [
-            (
-                _below(r["run"], root),
-                LEAKY * r["leaky"] + r["folds"],
-                f"{r['n_clips']:,}",
-                shown(r["war"]),
-                shown(r["uar"]),
-            )
-            for r in results
-        ]
-        print_table(("run", "folds", "clips", "WAR", "UAR"), rows, title=f"runs in {root}")
+        _print_list(root, results)
     elif not unread:
         say(f"{root}: no runs in it; `vjepa-fer probe CACHE --out {root}` makes them")
     for _, why in unread:
         warn(f"not listed: {why}")
     if unread:
         raise typer.Exit(SOME_FAILED)
+
+
+def _print_list(root: Path, results: Sequence[dict]) -> None:
+    """What to report, then everything that a figure was or could be picked from; what all rows share is in the heading."""
+    shared = [name for name in ("folds", "n_clips") if len({result[name] for result in results}) == 1]
+    title = [f"runs in {root}", *([_shared_words(results[0], shared)] if shared else [])]
+    honest = [result for result in results if result["to_report"]]
+    if honest:
+        several = [f"% {PICKING}: several stand here"] * (len(honest) > 1)
+        print_table(*_list_table(root, honest, shared), title=[*title, *several])
+        title = []
+    picked = [result for result in results if not result["to_report"]]
+    if picked:
+        print_table(
+            *_list_table(root, picked, shared), title=[*title, f"% one of several; {PICKING}: not the figure to report"]
+        )
+
+
+PICKING = "picked from these rows, a figure would be chosen on the test parts"
+
+
+def _shared_words(result: dict, shared: Sequence[str]) -> str:
+    words = {"folds": result["folds"], "n_clips": f"{result['n_clips']:,} clips"}
+    return ", ".join(words[name] for name in shared)
+
+
+def _list_table(
+    root: Path, results: Sequence[dict], shared: Sequence[str]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    head = (
+        "run",
+        "WAR",
+        "UAR",
+        *(name for name, key in (("folds", "folds"), ("clips", "n_clips")) if key not in shared),
+        "folder",
+    )
+    from vjepa_fer.runs import shown
+
+    rows = []
+    for result in results:
+        own = [
+            f"{result[key]:,}" if key == "n_clips" else result[key] for key in ("folds", "n_clips") if key not in shared
+        ]
+        figures = (shown(result["war"]), shown(result["uar"]))
+        rows.append((LEAKY * result["leaky"] + result["name"], *figures, *own, _below(result["run"], root)))
+    if _fits(head, rows):
+        return head, rows
+    below = [("  " + row[-1], *("" for _ in row[1:-1])) for row in rows]
+    return head[:-1], [line for row, folder in zip(rows, below, strict=True) for line in (row[:-1], folder)]
+
+
+def _fits(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the terminal is wide enough for a table."""
+    room = screen_width() or shutil.get_terminal_size().columns
+    return sum(max(map(len, column)) + GAP for column in zip(head, *rows, strict=True)) <= room
 
 
 def _below(run: str, root: Path) -> str:
@@ -107,7 +156,11 @@ def _before(run: Run) -> Iterator[str]:
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN RUN …", help="Run folders, or tables of predictions.", show_default=False),
+        typer.Argument(
+            metavar="RUN RUN …",
+            help="Run folders, tables of predictions, or one folder that `probe --out` filled.",
+            show_default=False,
+        ),
     ],
     intersect: Annotated[
         bool, typer.Option("--intersect", help="Compare on the clips that all of them have, and count the others.")
@@ -121,30 +174,56 @@ def compare(
     """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
     from vjepa_fer.judging import compare_predictions
 
-    read = {str(path): _read(path, scores) for path in runs}
-    predictions = {name: said for name, (said, _) in read.items()}
-    leaky = [str(path) for path in runs if read[str(path)][1]]
+    read = {name: one for path in runs for name, one in _read(path, scores).items()}
+    predictions = {name: one.predictions for name, one in read.items()}
+    leaky = [name for name, one in read.items() if one.leaks]
+    picked = [name for name, one in read.items() if one.picked]
     found = compare_predictions(predictions, intersect=intersect, leaky=leaky, seed=seed)
     if as_json:
-        print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), "leaky": leaky})
+        print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), "leaky": leaky, "picked": picked})
         return
     _print_comparison(found, leaky)
     for name in leaky:
         warn(f"LEAKY: {name} was tested on what it knew from training; no difference from it means anything")
+    for name in picked:
+        warn(
+            f"{name}: one of several, chosen on the test parts if it was picked by its figure: not the figure to report"
+        )
     for note in found.notes:
         warn(note)
 
 
-def _read(path: Path, scores: bool) -> tuple[Predictions, Sequence[str]]:
-    """Predictions of a run folder or a table, and how they leak."""
-    from vjepa_fer.judging import read_predictions
-    from vjepa_fer.runs import facts_of_table, read_run
+class Compared(NamedTuple):
+    """Predictions, how they leak, and whether they are of one of several cells."""
 
-    if path.is_dir():
-        evaluation = read_run(path).evaluation
-        return evaluation.predictions, evaluation.leaks
-    leaks = facts_of_table(path).leaks
-    return read_predictions(path, scores=scores or None), leaks
+    predictions: Predictions
+    leaks: Sequence[str]
+    picked: bool = False
+
+
+def _read(path: Path, scores: bool) -> dict[str, Compared]:
+    """What is to be compared of a run folder, a table, or a folder of runs, by name."""
+    from vjepa_fer.judging import read_predictions
+    from vjepa_fer.runs import facts_of_table, runs_that_stand_for, to_report
+
+    if not path.is_dir():
+        leaks = facts_of_table(path).leaks
+        return {str(path): Compared(read_predictions(path, scores=scores or None), leaks)}
+    runs = runs_that_stand_for(path)
+    honest = to_report(runs)
+    return {
+        _run_name(run, path): Compared(
+            run.evaluation.predictions, run.evaluation.leaks, not fine or run.evaluation.selection == "grid"
+        )
+        for run, fine in zip(runs, honest, strict=True)
+    }
+
+
+def _run_name(run: Run, asked: Path) -> str:
+    """A run that was named goes by its path; those that stand for a folder by what people call them."""
+    from vjepa_fer.experiment import plan_title
+
+    return str(asked) if run.path == asked else f"{plan_title(run.evaluation.cell)} ({run.path})"
 
 
 def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
@@ -279,10 +358,7 @@ def abbreviate(names: Sequence[str]) -> list[str]:
 def _confusion_table(result: dict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Counts with their classes' names; classes are called A, B, C where that would be too wide for the terminal."""
     head, rows = ("truth \\ said", *abbreviate(result["classes"]), "recall"), list(_confusion_rows(result))
-    if (
-        sum(max(map(len, column)) + GAP for column in zip(head, *rows, strict=True))
-        <= shutil.get_terminal_size().columns
-    ):
+    if _fits(head, rows):
         return head, rows
     letter = dict(zip(result["classes"], string.ascii_uppercase, strict=False))
     if len(letter) < len(result["classes"]):

@@ -29,9 +29,18 @@ def print_json(value: Any) -> None:
     typer.echo(printable_json(value))
 
 
+UNFOLDED = 10_000
+
+
 def print_line(line: str = "") -> None:
     """A line to stdout."""
     typer.echo(printable(line))
+
+
+def print_raw(text: str) -> None:
+    """A text of several lines to stdout, for a file: as it is, but that no letter of it is a terminal's command."""
+    for line in text.splitlines():
+        print_line(line)
 
 
 def say(*lines: str) -> None:
@@ -100,7 +109,12 @@ def screen_of_text() -> Console:
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable(text), **options)
 
-    return Screen(highlight=False, markup=False, emoji=False)
+    return Screen(highlight=False, markup=False, emoji=False, width=screen_width())
+
+
+def screen_width() -> int | None:
+    """Columns of what results are printed to: None is the terminal's; where nobody looks, nothing is folded or cut."""
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNFOLDED
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def test_half_a_manifest_never_passes_for_the_whole(cache, tmp_path):
     assert f"note: {SAID}" in told.stderr
     (result,) = json.loads(call("probe", cache, *FOLDS, "--out", tmp_path, "--json").stdout)["results"]
     assert result["absent"] == ABSENT
-    run = tmp_path / "logreg-mean"
+    run = tmp_path / "logreg-mean-standard"
     said = json.loads((run / "run.json").read_text())
     assert said["result"]["absent"] == ABSENT
     assert "absent" not in said["settings"]
@@ -75,7 +75,7 @@ def test_half_a_manifest_never_passes_for_the_whole(cache, tmp_path):
 def test_a_whole_cache_is_passed_over_in_silence(tmp_path):
     cache = write_counted_cache(tmp_path / "cache")
     assert "manifest" not in call("probe", cache, *FOLDS, "--out", tmp_path / "runs").stderr
-    assert "manifest" not in call("runs", "show", tmp_path / "runs" / "logreg-mean").stdout
+    assert "manifest" not in call("runs", "show", tmp_path / "runs" / "logreg-mean-standard").stdout
 
 
 def test_what_was_left_out_on_purpose_is_not_missed(tmp_path):

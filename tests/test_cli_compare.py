@@ -29,14 +29,14 @@ def test_runs_compare_says_which_differences_are_real(cache, tmp_path, monkeypat
 
 def test_a_broken_run_among_several_is_refused_by_name(cache, tmp_path):
     call("probe", cache, "-p", "knn,centroid", "--out", tmp_path)
-    broken = tmp_path / "centroid-mean"
+    broken = tmp_path / "centroid-mean-standard"
     (broken / "folds.json").write_text("{}")
-    with pytest.raises(RunError, match=r"centroid-mean/folds\.json: was changed after the run was written"):
-        call("runs", "compare", tmp_path / "knn-mean", broken)
+    with pytest.raises(RunError, match=r"centroid-mean-standard/folds\.json: was changed after the run was written"):
+        call("runs", "compare", tmp_path / "knn-mean-standard", broken)
 
 
 def test_runs_compare_takes_tables_of_predictions_too(cache, tmp_path):
     call("probe", cache, "--out", tmp_path)
-    table = tmp_path / "logreg-mean" / "predictions.csv"
-    answer = call_json("runs", "compare", tmp_path / "logreg-mean", table)
+    table = tmp_path / "logreg-mean-standard" / "predictions.csv"
+    answer = call_json("runs", "compare", tmp_path / "logreg-mean-standard", table)
     assert [d["value"] for d in answer["differences"]] == [0, 0]

@@ -33,11 +33,11 @@ def test_groups_are_in_the_json_the_table_and_the_run(study, tmp_path):
     assert [g["value"] for g in result["by"]["age_band"]] == ["20–29", "30–39", "40–49"]
     weighted = sum(g["war"] * g["n_clips"] for g in result["by"]["sex"]) / 48
     assert weighted == pytest.approx(result["war"]["pooled"], abs=1e-3)
-    assert json.loads((tmp_path / "logreg-mean" / "run.json").read_text())["result"]["by"] == result["by"]
-    assert call_json("runs", "show", tmp_path / "logreg-mean")["result"]["by"] == result["by"]
+    assert json.loads((tmp_path / "logreg-mean-standard" / "run.json").read_text())["result"]["by"] == result["by"]
+    assert call_json("runs", "show", tmp_path / "logreg-mean-standard")["result"]["by"] == result["by"]
     assert call_json(*arguments)["results"] == [result]
     assert "30–39" in call(*arguments)
-    assert "30–39" in call("runs", "show", tmp_path / "logreg-mean")
+    assert "30–39" in call("runs", "show", tmp_path / "logreg-mean-standard")
 
 
 def test_a_run_that_is_there_is_grouped_anew_when_asked(study, tmp_path):

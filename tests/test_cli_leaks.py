@@ -39,7 +39,7 @@ def test_an_official_split_is_one_fold_of_its_test_part(cache, tmp_path):
     (result,) = call_json("probe", cache, "--folds", "column:part", "--out", tmp_path)["results"]
     assert (result["n_clips"], result["n_subjects"], len(result["war"]["folds"])) == (8, 1, 1)
     assert (result["folds"], result["leaky"], result["war"]["sd"]) == ("column:part", False, None)
-    assert call_json("runs", "show", tmp_path / "logreg-mean")["result"]["war"] == result["war"]
+    assert call_json("runs", "show", tmp_path / "logreg-mean-standard")["result"]["war"] == result["war"]
     assert call_json("probe", cache, "--folds", "column:part", "--out", tmp_path)["results"] == [result]
 
 
@@ -57,19 +57,19 @@ def test_an_allowed_leak_is_labelled_wherever_figures_show(cache, tmp_path):
     (result,) = call_json(*arguments)["results"]
     assert result["leaky"] is True
     assert "6 subjects" in result["leaks"][0]
-    assert json.loads((tmp_path / "logreg-mean" / "run.json").read_text())["result"]["leaky"] is True
+    assert json.loads((tmp_path / "logreg-mean-standard" / "run.json").read_text())["result"]["leaky"] is True
     assert "LEAKY" in call(*arguments)
     assert "LEAKY" in call("runs", "list", tmp_path)
-    assert "LEAKY" in call("runs", "show", tmp_path / "logreg-mean")
+    assert "LEAKY" in call("runs", "show", tmp_path / "logreg-mean-standard")
     assert call_json("runs", "list", tmp_path)["results"][0]["leaky"] is True
-    table = tmp_path / "logreg-mean" / "predictions.csv"
+    table = tmp_path / "logreg-mean-standard" / "predictions.csv"
     assert call_json("evaluate", table)["results"][0]["leaks"] == result["leaks"]
     assert "LEAKY" in call("evaluate", table)
-    both = call_json("runs", "compare", tmp_path / "logreg-mean", table)
+    both = call_json("runs", "compare", tmp_path / "logreg-mean-standard", table)
     assert len(both["leaky"]) == 2
     assert all(difference["leaky"] and not difference["real"] for difference in both["differences"])
-    assert call("runs", "compare", tmp_path / "logreg-mean", table).count("LEAKY") >= 4
-    assert "LEAKY: logreg-mean" in render_page(gather_numbers([tmp_path / "logreg-mean"]))
+    assert call("runs", "compare", tmp_path / "logreg-mean-standard", table).count("LEAKY") >= 4
+    assert "LEAKY: logreg-mean-standard" in render_page(gather_numbers([tmp_path / "logreg-mean-standard"]))
 
 
 def test_a_leaky_run_that_is_there_is_not_resumed_unasked(cache, tmp_path):

@@ -62,7 +62,7 @@ def test_json_says_what_was_done_and_gives_figures_in_percent(cache):
         k: result[k] for k in ("probe", "params", "features", "scale", "folds", "n_clips", "n_subjects", "run")
     } == {
         "probe": "knn",
-        "params": {"k": 3},
+        "params": {"n_neighbors": 3, "metric": "euclidean", "weights": "uniform"},
         "features": "mean",
         "scale": "none",
         "folds": "loso",
@@ -79,31 +79,35 @@ def test_json_says_what_was_done_and_gives_figures_in_percent(cache):
 
 def test_a_list_of_values_sweeps_in_the_order_typed(cache):
     results = call_json("probe", cache, "--probe", "knn,logreg", "--param", "k=1,3")["results"]
-    assert [(r["probe"], r["params"]) for r in results] == [("knn", {"k": 1}), ("knn", {"k": 3}), ("logreg", {})]
+    assert [r["name"] for r in results] == [
+        "knn k=1 · mean · standard",
+        "knn k=3 · mean · standard",
+        "logreg · mean · standard",
+    ]
 
 
 def test_json_puts_the_honest_choice_beside_the_grid(cache):
     answer = call_json("probe", cache, "--probe", "knn", "--param", "k=1,3", "--folds", "subject-kfold:3")
     assert [r["selection"] for r in answer["results"]] == ["grid", "grid"]
     (nested,) = answer["nested"]
-    assert (nested["selection"], nested["params"], nested["inner_folds"]) == ("nested", {"k": [1, 3]}, 4)
+    assert (nested["selection"], nested["params"]["n_neighbors"], nested["inner_folds"]) == ("nested", [1, 3], 4)
     assert len(nested["chosen"]) == 3
     assert all({"probe", "params", "features", "scale", "inner_war"} <= set(choice) for choice in nested["chosen"])
     assert set(answer["results"][0]) <= set(nested)
-    assert answer["winner"] is None
+    assert answer["winner"] == nested
 
 
 def test_the_table_shows_the_honest_choice_first_and_labels_the_grid(cache):
     text = call("probe", cache, "--probe", "knn,centroid", "--param", "k=1,3")
     assert text.index("chosen on inner folds") < text.index("best of 3 cells")
-    assert text.index("best of") < text.index("knn (2 cells)") < text.index("would be chosen on the test parts")
+    assert text.index("best of") < text.index("best of 2 knn cells") < text.index("would be chosen on the test parts")
     assert "not nested" in call("probe", cache, "--probe", "knn", "--param", "k=1,3", "--no-nested")
 
 
 def test_people_are_told_what_the_folds_chose(cache):
     outcome = CliRunner().invoke(app, ["probe", str(cache), "--probe", "knn", "--param", "k=1,20", "--folds", "loso"])
     (line,) = (
-        line for line in outcome.stderr.splitlines() if line.startswith("chosen, knn (2 cells) · mean: knn k=1 ")
+        line for line in outcome.stderr.splitlines() if line.startswith("chosen, best of 2 knn cells · mean: knn k=1 ")
     )
     assert line.endswith(" in 6 of 6 folds")
 
@@ -115,11 +119,11 @@ def test_a_file_holds_a_whole_sweep_and_what_is_typed_comes_first(cache, tmp_pat
         "[param]\nk = [1, 3]\n[param.mlp]\nhidden = [[4, 2], [3]]\n"
     )
     results = call_json("probe", cache, "--config", path, "--folds", "loso")["results"]
-    assert [(r["probe"], r["params"]) for r in results] == [
-        ("knn", {"k": 1}),
-        ("knn", {"k": 3}),
-        ("mlp", {"hidden": [4, 2]}),
-        ("mlp", {"hidden": [3]}),
+    assert [r["name"].partition(" · ")[0] for r in results] == [
+        "knn k=1",
+        "knn k=3",
+        "mlp hidden=(4, 2)",
+        "mlp hidden=(3,)",
     ]
     assert {(r["folds"], r["scale"], r["selection"]) for r in results} == {("loso", "none", "grid")}
 
@@ -159,36 +163,37 @@ def test_a_run_with_other_folds_in_its_place_is_refused_before_anything_is_fitte
     call("probe", cache, "--out", tmp_path)
     with pytest.raises(RunError, match=r"holds another run:\n  folds: 'subject-kfold:5' there, 'loso' asked for"):
         call("probe", cache, "--folds", "loso", "--out", tmp_path, "--probe", "centroid,logreg")
-    assert [p.name for p in tmp_path.iterdir()] == ["logreg-mean"]
+    assert [p.name for p in tmp_path.iterdir()] == ["logreg-mean-standard"]
 
 
 def test_runs_list_and_show_what_probe_wrote(cache, tmp_path):
     call("probe", cache, "--probe", "knn,logreg", "--out", tmp_path)
     listed = call_json("runs", "list", tmp_path)["results"]
-    assert sorted(r["probe"] for r in listed) == ["knn", "logreg"]
-    shown = call_json("runs", "show", tmp_path / "knn-mean")
+    assert [r["name"] for r in listed[:1]] == ["best of 2 cells · mean"]
+    assert sorted(r["probe"] for r in listed[1:]) == ["knn", "logreg"]
+    shown = call_json("runs", "show", tmp_path / "knn-mean-standard")
     assert shown["settings"]["fingerprint"] == open_cache(cache).fingerprint
-    assert "pooled" in call("runs", "show", tmp_path / "knn-mean")
-    assert "knn-mean" in call("runs", "list", tmp_path)
+    assert "pooled" in call("runs", "show", tmp_path / "knn-mean-standard")
+    assert "knn-mean-standard" in call("runs", "list", tmp_path)
 
 
 def test_a_broken_run_is_named_and_the_others_are_listed(cache, tmp_path):
     call("probe", cache, "--probe", "knn,logreg", "--out", tmp_path)
-    broken = tmp_path / "knn-mean" / "run.json"
+    broken = tmp_path / "knn-mean-standard" / "run.json"
     broken.write_text(broken.read_text().replace('"seed": 0', '"seed": 1', 1))
     outcome = CliRunner().invoke(app, ["runs", "list", str(tmp_path)])
     assert outcome.exit_code == 4
-    assert "logreg-mean" in outcome.stdout
+    assert "logreg-mean-standard" in outcome.stdout
     assert f"note: not listed: {broken}: was changed after it was written" in outcome.stderr
     answer = json.loads(CliRunner().invoke(app, ["runs", "list", str(tmp_path), "--json"]).stdout)
-    assert [result["probe"] for result in answer["results"]] == ["logreg"]
+    assert [result["probe"] for result in answer["results"]] == ["knn,logreg", "logreg"]
     ((path, message),) = ((one["run"], one["message"]) for one in answer["unread"])
     assert (path, message.partition(":")[0]) == (str(broken.parent), str(broken))
 
 
 def test_evaluate_gives_a_runs_own_figures_from_its_predictions(cache, tmp_path):
     (result,) = call_json("probe", cache, "--out", tmp_path)["results"]
-    (figures,) = call_json("evaluate", tmp_path / "logreg-mean" / "predictions.csv")["results"]
+    (figures,) = call_json("evaluate", tmp_path / "logreg-mean-standard" / "predictions.csv")["results"]
     assert figures.items() <= result.items()
 
 

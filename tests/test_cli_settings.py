@@ -58,7 +58,10 @@ def test_a_file_holds_a_whole_extraction(asked, tmp_path):
     ("text", "message"),
     [
         ("probe = ", r"sweep\.toml: cannot be read as TOML"),
-        ('prob = "knn"', r"sweep\.toml: prob = 'knn' is not understood; the keys are stream, fusion, probe, features"),
+        (
+            'prob = "knn"',
+            r"sweep\.toml: prob = 'knn' is not understood; the keys are cache, stream, fusion, probe, features",
+        ),
         ('seed = "one"', "seed = 'one' is not understood"),
         ("nested = 1", "nested = 1 is not understood"),
         ("folds = true", "folds = True is not understood"),

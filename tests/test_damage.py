@@ -60,7 +60,7 @@ def test_a_manifests_own_mark_counts_for_any_data_set():
 def test_every_run_says_which_damaged_files_it_rests_on(caches, tmp_path, which):
     text = call("probe", caches / which, "--folds", "loso", "--out", tmp_path)
     assert "5 damaged clips used" in text
-    assert read_run(tmp_path / "logreg-mean").evaluation.damage == Damage(judged=DAMAGED)
+    assert read_run(tmp_path / "logreg-mean-standard").evaluation.damage == Damage(judged=DAMAGED)
 
 
 @pytest.mark.parametrize("which", ["whole", "bare"])
@@ -69,7 +69,7 @@ def test_exclude_damaged_is_one_option_and_stands_in_the_run(caches, tmp_path, w
     (result,) = call_json(*arguments)["results"]
     assert result["n_clips"] == len(actors_clips()) - 5
     assert result["damaged"] == {"judged": [], "left_out": list(DAMAGED)}
-    run = json.loads((tmp_path / "logreg-mean" / "run.json").read_text())
+    run = json.loads((tmp_path / "logreg-mean-standard" / "run.json").read_text())
     assert (run["settings"]["exclude"], run["result"]["damaged"]) == ("damaged", result["damaged"])
     assert "5 damaged clips left out" in call(*arguments)
 
@@ -79,8 +79,8 @@ def test_what_raters_say_is_kept_with_the_run_for_the_very_clips_judged(caches, 
     (result,) = call_json("probe", caches / "bare", *arguments)["results"]
     clips = [clip for clip in actors_clips() if clip.clip_id not in DAMAGED]
     assert result["human"] == human_ceiling(clips, make_reference("perceived", clips))
-    assert read_run(tmp_path / "logreg-mean").evaluation.beside["human"] == result["human"]
-    assert "raters' majority" in call("runs", "show", tmp_path / "logreg-mean")
+    assert read_run(tmp_path / "logreg-mean-standard").evaluation.beside["human"] == result["human"]
+    assert "raters' majority" in call("runs", "show", tmp_path / "logreg-mean-standard")
 
 
 def test_anything_else_to_exclude_is_wrong_usage(caches):
@@ -90,7 +90,7 @@ def test_anything_else_to_exclude_is_wrong_usage(caches):
 
 def test_predictions_for_damaged_files_are_left_out_too(caches, tmp_path):
     call("probe", caches / "bare", "--folds", "loso", "--out", tmp_path)
-    table = tmp_path / "logreg-mean" / "predictions.csv"
+    table = tmp_path / "logreg-mean-standard" / "predictions.csv"
     (whole,), (rest,) = (call_json("evaluate", table, *option)["results"] for option in ((), ("--exclude", "damaged")))
     assert (whole["n_clips"] - rest["n_clips"], whole["damaged"]["judged"]) == (5, list(DAMAGED))
     assert rest["damaged"] == {"judged": [], "left_out": list(DAMAGED)}

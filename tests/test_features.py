@@ -13,8 +13,7 @@ from vjepa_fer.errors import CacheError, RunError
 from vjepa_fer.evaluation import cross_validate
 from vjepa_fer.evaluation.fusion import average_probabilities
 from vjepa_fer.experiment import Cell, Protocol
-from vjepa_fer.features import open_streams
-from vjepa_fer.features.matrix import join
+from vjepa_fer.features import join, open_streams
 from vjepa_fer.folds import make_folds
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.runs import read_run

@@ -33,8 +33,8 @@ def cache(tmp_path_factory):
 def run(cache, tmp_path):
     """The folder of a logistic regression that was fitted on all clips."""
     answer = call_json("probe", cache, "--out", tmp_path / "runs", "--refit")
-    assert answer["fitted"] == str(tmp_path / "runs" / "logreg-mean" / "fitted")
-    return tmp_path / "runs" / "logreg-mean"
+    assert answer["fitted"] == str(tmp_path / "runs" / "logreg-mean-standard" / "fitted")
+    return tmp_path / "runs" / "logreg-mean-standard"
 
 
 @pytest.mark.parametrize("scale", ["standard", "none"])
@@ -91,7 +91,7 @@ def test_features_of_another_recipe_are_refused_field_by_field(run, tmp_path):
 def test_a_run_without_a_fitted_probe_says_how_to_get_one(cache, tmp_path):
     call("probe", cache, "--out", tmp_path)
     with pytest.raises(RunError, match=r"holds no fitted probe; `vjepa-fer probe … --out .* --refit` leaves one"):
-        load_fitted(tmp_path / "logreg-mean")
+        load_fitted(tmp_path / "logreg-mean-standard")
     with pytest.raises(RunError, match="not a run folder"):
         load_fitted(tmp_path)
 

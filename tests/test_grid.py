@@ -1,10 +1,9 @@
-"""Promises of vjepa_fer.evaluation.grid: what a user types becomes the cells of a sweep."""
+"""Promises of vjepa_fer.experiment.grid: what a user types becomes the cells of a sweep."""
 
 import pytest
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.evaluation import make_cells, parse_params
-from vjepa_fer.experiment import Cell
+from vjepa_fer.experiment import Cell, make_cells, parse_params
 
 
 @pytest.mark.parametrize(

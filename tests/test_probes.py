@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.manifest import LABELS
+from vjepa_fer.manifest import RAVDESS_LABELS
 from vjepa_fer.probes import PROBES, make_probe, probe_parameters
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -187,10 +187,10 @@ def test_parameters_and_seed_reach_the_probe(probe):
 def test_ravdess_words_and_numbers_give_the_same_decisions(name):
     rng = np.random.default_rng(0)
     X, codes = rng.integers(0, 3, (240, 3)).astype(float), np.arange(240) % 8  # full of ties
-    words = np.array(LABELS)[codes]
+    words = np.array(RAVDESS_LABELS)[codes]
     numbered, named = make_probe(name).fit(X, codes), make_probe(name).fit(X, words)
-    assert list(named.predict(X)) == [LABELS[code] for code in numbered.predict(X)]
-    columns = [list(named.classes_).index(word) for word in LABELS]
+    assert list(named.predict(X)) == [RAVDESS_LABELS[code] for code in numbered.predict(X)]
+    columns = [list(named.classes_).index(word) for word in RAVDESS_LABELS]
     np.testing.assert_allclose(named.predict_proba(X)[:, columns], numbered.predict_proba(X))
 
 

@@ -20,7 +20,7 @@ def refit(cache, out, probe):
 
 
 def test_a_damaged_probe_is_not_passed_off_as_fitted(cache, tmp_path):
-    fitted = tmp_path / "knn-mean" / "fitted"
+    fitted = tmp_path / "knn-mean-standard" / "fitted"
     assert refit(cache, tmp_path, "knn") == str(fitted)
     arrays = fitted / "probe" / "arrays.safetensors"
     arrays.write_bytes(arrays.read_bytes()[:-1])
@@ -34,8 +34,8 @@ def test_a_damaged_probe_is_not_passed_off_as_fitted(cache, tmp_path):
 def test_a_probe_of_another_run_is_not_taken_for_its_own(cache, tmp_path):
     for probe in ("knn", "centroid"):
         refit(cache, tmp_path, probe)
-    shutil.rmtree(tmp_path / "centroid-mean" / "fitted")
-    shutil.copytree(tmp_path / "knn-mean" / "fitted", tmp_path / "centroid-mean" / "fitted")
+    shutil.rmtree(tmp_path / "centroid-mean-standard" / "fitted")
+    shutil.copytree(tmp_path / "knn-mean-standard" / "fitted", tmp_path / "centroid-mean-standard" / "fitted")
     message = "fitted: holds KnnProbe, mean, mean-feature; expected CentroidProbe, mean, mean-feature"
     with pytest.raises(RunError, match=message):
         refit(cache, tmp_path, "centroid")

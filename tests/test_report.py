@@ -60,7 +60,7 @@ def runs(cache, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nested(runs):
-    return next((runs / "sweep").glob("*-nested-*"))
+    return next((runs / "sweep").glob("best/*"))
 
 
 def said(predicted, truth="aabb", subjects=None, sure=0.8):
@@ -126,25 +126,24 @@ def test_runs_of_other_clips_or_folds_are_no_part_of_the_sweep(runs, nested, tmp
     shutil.copytree(runs / "sweep", tmp_path / "sweep")
     call("probe", cache, "-p", "knn", "--param", "k=3", "--folds", "loso", "--out", tmp_path / "other")
     shutil.copytree(next((tmp_path / "other").iterdir()), tmp_path / "sweep" / "stranger")
-    (numbers,) = gather_numbers([tmp_path / "sweep" / nested.name])
+    (numbers,) = gather_numbers([tmp_path / "sweep" / "best" / nested.name])
     assert len(numbers.grid.points) == 6
 
 
 def test_a_damaged_neighbour_is_named_and_left_out(runs, nested, tmp_path):
     shutil.copytree(runs / "sweep", tmp_path / "sweep")
-    neighbour = next(p for p in (tmp_path / "sweep").iterdir() if p.name != nested.name)
+    neighbour = next((tmp_path / "sweep").glob("knn-*"))
     (neighbour / "predictions.csv").write_text("clip_id\n")
-    (numbers,) = gather_numbers([tmp_path / "sweep" / nested.name])
+    (numbers,) = gather_numbers([tmp_path / "sweep" / "best" / nested.name])
     assert len(numbers.grid.points) == 5
     assert any("a neighbouring run is left out of the sweep" in note for note in numbers.notes)
 
 
 def test_cells_that_differ_in_nothing_that_has_two_values_are_no_sweep(cache, tmp_path):
     call("probe", cache, "-p", "knn", "--out", tmp_path)
-    call("probe", cache, "-p", "knn", "--param", "k=3", "--out", tmp_path)
-    shutil.copytree(tmp_path / "knn-mean", tmp_path / "a copy")
-    numbers = gather_numbers([tmp_path / "knn-mean"])
-    assert (numbers[0].grid, numbers[0].num_judged) == (None, 3)
+    shutil.copytree(tmp_path / "knn-mean-standard", tmp_path / "a copy")
+    numbers = gather_numbers([tmp_path / "knn-mean-standard"])
+    assert (numbers[0].grid, numbers[0].num_judged) == (None, 2)
     assert 'aria-label="Sweep"' not in render_page(numbers)
 
 
@@ -153,23 +152,23 @@ def test_a_broken_run_of_a_folder_is_named_on_the_page_and_the_rest_is_there(run
     shutil.copytree(next((runs / "single").iterdir()), tmp_path / "sweep" / "b-nested-broken")
     broken = tmp_path / "sweep" / "b-nested-broken" / "predictions.csv"
     broken.write_text("clip_id\n")
-    cell = next(p for p in (tmp_path / "sweep").iterdir() if "-nested-" not in p.name)
+    cell = next((tmp_path / "sweep").glob("knn-*"))
     (cell / "folds.json").unlink()
     outcome = CliRunner().invoke(
         app, [str(tmp_path / "sweep"), "-o", str(tmp_path / "page.html"), "--projection", "pca"]
     )
     assert outcome.exit_code == 4
     page = (tmp_path / "page.html").read_text()
-    assert f'<section id="run0">\n<h2>{nested.name}</h2>' in page
+    assert '<section id="run0">\n<h2>best of 6 knn cells · mean</h2>' in page
     for path, what in ((broken, "was changed after the run was written"), (cell / "folds.json", "is missing")):
         assert f"Not on this page, since it cannot be read: {path}: {what}" in page
         assert f"note: not on the page: {path}: {what}" in outcome.stderr
     with pytest.raises(RunError, match=r"predictions\.csv: was changed"):
         gather_numbers([nested, broken.parent])
-    shutil.rmtree(tmp_path / "sweep" / nested.name)
+    shutil.rmtree(tmp_path / "sweep" / "best" / nested.name)
     assert len(gather_numbers([tmp_path / "sweep"])) == 5  # no honest choice is left to speak for its cells
-    for folder in (tmp_path / "sweep").iterdir():
-        (folder / "run.json").write_text("{}")
+    for description in (tmp_path / "sweep").rglob("run.json"):
+        description.write_text("{}")
     with pytest.raises(RunError, match=r"(?s)sweep: none of its runs can be read:\n.*not the description of a run"):
         gather_numbers([tmp_path / "sweep"])
 
@@ -189,11 +188,7 @@ def test_the_command_at_the_end_makes_the_same_predictions(nested, tmp_path):
     import shlex
 
     call(*shlex.split(line)[1:], "--out", tmp_path)
-    again = (
-        read_run(tmp_path / nested.name)
-        if (tmp_path / nested.name).exists()
-        else read_run(next(tmp_path.glob("*-nested-*")))
-    )
+    again = read_run(tmp_path / "best" / nested.name)
     np.testing.assert_array_equal(again.evaluation.predictions.probabilities, numbers.predictions.probabilities)
 
 
@@ -390,7 +385,7 @@ def test_a_folder_of_runs_is_reported_by_what_was_chosen_in_it(runs, nested, tmp
     (one,) = gather_numbers([runs / "sweep"])
     assert one.run.path == nested
     plain = tmp_path / "plain"
-    shutil.copytree(runs / "sweep", plain, ignore=shutil.ignore_patterns("*-nested*"))
+    shutil.copytree(runs / "sweep", plain, ignore=shutil.ignore_patterns("best"))
     assert len(gather_numbers([plain])) == 6
     monkeypatch.setattr("vjepa_fer.report.build.MOST_RUNS", 5)
     with pytest.raises(RunError, match="there are 6 runs in it, too many for one page; name up to 5 of them, such as"):

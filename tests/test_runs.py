@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from test_evaluate import faces, judge
 from vjepa_fer.disk import on_disk
 from vjepa_fer.errors import RunError, RunExistsError
-from vjepa_fer.experiment import Cell
-from vjepa_fer.runs import finished_run, list_runs, read_run, run_folders, run_name, write_run
+from vjepa_fer.experiment import Cell, folder_name
+from vjepa_fer.runs import finished_run, list_runs, read_run, run_folders, write_run
 
 SOURCE = {"fingerprint": "f" * 64, "clips": "c" * 64}
 
@@ -88,15 +89,15 @@ def test_a_finished_run_is_known_by_its_settings(run):
 
 
 def test_a_name_says_probe_and_level_and_hashes_what_is_not_default():
-    assert run_name(Cell(probe="logreg", level="grid:4")) == "logreg-grid4"
-    names = {run_name(Cell(probe="knn", params={"k": k}, scale=s)) for k in (1, 2) for s in ("none", "standard")}
+    assert folder_name(Cell(probe="logreg", level="grid:4")) == "logreg-grid4-standard"
+    names = {folder_name(Cell(probe="knn", params={"k": k}, scale=s)) for k in (1, 2) for s in ("none", "standard")}
     assert len(names) == 4
-    assert all(name.startswith("knn-mean-") for name in names)
+    assert all(re.match(r"knn-k[12]-mean-(none|standard)-[0-9a-f]{8}$", name) for name in names)
 
 
 def test_names_that_differ_in_letter_case_alone_are_told_apart_by_their_hash():
-    names = [run_name(Cell(probe=probe, level=level)) for probe in ("mine", "Mine") for level in ("mean", "Mean")]
-    assert names[0] == "mine-mean"
+    names = [folder_name(Cell(probe=probe, level=level)) for probe in ("mine", "Mine") for level in ("mean", "Mean")]
+    assert names[0] == "mine-mean-standard"
     assert len({on_disk(name) for name in names}) == 4
 
 

@@ -74,10 +74,13 @@ def test_two_processes_that_do_the_same_both_have_it(cache, tmp_path):
         assert json.loads(one[1]) == json.loads(other[1])
         listed = list_runs(out)
         assert (len(listed.runs), listed.unread) == (3, [])
-        assert sorted(p.name for p in out.iterdir()) == [run.path.name for run in listed.runs]
+        folders = sorted([*out.glob("knn-*"), *out.glob("best/*")])
+        assert folders == sorted(run.path for run in listed.runs)
+        assert {p.name for p in out.iterdir()} == {"best", *(p.name for p in out.glob("knn-*"))}
         (fitted,) = out.glob("*/fitted")
         assert load_fitted(fitted.parent).classes == ("angry", "happy", "sad")
         assert sorted(p.name for p in fitted.parent.iterdir()) == [
+            "experiment.toml",
             "fitted",
             "folds.json",
             "predictions.csv",
@@ -93,9 +96,9 @@ def test_of_two_experiments_in_one_folder_one_is_refused_field_by_field(cache, t
         status, message = both[1 - winner]
         there, asked = "07"[winner], "07"[1 - winner]
         assert status == 1
-        assert message.startswith(f"RunError: {out / 'logreg-mean'} holds another run:\n  ")
+        assert message.startswith(f"RunError: {out / 'logreg-mean-standard'} holds another run:\n  ")
         assert f"\n  seed: {there} there, {asked} asked for" in message
-        assert [p.name for p in out.iterdir()] == ["logreg-mean"]
+        assert [p.name for p in out.iterdir()] == ["logreg-mean-standard"]
 
 
 def die_writing(cache, out, module, function):
@@ -118,5 +121,5 @@ def test_what_a_killed_process_left_is_never_read_and_goes_with_the_next(cache, 
     assert len(list(tmp_path.rglob(".*.partial"))) == 1
     assert len(list_runs(tmp_path).runs) == num_runs
     assert call(str(cache), *FOLDS, "--out", str(tmp_path), "--refit")[0] == 0
-    assert [p.name for p in tmp_path.iterdir()] == ["logreg-mean"]
+    assert [p.name for p in tmp_path.iterdir()] == ["logreg-mean-standard"]
     assert list(tmp_path.rglob("*.partial")) == []

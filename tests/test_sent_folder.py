@@ -44,9 +44,9 @@ COMMANDS = {
         "probe . --jobs 2 --folds loso --probe lightgbm,mlp --param n_estimators=2",
         "probe . --jobs 2 --folds loso --probe attentive --features tokens --param epochs=1",
     ],
-    "evaluate": ["evaluate runs/logreg-mean"],
-    "report": ["report runs/logreg-mean -o new.html --figures drawn --format svg"],
-    "predict": ["predict v.mp4 --run runs/logreg-mean --timeline new"],
+    "evaluate": ["evaluate runs/logreg-mean-standard"],
+    "report": ["report runs/logreg-mean-standard -o new.html --figures drawn --format svg"],
+    "predict": ["predict v.mp4 --run runs/logreg-mean-standard --timeline new"],
     "manifest ravdess": ["manifest ravdess -o new.csv"],
     "manifest crema-d": ["manifest crema-d -o new.csv"],
     "manifest corpus": ["manifest corpus savee savee -o new.csv"],
@@ -66,8 +66,8 @@ COMMANDS = {
     "cache import": ["cache import table.csv new --manifest clips.csv"],
     "cache export": ["cache export . -o new.npz"],
     "runs list": ["runs list runs"],
-    "runs show": ["runs show runs/logreg-mean"],
-    "runs compare": ["runs compare runs/logreg-mean runs/knn-mean"],
+    "runs show": ["runs show runs/logreg-mean-standard"],
+    "runs compare": ["runs compare runs/logreg-mean-standard runs/knn-mean-standard"],
 }
 """For each command, calls in a folder that is a cache; after a colon the exit status, if it is not 0."""
 

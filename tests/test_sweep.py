@@ -10,9 +10,9 @@ from test_cli_probe import make_cache
 from test_evaluate import Recorder, faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import SplitError
-from vjepa_fer.evaluation import cross_validate, make_cells
+from vjepa_fer.evaluation import cross_validate
 from vjepa_fer.evaluation.nested import inner_splits
-from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.experiment import Cell, Protocol, make_cells, resolve
 from vjepa_fer.folds import make_folds
 from vjepa_fer.runs import read_run
 from vjepa_fer.sweep import sweep
@@ -84,17 +84,17 @@ def test_a_training_part_of_one_subject_leaves_nothing_to_choose_on():
 def test_the_nested_answer_of_a_fold_is_its_chosen_cells_answer(cache):
     swept = sweep(cache, GRID, Protocol(folds="subject-kfold:3"))
     (nested,) = (one.evaluation for one in swept.nested)
-    judged = {one.evaluation.cell.params["k"]: one.evaluation.predictions for one in swept.cells}
+    judged = {one.evaluation.cell.params["n_neighbors"]: one.evaluation.predictions for one in swept.cells}
     for fold, choice in enumerate(nested.choices):
         rows = nested.predictions.fold == fold
-        source = judged[choice.cell.params["k"]]
+        source = judged[choice.cell.params["n_neighbors"]]
         np.testing.assert_array_equal(nested.predictions.predicted[rows], source.predicted[rows])
         np.testing.assert_array_equal(nested.predictions.probabilities[rows], source.probabilities[rows])
 
 
 def test_inner_folds_choose_what_is_good(cache):
     choices = sweep(cache, GRID, Protocol(folds="subject-kfold:3")).nested[0].evaluation.choices
-    assert all(choice.cell.params["k"] < 20 for choice in choices)
+    assert all(choice.cell.params["n_neighbors"] < 20 for choice in choices)
     assert all(choice.war > 0.9 for choice in choices)
 
 
@@ -121,7 +121,7 @@ def test_a_grid_gives_what_its_cells_give_one_by_one(cache):
     features = cache.features("mean")
     folds = make_folds("subject-kfold:3", features.subjects, features.y)
     for one, cell in zip(swept.cells, cells, strict=True):
-        assert one.evaluation.cell == cell
+        assert one.evaluation.cell == resolve(cell)
         alone = cross_validate(features, folds, cell).predictions
         np.testing.assert_allclose(one.evaluation.predictions.probabilities, alone.probabilities, atol=5e-3)
 
@@ -175,7 +175,6 @@ def test_a_nested_run_reads_back_equal(cache, tmp_path):
 
 
 def test_a_family_whose_processes_die_is_lost_and_the_others_are_kept(cache, monkeypatch):
-    from vjepa_fer.sweep import sweep as room
     from vjepa_fer.workers import Done, Lost
 
     def run_tasks_on(study, tasks, *, jobs):
@@ -183,7 +182,7 @@ def test_a_family_whose_processes_die_is_lost_and_the_others_are_kept(cache, mon
             dead = task.cells[0].probe == "centroid" and task.outer == 1
             yield Done(number, Lost(-9) if dead else study.run(task))
 
-    monkeypatch.setattr(room, "run_tasks_on", run_tasks_on)
+    monkeypatch.setattr("vjepa_fer.sweep.loop.run_tasks_on", run_tasks_on)
     swept = sweep(cache, [GRID[0], Cell(probe="centroid")], Protocol(nested=False), jobs=2)
     assert [one.evaluation.cell.probe for one in swept.cells] == ["knn"]
     assert len(swept.lost) == 1

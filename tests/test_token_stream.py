@@ -10,10 +10,8 @@ import pytest
 from caches import small_manifest, write_small_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.errors import CacheError
-from vjepa_fer.evaluation import make_cells
-from vjepa_fer.experiment import Protocol
-from vjepa_fer.features import TokenStream
-from vjepa_fer.features.matrix import join
+from vjepa_fer.experiment import Protocol, make_cells
+from vjepa_fer.features import TokenStream, join
 from vjepa_fer.probes import make_probe
 from vjepa_fer.runs import FITTED
 from vjepa_fer.sweep import refit_best, sweep

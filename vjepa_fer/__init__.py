@@ -4,7 +4,7 @@ Two stages that share only the file on disk:
 
 1. **Extract** (GPU box): :mod:`vjepa_fer.extract` decodes the clips of a manifest, sends them through a frozen encoder
    and writes what it saw to a cache of HDF5 shards.
-2. **Probe** (laptop): :func:`open_cache` reads the cache, and :mod:`vjepa_fer.evaluation.evaluate` cross-validates light
+2. **Probe** (laptop): :func:`open_cache` reads the cache, and :func:`run_experiment` cross-validates light
    classifiers on it, subject-independently.
 
 Importing this package loads nothing heavy; torch belongs to stage 1 alone.
@@ -15,14 +15,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "__version__", "open_cache", "read_manifest"]
+__all__ = ["Experiment", "Recipe", "__version__", "open_cache", "read_experiment", "read_manifest", "run_experiment"]
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import open_cache
+    from vjepa_fer.experiment import Experiment, read_experiment
     from vjepa_fer.manifest import read_manifest
     from vjepa_fer.recipe import Recipe
+    from vjepa_fer.sweep import run_experiment
 
-_HOMES = {"open_cache": "vjepa_fer.cache", "read_manifest": "vjepa_fer.manifest", "Recipe": "vjepa_fer.recipe"}
+_HOMES = {
+    "open_cache": "vjepa_fer.cache",
+    "read_manifest": "vjepa_fer.manifest",
+    "Recipe": "vjepa_fer.recipe",
+    "Experiment": "vjepa_fer.experiment",
+    "read_experiment": "vjepa_fer.experiment",
+    "run_experiment": "vjepa_fer.sweep",
+}
 
 
 def __getattr__(name: str) -> Any:

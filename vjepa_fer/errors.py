@@ -97,6 +97,10 @@ class ProbeError(VjepaFerError, ValueError):
     """A probe, parameter or feature matrix that cannot be fitted."""
 
 
+class ExperimentError(VjepaFerError, ValueError):
+    """An experiment that contradicts itself, or a file of one that cannot be read: file, key, value and what was expected are named."""
+
+
 class RunError(VjepaFerError, ValueError):
     """A run folder that cannot be read or written."""
 

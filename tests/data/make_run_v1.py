@@ -11,8 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from caches import write_counted_cache
 from vjepa_fer.cache import open_cache
-from vjepa_fer.evaluation import make_cells
-from vjepa_fer.experiment import Protocol
+from vjepa_fer.experiment import Protocol, make_cells
 from vjepa_fer.sweep import sweep
 
 PROTOCOL = Protocol(folds="subject-kfold:4", by=("sex",))

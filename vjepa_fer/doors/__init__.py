@@ -6,7 +6,7 @@ terminal or a page), `sheets` (CSV, in which no cell is a formula), `bars` (prog
 
 from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
 from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
-from vjepa_fer.doors.objects import Given, parse_object, read_object, read_text
+from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
 from vjepa_fer.doors.shown import printable, printable_json
 
@@ -15,6 +15,7 @@ __all__ = [
     "Given",
     "TooLargeError",
     "beside_bars",
+    "canonical_json",
     "csv_text",
     "for_spreadsheet",
     "from_spreadsheet",

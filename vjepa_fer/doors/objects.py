@@ -202,6 +202,17 @@ def parse_object(
     return Given(values, source, error, advice)
 
 
+def canonical_json(value: Any) -> str:
+    """JSON that equal values have in common: keys in order, no blanks.
+
+    Raises
+    ------
+    ValueError
+        A number that is NaN or infinite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def _decoded(data: bytes, source: str, error: type[VjepaFerError], advice: str) -> str:
     try:
         return data.decode("utf-8")

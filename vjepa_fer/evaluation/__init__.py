@@ -14,7 +14,6 @@ from vjepa_fer.evaluation.evaluate import (
     gather,
 )
 from vjepa_fer.evaluation.fitted import FittedProbe, fit_on_all, read_fitted, save_fitted
-from vjepa_fer.evaluation.grid import make_cells, parse_params
 from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.evaluation.reference import LabelledCache, Reference, make_reference
 from vjepa_fer.evaluation.tasks import Answer, Study, Task, run_tasks_on
@@ -40,10 +39,8 @@ __all__ = [
     "fit_predict",
     "gather",
     "human_ceiling",
-    "make_cells",
     "make_reference",
     "nested_evaluation",
-    "parse_params",
     "pick_winner",
     "read_fitted",
     "run_tasks_on",

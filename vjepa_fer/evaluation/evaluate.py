@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vjepa_fer.errors import ProbeError, SplitError
-from vjepa_fer.experiment import Cell, Choice, Plan
+from vjepa_fer.experiment import Cell, Choice, Plan, Selection, Statistics
 from vjepa_fer.features import Scaler, TokenStream, Windowed, fit_scaler, join_windows, rows_of, take_rows
 from vjepa_fer.folds import AnyFolds, Split, find_leaks, identities, refuse_leaks, shortlist
 from vjepa_fer.judging import Groups, Predictions, Score, score
@@ -44,6 +44,12 @@ class Evaluation:
         Which clips with a damaged file were judged, and which were left out.
     absent : Absent
         How many clips of the manifest have no features.
+    selection : {"fixed", "grid", "nested"}
+        See :data:`vjepa_fer.experiment.Selection`.
+    among : int
+        How many cells its experiment tried.
+    statistics : Statistics
+        How its intervals are made.
     beside : mapping
         What counted as right and what raters said; see :meth:`vjepa_fer.evaluation.reference.VoteBook.beside`.
     """
@@ -58,6 +64,9 @@ class Evaluation:
     groups: Groups = field(default_factory=dict, repr=False)
     damage: Damage = field(default_factory=Damage)
     absent: Absent = field(default_factory=Absent)
+    selection: Selection = "fixed"
+    among: int = 1
+    statistics: Statistics = field(default_factory=Statistics)
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -51,7 +51,7 @@ class FittedProbe:
     recipe : Recipe or ImportedRecipe
         Of the features that it was fitted on.
     decision : str
-        How a clip's windows become one decision, of :data:`vjepa_fer.evaluation.grid.DECISIONS`.
+        How a clip's windows become one decision, of :data:`vjepa_fer.experiment.grid.DECISIONS`.
     """
 
     probe: SavedProbe

@@ -108,4 +108,5 @@ def _stitch(nest: Nest, choices: Sequence[Choice], sources: Sequence[Evaluation]
         predicted[rows] = source.predictions.predicted[rows]
         probabilities[rows] = np.asarray(source.predictions.probabilities)[rows]
     predictions = dataclasses.replace(first.predictions, predicted=predicted, probabilities=probabilities)
-    return dataclasses.replace(first, cell=nest, predictions=predictions, seconds=seconds, choices=tuple(choices))
+    chosen = dataclasses.replace(first, cell=nest, predictions=predictions, seconds=seconds, choices=tuple(choices))
+    return dataclasses.replace(chosen, selection="nested", among=len(nest.cells))

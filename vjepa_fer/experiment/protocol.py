@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from vjepa_fer.doors import Given
 
@@ -13,7 +13,10 @@ PLAN_WORDS = ("probe", "params", "features", "scale", "decision", "inner_folds",
 """The words of a plan: what a sweep varies. All other settings must be equal for two runs to be of one sweep."""
 
 MEAN_FEATURE = "mean-feature"
-"""The decision that averages a clip's windows before the probe; the others are :data:`vjepa_fer.features.windows.RULES`."""
+"""The decision that averages a clip's windows before the probe; the others join the probe's answers about each."""
+
+DECISIONS = (MEAN_FEATURE, "mean-probability", "sum", "vote", "mean-logit")
+"""Ways from a clip's windows to one decision; see :mod:`vjepa_fer.features.windows`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class Cell:
     scale : {"none", "standard", "minmax"}
         Fitted on the training part of each fold.
     decision : str
-        How a clip's windows become one decision, of :data:`vjepa_fer.evaluation.grid.DECISIONS`.
+        How a clip's windows become one decision, of :data:`DECISIONS`.
     """
 
     probe: str = "logreg"
@@ -158,6 +161,11 @@ class Choice:
         return cls(Cell.from_given(said), said.number("inner_war") / 100)
 
 
+Selection = Literal["fixed", "grid", "nested"]
+"""How a figure's parameters came about: given; one of several that were tried, so that to pick it by its figure is to choose on the
+test parts; or chosen on inner folds that never saw the test parts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
     """How every cell is judged.
@@ -187,3 +195,22 @@ class Protocol:
     allow_leak: bool = False
     by: tuple[str, ...] = ()
     exclude: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """How far each figure might be off: the percentile bootstrap over subjects; see :func:`vjepa_fer.judging.intervals_of`.
+
+    Attributes
+    ----------
+    num_draws : int
+        How often the subjects are drawn anew.
+    confidence : float
+        Share of the draws that an interval holds.
+    seed : int
+        Of the draws.
+    """
+
+    num_draws: int = 5000
+    confidence: float = 0.95
+    seed: int = 0

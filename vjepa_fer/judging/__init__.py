@@ -5,7 +5,7 @@ from __future__ import annotations
 from vjepa_fer.judging.compare import Comparison, compare_predictions
 from vjepa_fer.judging.confusion_csv import read_confusion
 from vjepa_fer.judging.groups import Groups, group_clips, group_figures
-from vjepa_fer.judging.intervals import METHOD, Interval, Intervals, intervals_of
+from vjepa_fer.judging.intervals import Interval, Intervals, intervals_of, method_of
 from vjepa_fer.judging.policies import (
     POLICIES,
     Scored,
@@ -18,7 +18,6 @@ from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predict
 from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score
 
 __all__ = [
-    "METHOD",
     "POLICIES",
     "Comparison",
     "Groups",
@@ -35,6 +34,7 @@ __all__ = [
     "group_clips",
     "group_figures",
     "intervals_of",
+    "method_of",
     "notes_on",
     "read_confusion",
     "read_prediction_table",

@@ -9,17 +9,15 @@ figures (the percentile bootstrap).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from vjepa_fer.experiment import Statistics
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.predictions import Predictions
 
-NUM_DRAWS = 5000
-CONFIDENCE = 0.95
-METHOD = {"method": "percentile bootstrap over subjects", "draws": NUM_DRAWS, "confidence": CONFIDENCE, "seed": 0}
-"""How the intervals of a result were made, for JSON."""
+NUM_DRAWS, CONFIDENCE = Statistics().num_draws, Statistics().confidence
 
 _MAX_COUNTS = 2**22
 """So many counts at a time: thirty thousand clips without a known subject must not take a gigabyte."""
@@ -30,6 +28,12 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+def method_of(statistics: Statistics) -> dict[str, Any]:
+    """How the intervals of a result were made, for JSON."""
+    made = {"draws": statistics.num_draws, "confidence": statistics.confidence, "seed": statistics.seed}
+    return {"method": "percentile bootstrap over subjects", **made}
 
 
 def subject_numbers(predictions: Predictions) -> np.ndarray:

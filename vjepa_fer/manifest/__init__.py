@@ -5,12 +5,12 @@ from __future__ import annotations
 from vjepa_fer.manifest.absent import Absent, absent_from
 from vjepa_fer.manifest.choose import is_damaged, only_where, without_damaged
 from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest
-from vjepa_fer.manifest.crema_d import LABELS, crema_d_clips, crema_d_manifest
+from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
 from vjepa_fer.manifest.damage import Damage, damage_of, damaged_among, leave_out
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.folds import PRESETS, subject_number
 from vjepa_fer.manifest.label_names import MERGED, common_names, read_label_map, require_other_names
-from vjepa_fer.manifest.ravdess import ravdess_clips, ravdess_manifest
+from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.tables import (
@@ -31,10 +31,10 @@ __all__ = [
     "COLUMNS",
     "CORPORA",
     "FAULTS",
-    "LABELS",
     "MAX_TABLE_BYTES",
     "MERGED",
     "PRESETS",
+    "RAVDESS_LABELS",
     "Absent",
     "Clip",
     "Damage",

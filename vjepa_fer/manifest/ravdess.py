@@ -19,7 +19,7 @@ from vjepa_fer.manifest.walk import check_folder, file_notes, find_videos
 
 Channel = Literal["speech", "song"]
 
-LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+RAVDESS_LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 """In the order of the emotion code 01–08."""
 
 MODALITIES = ("full-av", "video-only", "audio-only")
@@ -114,7 +114,7 @@ def ravdess_clip(clip_id: str, path: str) -> Clip:
         clip_id.partition("-")[2],
     )
     extra = dict(zip(FURTHER_COLUMNS, further, strict=True))
-    return Clip(clip_id, path, LABELS[emotion - 1], f"{actor:02}", extra)
+    return Clip(clip_id, path, RAVDESS_LABELS[emotion - 1], f"{actor:02}", extra)
 
 
 def _example(channels: Sequence[str], modalities: Sequence[int]) -> str:

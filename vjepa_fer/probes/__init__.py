@@ -22,6 +22,7 @@ __all__ = [
     "ProbeEntry",
     "answer_probes",
     "fit_probes",
+    "full_parameters",
     "make_probe",
     "probe_class",
     "probe_parameters",
@@ -95,10 +96,24 @@ def make_probe(name: str, params: Mapping[str, Any] | None = None, random_state:
     ProbeError
         No probe or parameter has this name; the message lists those there are.
     """
-    cls = probe_class(name)
-    known, aliases = cls.parameters(), PROBES[name].aliases
+    return probe_class(name)(**{"random_state": random_state, **_by_full_name(name, params or {})})
+
+
+def full_parameters(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`make_probe` makes of `params`: every parameter of the probe by its full name, defaults and presets filled in.
+
+    Raises
+    ------
+    ProbeError
+        No probe or parameter has this name.
+    """
+    return {**probe_parameters(name), **_by_full_name(name, params)}
+
+
+def _by_full_name(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    known, aliases = probe_parameters(name), PROBES[name].aliases
     values: dict[str, Any] = {}
-    params = dict(params or {})
+    params = dict(params)
     preset = _preset(name, params.pop("preset")) if PROBES[name].presets and "preset" in params else {}
     for given, value in params.items():
         parameter = aliases.get(given, given)
@@ -108,7 +123,7 @@ def make_probe(name: str, params: Mapping[str, Any] | None = None, random_state:
         if parameter in values:
             raise ProbeError(f"{name}: {given!r} is given twice (it stands for {parameter!r})")
         values[parameter] = value
-    return cls(**{"random_state": random_state, **preset, **values})
+    return {**preset, **values}
 
 
 def _preset(name: str, preset: str) -> Mapping[str, Any]:

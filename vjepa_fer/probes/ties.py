@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.manifest import LABELS, common_names
+from vjepa_fer.manifest import RAVDESS_LABELS, common_names
 
-_BY_NUMBER = tuple(common_names(LABELS).values())
+_BY_NUMBER = tuple(common_names(RAVDESS_LABELS).values())
 
 
 def preference(classes: ArrayLike) -> NDArray[np.intp]:

@@ -13,7 +13,7 @@ from vjepa_fer.errors import CacheError, RecipeMismatchError, RunError, VideoErr
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.report.numbers import RunNumbers, numbers_of
 from vjepa_fer.report.projection import Method, Projection, project
-from vjepa_fer.runs import RUN_JSON, Run, check_run, read_run, run_folders
+from vjepa_fer.runs import RUN_JSON, Run, check_run, chosen_of, read_run, runs_of, to_report
 
 Looked = TypeVar("Looked")
 MOST_RUNS = 12
@@ -54,7 +54,8 @@ def gather_numbers(
 ) -> tuple[RunNumbers, ...]:
     """The numbers of each run, in the order given; a run given twice counts once.
 
-    A folder that ``probe --out`` filled stands for the honest choice of each family in it, or where nothing was chosen, for its runs.
+    A folder that ``probe --out`` filled stands for the choice among all of its cells and that of each family, or where nothing was
+    chosen, for its runs.
     Runs of such a folder that cannot be read are named in ``unread`` of the others.
 
     Raises
@@ -66,7 +67,8 @@ def gather_numbers(
     """
     runs, unread = _gather_runs([Path(path) for path in paths])
     found = (_one(run, settings or ReportSettings()) for run in runs)
-    return tuple(replace(numbers, unread=tuple(unread)) for numbers in found)
+    honest = to_report(runs)
+    return tuple(replace(n, unread=tuple(unread), to_report=fine) for n, fine in zip(found, honest, strict=True))
 
 
 def _gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -83,20 +85,20 @@ def _gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 
 def _runs_inside(path: Path) -> list[Path]:
-    """The run folders of a folder that is none itself."""
-    return [] if not path.is_dir() or os.path.lexists(path / RUN_JSON) else run_folders(path)
+    """The run folders of a folder that is none itself, what was chosen first."""
+    return [] if not path.is_dir() or os.path.lexists(path / RUN_JSON) else runs_of(path)
 
 
 def _read_all(inside: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """Those of a folder's runs that a page should be about, and why some of all cannot be read."""
-    nested = [path for path in inside if "-nested" in path.name]
-    others = [path for path in inside if path not in nested]
     unread: list[str] = []
-    runs = _look_at(_few(nested, unread), read_run, unread)
+    chosen = chosen_of(inside)
+    others = [path for path in inside if path not in chosen]
+    runs = _look_at(_few(chosen, unread), read_run, unread)
     if runs:
         _look_at(others, check_run, unread)
     else:
-        runs = _look_at(_few(others, unread), read_run, unread)
+        runs = [run for run in _look_at(_few(others, unread), read_run, unread) if not run.repeats_a_cell]
     if not runs:
         raise RunError("\n".join([f"{inside[0].parent}: none of its runs can be read:", *unread]))
     return runs, unread

@@ -76,15 +76,15 @@ def _edge(n: RunNumbers) -> Iterator[Check]:
 
 
 def _selection(n: RunNumbers) -> Iterator[Check]:
-    if n.grid is None or n.grid.nested:
-        return
-    war = 100 * n.run.evaluation.scores["war"].mean
-    if war >= max(point.war for point in n.grid.points):
+    if not n.to_report or n.run.evaluation.selection == "grid":
+        among = "families of cells" if n.run.evaluation.selection == "nested" else f"{max(n.result['among'], 2)} cells"
         yield Check(
             "look",
-            f"This is the best of {len(n.grid.points)} cells, picked by these very test parts: a flattering figure. "
-            "Report the nested run.",
+            f"One of several {among}: picked by its figure, it would be chosen on the test parts. Not the figure to report: "
+            "that is the choice among all cells.",
         )
+    if n.result["selection"] == "nested":
+        yield Check("good", f"Chosen among {n.result['among']} cells on inner folds, which the test parts never saw.")
 
 
 def _far_fold(n: RunNumbers) -> Iterator[Check]:

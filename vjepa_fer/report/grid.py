@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.errors import VjepaFerError
-from vjepa_fer.experiment import PLAN_WORDS, Cell, Nest, Plan
-from vjepa_fer.runs import Run, read_plan, read_run, run_folders
+from vjepa_fer.experiment import PLAN_WORDS, Cell, Nest, Plan, by_short_name
+from vjepa_fer.runs import BEST, Run, read_plan, read_run, runs_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def siblings(run: Run) -> tuple[list[Run], tuple[str, ...]]:
 def _neighbours(run: Run) -> list[Path]:
     """The run folders beside it, itself included; what is closed to us, such as other people's folders, is none of its sweep."""
     try:
-        folders = run_folders(run.path.resolve().parent)
+        parent = run.path.resolve().parent
+        folders = runs_of(parent.parent if parent.name == BEST else parent)
     except OSError:
         return [run.path]
     return [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
@@ -122,7 +123,13 @@ def grid_of(run: Run, cells: Sequence[Run]) -> Grid | None:
 
 
 def _settings(cell: Any) -> dict[str, Any]:
-    return {**cell.params, "features": cell.level, "scale": cell.scale, "decision": cell.decision, "probe": cell.probe}
+    return {
+        **by_short_name(cell),
+        "features": cell.level,
+        "scale": cell.scale,
+        "decision": cell.decision,
+        "probe": cell.probe,
+    }
 
 
 def _axes(settings: Sequence[dict[str, Any]]) -> tuple[Axis, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.cache import Cache
+from vjepa_fer.experiment import plan_title
 from vjepa_fer.judging import Predictions, group_clips, metrics
 from vjepa_fer.recipe import flat_recipe
 from vjepa_fer.report.grid import Grid, grid_of, siblings
@@ -81,6 +82,9 @@ class RunNumbers:
     Attributes
     ----------
     name : str
+        Of its folder.
+    title : str
+        What people call it.
     run : Run
     result : mapping
         As ``runs show --json`` prints it, in percent.
@@ -104,9 +108,12 @@ class RunNumbers:
         What could not be shown, and why.
     unread : tuple of str
         Other runs of the folders that were asked for which cannot be read, and why.
+    to_report : bool
+        See :func:`vjepa_fer.runs.to_report`.
     """
 
     name: str
+    title: str
     run: Run
     result: Mapping[str, Any]
     majority: tuple[str, float]
@@ -122,6 +129,7 @@ class RunNumbers:
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    to_report: bool = True
 
     @property
     def predictions(self) -> Predictions:
@@ -158,6 +166,7 @@ def numbers_of(
     judged = [one.evaluation.predictions for one in found] or [predictions]
     return RunNumbers(
         name=run.path.resolve().name,
+        title=plan_title(evaluation.cell),
         run=run,
         result=result_of(evaluation, str(run.path)),
         majority=_majority(predictions),

@@ -21,6 +21,7 @@ from vjepa_fer import __version__
 from vjepa_fer.disk import bytes_for_people, open_regular, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
+from vjepa_fer.experiment import Choice, cell_titles
 from vjepa_fer.extras import require_extra
 from vjepa_fer.judging import Comparison, compare_predictions
 from vjepa_fer.report.checks import run_checks
@@ -179,14 +180,14 @@ def _view(number: int, numbers: RunNumbers) -> dict[str, Any]:
             sorted(set(numbers.predictions.take(numbers.predictions.fold == fold).subjects.tolist()))
             for fold in sorted(set(numbers.predictions.fold.tolist()))
         ],
-        "choices": [(fold, *_choice(choice)) for fold, choice in enumerate(evaluation.choices)],
+        "choices": _choices(evaluation.choices),
     }
 
 
-def _choice(choice: Any) -> tuple[str, float]:
-    cell = choice.cell
-    params = ", ".join(f"{name}={value}" for name, value in cell.params.items())
-    return " · ".join(word for word in (cell.probe, params, cell.level, cell.scale) if word), 100 * choice.war
+def _choices(choices: Sequence[Choice]) -> list[tuple[int, str, float]]:
+    """Each fold, the cell that it chose, and its WAR on the inner folds in percent."""
+    titles = cell_titles([choice.cell for choice in choices])
+    return [(fold, title, 100 * choices[fold].war) for fold, title in enumerate(titles)]
 
 
 def _plan(numbers: RunNumbers) -> list[tuple[str, str]]:
@@ -227,7 +228,7 @@ def _comparison(runs: Sequence[RunNumbers]) -> tuple[Comparison | None, str]:
     """The runs on their common clips; or why they cannot be compared."""
     if len(runs) < 2:
         return None, ""
-    names = [numbers.name for numbers in runs]
+    names = [numbers.title for numbers in runs]
     names = names if len(set(names)) == len(names) else [str(numbers.run.path) for numbers in runs]
     leaky = [name for name, numbers in zip(names, runs, strict=True) if numbers.result["leaky"]]
     try:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
-from vjepa_fer.experiment import Nest
 from vjepa_fer.recipe import AnyRecipe, Recipe, Storage
-from vjepa_fer.runs import FOLDS_JSON, Run
+from vjepa_fer.runs import EXPERIMENT, FOLDS_JSON, Run
 
 MANIFEST = "manifest.csv"
 """How the commands call the manifest: the cache keeps a copy of it under this name."""
@@ -20,28 +18,12 @@ MOST_COLUMNS = 40
 
 
 def commands(run: Run) -> tuple[str, ...]:
-    """The ``probe`` line with the very folds of the run; empty where one line cannot say it (two corpora, uneven sweeps)."""
-    evaluation = run.evaluation
-    if not run.cache or evaluation.folds.name.startswith("test-on:"):
+    """The ``probe`` line that makes the run again; empty for one that was kept without its experiment."""
+    if run.experiment is None:
         return ()
-    plan = evaluation.cell
-    cells = plan.cells if isinstance(plan, Nest) else (plan,)
-    scales, decisions = (list(dict.fromkeys(getattr(c, name) for c in cells)) for name in ("scale", "decision"))
-    params = _values([dict(cell.params) for cell in cells])
-    if len(cells) != len(scales) * len(decisions) * _product(params):
-        return ()
-    words = ["vjepa-fer", "probe", run.cache, "--probe", plan.probe, "--features", plan.level]
-    words += ["--scale", ",".join(scales), "--decision", ",".join(decisions)]
-    for name, values in params.items():
-        words += ["--param", f"{name}={','.join(map(_spelled, values))}"]
-    words += ["--folds", f"file:{run.path / FOLDS_JSON}", "--seed", str(evaluation.seed)]
-    words += _labels(str(run.settings.get("labels", "intended")))
-    if "exclude" in run.settings:
-        words += ["--exclude", str(run.settings["exclude"])]
-    if isinstance(plan, Nest):
-        words += ["--inner-folds", str(plan.inner_folds)]
-    if evaluation.leaks:
-        words.append("--allow-leak")
+    words = ["vjepa-fer", "probe", "--config", str(run.path / EXPERIMENT)]
+    if run.experiment.protocol.folds.startswith("file:"):
+        words += ["--folds", f"file:{run.path / FOLDS_JSON}"]
     return (shlex.join(words),)
 
 
@@ -79,36 +61,3 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
 
 def _repeated(option: str, values: Sequence[str]) -> list[str]:
     return [word for value in values for word in (option, value)]
-
-
-def _values(params: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    values: dict[str, list[Any]] = {}
-    for one in params:
-        for name, value in one.items():
-            if value not in values.setdefault(name, []):
-                values[name].append(value)
-    return values
-
-
-def _product(params: dict[str, list[Any]]) -> int:
-    number = 1
-    for values in params.values():
-        number *= len(values)
-    return number
-
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return f"({', '.join(map(_spelled, value))})"
-    return (
-        {True: "true", False: "false", None: "none"}[value] if value is None or isinstance(value, bool) else str(value)
-    )
-
-
-def _labels(name: str) -> list[str]:
-    """``perceived:face:skip`` as options."""
-    kind, _, rest = name.partition(":")
-    if kind == "intended":
-        return []
-    source, _, ties = rest.partition(":")
-    return ["--labels", f"{kind}:av" if source == "av" else kind, *(["--ties", ties] if ties else [])]

@@ -2,8 +2,10 @@
 
 ::
 
-    runs/first/logreg-mean/
+    runs/first/best/best-of-8-cells-1a2b3c4d/      what was chosen among all cells, where there are several: a run like any other
+    runs/first/logreg-mean-standard/
       run.json           what was done, with what, and the figures; the SHA-256 of the files beside it and of itself
+      experiment.toml    what repeats it: vjepa-fer probe --config FILE
       folds.json         who was tested in which fold
       predictions.csv    one row a clip: truth, decision, probabilities
       groups.csv         the manifest columns that figures are given by, if any
@@ -18,13 +20,28 @@ that predictions do not) · `folder` (a run written and read) · `finding` (runs
 
 from __future__ import annotations
 
-from vjepa_fer.runs.description import FOLDS_JSON, GROUPS_CSV, PREDICTIONS_CSV, RUN_JSON
-from vjepa_fer.runs.finding import Listed, TableFacts, Unread, facts_of_table, finished_run, list_runs, run_folders
+from vjepa_fer.runs.description import EXPERIMENT, FOLDS_JSON, GROUPS_CSV, PREDICTIONS_CSV, RUN_JSON
+from vjepa_fer.runs.finding import (
+    BEST,
+    Listed,
+    TableFacts,
+    Unread,
+    chosen_of,
+    facts_of_table,
+    finished_run,
+    list_runs,
+    run_folders,
+    runs_of,
+    runs_that_stand_for,
+    to_report,
+)
 from vjepa_fer.runs.folder import FITTED, Run, check_run, load_fitted, read_plan, read_run, write_run
-from vjepa_fer.runs.results import SCHEMA, Selection, figures_of, figures_of_counts, result_of, shown
-from vjepa_fer.runs.settings import digest_of_clips, run_name, run_settings
+from vjepa_fer.runs.results import SCHEMA, figures_of, figures_of_counts, result_of, shown
+from vjepa_fer.runs.settings import digest_of_clips, run_settings
 
 __all__ = [
+    "BEST",
+    "EXPERIMENT",
     "FITTED",
     "FOLDS_JSON",
     "GROUPS_CSV",
@@ -33,10 +50,10 @@ __all__ = [
     "SCHEMA",
     "Listed",
     "Run",
-    "Selection",
     "TableFacts",
     "Unread",
     "check_run",
+    "chosen_of",
     "digest_of_clips",
     "facts_of_table",
     "figures_of",
@@ -48,8 +65,10 @@ __all__ = [
     "read_run",
     "result_of",
     "run_folders",
-    "run_name",
     "run_settings",
+    "runs_of",
+    "runs_that_stand_for",
     "shown",
+    "to_report",
     "write_run",
 ]

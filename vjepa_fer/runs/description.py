@@ -16,18 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.disk import refuse_link
-from vjepa_fer.doors import Given, TooLargeError, read_bytes, read_object
+from vjepa_fer.doors import Given, TooLargeError, canonical_json, read_bytes, read_object
 from vjepa_fer.errors import RunError, VjepaFerError
+from vjepa_fer.experiment import LARGEST_EXPERIMENT
 from vjepa_fer.folds import MAX_FOLDS_BYTES
 from vjepa_fer.manifest import MAX_TABLE_BYTES
-from vjepa_fer.runs.settings import canonical, digest
+from vjepa_fer.runs.settings import digest
 
 FORMAT, FORMAT_1 = "vjepa-fer/run/2", "vjepa-fer/run/1"
 KEYS = {"format", "created", "cache", "settings", "result", "seconds", "versions"}
 """Of format 1; with any other a file of format 2 is passed off for one."""
 
 RUN_JSON, FOLDS_JSON, PREDICTIONS_CSV, GROUPS_CSV = "run.json", "folds.json", "predictions.csv", "groups.csv"
-LARGEST = {FOLDS_JSON: MAX_FOLDS_BYTES, PREDICTIONS_CSV: MAX_TABLE_BYTES, GROUPS_CSV: MAX_TABLE_BYTES}
+EXPERIMENT = "experiment.toml"
+LARGEST = {
+    EXPERIMENT: LARGEST_EXPERIMENT,
+    FOLDS_JSON: MAX_FOLDS_BYTES,
+    PREDICTIONS_CSV: MAX_TABLE_BYTES,
+    GROUPS_CSV: MAX_TABLE_BYTES,
+}
 """Bytes; the files that a run may have beside ``run.json``."""
 
 ADVICE = "put the file back from a copy, or remove the folder and run again"
@@ -93,7 +100,7 @@ def write_description(folder: Path, facts: Mapping[str, Any]) -> None:
     """
     files = {path.name: digest(path.read_bytes()) for path in sorted(folder.iterdir())}
     whole = json.loads(json.dumps({"format": FORMAT, **facts, "files": files}, allow_nan=False))
-    text = json.dumps({**whole, "sha256": digest(canonical(whole))}, indent=2, ensure_ascii=False)
+    text = json.dumps({**whole, "sha256": digest(canonical_json(whole))}, indent=2, ensure_ascii=False)
     (folder / RUN_JSON).write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
@@ -125,7 +132,7 @@ def _checked_files(said: Given, path: Path) -> Mapping[str, str] | None:
             return None
         raise changed
     rest = {key: value for key, value in said.values.items() if key != "sha256"}
-    if said.text("sha256") != digest(canonical(rest)):
+    if said.text("sha256") != digest(canonical_json(rest)):
         raise changed
     files = said.mapping("files")
     if not {FOLDS_JSON, PREDICTIONS_CSV} <= set(files) <= set(LARGEST):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vjepa_fer.disk import PARTIAL_SUFFIX
+from vjepa_fer.doors import canonical_json
 from vjepa_fer.errors import RunError, VjepaFerError
+from vjepa_fer.experiment import PLAN_WORDS, Cell, Nest, Plan
 from vjepa_fer.runs.description import FOLDS_JSON, PREDICTIONS_CSV, RUN_JSON, read_description
-from vjepa_fer.runs.folder import Run, read_checked_predictions, read_run
+from vjepa_fer.runs.folder import Run, read_checked_predictions, read_plan, read_run
+
+BEST = "best"
+"""The folder, in that of an experiment's runs, of what was chosen among all cells."""
 
 
 class Unread(NamedTuple):
@@ -81,6 +86,73 @@ def _may_be_run(folder: Path) -> bool:
 def _are_of_run(files: Collection[str]) -> bool:
     """Whether a folder with these files is a run, or one that has lost its description."""
     return RUN_JSON in files or {FOLDS_JSON, PREDICTIONS_CSV} <= set(files)
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """The run folders of an experiment's folder: what was chosen among all cells, then the others, by name.
+
+    Raises
+    ------
+    OSError
+        It cannot be looked into.
+    """
+    best = folder / BEST
+    chosen = run_folders(best) if best.is_dir() and not best.is_symlink() else []
+    return [*chosen, *run_folders(folder)]
+
+
+def chosen_of(paths: Sequence[Path]) -> list[Path]:
+    """Of run folders, the choices among several cells; a folder that cannot be read is none of them."""
+    return [path for path in paths if _is_choice(path)]
+
+
+def _is_choice(path: Path) -> bool:
+    try:
+        plan = read_plan(path)[1]
+    except VjepaFerError:
+        return False
+    return isinstance(plan, Nest) and len(plan.cells) > 1
+
+
+def runs_that_stand_for(path: Path) -> list[Run]:
+    """A run; or, of a folder that ``probe --out`` filled, the choices in it, that among all cells first, or else its cells.
+
+    Raises
+    ------
+    RunError
+        No run, or one that cannot be read.
+    """
+    inside = [] if os.path.lexists(path / RUN_JSON) else runs_of(path)
+    runs = [read_run(one) for one in chosen_of(inside) or inside or [path]]
+    return [run for run in runs if not run.repeats_a_cell] or runs
+
+
+def to_report(runs: Sequence[Run]) -> list[bool]:
+    """Of each run, whether its figure is one to report: nothing was picked by the very clips that it is about.
+
+    A choice among all cells of its experiment is, and a cell that was tried alone; one of several cells is not, nor the choice among
+    some of the cells that another run's choice goes over.
+    """
+    sweeps = [canonical_json({k: v for k, v in run.settings.items() if k not in PLAN_WORDS}) for run in runs]
+    beside = [[other for other, name in zip(runs, sweeps, strict=True) if name == own] for own in sweeps]
+    return [_is_to_report(run, others) for run, others in zip(runs, beside, strict=True)]
+
+
+def _is_to_report(run: Run, beside: Sequence[Run]) -> bool:
+    plan, others = run.evaluation.cell, [other for other in beside if other is not run]
+    if isinstance(plan, Nest):
+        return not any(_goes_over(other.evaluation.cell, plan) for other in others)
+    plain = any(isinstance(other.evaluation.cell, Cell) for other in others)
+    return run.evaluation.selection == "fixed" and not plain
+
+
+def _goes_over(other: Plan, nest: Nest) -> bool:
+    """Whether a choice is among these cells and more."""
+    return (
+        isinstance(other, Nest)
+        and len(other.cells) > len(nest.cells)
+        and all(cell in other.cells for cell in nest.cells)
+    )
 
 
 def finished_run(path: str | os.PathLike[str], settings: Mapping[str, Any]) -> Run | None:

@@ -14,13 +14,26 @@ from vjepa_fer.disk import new_folder
 from vjepa_fer.doors import Given, csv_text, printable
 from vjepa_fer.errors import RunError, RunExistsError
 from vjepa_fer.evaluation import Evaluation, FittedProbe, read_fitted
-from vjepa_fer.experiment import PLAN_WORDS, Choice, Nest, Plan, plan_from_given
+from vjepa_fer.experiment import (
+    PLAN_WORDS,
+    Choice,
+    Experiment,
+    Nest,
+    Plan,
+    Selection,
+    Statistics,
+    experiment_from_toml,
+    experiment_to_toml,
+    plan_from_given,
+)
 from vjepa_fer.folds import AnyFolds, folds_from_json, folds_to_json
 from vjepa_fer.judging import Predictions, read_predictions, score, write_predictions
 from vjepa_fer.manifest import Absent, Damage, read_table, require_column
 from vjepa_fer.runs.beside import read_beside
 from vjepa_fer.runs.description import (
+    ADVICE,
     EDITED,
+    EXPERIMENT,
     FOLDS_JSON,
     GROUPS_CSV,
     PREDICTIONS_CSV,
@@ -52,6 +65,8 @@ class Run:
         UTC, ISO 8601.
     versions : mapping of str to str
         Of the libraries that made it.
+    experiment : Experiment or None
+        What repeats it; None for a run that was kept without one, as runs of older versions.
     """
 
     path: Path
@@ -60,6 +75,7 @@ class Run:
     cache: str
     created: str
     versions: Mapping[str, str] = field(default_factory=dict)
+    experiment: Experiment | None = None
 
     @property
     def repeats_a_cell(self) -> bool:
@@ -68,9 +84,14 @@ class Run:
 
 
 def write_run(
-    path: str | os.PathLike[str], evaluation: Evaluation, *, source: Mapping[str, str], cache: str = ""
+    path: str | os.PathLike[str],
+    evaluation: Evaluation,
+    *,
+    source: Mapping[str, str],
+    cache: str = "",
+    experiment: Experiment | None = None,
 ) -> Run:
-    """Write a run folder, whole or not at all.
+    """Write a run folder, whole or not at all; with the experiment that repeats it, if it is given.
 
     Raises
     ------
@@ -85,7 +106,7 @@ def write_run(
     )
     created = datetime.now(UTC).isoformat(timespec="seconds")
     versions = library_versions("vjepa-fer", "numpy", "scikit-learn", "lightgbm")
-    run = Run(folder, settings, evaluation, printable(cache), created, versions)
+    run = Run(folder, settings, evaluation, printable(cache), created, versions, experiment)
     try:
         with new_folder(folder) as partial:
             _write_files(partial, run)
@@ -101,6 +122,8 @@ def write_run(
 def _write_files(folder: Path, run: Run) -> None:
     write_predictions(folder / PREDICTIONS_CSV, run.evaluation.predictions)
     (folder / FOLDS_JSON).write_text(folds_to_json(run.evaluation.folds), encoding="utf-8", newline="\n")
+    if run.experiment is not None:
+        (folder / EXPERIMENT).write_text(experiment_to_toml(run.experiment), encoding="utf-8", newline="\n")
     if run.evaluation.groups:
         (folder / GROUPS_CSV).write_text(_groups_csv(run.evaluation), encoding="utf-8", newline="")
     facts = {
@@ -132,7 +155,8 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     described = read_description(Path(path))
     said, result = described.said, described.said.object("result")
     settings, plan = _read_settings(said.object("settings"))
-    folds = _read_folds(described, settings)
+    folds, experiment = _read_folds(described, settings), _read_experiment(described, settings, plan)
+    selection, among = _read_selection(result, plan)
     evaluation = Evaluation(
         cell=plan,
         folds=folds,
@@ -144,10 +168,13 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         groups=_read_groups(described),
         damage=Damage.from_given(result.object("damaged", optional=True)),
         absent=Absent.from_given(result.object("absent", optional=True)),
+        selection=selection,
+        among=among,
+        statistics=experiment.statistics if experiment else Statistics(),
         beside=read_beside(result),
     )
     facts = (said.text("cache", ""), said.text("created", ""), said.mapping("versions", optional=True))
-    return Run(Path(path), settings, evaluation, *facts)
+    return Run(Path(path), settings, evaluation, *facts, experiment)
 
 
 def read_plan(path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], Plan]:
@@ -182,6 +209,31 @@ def _read_folds(described: Description, settings: Mapping[str, Any]) -> AnyFolds
     if (folds.name, folds.sha256) != (settings["folds"], settings["folds_sha256"]):
         raise RunError(f"{path} holds other folds than the run was made with; remove the folder and run again")
     return folds
+
+
+def _read_experiment(described: Description, settings: Mapping[str, Any], plan: Plan) -> Experiment | None:
+    """The experiment that repeats the run, if it was kept with one; it asks for this very plan."""
+    if EXPERIMENT not in described.names:
+        return None
+    path = described.folder / EXPERIMENT
+    asked = experiment_from_toml(described.read(EXPERIMENT), str(path))
+    cells = plan.cells if isinstance(plan, Nest) else (plan,)
+    if asked.cells != cells or asked.protocol.seed != settings["seed"]:
+        raise RunError(f"{path}: asks for another run than {RUN_JSON} describes; {ADVICE}")
+    return asked
+
+
+def _read_selection(result: Given, plan: Plan) -> tuple[Selection, int]:
+    """How the plan came about, as far as its own shape allows; a run of an older version says it by that alone."""
+    least = len(plan.cells) if isinstance(plan, Nest) else 1
+    among = result.whole("among", least, least=least)
+    expected: Selection = "nested" if isinstance(plan, Nest) else "grid" if among > 1 else "fixed"
+    said = result.text("selection", expected)
+    if said != expected or (expected == "nested" and among != least):
+        result.refuse(
+            "selection", f"{expected!r}: the run is of {'a choice' if least > 1 else 'one cell'} among {among}"
+        )
+    return expected, among
 
 
 def _read_choices(result: Given, plan: Plan, num_folds: int) -> tuple[Choice, ...]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from vjepa_fer.evaluation import Evaluation
-from vjepa_fer.experiment import Nest
+from vjepa_fer.experiment import Statistics, plan_title
 from vjepa_fer.judging import (
-    METHOD,
     Interval,
     Intervals,
     Predictions,
@@ -19,27 +19,29 @@ from vjepa_fer.judging import (
     calibration,
     group_figures,
     intervals_of,
+    method_of,
     metrics,
     notes_on,
     score,
 )
 
 SCHEMA = "vjepa-fer/probe/1"
+USUAL = Statistics()
 
 
-def figures_of(predictions: Predictions) -> dict[str, Any]:
+def figures_of(predictions: Predictions, statistics: Statistics = USUAL) -> dict[str, Any]:
     """Headline figures in percent, the pooled confusion matrix, and how many clips and subjects they rest on.
 
     ``by_class`` has each class' recall, precision and F1 over all clips, with its interval and fold by fold, None where there is
     nothing to divide by. ``ece`` is in percent, ``log_loss`` in nats; both are None where there are no probabilities.
     """
-    intervals, trust = intervals_of(predictions), calibration(predictions)
+    intervals, trust = intervals_of(predictions, **dataclasses.asdict(statistics)), calibration(predictions)
     figures = intervals.figures
     return {
         **{name: percent(value, figures.get(name)) for name, value in score(predictions).items()},
         "ece": percent(trust["ece"], figures.get("ece")) if trust else None,
         "log_loss": _nats(trust["log_loss"], figures.get("log_loss")) if trust else None,
-        "intervals": METHOD if figures else None,
+        "intervals": method_of(statistics) if figures else None,
         "by_class": _by_class(predictions, intervals),
         "classes": list(predictions.classes),
         "confusion": predictions.confusion.tolist(),
@@ -116,18 +118,15 @@ def _percent(fraction: float) -> float:
     return round(100 * fraction, 4)
 
 
-Selection = Literal["fixed", "grid", "nested"]
-"""How a result's parameters came about: given; one of several typed, to pick from by these very figures; or chosen on
-inner folds that never saw the test parts."""
-
-
-def result_of(evaluation: Evaluation, run: str | None = None, *, selection: Selection = "fixed") -> dict[str, Any]:
+def result_of(evaluation: Evaluation, run: str | None = None) -> dict[str, Any]:
     """One entry of ``results`` or ``nested``; `run` is the folder where it was written."""
     plan = evaluation.cell
     chosen = {"chosen": [choice.to_dict() for choice in evaluation.choices]} if evaluation.choices else {}
     return {
         **plan.to_dict(),
-        "selection": "nested" if isinstance(plan, Nest) else selection,
+        "name": plan_title(plan),
+        "selection": evaluation.selection,
+        "among": evaluation.among,
         **chosen,
         "folds": evaluation.folds.name,
         "leaky": bool(evaluation.leaks),
@@ -136,7 +135,7 @@ def result_of(evaluation: Evaluation, run: str | None = None, *, selection: Sele
         "absent": evaluation.absent.to_dict(),
         "values": "probabilities",
         "seed": evaluation.seed,
-        **figures_of(evaluation.predictions),
+        **figures_of(evaluation.predictions, evaluation.statistics),
         "by": group_figures(evaluation.predictions, evaluation.groups),
         **evaluation.beside,
         "run": run,

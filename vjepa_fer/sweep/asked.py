@@ -15,12 +15,12 @@ import numpy as np
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
 from vjepa_fer.evaluation import Evaluation, Reference, VoteBook, make_reference
-from vjepa_fer.experiment import Nest, Plan, Protocol
+from vjepa_fer.experiment import Cell, Experiment, Nest, Plan, folder_name, plan_title
 from vjepa_fer.features import Joined, TokenStream, Windowed
 from vjepa_fer.folds import AnyFolds, find_leaks, identities, plan_folds, refuse_leaks
 from vjepa_fer.judging import group_clips
 from vjepa_fer.manifest import Clip, Manifest, absent_from, damage_of
-from vjepa_fer.runs import Run, Selection, digest_of_clips, finished_run, result_of, run_name, run_settings, write_run
+from vjepa_fer.runs import BEST, Run, digest_of_clips, finished_run, result_of, run_settings, write_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,19 +34,27 @@ class Judged:
         Its run folder, None when nothing was to be written.
     resumed : bool
         It was read from that folder: it was there already, or another process was first.
-    selection : {"fixed", "grid", "nested"}
-        See :data:`vjepa_fer.runs.results.Selection`.
     """
 
     evaluation: Evaluation
     run: Path | None
     resumed: bool = False
-    selection: Selection = "fixed"
 
     @property
     def num_cells(self) -> int:
         """How many were chosen among."""
         return len(self.evaluation.cell.cells) if isinstance(self.evaluation.cell, Nest) else 1
+
+    @property
+    def cell(self) -> Cell:
+        """Of a result that is of one."""
+        assert isinstance(self.evaluation.cell, Cell)
+        return self.evaluation.cell
+
+    @property
+    def title(self) -> str:
+        """What people call it: ``logreg C=10 · frames · standard``."""
+        return plan_title(self.evaluation.cell)
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``results`` in ``probe --json``."""
@@ -54,7 +62,7 @@ class Judged:
 
     @cached_property
     def _result(self) -> dict[str, Any]:
-        return result_of(self.evaluation, str(self.run) if self.run else None, selection=self.selection)
+        return result_of(self.evaluation, str(self.run) if self.run else None)
 
 
 class Source(Protocol_):
@@ -116,9 +124,10 @@ class Files:
     """
 
     def __init__(
-        self, cache: Source, protocol: Protocol, folds: AnyFolds | None, reference: Reference | None, out: Path | None
+        self, cache: Source, asked: Experiment, folds: AnyFolds | None, reference: Reference | None, out: Path | None
     ) -> None:
-        self.cache, self.protocol, self.out = cache, protocol, out
+        self.cache, self.asked, self.out = cache, asked, out
+        self.protocol = protocol = asked.protocol
         self.given = folds is not None
         self.folds = folds or plan_folds(protocol.folds, cache.manifest, cache.clips, protocol.seed)
         columns = ([getattr(clip, name) for clip in cache.clips] for name in ("clip_id", "label", "subject"))
@@ -144,7 +153,8 @@ class Files:
         if self.given:
             train = self.folds.rows(self._who())[0].train
             beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
-        return dataclasses.replace(evaluation, beside=beside, damage=self.damage, absent=self.absent)
+        known = dataclasses.replace(evaluation, damage=self.damage, absent=self.absent)
+        return dataclasses.replace(known, beside=beside, statistics=self.asked.statistics)
 
     def _used(self) -> list[Clip]:
         """The clips that some fold trains on or tests."""
@@ -183,19 +193,30 @@ class Files:
 
     def resume(self, plan: Plan) -> Judged | None:
         """The plan's result as it lies on disk, or None."""
-        if self.out is None:
+        folder = self._folder(plan)
+        if folder is None:
             return None
         folds = {"folds_name": self.folds.name, "folds_sha256": self.folds.sha256}
-        settings = run_settings(plan, seed=self.protocol.seed, source=self.source, **folds)
-        run = finished_run(self.out / run_name(plan), settings)
+        run = finished_run(folder, run_settings(plan, seed=self.protocol.seed, source=self.source, **folds))
         if run is None:
             return None
         self._check_tested(run)
-        evaluation = dataclasses.replace(
-            self.completed(run.evaluation),
-            groups=self.groups or run.evaluation.groups,
-        )
-        return Judged(evaluation, run.path, True, "nested" if evaluation.choices else "fixed")
+        evaluation = self._compared(self.completed(run.evaluation))
+        return Judged(dataclasses.replace(evaluation, groups=self.groups or evaluation.groups), run.path, True)
+
+    def _folder(self, plan: Plan) -> Path | None:
+        """Where a plan's run is kept: the choice among all cells lies in a folder of its own, found without knowing its name."""
+        if self.out is None:
+            return None
+        chosen = isinstance(plan, Nest) and len(plan.cells) == len(self.asked.cells)
+        return self.out / BEST / folder_name(plan) if chosen else self.out / folder_name(plan)
+
+    def _compared(self, evaluation: Evaluation) -> Evaluation:
+        """A cell remembers the largest experiment that it was one of: a figure that was picked from stays so."""
+        if isinstance(evaluation.cell, Nest):
+            return evaluation
+        among = max(evaluation.among, len(self.asked.cells))
+        return dataclasses.replace(evaluation, among=among, selection="grid" if among > 1 else "fixed")
 
     def _check_tested(self, run: Run) -> None:
         """Refuse a run that says it is of these clips and folds, and predicts others."""
@@ -210,16 +231,18 @@ class Files:
 
     def keep(self, evaluation: Evaluation) -> Judged:
         """Complete the evaluation and write its run folder; where another process was first with the same, take that one."""
-        evaluation = self.completed(evaluation)
-        selection: Selection = "nested" if evaluation.choices else "fixed"
-        if self.out is None:
-            return Judged(evaluation, None, selection=selection)
-        folder = self.out / run_name(evaluation.cell)
+        evaluation = self._compared(self.completed(evaluation))
+        plan = evaluation.cell
+        folder = self._folder(plan)
+        if folder is None:
+            return Judged(evaluation, None)
+        cells = plan.cells if isinstance(plan, Nest) else (plan,)
+        asked = dataclasses.replace(self.asked, cells=cells, refit=False)
         try:
-            run = write_run(folder, evaluation, source=self.source, cache=str(self.cache.root))
+            run = write_run(folder, evaluation, source=self.source, cache=str(self.cache.root), experiment=asked)
         except RunExistsError:
-            finished = self.resume(evaluation.cell)
+            finished = self.resume(plan)
             if finished is None:
                 raise
             return finished
-        return Judged(evaluation, run.path, selection=selection)
+        return Judged(evaluation, run.path)

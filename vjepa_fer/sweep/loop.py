@@ -6,6 +6,7 @@ it are fitted together, in this process or in one of several.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.cache import Features
-from vjepa_fer.disk import sweep_partial_folders
+from vjepa_fer.disk import refuse_link, sweep_partial_folders
+from vjepa_fer.doors import printable
 from vjepa_fer.evaluation import Reference, Study, check_features, check_splits, pick_winner, run_tasks_on
-from vjepa_fer.experiment import Cell, Nest, Protocol
+from vjepa_fer.experiment import Cell, Experiment, Nest, Protocol
 from vjepa_fer.features import Joined, Windowed
 from vjepa_fer.folds import AnyFolds
 from vjepa_fer.manifest import leave_out
-from vjepa_fer.runs import Selection
+from vjepa_fer.runs import BEST
 from vjepa_fer.sweep.asked import Files, Judged, Source
 from vjepa_fer.sweep.family import Family
 
@@ -38,7 +40,7 @@ class Swept:
     nested : tuple of Judged
         The honest choice inside each probe × level; empty for one cell, and where it was not wanted.
     winner : Judged or None
-        The honest choice over all of them, where there are several.
+        The honest choice over all cells, where there are several: the figure to report.
     lost : tuple of str
         What could not be done because its processes died, in words.
     """
@@ -52,7 +54,7 @@ class Swept:
     def chosen(self) -> tuple[Judged, ...]:
         """What was chosen among several cells: the winner first, then each family of more than one."""
         winner = (self.winner,) if self.winner else ()
-        return winner + tuple(one for one in self.nested if one.num_cells > 1)
+        return winner + tuple(one for one in self.nested if one.num_cells > 1 and one is not self.winner)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``probe --json`` prints, without its schema."""
@@ -69,6 +71,7 @@ def sweep(
     cells: Sequence[Cell],
     protocol: Protocol,
     *,
+    asked: Experiment | None = None,
     folds: AnyFolds | None = None,
     reference: Reference | None = None,
     out: Path | None = None,
@@ -82,6 +85,8 @@ def sweep(
     cache : Cache
     cells : sequence of Cell
     protocol : Protocol
+    asked : Experiment, optional
+        What `cells` and `protocol` are of, to be kept with each run.
     folds : Folds or ClipFolds, optional
         In place of ``protocol.folds``. Classes that only a test part has are taken as they are: its clips are errors.
     reference : Reference, optional
@@ -100,11 +105,16 @@ def sweep(
     RunError
         A folder holds another run, or a damaged one; nothing has been fitted then, unless another process made it meanwhile.
     """
-    if out is not None and out.is_dir():
-        sweep_partial_folders(out)
+    if out is not None:
+        refuse_link(out / BEST)
+        for folder in (folder for folder in (out, out / BEST) if folder.is_dir()):
+            sweep_partial_folders(folder)
     if reference is None:
         cache = leave_out(cache, protocol.exclude)
-    files = Files(cache, protocol, folds, reference, out)
+    asked = asked or Experiment(cache=printable(str(cache.root)))
+    asked = dataclasses.replace(asked, cells=tuple(cells), protocol=protocol).resolved
+    cells = asked.cells
+    files = Files(cache, asked, folds, reference, out)
     nested = protocol.nested and len(cells) > 1
     groups: dict[tuple[str, bool, str], list[Cell]] = {}
     for cell in cells:
@@ -116,24 +126,22 @@ def sweep(
     with progress(sum(family.num_tasks for family in families)) as advance:
         for rows in dict.fromkeys(family.rows for family in families):
             _run_level(files, [family for family in families if family.rows == rows], jobs, advance)
-    selection: Selection = "grid" if len(cells) > 1 else "fixed"
     judged = {id(c): f.judged[n] for f in families for n, c in enumerate(f.cells) if n in f.judged}
     chosen = [family.nested for family in families if family.nested is not None]
     return Swept(
-        cells=tuple(_labelled(judged[id(cell)], selection) for cell in cells if id(cell) in judged),
+        cells=tuple(judged[id(cell)] for cell in cells if id(cell) in judged),
         nested=tuple(chosen),
-        winner=_winner(files, chosen) if len(chosen) == len(families) > 1 else None,
+        winner=_winner(files, chosen) if len(chosen) == len(families) > 0 else None,
         lost=tuple(line for family in families for line in family.lost),
     )
 
 
-def _labelled(judged: Judged, selection: Selection) -> Judged:
-    return Judged(judged.evaluation, judged.run, judged.resumed, selection)
-
-
 def _winner(files: Files, nested: Sequence[Judged]) -> Judged:
-    evaluation = files.completed(pick_winner([one.evaluation for one in nested]))
-    return Judged(evaluation, None, all(one.resumed for one in nested), "nested")
+    """The choice among all cells; one family's choice is that already."""
+    if len(nested) == 1:
+        return nested[0]
+    evaluation = pick_winner([one.evaluation for one in nested])
+    return files.resume(evaluation.cell) or files.keep(evaluation)
 
 
 def _run_level(files: Files, families: Sequence[Family], jobs: int, advance: Callable[[str], None]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RecipeMismatchError, SplitError
-from vjepa_fer.experiment import Cell, Protocol
+from vjepa_fer.experiment import Cell, Experiment, Protocol
 from vjepa_fer.folds import ClipFolds, shortlist
 from vjepa_fer.judging import Scored, apply_policy, find_policy, shared_classes
 from vjepa_fer.manifest import Clip, Manifest, common_names, leave_out
@@ -117,9 +117,7 @@ class Transfer:
         run = str(judged.run) if judged.run else None
         return [
             {
-                **result_of(
-                    dataclasses.replace(judged.evaluation, predictions=one.predictions), run, selection=judged.selection
-                ),
+                **result_of(dataclasses.replace(judged.evaluation, predictions=one.predictions), run),
                 "test_on": self.test_on,
                 **one.to_dict(),
                 **shared_classes(judged.evaluation.predictions, self.known),
@@ -144,6 +142,7 @@ def run_transfer(
     cells: Sequence[Cell],
     protocol: Protocol,
     *,
+    asked: Experiment | None = None,
     policies: Sequence[str] = ("strict",),
     names: Mapping[str, str] | None = None,
     out: Path | None = None,
@@ -156,6 +155,8 @@ def run_transfer(
 
     Parameters
     ----------
+    asked : Experiment, optional
+        What `cells` and `protocol` are of, to be kept with each run.
     policies : sequence of str
         Names of :data:`vjepa_fer.judging.policies.POLICIES`.
     names : mapping, optional
@@ -172,5 +173,5 @@ def run_transfer(
         find_policy(policy)
     train, test = (leave_out(cache, protocol.exclude) for cache in (train, test))
     joined = JoinedCache(train, test, names)
-    swept = sweep(joined, cells, protocol, folds=joined.folds, out=out, jobs=jobs, progress=progress)
+    swept = sweep(joined, cells, protocol, asked=asked, folds=joined.folds, out=out, jobs=jobs, progress=progress)
     return Transfer(swept, joined.known, tuple(policies), str(test.root))

@@ -9,17 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.experiment import MEAN_FEATURE, Cell
-from vjepa_fer.features import RULES
+from vjepa_fer.experiment.protocol import DECISIONS, MEAN_FEATURE, Cell
 from vjepa_fer.manifest import nearest
-from vjepa_fer.probes import PROBES, probe_parameters
 
 Grid = Mapping[str, Sequence[Any]]
 """Values to try by parameter name, as typed; ``mlp.alpha`` is meant for the probe mlp only."""
-
-
-DECISIONS = (MEAN_FEATURE, *RULES)
-"""Ways from a clip's windows to one decision."""
 
 
 def parse_value(text: str) -> Any:
@@ -98,6 +92,8 @@ def make_cells(
     ProbeError
         A probe or a decision that does not exist, or a parameter that none of the probes has.
     """
+    from vjepa_fer.probes import PROBES, probe_parameters
+
     for decision in decisions:
         if decision not in DECISIONS:
             raise ProbeError(

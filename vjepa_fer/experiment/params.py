@@ -1,0 +1,55 @@
+"""A cell as it was typed goes in; the same cell with every parameter by its full name and its default, comes out.
+
+``C=1``, ``C=1.0`` and no C at all are one cell: what a probe is asked is compared and kept in this form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from vjepa_fer.experiment.protocol import Cell
+
+SEED = "random_state"
+"""Comes from the experiment's seed, and is a parameter of the cell only where it was typed as one."""
+
+
+def resolve(cell: Cell) -> Cell:
+    """The cell with all parameters of its probe: short names written out, presets unfolded, defaults filled in.
+
+    Raises
+    ------
+    ProbeError
+        No probe or parameter has this name.
+    """
+    from vjepa_fer.probes import full_parameters
+
+    full = full_parameters(cell.probe, cell.params)
+    kept = {name: canonical_number(value) for name, value in full.items() if name != SEED or SEED in cell.params}
+    return dataclasses.replace(cell, params=kept)
+
+
+def by_short_name(cell: Cell) -> Mapping[str, Any]:
+    """All parameters of a cell, by the names that people type; of a probe that is unknown here, those that it was kept with."""
+    from vjepa_fer.probes import PROBES
+
+    if cell.probe not in PROBES:
+        return cell.params
+    short = {full: name for name, full in PROBES[cell.probe].aliases.items()}
+    return {short.get(name, name): value for name, value in resolve(cell).params.items()}
+
+
+def told_apart(cell: Cell) -> Mapping[str, Any]:
+    """The parameters by which a cell differs from its probe's defaults, by the names that people type."""
+    plain = by_short_name(Cell(probe=cell.probe, params={}))
+    return {name: value for name, value in by_short_name(cell).items() if name not in plain or value != plain[name]}
+
+
+def canonical_number(value: Any) -> Any:
+    """The value that equal values have in common: 1.0 is 1, a list is a tuple."""
+    if isinstance(value, tuple | list):
+        return tuple(map(canonical_number, value))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,156 @@
+"""An experiment goes in; what came of it comes out: every cell's run, the choice among them, and the probe for new videos.
+
+The command line, files and Python all end here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vjepa_fer.cache import Cache, open_cache
+from vjepa_fer.errors import ExperimentError, VjepaFerError
+from vjepa_fer.evaluation import LabelledCache, Reference, human_ceiling, make_reference
+from vjepa_fer.experiment import Experiment
+from vjepa_fer.features import Joined, join
+from vjepa_fer.manifest import leave_out
+from vjepa_fer.sweep.asked import Judged
+from vjepa_fer.sweep.loop import Progress, Swept, sweep
+from vjepa_fer.sweep.refit import refit_best
+from vjepa_fer.sweep.transfer import Transfer, run_transfer
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of an experiment.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        With every parameter written out.
+    swept : Swept
+    transfer : Transfer or None
+        With ``experiment.test_on``, the same under each policy.
+    joined : Joined or None
+        With ``experiment.streams``, what was joined, and what dropped out.
+    reference : Reference or None
+        What counted as right; None across corpora.
+    human : dict or None
+        How well raters do; see :func:`vjepa_fer.evaluation.human_ceiling`.
+    fitted : tuple of Judged and Path, or None
+        With ``experiment.refit``, the cell that was fitted on all clips, and the folder of its probe.
+    """
+
+    experiment: Experiment
+    swept: Swept
+    transfer: Transfer | None = None
+    joined: Joined | None = None
+    reference: Reference | None = None
+    human: dict[str, Any] | None = None
+    fitted: tuple[Judged, Path] | None = None
+
+    @property
+    def best(self) -> Judged | None:
+        """The figure to report: the honest choice, or the only cell there is; None where cells stand beside each other unchosen."""
+        only = self.swept.cells[0] if len(self.experiment.cells) == len(self.swept.cells) == 1 else None
+        return self.swept.winner or only
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``probe --json`` prints, without its schema."""
+        told = self.transfer.to_dict() if self.transfer else self.swept.to_dict()
+        if self.reference is not None:
+            told |= {"labels": self.reference.name, "human": self.human}
+        if self.fitted is not None:
+            told["fitted"] = str(self.fitted[1])
+        return {**told, "experiment": {**self.experiment.to_dict(), "fingerprint": self.experiment.fingerprint}}
+
+
+def run_experiment(
+    experiment: Experiment,
+    *,
+    out: Path | None = None,
+    jobs: int = 1,
+    progress: Progress = lambda total: nullcontext(lambda word: None),
+) -> Outcome:
+    """Cross-validate what an experiment asks for, or train on one corpus and test on another.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    out : Path or None
+        Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again.
+    jobs : int
+        Processes; each gets its share of the cores.
+    progress : callable
+        See :data:`vjepa_fer.sweep.loop.Progress`.
+
+    Raises
+    ------
+    VjepaFerError
+        A cache that is not there or of another version, a cell that its cache cannot give, folds that do not fit or leak, a folder that
+        holds another run: nothing has been written then.
+    """
+    asked = experiment.resolved
+    if asked.refit and out is None:
+        raise ExperimentError("refit = True keeps the fitted probe in its run folder: say where with out (--out)")
+    opened = _open(asked)
+    _check_levels(opened, asked)
+    work: dict[str, Any] = {"asked": asked, "out": out, "jobs": jobs, "progress": progress}
+    if asked.test_on:
+        with _asked_as("test_on", asked.test_on):
+            test = open_cache(asked.test_on)
+        done = run_transfer(
+            opened, test, asked.cells, asked.protocol, policies=asked.policies, names=asked.label_names or None, **work
+        )
+        return Outcome(asked, done.swept, transfer=done)
+    return _run_folds(asked, opened, work)
+
+
+def _run_folds(asked: Experiment, opened: Any, work: dict[str, Any]) -> Outcome:
+    """One corpus, in folds."""
+    clips = opened.clips
+    reference = make_reference(asked.labels, clips, ties=asked.ties)
+    as_they_are = asked.labels == "intended"
+    source = opened if as_they_are else LabelledCache(opened, reference)
+    swept = sweep(source, asked.cells, asked.protocol, reference=None if as_they_are else reference, **work)
+    fitted = None
+    if asked.refit:
+        seed, targets = asked.protocol.seed, reference.targets
+        fitted = refit_best(source, swept, recipe=opened.recipe, seed=seed, targets=targets)
+    joined = opened if isinstance(opened, Joined) else None
+    human = human_ceiling(clips, reference)
+    return Outcome(asked, swept, joined=joined, reference=reference, human=human, fitted=fitted)
+
+
+def _open(asked: Experiment) -> Any:
+    """The cache or the joined streams, without the clips that are left out."""
+    if not asked.cache and not asked.streams:
+        raise ExperimentError("cache is empty: say which cache is meant, such as cache = 'cache/ravdess'")
+    with _asked_as("streams" if asked.streams else "cache", asked.cache or dict(asked.streams)):
+        opened: Cache | Joined
+        if asked.streams:
+            opened = join({name: open_cache(path) for name, path in asked.streams.items()}, fusion=asked.fusion)
+        else:
+            opened = open_cache(asked.cache)
+    return leave_out(opened, asked.protocol.exclude)
+
+
+def _check_levels(opened: Any, asked: Experiment) -> None:
+    """Refuse a cell that its cache cannot give, before anything is fitted or written."""
+    for number, cell in enumerate(asked.cells):
+        with _asked_as(f"cells[{number}].features", cell.level):
+            for cache in opened.caches:
+                cache.stored_level(cell.level)
+
+
+@contextmanager
+def _asked_as(key: str, value: Any) -> Iterator[None]:
+    """An error says which value of the experiment it is about."""
+    try:
+        yield
+    except VjepaFerError as error:
+        error.add_note(f"The experiment says {key} = {value!r}.")
+        raise
