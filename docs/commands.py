@@ -119,7 +119,8 @@ def _command(function: Callable[..., Any], full: str, level: str) -> Iterator[st
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
     """Arguments and options of the function behind a command, in its order."""
     hints = typing.get_type_hints(function, include_extras=True)
-    return [_parameter(name, hints[name], p.default) for name, p in inspect.signature(function).parameters.items()]
+    own = {name: p for name, p in inspect.signature(function).parameters.items() if hints[name] is not typer.Context}
+    return [_parameter(name, hints[name], p.default) for name, p in own.items()]
 
 
 def _parameter(name: str, hint: Any, default: Any) -> Parameter:

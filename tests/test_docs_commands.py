@@ -40,7 +40,12 @@ def test_it_lists_every_option_that_the_parser_takes_and_no_other():
     found = dict(every_command(typer.main.get_command(app)))
     assert len(found) > 20
     for name, command in found.items():
-        known = {o for p in command.params if p.param_type_name == "option" for o in [*p.opts, *p.secondary_opts]}
+        known = {
+            o
+            for p in command.params
+            if p.param_type_name == "option" and not p.hidden
+            for o in [*p.opts, *p.secondary_opts]
+        }
         rows = [line.split("|")[1] for line in sections[name].splitlines() if line.startswith("| `-")]
         listed = {word.strip("`,") for row in rows for word in row.split() if word.startswith("`-")}
         assert listed == known - {"--help", "-h"}, name

@@ -22,11 +22,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vjepa_fer.doors.pickles import Called, ForeignObjectError, Named, Outside, read_pickle
 from vjepa_fer.encoder.checkpoint import WHOLE_FILE, read_state
 from vjepa_fer.encoder.slim import slim_checkpoint
-from vjepa_fer.encoder.torch_file import StoredTensor
 from vjepa_fer.errors import CheckpointError
+from vjepa_fer.weights.pickles import Called, ForeignObjectError, Named, Outside, read_pickle
+from vjepa_fer.weights.torch_file import StoredTensor
 
 STORAGE = ("storage", torch.FloatStorage, "0", "cpu")
 MEMORY = 1 << 31

@@ -13,6 +13,7 @@ ROOMS = [
     ("errors",),
     ("disk", "extras", "workers"),
     ("doors",),
+    ("weights",),
     ("recipe",),
     ("licences",),
     ("manifest",),
@@ -35,7 +36,7 @@ OPEN_ROOMS = ("manifest", "experiment", "features", "folds", "judging", "evaluat
 """Rooms that are entered by their door alone: what others may use is in its ``__init__``."""
 
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
-STAGE_1 = {"video", "encoder", "extract"}
+STAGE_1 = {"video", "encoder", "extract", "weights"}
 HEAVY = {"torch", "av", "decord", "torchcodec", "transformers"}
 
 

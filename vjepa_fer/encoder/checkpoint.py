@@ -1,7 +1,7 @@
 """A weights file comes in, an encoder that carries exactly its tensors goes out; whatever does not fit is refused by name.
 
 Nothing in a file is ever executed or believed: of PyTorch files the notation is read and the tensors are mapped
-(:mod:`vjepa_fer.encoder.torch_file`), so that of a 15 GB training checkpoint only the encoder asked for is touched; safetensors files
+(:mod:`vjepa_fer.weights.torch_file`), so that of a 15 GB training checkpoint only the encoder asked for is touched; safetensors files
 are mapped likewise.
 """
 
@@ -17,13 +17,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vjepa_fer.disk import open_regular
-from vjepa_fer.doors.pickles import Called
 from vjepa_fer.encoder.home import HUB_STATE_KEY
 from vjepa_fer.encoder.hub import is_hub_layout, joined, official_layout
-from vjepa_fer.encoder.torch_file import TorchFile
 from vjepa_fer.encoder.vit import Encoder, VJepa2, build_encoder
 from vjepa_fer.encoder.whose import LONGEST_HEADER
 from vjepa_fer.errors import CheckpointError
+from vjepa_fer.weights.pickles import Called
+from vjepa_fer.weights.torch_file import TorchFile
 
 WHOLE_FILE = "file"
 """The state key of a file that is itself one state dict, without a training checkpoint around it."""

@@ -1,4 +1,9 @@
-"""One experiment's cells in; fitted, predicted and chosen without the test part, out."""
+"""An experiment's cells go in; they come out fitted, predicted and chosen, and nobody has looked at the test part.
+
+In reading order: `evaluate` (one honest prediction a clip) · `nested` (the choice on inner folds) · `tasks` (the unit of work, in one process
+or several) · `votes`, `reference`, `ceiling` (how raters saw clips, what counts as right, how well people do) · `fitted` (one probe on all
+clips) · `fusion` (predictions of several).
+"""
 
 from __future__ import annotations
 

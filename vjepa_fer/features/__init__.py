@@ -1,4 +1,8 @@
-"""Cached levels in; matrices, streams of tokens, windows and scaled columns out."""
+"""Cached levels go in; feature matrices, streams of tokens, windows and scaled columns come out.
+
+In reading order: `matrix` (levels of one cache or of several, a row a clip) · `windows` (a row a window, and how answers about them become
+one) · `token_stream` (tokens, read as they are needed) · `scaling` (columns scaled by the training part).
+"""
 
 from __future__ import annotations
 

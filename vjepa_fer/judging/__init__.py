@@ -1,4 +1,9 @@
-"""Predictions in; figures and their uncertainty out."""
+"""Predictions go in; figures and their uncertainty come out.
+
+In reading order: `predictions` (one row a clip) · `metrics` · `intervals` (bootstrap over subjects) · `significance` · `compare` (which
+differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `prediction_csv`, `confusion_csv`
+(anyone's tables).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Which clips, with which label and subject: tables and downloads in, checked manifests out."""
+"""Tables and downloads go in; manifests come out: which clips, with which label and subject, checked.
+
+In reading order: `rows`, `tables` (a manifest, read and written) · `folder`, `walk` (any layout of files) · `corpora`, `ravdess`, `crema_d`,
+`listed`, `named` (known corpora) · `folds`, `official`, `shipped` (what comes along) · `label_names` (one name for what two corpora call
+differently) · `damage`, `absent` (clips that are damaged or have no features) · `choose` · `verify` (a download against the official list).
+"""
 
 from __future__ import annotations
 

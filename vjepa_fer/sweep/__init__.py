@@ -1,4 +1,8 @@
-"""Many cells in; run folders, the figures on another corpus and the refitted probe out."""
+"""An experiment goes in; run folders, the choice among its cells, the figures on another corpus and the refitted probe come out.
+
+In reading order: `asked` (what is asked, by content, and where it is kept) · `family` (the cells of one probe on one level) · `loop` (all of
+them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `running` (an experiment, from its caches to its outcome).
+"""
 
 from __future__ import annotations
 

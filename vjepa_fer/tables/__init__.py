@@ -1,4 +1,7 @@
-"""Anyone's predictions in; our figures for them out."""
+"""Anyone's predictions go in; our figures for them come out.
+
+In reading order: `predicted_clips` (which clips a table is about) · `judge` (what it is worth).
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from vjepa_fer.extras import require_extra
 from vjepa_fer.probes.attentive.model import QUERY
 
 if TYPE_CHECKING:
-    from vjepa_fer.encoder.torch_file import TorchFile
+    from vjepa_fer.weights.torch_file import TorchFile
 
 _Taken = Callable[[Any, str], Any]
 """What is held under a name becomes an array or a tensor."""
@@ -32,7 +32,7 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
     ----------
     path : path
         A ``.safetensors`` file, or a PyTorch file holding ``classifier`` (V-JEPA), ``classifiers`` (V-JEPA 2, a list) or the
-        parameters themselves. No pickle is run (:mod:`vjepa_fer.encoder.torch_file`).
+        parameters themselves. No pickle is run (:mod:`vjepa_fer.weights.torch_file`).
     number : int
         Which of a list of classifiers.
 
@@ -75,7 +75,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], _Taken]:
 
 def _read_torch(path: Path) -> tuple[dict[str, Any], _Taken]:
     require_extra("extract", ("torch",), "reading a PyTorch file")
-    from vjepa_fer.encoder.torch_file import TorchFile
+    from vjepa_fer.weights.torch_file import TorchFile
 
     try:
         file = TorchFile(path)

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from vjepa_fer.disk import open_regular
-from vjepa_fer.doors.pickles import LARGEST_PICKLE, Called, ForeignObjectError, Named, Outside, read_pickle
 from vjepa_fer.errors import CheckpointError
+from vjepa_fer.weights.pickles import LARGEST_PICKLE, Called, ForeignObjectError, Named, Outside, read_pickle
 
 LARGEST_DIRECTORY = 8 << 20
 """Bytes; that of a training checkpoint of ten thousand tensors has one million."""
@@ -104,7 +104,7 @@ class TorchFile:
     ----------
     path : Path
     value : Any
-        See :func:`vjepa_fer.doors.pickles.read_pickle`.
+        See :func:`vjepa_fer.weights.pickles.read_pickle`.
     size : int
         Bytes of the file.
 
