@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from vjepa_fer.doors import printable
+from vjepa_fer.doors import printable, read_bytes
 
 from .environment import long_name
+
+LARGEST = 1 << 20
 
 
 def read_config_file(context: typer.Context, path: Path | None) -> Path | None:
@@ -38,8 +40,8 @@ ConfigOption = Annotated[
 def _defaults(command: Any, path: Path) -> dict[str, Any]:
     """Values by parameter name of the command."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_bytes(path, at_most=LARGEST).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{path}: cannot be read as TOML ({error})") from error
     options = {name: option for option in command.params if (name := long_name(option)) not in ("", "help", "config")}
     defaults: dict[str, Any] = {}

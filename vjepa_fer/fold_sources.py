@@ -10,7 +10,7 @@ import numpy as np
 from vjepa_fer.clip_folds import ClipFolds, ClipLists
 from vjepa_fer.doors import Given, TooLargeError, parse_object, read_bytes
 from vjepa_fer.errors import SplitError
-from vjepa_fer.manifest import Clip, Manifest, nearest
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
 from vjepa_fer.splits import Folds, make_folds
 
 FORMAT = "vjepa-fer/folds/1"
@@ -62,7 +62,7 @@ def column_folds(column: str, manifest: Manifest) -> ClipFolds:
     if column not in manifest.columns:
         raise SplitError(
             f"folds 'column:{column}': the manifest has no such column; its columns are "
-            f"{', '.join(manifest.columns)}{nearest(column, manifest.columns)}"
+            f"{abridged(manifest.columns, MOST_SHOWN)}{nearest(column, manifest.columns)}"
         )
     marked: dict[str, list[str]] = {}
     for clip in manifest:

@@ -16,15 +16,12 @@ from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.label_names import common_names, require_other_names
-from vjepa_fer.manifest import nearest, read_table
+from vjepa_fer.manifest import MOST_SHOWN, abridged, nearest, read_table
 from vjepa_fer.manifest.tables import Table, rename_columns
-from vjepa_fer.predictions import Predictions
+from vjepa_fer.predictions import MOST_CLASSES, Predictions
 
 COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 """Columns with a meaning; every other one is a class."""
-
-MOST_CLASSES = 1000
-"""A confusion matrix of more would fill the memory before anyone saw that the columns are something else."""
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
@@ -158,7 +155,7 @@ def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
     for needed in ("clip_id", "true_label"):
         if needed not in table.header:
             raise RunError(
-                f"{table.path}, row 1: no column {needed!r}; the columns are {', '.join(table.header)}"
+                f"{table.path}, row 1: no column {needed!r}; the columns are {abridged(table.header, MOST_SHOWN)}"
                 f"{nearest(needed, table.header)}"
             )
     classes = tuple(name for name in table.header if name not in COLUMNS)
@@ -274,7 +271,7 @@ def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Ma
         if called[row[column]] not in number_of:
             raise RunError(
                 f"{table.path}, row {number}: {column} {row[column]!r} is not one of the class columns "
-                f"{', '.join(classes)}{nearest(row[column], classes)}"
+                f"{abridged(classes, MOST_SHOWN)}{nearest(row[column], classes)}"
             )
     return np.array([number_of[called[row[column]]] for _, row in table.rows], np.int64)
 

@@ -13,15 +13,17 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.failures import Failure
+from vjepa_fer.doors import TooLargeError, read_bytes
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import AnyRecipe, ImportedRecipe
+
+LARGEST_KEY = 1 << 20
 
 
 def read_key(path: str | os.PathLike[str]) -> bytes:
@@ -33,9 +35,11 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
         The file cannot be read, or holds fewer than 16 bytes: subjects' names are few, so a short key is soon guessed.
     """
     try:
-        key = Path(path).read_bytes().strip()
+        key = read_bytes(path, at_most=LARGEST_KEY).strip()
     except OSError as error:
-        raise CacheError(f"{path}: cannot be read ({error.strerror})") from error
+        raise CacheError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except TooLargeError as error:
+        raise CacheError(f"{path}: {error}, more than any key; is it the right file?") from error
     if len(key) < 16:
         raise CacheError(f"{path}: the key has {len(key)} bytes, at least 16 are needed: openssl rand -hex 32 > {path}")
     return key

@@ -5,7 +5,7 @@ from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest
 from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.ravdess import ravdess_clips, ravdess_manifest
-from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
 from vjepa_fer.manifest.tables import manifest_csv, parse_manifest, read_manifest, read_table, write_manifest
 from vjepa_fer.manifest.verify import FAULTS, FileFault, Verification, verify_download
 
@@ -13,10 +13,12 @@ __all__ = [
     "COLUMNS",
     "CORPORA",
     "FAULTS",
+    "MOST_SHOWN",
     "Clip",
     "FileFault",
     "Manifest",
     "Verification",
+    "abridged",
     "check_label",
     "corpus_manifest",
     "crema_d_clips",

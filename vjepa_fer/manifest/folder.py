@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
-from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
+from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, abridged
 from vjepa_fer.manifest.tables import manifest_from_table, read_table, rename_columns, require_column
-from vjepa_fer.manifest.walk import abridged, check_folder, file_notes, find_videos
+from vjepa_fer.manifest.walk import check_folder, file_notes, find_videos
 
 CLASS_FOLDERS = r"(?P<label>[^/]+)/.+"
 """The pattern of ``ROOT/<label>/…``; it names no subject."""

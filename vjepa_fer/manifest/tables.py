@@ -6,22 +6,17 @@ spreadsheet would take for a formula has an apostrophe in front on disk (``'=SUM
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
+import dataclasses
 import os
-import zlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import csv_text, from_spreadsheet
+from vjepa_fer.doors import TABLE, csv_text, from_spreadsheet, parse_rows, read_rows
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
-
-MAX_TABLE_BYTES = 256 * 2**20
-"""A bigger file is not a manifest (a million clips take a quarter of it): refused before it fills the memory."""
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
 
 
 @dataclass(frozen=True)
@@ -60,59 +55,33 @@ def read_table(path: str | os.PathLike[str], header: Sequence[str] | None = None
         Missing, a folder, too big, not UTF-8, empty, a column without name or twice, or a row of another length.
     """
     file = Path(path)
-    return parse_table(_read_bytes(file), file, header)
-
-
-def parse_table(data: bytes, file: Path, header: Sequence[str] | None = None) -> Table:
-    """The bytes of a text table, read from `file`; see :func:`read_table`."""
-    text = _decode(file, data)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
-    except csv.Error as error:
-        raise ManifestError(f"{file}: not a readable table ({error}); is a quotation mark left open?") from error
-    cells = [
-        (number, [from_spreadsheet(cell.strip()) for cell in row])
-        for number, row in enumerate(rows, start=1)
-        if any(map(str.strip, row))
-    ]
-    if header is None and cells:
-        header, cells = cells[0][1], cells[1:]
-    if not header:
-        raise ManifestError(f"{file}: empty file; a table needs a header row and one row a clip")
-    _check_header(file, header)
-    return Table(file, tuple(header), tuple((number, _as_dict(file, number, header, row)) for number, row in cells))
-
-
-def _read_bytes(file: Path) -> bytes:
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            data = stream.read(MAX_TABLE_BYTES + 1)
+        return _table(file, read_rows(file, delimiter=_delimiter, error=ManifestError), header)
     except FileNotFoundError as error:
         raise ManifestError(
             f"{file}: no such file; `vjepa-fer manifest --help` lists the commands that make one"
         ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise ManifestError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if len(data) > MAX_TABLE_BYTES:
-        raise ManifestError(
-            f"{file}: over {MAX_TABLE_BYTES // 2**20} MiB, too big for a table of clips; is it the right file?"
-        )
-    return data
 
 
-def _decode(file: Path, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        byte, row = data[error.start], data[: error.start].count(b"\n") + 1
-        raise ManifestError(
-            f"{file}, row {row}: byte 0x{byte:02x} is not UTF-8; save the table as 'CSV UTF-8'"
-        ) from error
+def parse_table(data: bytes, file: Path, header: Sequence[str] | None = None) -> Table:
+    """The bytes of a text table, read from `file`; see :func:`read_table`."""
+    limits = dataclasses.replace(TABLE, size=len(data))  # which whoever read them looked at
+    return _table(file, parse_rows([data], str(file), delimiter=_delimiter, limits=limits, error=ManifestError), header)
 
 
-def _delimiter(text: str) -> str:
-    first = text.lstrip("\r\n").split("\n", 1)[0]
+def _table(file: Path, rows: Iterable[tuple[int, list[str]]], header: Sequence[str] | None) -> Table:
+    filled = (
+        (number, [from_spreadsheet(cell.strip()) for cell in row]) for number, row in rows if any(map(str.strip, row))
+    )
+    if header is None:
+        _, header = next(filled, (1, []))
+    if not header:
+        raise ManifestError(f"{file}: empty file; a table needs a header row and one row a clip")
+    _check_header(file, header)
+    return Table(file, tuple(header), tuple((number, _as_dict(file, number, header, row)) for number, row in filled))
 
+
+def _delimiter(first: str) -> str:
     def likelihood(delimiter: str) -> tuple[int, int]:
         names = [name.strip(' "\r') for name in first.split(delimiter)]
         return sum(name in COLUMNS for name in names), len(names)
@@ -121,13 +90,12 @@ def _delimiter(text: str) -> str:
 
 
 def _check_header(file: Path, header: Sequence[str]) -> None:
-    for name in header:
-        if not name:
-            raise ManifestError(
-                f"{file}, row 1: a column without a name; the columns are {', '.join(map(repr, header))}"
-            )
-        if list(header).count(name) > 1:
-            raise ManifestError(f"{file}, row 1: column {name!r} is there twice")
+    if "" in header:
+        shown = abridged(map(repr, header), MOST_SHOWN)
+        raise ManifestError(f"{file}, row 1: a column without a name; the columns are {shown}")
+    name, count = Counter(header).most_common(1)[0]
+    if count > 1:
+        raise ManifestError(f"{file}, row 1: column {name!r} is there {'twice' if count == 2 else f'{count:,} times'}")
 
 
 def _as_dict(file: Path, number: int, header: Sequence[str], row: Sequence[str]) -> dict[str, str]:
@@ -194,7 +162,7 @@ def require_column(table: Table, column: str) -> None:
     """Raise :class:`ManifestError`, listing the columns there are, unless the table has `column`."""
     if column not in table.header:
         raise ManifestError(
-            f"{table.path}: no column {column!r}; its columns are {', '.join(table.header)}{nearest(column, table.header)}",
+            f"{table.path}: no column {column!r}; its columns are {abridged(table.header, MOST_SHOWN)}{nearest(column, table.header)}",
             f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv",
         )
 

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.disk import refuse_link
-from vjepa_fer.doors import Given, TooLargeError, read_bytes, read_object
+from vjepa_fer.doors import TABLE, Given, TooLargeError, read_bytes, read_object
 from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.fold_sources import MAX_FOLDS_BYTES
-from vjepa_fer.manifest.tables import MAX_TABLE_BYTES
 from vjepa_fer.runs.settings import canonical, digest
 
 FORMAT, FORMAT_1 = "vjepa-fer/run/2", "vjepa-fer/run/1"
@@ -27,7 +26,7 @@ KEYS = {"format", "created", "cache", "settings", "result", "seconds", "versions
 """Of format 1; with any other a file of format 2 is passed off for one."""
 
 RUN_JSON, FOLDS_JSON, PREDICTIONS_CSV, GROUPS_CSV = "run.json", "folds.json", "predictions.csv", "groups.csv"
-LARGEST = {FOLDS_JSON: MAX_FOLDS_BYTES, PREDICTIONS_CSV: MAX_TABLE_BYTES, GROUPS_CSV: MAX_TABLE_BYTES}
+LARGEST = {FOLDS_JSON: MAX_FOLDS_BYTES, PREDICTIONS_CSV: TABLE.size, GROUPS_CSV: TABLE.size}
 """Bytes; the files that a run may have beside ``run.json``."""
 
 ADVICE = "put the file back from a copy, or remove the folder and run again"
