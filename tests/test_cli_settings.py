@@ -58,6 +58,8 @@ def test_a_file_holds_a_whole_extraction(asked, tmp_path):
     ("text", "message"),
     [
         ("probe = ", r"sweep\.toml: cannot be read as TOML"),
+        ("probe = " + "[" * 5000, r"sweep\.toml: cannot be read as TOML"),
+        ("#" * 2**21, r"sweep\.toml: cannot be read as TOML \(over 1,048,576 bytes\)"),
         ('prob = "knn"', r"sweep\.toml: prob = 'knn' is not understood; the keys are stream, fusion, probe, features"),
         ('seed = "one"', "seed = 'one' is not understood"),
         ("nested = 1", "nested = 1 is not understood"),

@@ -221,6 +221,11 @@ def packed_npy(path, name, header, data, method=zipfile.ZIP_DEFLATED):
         ),
         ("{'descr': '|i1', 'fortran_order': False, 'shape': (-2, 2)}", bytes(4), "X says int8 of shape"),
         ("{'descr': '|i1', 'fortran_order': False, 'shape': (2, 2)}", bytes(5), "X goes on after its last number"),
+        (
+            "{'descr': '|i1', 'fortran_order': False, 'shape': ((2, 2",
+            bytes(4),
+            r"x\.npz: cannot be read as NPZ \(no header",
+        ),
         ("{'descr': '|O', 'fortran_order': False, 'shape': (2, 2)}", bytes(5), "holds Python objects"),
     ],
 )

@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -72,7 +73,10 @@ def _read_array(file: IO[bytes], size: int, what: str) -> np.ndarray:
     """One array, after its header was compared with how many bytes there are."""
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(file)
+    try:
+        shape, fortran, dtype = header(file)
+    except (SyntaxError, TokenError, RecursionError, TypeError) as error:  # of a text that is no Python literal
+        raise ValueError(f"no header of an array ({str(error)[:100]})") from error
     expected = math.prod(shape) * dtype.itemsize
     if dtype.hasobject or min(shape, default=0) < 0 or expected > min(size, MAX_BYTES):
         raise CacheError(
