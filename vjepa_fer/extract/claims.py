@@ -26,10 +26,12 @@ from typing import Literal
 
 from vjepa_fer.disk import is_gone, make_own_folder, new_owner, remove_files
 from vjepa_fer.disk.whose import OWNER
+from vjepa_fer.doors import TooLargeError, read_bytes
 
 CLAIMS = "claims"
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 90.0
+LARGEST_OWNER = 1000
 
 _CLAIM = re.compile(r"[0-9a-f]{32}\.\d{1,6}")
 _ALIVE = re.compile(rf"({OWNER.pattern})\.alive")
@@ -176,7 +178,7 @@ class Claims:
 def _read_owner(path: Path) -> str | None:
     """Who made a claim; None while it is being made, or when it is gone."""
     try:
-        owner = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        owner = read_bytes(path, at_most=LARGEST_OWNER).decode("utf-8", "replace")
+    except (OSError, TooLargeError):
         return None
     return owner if OWNER.fullmatch(owner) else None

@@ -70,9 +70,8 @@ def parse_table(data: bytes, file: Path, header: Sequence[str] | None = None) ->
 
 
 def _table(file: Path, rows: Iterable[tuple[int, list[str]]], header: Sequence[str] | None) -> Table:
-    filled = (
-        (number, [from_spreadsheet(cell.strip()) for cell in row]) for number, row in rows if any(map(str.strip, row))
-    )
+    stripped = ((number, [from_spreadsheet(cell.strip()) for cell in row]) for number, row in rows)
+    filled = ((number, cells) for number, cells in stripped if any(cells))
     if header is None:
         _, header = next(filled, (1, []))
     if not header:
