@@ -6,14 +6,17 @@ import gzip
 import os
 import stat
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest import Clip, Manifest, read_manifest, read_table, write_manifest
+from vjepa_fer.confusion_csv import read_confusion
+from vjepa_fer.errors import ManifestError, VjepaFerError
+from vjepa_fer.manifest import Clip, Manifest, csv_manifest, read_manifest, read_table, write_manifest
 from vjepa_fer.manifest.rows import COLUMNS
+from vjepa_fer.prediction_csv import read_predictions
 
 ROWS = "clip_id,path,label,subject,age\na,a.mp4,happy,1,51\nb,b.mp4,sad,2,\n"
 
@@ -205,3 +208,15 @@ def test_relative_paths_keep_pointing_at_the_videos_when_the_table_moves(write, 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ManifestError, match=r"m.csv: cannot be written \(No such file"):
         write_manifest(Manifest(EXPECTED), tmp_path / "nowhere" / "m.csv")
+
+
+@pytest.mark.parametrize(
+    "read", [read_manifest, read_predictions, read_confusion, csv_manifest], ids=lambda read: read.__name__
+)
+def test_a_table_without_its_columns_is_refused_before_its_rows_are_read(write, read):
+    path = write("x\n" * 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(VjepaFerError, match=r"clips\.csv"):
+        read(path)
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()

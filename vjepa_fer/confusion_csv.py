@@ -11,6 +11,7 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.label_names import common_names, require_other_names
 from vjepa_fer.manifest import MOST_SHOWN, abridged, nearest, read_table
+from vjepa_fer.manifest.tables import Table
 from vjepa_fer.predictions import MOST_CLASSES
 
 TRUTH = "true_label"
@@ -44,12 +45,7 @@ def read_confusion(
     RunError
         No column ``true_label``, a true class twice or without a column, counts that are none, or not one clip.
     """
-    table = read_table(path)
-    if TRUTH not in table.header or len(table.header) < 3:
-        raise RunError(
-            f"{table.path}, row 1: a confusion matrix has a column {TRUTH} and a column a predicted class; "
-            f"the columns are {abridged(table.header, MOST_SHOWN)}"
-        )
+    table = read_table(path, check=_require_columns)
     columns, spelt = [name for name in table.header if name != TRUTH], [row[TRUTH] for _, row in table.rows]
     called = common_names([*columns, *spelt], names) if foreign else {name: name for name in [*columns, *spelt]}
     require_other_names(columns, called)
@@ -72,6 +68,14 @@ def read_confusion(
     if not counts.sum():
         raise RunError(f"{table.path}: not one clip in this confusion matrix")
     return classes, said, counts
+
+
+def _require_columns(table: Table) -> None:
+    if TRUTH not in table.header or len(table.header) < 3:
+        raise RunError(
+            f"{table.path}, row 1: a confusion matrix has a column {TRUTH} and a column a predicted class; "
+            f"the columns are {abridged(table.header, MOST_SHOWN)}"
+        )
 
 
 def _count(text: str, where: str) -> float:

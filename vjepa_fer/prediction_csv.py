@@ -111,7 +111,8 @@ def read_prediction_table(
     RunError
         Missing columns, a clip twice, unknown classes, values that are not numbers, negative, or do not sum to one.
     """
-    table = rename_columns(read_table(path), columns or {})
+    table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
+    table = rename_columns(table, columns or {})
     _refuse_long(table)
     headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
@@ -152,12 +153,6 @@ def read_prediction_table(
 
 def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
     """The class columns; or where there are only decisions, all labels, sorted, and True."""
-    for needed in ("clip_id", "true_label"):
-        if needed not in table.header:
-            raise RunError(
-                f"{table.path}, row 1: no column {needed!r}; the columns are {abridged(table.header, MOST_SHOWN)}"
-                f"{nearest(needed, table.header)}"
-            )
     classes = tuple(name for name in table.header if name not in COLUMNS)
     only_decisions = not classes and "predicted_label" in table.header
     if only_decisions:
@@ -170,6 +165,15 @@ def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
         raise RunError(f"{table.path}: a header without a row; there is not one clip to score")
     _refuse_many(table, classes)
     return classes, only_decisions
+
+
+def _require_columns(table: Table) -> None:
+    for needed in ("clip_id", "true_label"):
+        if needed not in table.header:
+            raise RunError(
+                f"{table.path}, row 1: no column {needed!r}; the columns are {abridged(table.header, MOST_SHOWN)}"
+                f"{nearest(needed, table.header)}"
+            )
 
 
 def _values(table: Table, classes: Sequence[str]) -> np.ndarray:

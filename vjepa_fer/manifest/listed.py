@@ -13,7 +13,7 @@ from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.folder import NO_SUBJECTS
 from vjepa_fer.manifest.official import frames_notes
 from vjepa_fer.manifest.rows import Clip, Manifest, abridged, check_label
-from vjepa_fer.manifest.tables import read_table, require_column
+from vjepa_fer.manifest.tables import Table, read_table, require_column
 from vjepa_fer.manifest.walk import check_folder, file_notes, find_files, find_frame_folders, find_videos
 
 
@@ -236,10 +236,11 @@ def _one_file(root: Path, pattern: str) -> Path:
 
 
 def _table(file: Path, *columns: str) -> tuple[tuple[int, dict[str, str]], ...]:
-    table = read_table(file)
-    for column in columns:
-        require_column(table, column)
-    return table.rows
+    def check(table: Table) -> None:
+        for column in columns:
+            require_column(table, column)
+
+    return read_table(file, check=check).rows
 
 
 def _pairs(file: Path) -> Iterator[tuple[int, tuple[str, str]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,9 @@ class Table:
     rows: tuple[tuple[int, dict[str, str]], ...]
 
 
-def read_table(path: str | os.PathLike[str], header: Sequence[str] | None = None) -> Table:
+def read_table(
+    path: str | os.PathLike[str], header: Sequence[str] | None = None, *, check: Callable[[Table], object] | None = None
+) -> Table:
     """Read a text table; empty rows are skipped, but counted in the row numbers.
 
     Parameters
@@ -48,6 +50,8 @@ def read_table(path: str | os.PathLike[str], header: Sequence[str] | None = None
         The file; unpacked on the way when its name ends in ``.gz``.
     header
         Column names of a file that has no header row.
+    check
+        Called with the table before it has rows: where columns are missing, none of millions of rows need be read.
 
     Raises
     ------
@@ -56,20 +60,27 @@ def read_table(path: str | os.PathLike[str], header: Sequence[str] | None = None
     """
     file = Path(path)
     try:
-        return _table(file, read_rows(file, delimiter=_delimiter, error=ManifestError), header)
+        return _table(file, read_rows(file, delimiter=_delimiter, error=ManifestError), header, check)
     except FileNotFoundError as error:
         raise ManifestError(
             f"{file}: no such file; `vjepa-fer manifest --help` lists the commands that make one"
         ) from error
 
 
-def parse_table(data: bytes, file: Path, header: Sequence[str] | None = None) -> Table:
+def parse_table(data: bytes, file: Path, *, check: Callable[[Table], object] | None = None) -> Table:
     """The bytes of a text table, read from `file`; see :func:`read_table`."""
     limits = dataclasses.replace(TABLE, size=len(data))  # which whoever read them looked at
-    return _table(file, parse_rows([data], str(file), delimiter=_delimiter, limits=limits, error=ManifestError), header)
+    return _table(
+        file, parse_rows([data], str(file), delimiter=_delimiter, limits=limits, error=ManifestError), None, check
+    )
 
 
-def _table(file: Path, rows: Iterable[tuple[int, list[str]]], header: Sequence[str] | None) -> Table:
+def _table(
+    file: Path,
+    rows: Iterable[tuple[int, list[str]]],
+    header: Sequence[str] | None,
+    check: Callable[[Table], object] | None,
+) -> Table:
     stripped = ((number, [from_spreadsheet(cell.strip()) for cell in row]) for number, row in rows)
     filled = ((number, cells) for number, cells in stripped if any(cells))
     if header is None:
@@ -77,6 +88,8 @@ def _table(file: Path, rows: Iterable[tuple[int, list[str]]], header: Sequence[s
     if not header:
         raise ManifestError(f"{file}: empty file; a table needs a header row and one row a clip")
     _check_header(file, header)
+    if check is not None:
+        check(Table(file, tuple(header), ()))
     return Table(file, tuple(header), tuple((number, _as_dict(file, number, header, row)) for number, row in filled))
 
 
@@ -103,7 +116,7 @@ def _as_dict(file: Path, number: int, header: Sequence[str], row: Sequence[str])
             f"{file}, row {number}: {len(row)} values, but the header has {len(header)} columns; "
             "a value that holds a separator must stand in quotation marks"
         )
-    return dict(zip(header, row, strict=True))
+    return {name: cell for name, cell in zip(header, row, strict=True)}  # noqa: C416 - a fifth smaller than dict(zip())
 
 
 def read_manifest(path: str | os.PathLike[str], *, labels: Sequence[str] | None = None) -> Manifest:
@@ -121,18 +134,17 @@ def read_manifest(path: str | os.PathLike[str], *, labels: Sequence[str] | None 
     ManifestError
         The table cannot be used; the message names file, row, column and value.
     """
-    return manifest_from_table(read_table(path), labels=labels)
+    return manifest_from_table(read_table(path, check=_require_own), labels=labels)
 
 
 def parse_manifest(data: bytes, file: Path) -> Manifest:
     """The bytes of a manifest, read from `file`; see :func:`read_manifest`."""
-    return manifest_from_table(parse_table(data, file))
+    return manifest_from_table(parse_table(data, file, check=_require_own))
 
 
 def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None) -> Manifest:
     """A table with our column names as a manifest; see :func:`read_manifest`."""
-    for column in ("clip_id", "label", "subject"):
-        require_column(table, column)
+    _require_own(table)
     first_row: dict[str, int] = {}
     clips = []
     for number, row in table.rows:
@@ -142,6 +154,11 @@ def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None) ->
         except ManifestError as error:
             raise ManifestError(f"{table.path}, row {number}: {error}") from None
     return Manifest(clips=tuple(clips), columns=table.header, source=table.path)
+
+
+def _require_own(table: Table) -> None:
+    for column in ("clip_id", "label", "subject"):
+        require_column(table, column)
 
 
 def _clip(row: Mapping[str, str], labels: Sequence[str] | None) -> Clip:
@@ -174,6 +191,8 @@ def rename_columns(table: Table, columns: Mapping[str, str]) -> Table:
     ManifestError
         It lacks a column, has one of our name already, or one column would get two names.
     """
+    if not columns:  # of millions of rows no copy
+        return table
     for ours, theirs in columns.items():
         require_column(table, theirs)
         if ours in table.header and ours != theirs:
