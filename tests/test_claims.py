@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -244,3 +245,12 @@ def test_a_clip_that_was_lost_to_one_who_died_can_be_taken_again(tmp_path, machi
             stop(other)
             assert sleeper.take("a")
             assert sleeper.holds("a")
+
+
+def test_a_claim_of_a_gigabyte_is_nobodys_and_not_read(tmp_path):
+    with (tmp_path / "claim").open("wb") as file:
+        file.truncate(1 << 30)
+    tracemalloc.start()
+    assert claims._read_owner(tmp_path / "claim") is None
+    assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    tracemalloc.stop()

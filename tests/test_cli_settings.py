@@ -58,6 +58,8 @@ def test_a_file_holds_a_whole_extraction(asked, tmp_path):
     ("text", "message"),
     [
         ("probe = ", r"sweep\.toml: cannot be read as TOML"),
+        ("probe = " + "[" * 5000, r"sweep\.toml: cannot be read as TOML"),
+        ("#" * (2**24 + 1), r"sweep\.toml: cannot be read as TOML \(over 16,777,216 bytes\)"),
         (
             'prob = "knn"',
             r"sweep\.toml: prob = 'knn' is not understood; the keys are cache, stream, fusion, probe, features",

@@ -439,3 +439,7 @@ def test_another_users_scratch_is_left_alone(temporary, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: os.lstat(left).st_uid + 1)
     assert sweep_scratch() == []
     assert left.exists()
+
+
+def test_many_equal_names_are_numbered_one_after_another():
+    assert unique_names(["clip"] * 20_000)[-1] == "clip-20000"

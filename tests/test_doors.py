@@ -9,6 +9,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -18,10 +20,12 @@ from hypothesis import strategies as st
 
 from hostile import FORMULAS, harm, is_formula
 from vjepa_fer.doors import (
+    TableLimits,
     csv_text,
     for_spreadsheet,
     from_spreadsheet,
     parse_object,
+    parse_rows,
     printable,
     printable_json,
     progress_bar,
@@ -237,3 +241,60 @@ def test_a_formula_is_a_text_in_a_spreadsheet_and_nothing_else_is_touched(cell, 
 
 def test_numbers_of_a_table_are_written_as_they_are():
     assert csv_text(["=x", "y"], [["-a", -1.5], ["b", np.float32(-0.1)]]) == "'=x,y\n'-a,-1.5\nb,-0.1\n"
+
+
+def rows_of(data: bytes, **limits):
+    return [*parse_rows([data], "t.csv", limits=TableLimits(**limits))]
+
+
+def test_rows_come_with_the_numbers_that_a_spreadsheet_shows():
+    assert rows_of(b'\xef\xbb\xbf\r\na;b\r\n\r\n\'1;"2\n3"\r4;5') == [
+        (2, ["a", "b"]),
+        (3, []),
+        (4, ["'1", "2\n3"]),
+        (5, ["4", "5"]),
+    ]
+    assert rows_of(b"") == rows_of(b"\n\n") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "message"),
+    [
+        (b"a,b\n" * 100, {"size": 99}, r"t\.csv: over 99 bytes, more than a table may have; is it the right file"),
+        (b"a,b\n" * 100, {"rows": 99}, r"t\.csv: has over 99 rows, more"),
+        (b"a,b\n" * 100, {"cells": 99}, r"t\.csv: its first 50 rows have over 99 cells"),
+        (b"a,b\na,b,c\n", {"columns": 2}, r"t\.csv: row 2 has 3 columns, over 2"),
+        (b"a,b\n" + b"c" * 100, {"row": 99}, r"t\.csv: the row that begins near line 2 has over 99 characters"),
+        (b'a,b\n"' + b'\n","' * 100, {"row": 99}, r"t\.csv: the row that begins near line \d+ has over 99 characters"),
+        (b"a,b\nc," + b"d" * 140_000, {}, r"field larger than field limit \(131072\)\); is a quotation mark left open"),
+    ],
+    ids=["bytes", "rows", "cells", "columns", "one line", "one row of many lines", "one cell"],
+)
+def test_a_table_beyond_a_limit_is_refused_by_file_limit_and_place(data, limits, message):
+    with pytest.raises(VjepaFerError, match=message):
+        rows_of(data, **limits)
+
+
+def test_nothing_after_the_first_row_that_is_too_much_is_read():
+    def endless():
+        while True:
+            yield b"a,b\n" * 1000
+
+    with pytest.raises(VjepaFerError, match="over 5,000 rows"):
+        [*parse_rows(endless(), "t.csv", limits=TableLimits(rows=5000))]
+
+
+@pytest.mark.parametrize("row", [b"a,b,c,d\n", b"\n"], ids=["cells", "no cells"])
+def test_a_small_file_that_unpacks_to_a_large_table_takes_little_memory(tmp_path, row):
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"e,f,g,h\n" + row * (20_000_000 // len(row)), 1))
+    code = (
+        "import resource, sys; from vjepa_fer.errors import ManifestError; from vjepa_fer.manifest import read_manifest\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: read_manifest(sys.argv[1])\n"
+        "except ManifestError as error: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    kilobytes, said = done.stdout.split(" ", 1)
+    assert int(kilobytes) < 300_000, said
+    assert "bomb.csv.gz" in said

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import struct
+import tracemalloc
 import zipfile
 
 import h5py
@@ -195,3 +197,57 @@ def test_a_file_of_a_kind_that_does_not_come_in_is_named_so(tmp_path):
         CacheError, match=r"unknown suffix '.parquet'; features come in as one of .csv, .tsv, .txt, .npz"
     ):
         read_feature_table(tmp_path / "x.parquet")
+
+
+def packed_npy(path, name, header, data, method=zipfile.ZIP_DEFLATED):
+    head = header.encode().ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "a", method) as archive:
+        archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + data)
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "message"),
+    [
+        ("{'descr': '|i1', 'fortran_order': False, 'shape': (2, 40000000)}", bytes(60_000_000), "X says int8"),
+        (
+            "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 50000000)}",
+            bytes(100_000_000),
+            "more bytes than the file",
+        ),
+        (
+            "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 30000000)}",
+            bytes(60_000_000),
+            "30,000,000 columns, over",
+        ),
+        ("{'descr': '|i1', 'fortran_order': False, 'shape': (-2, 2)}", bytes(4), "X says int8 of shape"),
+        ("{'descr': '|i1', 'fortran_order': False, 'shape': (2, 2)}", bytes(5), "X goes on after its last number"),
+        (
+            "{'descr': '|i1', 'fortran_order': False, 'shape': ((2, 2",
+            bytes(4),
+            r"x\.npz: cannot be read as NPZ \(no header",
+        ),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (2, 2)}", bytes(5), "holds Python objects"),
+    ],
+)
+def test_a_packed_array_that_says_more_than_there_is_takes_no_memory(tmp_path, header, data, message):
+    np.savez(tmp_path / "x.npz", clip_id=np.array(["c0", "c1"]))
+    packed_npy(tmp_path / "x.npz", "X", header, data)
+    tracemalloc.start()
+    with pytest.raises(CacheError, match=message):
+        read_feature_table(tmp_path / "x.npz")
+    assert tracemalloc.get_traced_memory()[1] < 200 << 20
+    tracemalloc.stop()
+
+
+def test_ways_of_packing_that_numpy_does_not_know_are_refused(tmp_path):
+    write_npz(tmp_path / "x.npz")
+    header = "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 2)}"
+    packed_npy(tmp_path / "x.npz", "columns", header, bytes(4), zipfile.ZIP_LZMA)
+    with pytest.raises(CacheError, match="columns is compressed otherwise than NumPy does"):
+        read_feature_table(tmp_path / "x.npz")
+
+
+def test_names_that_could_not_be_written_are_refused(tmp_path):
+    write_npz(tmp_path / "x.npz", columns=np.array(["a", "\ud800"]))
+    with pytest.raises(CacheError, match=r"x\.npz: cannot be read as NPZ"):
+        read_feature_table(tmp_path / "x.npz")

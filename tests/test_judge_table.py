@@ -76,6 +76,7 @@ def test_mean_matrices_of_several_folds_are_scored_as_they_are(tmp_path):
         (["true_label", "a", "b"], [["a", "nan", 2]], "'nan' is not a count"),
         (["true_label", "a", "b"], [["c", 1, 2]], "true_label 'c' is not one of the columns a, b"),
         (["true_label", "a", "b"], [["a", 0, 0]], "not one clip"),
+        (["true_label", *map(str, range(20_000))], [["7", *range(20_000)]], "20,000 classes, over 1,000"),
     ],
 )
 def test_what_is_no_confusion_matrix_is_refused(tmp_path, header, rows, message):

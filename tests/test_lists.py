@@ -16,7 +16,7 @@ from caches import small_manifest, small_recipe, write_small_cache
 from test_flips import everything, mutants
 from vjepa_fer.cache import failures as failures_module
 from vjepa_fer.cache import layout, open_cache
-from vjepa_fer.cache.asked import add_manifest, read_cache_manifest, refresh_copy
+from vjepa_fer.cache.asked import add_manifest, read_cache_manifest, refresh_copy, unite_manifests
 from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure, FailureList, read_failures, read_turns, refresh_failed, write_failures
 from vjepa_fer.cache.folder import prepare_cache
@@ -334,3 +334,33 @@ def test_a_manifest_that_goes_in_is_the_one_that_comes_out(tmp_path):
     write_manifest(small_manifest(), tmp_path / "m.csv")
     prepare_cache(tmp_path / "cache", small_recipe(), read_manifest(tmp_path / "m.csv"))
     assert (tmp_path / "cache" / "manifest.csv").read_bytes() == (tmp_path / "m.csv").read_bytes()
+
+
+@pytest.mark.parametrize("turn", ["9" * 5000, "-1", "٣", "1.0"])
+def test_a_turn_that_is_no_number_of_ours_is_refused_though_its_crc_is_right(tmp_path, turn):
+    write_small_cache(tmp_path)
+    write_failures(tmp_path, {"c2": failure("c2")})
+    [piece] = (tmp_path / "failed").iterdir()
+    header = piece.read_text().partition("\n")[0]
+    piece.write_text(f"{header}\n{failures_module._signed(['c2', 'x.mp4', 'missing', 'gone', 'ab', turn])}")
+    with pytest.raises(CacheError, match=rf"{piece.name}, row 2: is not what was written"):
+        read_failures(tmp_path)
+
+
+def test_repair_says_so_where_the_copy_is_no_file_that_can_be_read(tmp_path):
+    write_small_cache(tmp_path)
+    [piece] = (tmp_path / "manifest").iterdir()
+    piece.write_text("clip_id\n")
+    (tmp_path / "manifest.csv").unlink()
+    (tmp_path / "manifest.csv").symlink_to(tmp_path / "cache.json")
+    with pytest.raises(
+        CacheError, match=rf"{piece.name}: is damaged, and manifest.csv does not hold the same any more"
+    ):
+        repair_cache(tmp_path)
+
+
+def test_several_manifests_are_one_in_the_order_in_which_they_came(tmp_path):
+    manifests = {Path("a"): clips("c0", "c1"), Path("b"): clips("c1", "c2"), Path("c"): clips("c3", "c0")}
+    assert ids_of(unite_manifests(manifests)) == ["c0", "c1", "c2", "c3"]
+    with pytest.raises(CacheError, match="d: clip c2 has the label 'happy', 'sad' in a cache before it"):
+        unite_manifests({**manifests, Path("d"): clips("c2", label="happy")})

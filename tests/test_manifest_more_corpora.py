@@ -188,6 +188,7 @@ def test_dfew_videos_count_before_pictures_and_full_frames_before_sampled_ones(d
         ("9,8", r"set_1.csv, row 2: label 8 is not one of 1–7"),
         ("9,0", r"set_1.csv, row 2: label 0 is not one of 1–7"),
         ("x,1", r"set_1.csv, row 2: 'x' is not a whole number"),
+        (f"{'9' * 5000},1", r"set_1.csv, row 2: '9+' is not a whole number"),
     ],
 )
 def test_a_damaged_dfew_list_is_refused_by_row(dfew, line, message):

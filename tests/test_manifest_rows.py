@@ -122,3 +122,10 @@ def test_a_subset_keeps_columns_and_source(tmp_path):
 def test_an_unknown_label_is_named_with_the_nearest_known_one(label, message):
     with pytest.raises(ManifestError, match=message):
         check_label(label, ["angry", "happy", "sad"])
+
+
+def test_a_message_stays_short_and_is_made_at_once_whatever_there_are():
+    known = ["a" * 100_000 + str(n) for n in range(2000)]
+    with pytest.raises(ManifestError, match=r"is not one of .* and 1,950 more") as caught:
+        check_label("a" * 100_000, known)
+    assert len(str(caught.value)) < 110_000

@@ -6,13 +6,15 @@ import gzip
 import os
 import stat
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest import Clip, Manifest, read_manifest, read_table, tables, write_manifest
+from vjepa_fer.errors import ManifestError, VjepaFerError
+from vjepa_fer.judging import read_confusion, read_predictions
+from vjepa_fer.manifest import COLUMNS, Clip, Manifest, csv_manifest, read_manifest, read_table, write_manifest
 
 ROWS = "clip_id,path,label,subject,age\na,a.mp4,happy,1,51\nb,b.mp4,sad,2,\n"
 
@@ -109,11 +111,19 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
         read_manifest(tmp_path)
 
 
-def test_a_file_too_big_for_a_table_is_refused_unread(write, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 2**20)
-    bomb = write(gzip.compress(b"\x00" * 2**22), "bomb.csv.gz")
-    with pytest.raises(ManifestError, match=r"bomb.csv.gz: over 1 MiB, too big for a table"):
+def test_a_file_too_big_for_a_table_is_refused_unread(write):
+    bomb = write(gzip.compress(b"clip_id,label,subject\n" + (b"c,d," + b"e" * 500 + b"\n") * 2**14), "bomb.csv.gz")
+    with pytest.raises(
+        ManifestError, match=r"bomb.csv.gz: unpacks to over 50 times its size .*; is it the right file\?"
+    ):
         read_table(bomb)
+
+
+def test_a_table_of_any_width_is_read_and_a_column_there_twice_is_named(write):
+    wide = ",".join(["clip_id", "label", "subject", *map(str, range(50_000))])
+    assert len(read_table(write(f"{wide}\n")).header) == 50_003
+    with pytest.raises(ManifestError, match="row 1: column '7' is there twice"):
+        read_table(write(f"{wide},7\n"))
 
 
 def test_a_compressed_table_is_read_and_a_cut_one_refused(write):
@@ -133,7 +143,7 @@ names = (
 @given(
     label=names,
     subject=names,
-    extra=st.dictionaries(names.filter(lambda n: n not in tables.COLUMNS), names, max_size=3),
+    extra=st.dictionaries(names.filter(lambda n: n not in COLUMNS), names, max_size=3),
 )
 def test_what_is_written_is_read_back_equal(tmp_path, label, subject, extra):
     manifest = Manifest((Clip("a", "/v/a.mp4", label, subject, extra),))
@@ -196,3 +206,15 @@ def test_relative_paths_keep_pointing_at_the_videos_when_the_table_moves(write, 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ManifestError, match=r"m.csv: cannot be written \(No such file"):
         write_manifest(Manifest(EXPECTED), tmp_path / "nowhere" / "m.csv")
+
+
+@pytest.mark.parametrize(
+    "read", [read_manifest, read_predictions, read_confusion, csv_manifest], ids=lambda read: read.__name__
+)
+def test_a_table_without_its_columns_is_refused_before_its_rows_are_read(write, read):
+    path = write("x\n" * 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(VjepaFerError, match=r"clips\.csv"):
+        read(path)
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()

@@ -49,7 +49,7 @@ COMMANDS = {
     "manifest verify ravdess": (1, ""),
     "cache info damaged": (0, ""),
     "cache verify damaged": (0, ""),
-    "cache subset cache -o subset --clips w.pt": (1, "w.pt: cannot be read as a list of clip ids ([Errno 22] not a regular file"),
+    "cache subset cache -o subset --clips w.pt": (1, "w.pt: cannot be read ([Errno 22] not a regular file"),
     "cache merge cache -o merged --anonymise --key-file w.pt": (1, "w.pt: cannot be read (not a regular file but a {kind})"),
 }  # fmt: skip
 """Exit status and a part of what is said."""

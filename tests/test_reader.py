@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -293,3 +294,18 @@ def test_int8_refuses_what_it_cannot_hold(tmp_path, value):
     rows.levels["tokens"][1, 0, 0, 1, 0] = -abs(value)
     with pytest.raises(CacheError, match=r"clip c0: scales/tokens holds NaN or infinity"):
         ShardWriter(tmp_path, recipe).add(rows)
+
+
+def test_an_index_that_names_another_folders_shards_is_not_believed(tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "WORTH_WRITING", 1)
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    write_small_cache(mine, shard_bytes=1)
+    write_small_cache(other, shard_bytes=1)
+    open_cache(mine)
+    path = mine / "shards" / "index.npz"
+    with np.load(path) as arrays:
+        changed = dict(arrays)
+    about = json.loads(changed["about"].tobytes())
+    about["shards"] = [[f"../../other/shards/{name}", *rest] for name, *rest in about["shards"]]
+    np.savez(path, **{**changed, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+    assert {shard.path.parent for shard in open_cache(mine).shards} == {mine / "shards"}

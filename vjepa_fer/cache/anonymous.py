@@ -23,6 +23,8 @@ from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import AnyRecipe, ImportedRecipe
 
+LARGEST_KEY = 1 << 20
+
 
 def read_key(path: str | os.PathLike[str]) -> bytes:
     """The key in a file, any bytes; ends of the file that are white space do not count.
@@ -33,9 +35,11 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
         The file cannot be read, or holds fewer than 16 bytes: subjects' names are few, so a short key is soon guessed.
     """
     try:
-        key = read_bytes(path, at_most=1 << 20).strip()
-    except (OSError, TooLargeError) as error:
-        raise CacheError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        key = read_bytes(path, at_most=LARGEST_KEY).strip()
+    except OSError as error:
+        raise CacheError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except TooLargeError as error:
+        raise CacheError(f"{path}: {error}, more than any key; is it the right file?") from error
     if len(key) < 16:
         raise CacheError(f"{path}: the key has {len(key)} bytes, at least 16 are needed: openssl rand -hex 32 > {path}")
     return key

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.pieces import add_piece, digest_of, piece_paths, read_piece
+from vjepa_fer.cache.pieces import LARGEST_PIECE, add_piece, digest_of, piece_paths, read_piece
 from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import read_bytes
 from vjepa_fer.errors import CacheError, ManifestError
@@ -111,7 +111,7 @@ def _require_copy(root: Path, united: Manifest) -> None:
     """Refuse a ``manifest.csv`` that says what no piece says; one that lacks a piece is only behind."""
     path = root / layout.MANIFEST_CSV
     try:
-        data = read_bytes(path, at_most=1 << 30, follow=False)
+        data = read_bytes(path, at_most=LARGEST_PIECE, follow=False)
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
@@ -153,17 +153,17 @@ def _adopt_version_1(root: Path) -> None:
 
 def unite_manifests(manifests: Mapping[Path, Manifest]) -> Manifest:
     """The clips of several caches' manifests; refused if two say different things about the label or subject of a clip."""
-    (_, united), *others = manifests.items()
-    for root, manifest in others:
-        known = {clip.clip_id: clip for clip in united.clips}
+    if len(manifests) == 1:
+        return next(iter(manifests.values()))
+    known: dict[str, Clip] = {}
+    for root, manifest in manifests.items():
         for clip in manifest.clips:
+            first = known.setdefault(clip.clip_id, clip)
             for column in ("label", "subject"):
-                have, new = known.get(clip.clip_id, clip).value(column), clip.value(column)
+                have, new = first.value(column), clip.value(column)
                 if have != new:
                     raise CacheError(
                         f"{root}: clip {clip.clip_id} has the {column} {new!r}, {have!r} in a cache before it"
                     )
-        added = tuple(clip for clip in manifest.clips if clip.clip_id not in known)
-        columns = tuple(dict.fromkeys([*united.columns, *manifest.columns]))
-        united = Manifest(clips=united.clips + added, columns=columns, source=None)
-    return united
+    columns = dict.fromkeys(column for manifest in manifests.values() for column in manifest.columns)
+    return Manifest(clips=tuple(known.values()), columns=tuple(columns), source=None)

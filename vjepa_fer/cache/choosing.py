@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vjepa_fer.cache.asked import read_cache_manifest
-from vjepa_fer.doors import TooLargeError, read_bytes
+from vjepa_fer.doors import read_text
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import Clip, Manifest, nearest
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
 
 
 def chosen(
@@ -42,7 +42,9 @@ def chosen(
 def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
     column, equals, values = text.partition("=")
     if not equals or column not in manifest.columns:
-        raise CacheError(f"{text!r} is not COLUMN=VALUE[,VALUE…] with one of the columns {', '.join(manifest.columns)}")
+        raise CacheError(
+            f"{text!r} is not COLUMN=VALUE[,VALUE…] with one of the columns {abridged(manifest.columns, MOST_SHOWN)}"
+        )
     wanted = frozenset(value.strip() for value in values.split(","))
     known = {clip.value(column) for clip in manifest.clips}
     for value in sorted(wanted - known):
@@ -52,8 +54,8 @@ def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
 
 def _read_ids(path: Path, manifest: Manifest) -> frozenset[str]:
     try:
-        lines = read_bytes(path, at_most=64 << 20).decode("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError, TooLargeError) as error:
+        lines = read_text(path, error=CacheError, advice="a list of clip ids is expected, one a line").splitlines()
+    except FileNotFoundError as error:
         raise CacheError(f"{path}: cannot be read as a list of clip ids ({error})") from error
     ids = frozenset(line.strip() for line in lines if line.strip())
     unknown = sorted(ids - {clip.clip_id for clip in manifest.clips})

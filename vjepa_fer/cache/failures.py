@@ -9,29 +9,30 @@ a kill counts for nothing, and one that changed on the disk is known. A row with
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import re
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import IO
 
 from vjepa_fer.cache import layout
 from vjepa_fer.disk import make_own_folder, new_owner, refuse_link, sync_folder, write_durably
-from vjepa_fer.doors import csv_text, from_spreadsheet, read_bytes
+from vjepa_fer.doors import TableLimits, csv_text, from_spreadsheet, parse_rows, read_bytes, read_rows
 from vjepa_fer.errors import CacheError, VideoError
 
-LARGEST_LIST = 1 << 30
+_LIST = TableLimits(size=1 << 30)
 SYNC_SECONDS = 1.0
 """How much a power cut may cost: these clips are tried again, nothing else."""
 
 _PIECE = re.compile(r"[\w.-]{1,120}\.csv")
+_TURN = re.compile(r"[0-9]{1,18}")
+_MOVE = "move it away, and its clips are tried again"
+_ADVICE = "`vjepa-fer cache repair` sets it aside"
 
 
 @dataclass(frozen=True)
@@ -168,18 +169,18 @@ def failure_pieces(root: Path) -> list[Path]:
 def read_failure_piece(path: Path) -> list[tuple[int, Failure]]:
     """The rows of one piece with their turns; a last one that was cut off is none."""
     try:
-        text = read_bytes(path, at_most=LARGEST_LIST, follow=False).decode("utf-8")
+        data = read_bytes(path, at_most=_LIST.size, follow=False)
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise CacheError(f"{path}: cannot be read ({error}); `vjepa-fer cache repair` sets it aside") from error
-    whole, tail = text[: text.rfind("\n") + 1], text[text.rfind("\n") + 1 :]
-    if _is_signed(tail[:-1]):  # all of a row, and then something else than its line end
-        raise CacheError(f"{path}: its last row is not what was written; `vjepa-fer cache repair` sets it aside")
-    header, *rows = [*_rows(whole, path)] or [list(_HEADER)]
-    if tuple(header) != _HEADER:
-        raise CacheError(f"{path}, row 1: is not the header that was written; `vjepa-fer cache repair` sets it aside")
-    return [_checked(row, path, number) for number, row in enumerate(rows, start=2)]
+        raise CacheError(f"{path}: cannot be read ({error}); {_ADVICE}") from error
+    end = data.rfind(b"\n") + 1
+    if _is_signed(data[end:-1].decode(errors="replace")):  # all of a row, and then something else than its line end
+        raise CacheError(f"{path}: its last row is not what was written; {_ADVICE}")
+    rows = parse_rows([data[:end]], str(path), delimiter=lambda _: ",", limits=_LIST, error=CacheError, advice=_ADVICE)
+    if next(rows, (1, list(_HEADER))) != (1, list(_HEADER)):
+        raise CacheError(f"{path}, row 1: is not the header that was written; {_ADVICE}")
+    return [_checked(row, path, number) for number, row in rows]
 
 
 def _latest(root: Path) -> dict[str, tuple[int, Failure]]:
@@ -203,28 +204,23 @@ def _of_version_1(root: Path) -> dict[str, tuple[int, Failure]]:
     path = root / layout.FAILED_CSV
     if (root / layout.MANIFEST_PIECES).exists() or not path.exists():
         return {}
-    try:
-        table = csv.DictReader(io.StringIO(read_bytes(path, at_most=LARGEST_LIST).decode("utf-8"), newline=""))
-        rows = [Failure(**{name: row[name] or "" for name in _COLUMNS}) for row in table]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise CacheError(f"{path}: not the list that extract writes ({error!r}); move it away") from error
-    return {row.clip_id: (0, row) for row in rows}
+    (_, header), *rows = [*read_rows(path, delimiter=lambda _: ",", limits=_LIST, error=CacheError, advice=_MOVE)] or [
+        (1, [])
+    ]
+    if not {*_COLUMNS} <= {*header} or any(row and len(row) != len(header) for _, row in rows):
+        raise CacheError(f"{path}: not the list that extract writes; {_MOVE}")
+    place = [header.index(name) for name in _COLUMNS]
+    listed = [Failure(*(row[column] for column in place)) for _, row in rows if row]
+    return {row.clip_id: (0, row) for row in listed}
 
 
 def _state(root: Path) -> list[tuple[str, int]]:
     return [(path.name, path.stat().st_size) for path in failure_pieces(root)]
 
 
-def _rows(text: str, path: Path) -> Iterator[list[str]]:
-    try:
-        yield from csv.reader(io.StringIO(text, newline=""), strict=True)
-    except csv.Error as error:
-        raise CacheError(f"{path}: is damaged ({error}); `vjepa-fer cache repair` sets it aside") from error
-
-
 def _checked(row: list[str], path: Path, number: int) -> tuple[int, Failure]:
     row = list(map(from_spreadsheet, row))
-    if len(row) != len(_HEADER) or not _signed(row[:-1]).endswith(f",{row[-1]}\n") or not row[-2].isdecimal():
+    if len(row) != len(_HEADER) or not _signed(row[:-1]).endswith(f",{row[-1]}\n") or not _TURN.fullmatch(row[-2]):
         raise CacheError(
             f"{path}, row {number}: is not what was written (its CRC-32 differs); `vjepa-fer cache repair` sets the list aside, "
             "and its clips are tried again"

@@ -7,17 +7,18 @@ import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from vjepa_fer.cache.hdf5 import link_type, plain_dataset
 from vjepa_fer.cache.imports import FeatureTable, check_ids, match_columns, read_feature_csv, sha256_of_file
+from vjepa_fer.cache.npy import MAX_BYTES, most_bytes, read_npy, read_npz
+from vjepa_fer.doors import read_text
 from vjepa_fer.errors import CacheError
 
-MAX_BYTES = 8 << 30
-"""Arrays larger than this are refused: a table has one row a clip, and a few bytes of a file can claim any shape."""
+MOST_ROWS, MOST_COLUMNS = 10_000_000, 1 << 20
+"""Each has a name, which takes a hundred times the room of a number."""
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", "")
 
@@ -81,6 +82,11 @@ def read_feature_table(
 def _checked_table(
     source: Path, clip_ids: list[str], array: np.ndarray, names: list[str] | None, values: str, columns: Sequence[str]
 ) -> FeatureTable:
+    if array.ndim == 2 and (len(array) > MOST_ROWS or array.shape[1] > MOST_COLUMNS):
+        raise CacheError(
+            f"{source}: {values} has {len(array):,} rows of {array.shape[1]:,} columns, over {MOST_ROWS:,} or {MOST_COLUMNS:,}; "
+            "one row a clip is expected"
+        )
     if array.ndim != 2 or array.dtype.kind not in "fiub" or 0 in array.shape:
         raise CacheError(
             f"{source}: {values} is {array.dtype} of shape {array.shape}, expected numbers (clips, features)"
@@ -104,45 +110,23 @@ def _checked_table(
 
 
 def _read_npz(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
-    with zipfile.ZipFile(source) as packed:
-        found = {info.filename.removesuffix(".npy"): info for info in packed.infolist()}
-        arrays = {}
-        for name in (ids, values, "columns"):
-            if name in found:
-                if found[name].file_size > most_bytes(found[name].compress_size):
-                    raise CacheError(f"{source}: {name} says more bytes than the file can hold")
-                with packed.open(found[name]) as file:
-                    arrays[name] = _read_npy_stream(file, found[name].file_size, f"{source}: {name}")
-            elif name != "columns":
-                raise CacheError(f"{source}: no array {name!r}; the arrays are {', '.join(sorted(found))}")
+    with source.open("rb") as file:
+        arrays = read_npz(file, source, (ids, values, "columns"))
+    for name in (ids, values):
+        if name not in arrays:
+            raise CacheError(f"{source}: no array {name!r}; the arrays are {', '.join(sorted(arrays)) or 'others'}")
     names = _texts(arrays["columns"], source) if "columns" in arrays else None
     return _texts(arrays[ids], source), arrays[values], names
 
 
 def _read_npy(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, None]:
     try:
-        lines = Path(ids).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(ids, error=CacheError).splitlines()
+    except (FileNotFoundError, CacheError) as error:
         raise CacheError(
             f"{source}: an NPY file has no ids; expected a text file of them, one a line, at {ids}"
         ) from error
-    with source.open("rb") as file:
-        array = _read_npy_stream(file, source.stat().st_size, str(source))
-    return [line.strip() for line in lines if line.strip()], array, None
-
-
-def _read_npy_stream(file: Any, size: int, what: str) -> np.ndarray:
-    """One array, after its header was compared with how many bytes there are."""
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(file)
-    expected = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or expected > min(size, MAX_BYTES):
-        raise CacheError(
-            f"{what} says {dtype} of shape {shape}, but only {size} bytes are there, or it holds Python objects"
-        )
-    array = np.frombuffer(bytearray(file.read(expected)), dtype)
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+    return [line.strip() for line in lines if line.strip()], read_npy(source), None
 
 
 def _read_hdf5(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
@@ -169,15 +153,14 @@ def _bounded(file: h5py.File, name: str, source: Path) -> np.ndarray:
     return found[()]
 
 
-def most_bytes(stored: int) -> int:
-    """How much may come out of `stored` compressed bytes: no features shrink to a hundredth, unless there are few."""
-    return max(100 * stored, 64 << 20) if stored else 0
-
-
 def _texts(array: np.ndarray, source: Path) -> list[str]:
     if array.ndim != 1:
         raise CacheError(f"{source}: ids and column names should be one-dimensional, have shape {array.shape}")
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+    if len(array) > MOST_ROWS:
+        raise CacheError(f"{source}: {len(array):,} ids or column names, over {MOST_ROWS:,}")
+    texts = [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+    "".join(texts).encode()  # no half of a Unicode pair, which could not be written
+    return texts
 
 
 _READERS: dict[str, Callable[[Path, str, str], tuple[list[str], np.ndarray, list[str] | None]]] = {

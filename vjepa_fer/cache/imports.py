@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import fnmatch
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import translate
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
@@ -18,10 +17,13 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
-from vjepa_fer.doors import from_spreadsheet
+from vjepa_fer.doors import TableLimits, from_spreadsheet, read_rows
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import COLUMNS, Manifest
 from vjepa_fer.recipe import ImportedRecipe
+
+_FEATURES = TableLimits(size=8 << 30, cells=1 << 31)
+"""A cell becomes four bytes here, and none is kept as a text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,20 +114,15 @@ def read_feature_csv(path: str | os.PathLike[str], *, id_column: str, columns: S
     """
     source = Path(path)
     try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            return _read_table(file, source, id_column, columns)
-    except UnicodeDecodeError as error:
-        raise CacheError(f"{source}: not UTF-8 text ({error}); save it as CSV UTF-8") from error
-    except csv.Error as error:
-        raise CacheError(f"{source}: cannot be read as CSV ({error})") from error
-    except OSError as error:
+        rows = ((n, row) for n, row in read_rows(source, limits=_FEATURES, error=CacheError) if row)
+        return _read_table(rows, source, id_column, columns)
+    except FileNotFoundError as error:
         raise CacheError(f"{source}: cannot be read ({error.strerror})") from error
 
 
-def _read_table(file: TextIO, source: Path, id_column: str, columns: Sequence[str]) -> FeatureTable:
-    first = file.readline(1 << 20)
-    file.seek(0)
-    rows = ((n, row) for n, row in enumerate(csv.reader(file, delimiter=max(",;\t", key=first.count)), 1) if row)
+def _read_table(
+    rows: Iterator[tuple[int, list[str]]], source: Path, id_column: str, columns: Sequence[str]
+) -> FeatureTable:
     _, header = next(rows, (1, []))
     header = [from_spreadsheet(name.strip()) for name in header]  # OpenFace writes a blank after each comma
     if not header:
@@ -135,16 +132,17 @@ def _read_table(file: TextIO, source: Path, id_column: str, columns: Sequence[st
     names = match_columns(header, columns, id_column, source)
     place = {name: number for number, name in enumerate(header)}
     positions, id_position = [place[name] for name in names], header.index(id_column)
-    ids, values = [], []
+    values: dict[str, np.ndarray] = {}
     for number, row in rows:
         if len(row) != len(header):
             raise CacheError(f"{source}, row {number}: {len(row)} values, the header has {len(header)}")
-        ids.append(from_spreadsheet(row[id_position].strip()))
-        values.append(_numbers([row[p] for p in positions], source, number, names))
-    if not ids:
+        clip_id = from_spreadsheet(row[id_position].strip())
+        if clip_id in values:
+            raise CacheError(f"{source}, row {number}: the id {clip_id!r} stands twice; expected one row a clip")
+        values[clip_id] = _numbers([row[p] for p in positions], source, number, names)
+    if not values:
         raise CacheError(f"{source}: only a header; expected one row a clip below it")
-    check_ids(ids, source)
-    return FeatureTable(tuple(ids), tuple(names), np.stack(values), source.name, sha256_of_file(source))
+    return FeatureTable(tuple(values), tuple(names), np.stack([*values.values()]), source.name, sha256_of_file(source))
 
 
 def sha256_of_file(path: Path) -> str:
@@ -158,11 +156,12 @@ def match_columns(header: list[str], patterns: Sequence[str], id_column: str | N
 
     A pattern with wild cards never takes a manifest's columns (path, label, subject), which our own exports carry.
     """
-    for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in header):
+    matches = [re.compile(translate(pattern)).match for pattern in patterns]
+    for pattern, match in zip(patterns, matches, strict=True):
+        if not any(map(match, header)):
             raise CacheError(f"{path}: no column matches {pattern!r}; the columns are {_some(header)}")
     wanted = [n for n in header if n in patterns or n not in COLUMNS]
-    names = [n for n in wanted if n != id_column and any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    names = [n for n in wanted if n != id_column and any(match(n) for match in matches)]
     if not names:
         raise CacheError(f"{path}: no feature column; the columns are {_some(header)}")
     if len(set(names)) < len(names):

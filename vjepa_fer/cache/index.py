@@ -17,6 +17,7 @@ import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import shard_errors
+from vjepa_fer.cache.npy import read_npz
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
 from vjepa_fer.disk import open_regular, refuse_link, write_durably
 from vjepa_fer.errors import CacheError
@@ -81,7 +82,7 @@ def remembered_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
     """The shards that ``index.npz`` tells of; none if it is absent, damaged, or of another recipe."""
     try:
         with open(open_regular(folder / layout.INDEX_NPZ), "rb") as file:
-            arrays = _plain_arrays(file)
+            arrays = read_npz(file, folder / layout.INDEX_NPZ, packed=False)  # so that no few bytes become many
         about = json.loads(arrays.pop("about").tobytes())
         if (about["format_version"], about["fingerprint"]) != (layout.FORMAT_VERSION, fingerprint(recipe)):
             return []
@@ -92,17 +93,9 @@ def remembered_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
         return []
 
 
-def _plain_arrays(file: io.BufferedReader) -> dict[str, np.ndarray]:
-    """What `numpy.savez` wrote, with its CRC checked; nothing compressed, so that no few bytes become many."""
-    with zipfile.ZipFile(file) as packed:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
-            raise CacheError("compressed")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-
-
 def _split(folder: Path, recipe: AnyRecipe, files: list, arrays: dict[str, np.ndarray]) -> list[ShardIndex]:
+    if any(name != Path(name).name for name, *_ in files):  # another folder's shard would be read for ours
+        return []
     total = sum(num_rows for *_, num_rows in files)
     ids = arrays.get(layout.CLIP_ID, np.empty(0))
     wanted = {d.path: (d.dtype, (total, *d.row_shape)) for d in layout.index_datasets(recipe)}

@@ -17,7 +17,7 @@ from vjepa_fer.disk import create_exclusively, make_own_folder, refuse_link
 from vjepa_fer.doors import read_bytes
 from vjepa_fer.errors import CacheError
 
-LARGEST_PIECE = 1 << 30
+LARGEST_PIECE = 1 << 30  # a million clips take 64 MiB, and several manifests may be in one
 _NAME = re.compile(r"(\d{4,9})-([0-9a-f]{32})\.csv")
 
 

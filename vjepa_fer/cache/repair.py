@@ -15,13 +15,13 @@ from vjepa_fer.cache.copying import checked_clips
 from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import FailureList, failure_pieces, read_failure_piece, read_failures, refresh_failed
 from vjepa_fer.cache.index import read_shards
-from vjepa_fer.cache.pieces import digest_of, piece_paths, read_piece
+from vjepa_fer.cache.pieces import LARGEST_PIECE, digest_of, piece_paths, read_piece
 from vjepa_fer.cache.reader import CachePath
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.verify import Problem, shard_files, verify_shard
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.disk import refuse_link, sweep_partials, sync_folder, write_durably
-from vjepa_fer.doors import read_bytes
+from vjepa_fer.doors import TooLargeError, read_bytes
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe
 
@@ -96,7 +96,7 @@ def _repair_manifest(folder: Path, problems: list[Problem], set_aside: list[Path
             read_piece(path)
         except CacheError as error:
             problems.append(_problem(path, error))
-            data = read_bytes(copy, at_most=1 << 30, follow=False) if copy.is_file() else b""
+            data = _bytes_of(copy)
             if digest_of(data) not in path.name:
                 raise CacheError(
                     f"{path}: is damaged, and {copy.name} does not hold the same any more; restore it from a backup, or move it "
@@ -126,6 +126,14 @@ def _repair_failures(folder: Path, recipe: AnyRecipe, problems: list[Problem], s
         mine.take_back(damaged & read_failures(folder).keys())
     shards = read_shards(folder / layout.SHARDS, recipe)
     refresh_failed(folder, lambda: frozenset(clip_id for shard in shards for clip_id in shard.clip_ids))
+
+
+def _bytes_of(copy: Path) -> bytes:
+    """What may be what a piece was; nothing, where it cannot be read: no piece is empty."""
+    try:
+        return read_bytes(copy, at_most=LARGEST_PIECE, follow=False)
+    except (OSError, TooLargeError):
+        return b""
 
 
 def _problem(path: Path, error: VjepaFerError) -> Problem:

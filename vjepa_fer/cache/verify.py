@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from vjepa_fer.cache.pieces import piece_paths, read_piece
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index
 from vjepa_fer.cache.sums import bytes_of, finite_rows, row_checksums
+from vjepa_fer.doors import parse_object
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 
@@ -151,10 +151,10 @@ def _wrong_rows(file: h5py.File, shard: ShardIndex) -> list[Problem]:
 
 
 def _stored_digests(file: h5py.File, path: Path) -> dict[str, str]:
-    stored = json.loads(str(read_attribute(file.id, "checksums", path)))
-    if not isinstance(stored, dict):
-        raise CacheError(f"{path}: the attribute 'checksums' is not a JSON object; the file is damaged")
-    return stored
+    said = str(read_attribute(file.id, "checksums", path))
+    return parse_object(
+        said, f"{path}: the attribute 'checksums'", error=CacheError, advice="the file is damaged"
+    ).values
 
 
 def _check_rows(file: h5py.File, shard: ShardIndex, dataset: layout.Dataset) -> tuple[np.ndarray, str]:

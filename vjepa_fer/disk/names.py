@@ -18,10 +18,15 @@ def unique_names(names: Iterable[str]) -> list[str]:
     """
     chosen: list[str] = []
     taken: set[str] = set()
+    last: dict[str, int] = {}  # the number that a name had the last time: it only rises
     for name in names:
-        free = (name if number == 1 else f"{name}-{number}" for number in count(1))
-        chosen.append(next(candidate for candidate in free if on_disk(candidate) not in taken))
-        taken.add(on_disk(chosen[-1]))
+        for number in count(last.get(name, 1)):
+            candidate = name if number == 1 else f"{name}-{number}"
+            if on_disk(candidate) not in taken:
+                break
+        last[name] = number
+        chosen.append(candidate)
+        taken.add(on_disk(candidate))
     return chosen
 
 

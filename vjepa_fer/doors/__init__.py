@@ -1,6 +1,6 @@
 """What other people's files say goes in; bounded bytes, values of the type that was expected, and text that is safe to show come out.
 
-In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `objects` (JSON, value by value), `shown` (text for a
+In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `tables` (CSV, row by row, up to limits), `objects` (JSON, value by value), `shown` (text for a
 terminal or a page), `sheets` (CSV, in which no cell is a formula), `bars` (progress on a terminal).
 """
 
@@ -9,10 +9,13 @@ from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
 from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
 from vjepa_fer.doors.shown import printable, printable_json
+from vjepa_fer.doors.tables import TABLE, TableLimits, parse_rows, read_rows
 
 __all__ = [
+    "TABLE",
     "Bar",
     "Given",
+    "TableLimits",
     "TooLargeError",
     "beside_bars",
     "canonical_json",
@@ -20,11 +23,13 @@ __all__ = [
     "for_spreadsheet",
     "from_spreadsheet",
     "parse_object",
+    "parse_rows",
     "printable",
     "printable_json",
     "progress_bar",
     "read_bytes",
     "read_object",
+    "read_rows",
     "read_text",
     "unpacked",
 ]

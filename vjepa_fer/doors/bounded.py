@@ -12,7 +12,7 @@ from vjepa_fer.disk import open_regular
 LARGEST_RATIO = 200
 """Times its packed size that a stream may unpack to, beyond the first :data:`ALWAYS_ALLOWED` bytes; tables reach 20."""
 
-ALWAYS_ALLOWED = 16 << 20
+ALWAYS_ALLOWED = 4 << 20
 
 _BLOCK = 1 << 18
 
@@ -39,9 +39,17 @@ def read_bytes(path: str | os.PathLike[str], *, at_most: int, follow: bool = Tru
     TooLargeError
         There is more.
     """
+    data = bytearray()
+    for block in within(blocks_of(path, follow=follow), at_most):
+        data += block
+    return bytes(data)
+
+
+def blocks_of(path: str | os.PathLike[str], *, follow: bool = True, ratio: int = LARGEST_RATIO) -> Iterator[bytes]:
+    """The bytes of a regular file, block by block; of a ``.gz`` what they unpack to, `ratio` being as in :func:`unpacked`."""
     with open(open_regular(path, follow=follow), "rb") as file:
-        blocks = unpacked(_blocks(file)) if os.fspath(path).endswith(".gz") else _blocks(file)
-        return _joined(blocks, at_most)
+        blocks = _blocks(file)
+        yield from unpacked(blocks, ratio=ratio) if os.fspath(path).lower().endswith(".gz") else blocks
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
@@ -49,17 +57,18 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def _joined(blocks: Iterable[bytes], at_most: int) -> bytes:
-    data = bytearray()
+def within(blocks: Iterable[bytes], at_most: int) -> Iterator[bytes]:
+    """The blocks, as long as all together are not over `at_most` bytes; then :class:`TooLargeError`."""
+    taken = 0
     for block in blocks:
-        data += block
-        if len(data) > at_most:
+        taken += len(block)
+        if taken > at_most:
             raise TooLargeError(f"over {at_most:,} bytes")
-    return bytes(data)
+        yield block
 
 
-def unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks of a gzip stream, maybe of several members, unpacked bit by bit.
+def unpacked(blocks: Iterable[bytes], *, ratio: int = LARGEST_RATIO) -> Iterator[bytes]:
+    """Blocks of a gzip stream, maybe of several members, unpacked bit by bit; up to `ratio` times what came in.
 
     Raises
     ------
@@ -76,8 +85,10 @@ def unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
             while block:
                 part = inflate.decompress(block, _BLOCK)
                 given += len(part)
-                if given > max(ALWAYS_ALLOWED, LARGEST_RATIO * taken):
-                    raise TooLargeError(f"unpacks to over {LARGEST_RATIO} times its size")
+                if given > max(ALWAYS_ALLOWED, ratio * taken):
+                    raise TooLargeError(
+                        f"unpacks to over {ratio} times its size ({given:,} bytes so far; unpack it first if that is meant)"
+                    )
                 yield part
                 block = inflate.unconsumed_tail or inflate.unused_data
                 if inflate.eof and block.strip(b"\0"):

@@ -76,9 +76,8 @@ def against_votes(
     rows = np.array([row[str(clip_id)] for clip_id in predictions.clip_ids])
     answer: dict[str, Any] = {}
     if reference.targets is not None:
-        said = np.array(
-            [reference.classes.index(name) if name in reference.classes else -1 for name in predictions.classes]
-        )
+        number_of = {name: number for number, name in enumerate(reference.classes)}
+        said = np.array([number_of.get(name, -1) for name in predictions.classes])
         column = said[predictions.predicted]
         share = np.where(column >= 0, reference.shares[rows, column], 0)
         answer["agreement"] = round(100 * float(share.mean()), 4)

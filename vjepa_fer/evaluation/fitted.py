@@ -91,7 +91,8 @@ class FittedProbe:
         """
         require_same_recipe(recipe, self.recipe, "the cache of these features")
         labels = np.asarray(self.probe.predict(X, **self._described(level)), str)
-        return np.array([self.classes.index(label) for label in labels.tolist()])
+        number_of = {name: number for number, name in enumerate(self.classes)}
+        return np.array([number_of[label] for label in labels.tolist()])
 
     def attention(self, X: np.ndarray, *, level: str, recipe: AnyRecipe) -> np.ndarray:
         """How much an attentive probe looks at each token of features (num_rows, dim): float32 (num_rows, num_heads, num_tokens).

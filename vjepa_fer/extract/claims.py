@@ -31,6 +31,7 @@ from vjepa_fer.doors import TooLargeError, read_bytes
 CLAIMS = "claims"
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 90.0
+LARGEST_OWNER = 1000
 
 _CLAIM = re.compile(r"[0-9a-f]{32}\.\d{1,6}")
 _ALIVE = re.compile(rf"({OWNER.pattern})\.alive")
@@ -177,7 +178,7 @@ class Claims:
 def _read_owner(path: Path) -> str | None:
     """Who made a claim; None while it is being made, or when it is gone."""
     try:
-        owner = read_bytes(path, at_most=1 << 10, follow=False).decode("utf-8", "replace")
+        owner = read_bytes(path, at_most=LARGEST_OWNER).decode("utf-8", "replace")
     except (OSError, TooLargeError):
         return None
     return owner if OWNER.fullmatch(owner) else None

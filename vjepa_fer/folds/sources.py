@@ -11,7 +11,7 @@ from vjepa_fer.doors import Given, TooLargeError, parse_object, read_bytes
 from vjepa_fer.errors import SplitError
 from vjepa_fer.folds.clip_folds import ClipFolds, ClipLists
 from vjepa_fer.folds.splits import Folds, make_folds
-from vjepa_fer.manifest import Clip, Manifest, nearest
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
 
 FORMAT = "vjepa-fer/folds/1"
 MAX_FOLDS_BYTES = 64 * 2**20
@@ -62,7 +62,7 @@ def column_folds(column: str, manifest: Manifest) -> ClipFolds:
     if column not in manifest.columns:
         raise SplitError(
             f"folds 'column:{column}': the manifest has no such column; its columns are "
-            f"{', '.join(manifest.columns)}{nearest(column, manifest.columns)}"
+            f"{abridged(manifest.columns, MOST_SHOWN)}{nearest(column, manifest.columns)}"
         )
     marked: dict[str, list[str]] = {}
     for clip in manifest:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.manifest import common_names, nearest, read_table, require_other_names
+from vjepa_fer.judging.predictions import MOST_CLASSES
+from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, common_names, nearest, read_table, require_other_names
 
 TRUTH = "true_label"
 
@@ -42,30 +43,37 @@ def read_confusion(
     RunError
         No column ``true_label``, a true class twice or without a column, counts that are none, or not one clip.
     """
-    table = read_table(path)
-    if TRUTH not in table.header or len(table.header) < 3:
-        raise RunError(
-            f"{table.path}, row 1: a confusion matrix has a column {TRUTH} and a column a predicted class; "
-            f"the columns are {', '.join(table.header)}"
-        )
+    table = read_table(path, check=_require_columns)
     columns, spelt = [name for name in table.header if name != TRUTH], [row[TRUTH] for _, row in table.rows]
     called = common_names([*columns, *spelt], names) if foreign else {name: name for name in [*columns, *spelt]}
     require_other_names(columns, called)
     said, truths = tuple(called[name] for name in columns), [called[name] for name in spelt]
-    classes = (*said, *dict.fromkeys(name for name in truths if name not in said))
+    position = {name: place for place, name in enumerate(dict.fromkeys([*said, *truths]))}
+    if len(position) > MOST_CLASSES:
+        raise RunError(f"{table.path}: {len(position):,} classes, over {MOST_CLASSES:,}; is it a confusion matrix?")
+    classes, known, seen = tuple(position), set(said), set[str]()
     counts = np.zeros((len(classes), len(classes)))
-    for position, ((number, row), truth) in enumerate(zip(table.rows, truths, strict=True)):
+    for (number, row), truth in zip(table.rows, truths, strict=True):
         where = f"{table.path}, row {number}"
-        if not truth or truth in truths[:position]:
+        if not truth or truth in seen:
             raise RunError(f"{where}: {TRUTH} {row[TRUTH]!r} is empty or has a row already; one row a true class")
-        if not foreign and truth not in said:
+        seen.add(truth)
+        if not foreign and truth not in known:
             raise RunError(
-                f"{where}: {TRUTH} {row[TRUTH]!r} is not one of the columns {', '.join(said)}{nearest(truth, said)}"
+                f"{where}: {TRUTH} {row[TRUTH]!r} is not one of the columns {abridged(said, MOST_SHOWN)}{nearest(truth, said)}"
             )
-        counts[classes.index(truth), : len(said)] = [_count(row[name], f"{where}, column {name!r}") for name in columns]
+        counts[position[truth], : len(said)] = [_count(row[name], f"{where}, column {name!r}") for name in columns]
     if not counts.sum():
         raise RunError(f"{table.path}: not one clip in this confusion matrix")
     return classes, said, counts
+
+
+def _require_columns(table: Table) -> None:
+    if TRUTH not in table.header or len(table.header) < 3:
+        raise RunError(
+            f"{table.path}, row 1: a confusion matrix has a column {TRUTH} and a column a predicted class; "
+            f"the columns are {abridged(table.header, MOST_SHOWN)}"
+        )
 
 
 def _count(text: str, where: str) -> float:

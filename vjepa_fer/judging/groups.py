@@ -10,7 +10,7 @@ from vjepa_fer.errors import ManifestError
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.intervals import Interval, subject_intervals
 from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import Clip, Manifest, nearest
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
 
 Groups = Mapping[str, Mapping[str, str]]
 """Column → clip id → value."""
@@ -40,7 +40,7 @@ def _column(manifest: Manifest, name: str) -> dict[str, str]:
             *([AGE_BAND] if "age" in manifest.columns else []),
         ]
         raise ManifestError(
-            f"no column {name!r} to group by; the manifest's columns are {', '.join(known)}{nearest(name, known)}"
+            f"no column {name!r} to group by; the manifest's columns are {abridged(known, MOST_SHOWN)}{nearest(name, known)}"
         )
     return {clip.clip_id: clip.value(name).strip() or UNKNOWN for clip in manifest}
 

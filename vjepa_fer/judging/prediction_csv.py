@@ -15,14 +15,20 @@ import numpy as np
 from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import csv_text
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import Table, common_names, nearest, read_table, rename_columns, require_other_names
+from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
+from vjepa_fer.manifest import (
+    MOST_SHOWN,
+    Table,
+    abridged,
+    common_names,
+    nearest,
+    read_table,
+    rename_columns,
+    require_other_names,
+)
 
 COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 """Columns with a meaning; every other one is a class."""
-
-MOST_CLASSES = 1000
-"""A confusion matrix of more would fill the memory before anyone saw that the columns are something else."""
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
@@ -112,7 +118,8 @@ def read_prediction_table(
     RunError
         Missing columns, a clip twice, unknown classes, values that are not numbers, negative, or do not sum to one.
     """
-    table = rename_columns(read_table(path), columns or {})
+    table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
+    table = rename_columns(table, columns or {})
     _refuse_long(table)
     headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
@@ -153,12 +160,6 @@ def read_prediction_table(
 
 def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
     """The class columns; or where there are only decisions, all labels, sorted, and True."""
-    for needed in ("clip_id", "true_label"):
-        if needed not in table.header:
-            raise RunError(
-                f"{table.path}, row 1: no column {needed!r}; the columns are {', '.join(table.header)}"
-                f"{nearest(needed, table.header)}"
-            )
     classes = tuple(name for name in table.header if name not in COLUMNS)
     only_decisions = not classes and "predicted_label" in table.header
     if only_decisions:
@@ -171,6 +172,15 @@ def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
         raise RunError(f"{table.path}: a header without a row; there is not one clip to score")
     _refuse_many(table, classes)
     return classes, only_decisions
+
+
+def _require_columns(table: Table) -> None:
+    for needed in ("clip_id", "true_label"):
+        if needed not in table.header:
+            raise RunError(
+                f"{table.path}, row 1: no column {needed!r}; the columns are {abridged(table.header, MOST_SHOWN)}"
+                f"{nearest(needed, table.header)}"
+            )
 
 
 def _values(table: Table, classes: Sequence[str]) -> np.ndarray:
@@ -272,7 +282,7 @@ def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Ma
         if called[row[column]] not in number_of:
             raise RunError(
                 f"{table.path}, row {number}: {column} {row[column]!r} is not one of the class columns "
-                f"{', '.join(classes)}{nearest(row[column], classes)}"
+                f"{abridged(classes, MOST_SHOWN)}{nearest(row[column], classes)}"
             )
     return np.array([number_of[called[row[column]]] for _, row in table.rows], np.int64)
 

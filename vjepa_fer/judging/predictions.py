@@ -10,6 +10,9 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging import metrics
 
+MOST_CLASSES = 1000
+"""A confusion matrix of more would fill the memory before anyone saw that the columns are something else."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Predictions:

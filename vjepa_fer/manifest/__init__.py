@@ -16,10 +16,9 @@ from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.folds import PRESETS, subject_number
 from vjepa_fer.manifest.label_names import MERGED, common_names, read_label_map, require_other_names
 from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
-from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, check_label, nearest
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.tables import (
-    MAX_TABLE_BYTES,
     Table,
     manifest_csv,
     parse_manifest,
@@ -36,8 +35,8 @@ __all__ = [
     "COLUMNS",
     "CORPORA",
     "FAULTS",
-    "MAX_TABLE_BYTES",
     "MERGED",
+    "MOST_SHOWN",
     "PRESETS",
     "RAVDESS_LABELS",
     "Absent",
@@ -47,6 +46,7 @@ __all__ = [
     "Manifest",
     "Table",
     "Verification",
+    "abridged",
     "absent_from",
     "check_label",
     "common_names",

@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest.rows import Clip, Manifest, nearest
-from vjepa_fer.manifest.walk import abridged
+from vjepa_fer.manifest.rows import MOST_SHOWN, Clip, Manifest, abridged, nearest
 
 DAMAGED = "damaged"
 """The column that says what is wrong with a clip's official file; empty for a good one."""
@@ -54,5 +53,5 @@ def only_where(manifest: Manifest, column: str, values: Sequence[str]) -> Manife
 def _require_column(manifest: Manifest, column: str) -> None:
     if column not in manifest.columns:
         name = f"{manifest.source}: " if manifest.source else ""
-        columns = ", ".join(manifest.columns)
+        columns = abridged(manifest.columns, MOST_SHOWN)
         raise ManifestError(f"{name}no column {column!r}; its columns are {columns}{nearest(column, manifest.columns)}")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
-from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
-from vjepa_fer.manifest.tables import manifest_from_table, read_table, rename_columns, require_column
-from vjepa_fer.manifest.walk import abridged, check_folder, file_notes, find_videos
+from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, abridged
+from vjepa_fer.manifest.tables import Table, manifest_from_table, read_table, rename_columns, require_column
+from vjepa_fer.manifest.walk import check_folder, file_notes, find_videos
 
 CLASS_FOLDERS = r"(?P<label>[^/]+)/.+"
 """The pattern of ``ROOT/<label>/…``; it names no subject."""
@@ -106,9 +106,9 @@ def csv_manifest(
     ManifestError
         The table cannot be used; the message names file, row, column and value.
     """
-    table = rename_columns(read_table(path), columns or {})
+    table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
+    table = rename_columns(table, columns or {})
     if "clip_id" not in table.header:
-        require_column(table, "path")
         rows = tuple((number, {"clip_id": Path(row["path"]).stem, **row}) for number, row in table.rows)
         table = dataclasses.replace(table, header=("clip_id", *table.header), rows=rows)
     manifest = manifest_from_table(table)
@@ -117,3 +117,8 @@ def csv_manifest(
     base = check_folder(root)
     clips = [dataclasses.replace(clip, path=str(base / clip.path)) if clip.path else clip for clip in manifest]
     return manifest.where(clips)
+
+
+def _require_columns(table: Table) -> None:
+    for column in ("clip_id" if "clip_id" in table.header else "path", "label", "subject"):
+        require_column(table, column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -43,12 +44,12 @@ def common_names(labels: Iterable[str], others: Mapping[str, str] | None = None)
 
 def require_other_names(classes: Sequence[str], names: Mapping[str, str]) -> None:
     """Raise :class:`vjepa_fer.errors.ManifestError` where two classes would have one common name."""
-    called = [names[label] for label in classes]
-    twice = sorted({name for name in called if called.count(name) > 1})
+    called = Counter(names[label] for label in classes)
+    twice = {name for name, count in called.items() if count > 1}
     if twice:
         spelt = ", ".join(label for label in classes if names[label] in twice)
         raise ManifestError(
-            f"classes {spelt} have one common name, {', '.join(twice)}; give them names of their own by --label-map"
+            f"classes {spelt} have one common name, {', '.join(sorted(twice))}; give them names of their own by --label-map"
         )
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vjepa_fer.doors import read_bytes
+from vjepa_fer.doors import TooLargeError, read_bytes
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.folder import NO_SUBJECTS
 from vjepa_fer.manifest.official import frames_notes
-from vjepa_fer.manifest.rows import Clip, Manifest, check_label
-from vjepa_fer.manifest.tables import read_table, require_column
-from vjepa_fer.manifest.walk import abridged, check_folder, file_notes, find_files, find_frame_folders, find_videos
+from vjepa_fer.manifest.rows import Clip, Manifest, abridged, check_label
+from vjepa_fer.manifest.tables import Table, read_table, require_column
+from vjepa_fer.manifest.walk import check_folder, file_notes, find_files, find_frame_folders, find_videos
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ CK_LABELS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surpri
 def read_ck_plus(root: Path) -> Iterator[tuple[str, Clip]]:
     """CK+'s labelled sequences: a file with one number such as ``3.0000000e+00`` each; 266 of 593 have none."""
     for file in find_files(root, r"Emotion/S\d{3}/\d{3}/[^/]+_emotion\.txt"):
-        text = read_bytes(file, at_most=1 << 16).decode("utf-8", "replace").strip()
+        text = _short_text(file)
         match = re.fullmatch(r"([1-7])(?:\.0+(?:e\+00)?)?", text)
         if match is None:
             raise ManifestError(f"{file}: {text[:40]!r} is not a number from 1 to {len(CK_LABELS)}")
@@ -208,6 +208,15 @@ LISTED: dict[str, ListRule] = {
     "mafw": ListRule("MAFW", read_mafw, ("clips", "frames")),
     "meld": ListRule("MELD", read_meld, knows_subjects=True),
 }
+
+
+def _short_text(file: Path) -> str:
+    try:
+        return read_bytes(file, at_most=1000).decode(errors="replace").strip()
+    except (OSError, TooLargeError) as error:
+        raise ManifestError(
+            f"{file}: cannot be read ({error}); a number from 1 to {len(CK_LABELS)} is expected"
+        ) from error
 
 
 def _five_folds(root: Path, pattern: str) -> Iterator[tuple[int, Path, Path]]:
@@ -227,10 +236,11 @@ def _one_file(root: Path, pattern: str) -> Path:
 
 
 def _table(file: Path, *columns: str) -> tuple[tuple[int, dict[str, str]], ...]:
-    table = read_table(file)
-    for column in columns:
-        require_column(table, column)
-    return table.rows
+    def check(table: Table) -> None:
+        for column in columns:
+            require_column(table, column)
+
+    return read_table(file, check=check).rows
 
 
 def _pairs(file: Path) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -243,7 +253,7 @@ def _pairs(file: Path) -> Iterator[tuple[int, tuple[str, str]]]:
 
 
 def _whole(text: str, where: str) -> int:
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise ManifestError(f"{where}: {text!r} is not a whole number")
     return int(text)
 

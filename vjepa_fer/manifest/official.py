@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest.rows import Clip
-from vjepa_fer.manifest.walk import abridged
+from vjepa_fer.manifest.rows import Clip, abridged
 
 
 def match_names(videos: Sequence[Path], belongs: Callable[[str], object]) -> tuple[dict[str, Path], list[Path]]:

@@ -16,6 +16,12 @@ from vjepa_fer.errors import ManifestError
 COLUMNS = ("clip_id", "path", "label", "subject")
 """The columns that vjepa-fer itself reads; a manifest may carry any further ones."""
 
+LONGEST_COMPARED = 100
+"""Characters of names that are looked for among others like them: it takes the square, and nobody mistypes longer ones."""
+
+MOST_SHOWN = 50
+"""Columns and classes that a message lists: nobody reads more, and a line of megabytes hides what it says."""
+
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # control characters, and the surrogates that stand for file names which are not valid Unicode; marks of direction belong to
 # Arabic and Hebrew names, and are shown for what they are
@@ -173,11 +179,21 @@ def check_label(label: str, known: Sequence[str]) -> None:
     vjepa_fer.errors.ManifestError: label 'hapy' is not one of angry, happy, sad; did you mean 'happy'?
     """
     if label not in known:
-        raise ManifestError(f"label {label!r} is not one of {', '.join(known)}{nearest(label, known)}")
+        raise ManifestError(f"label {label!r} is not one of {abridged(known, MOST_SHOWN)}{nearest(label, known)}")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """``"; did you mean 'happy'?"`` when one of `words` is close to `word`, otherwise ""."""
-    spelt = {w.casefold(): w for w in words}
+    if len(word) > LONGEST_COMPARED:
+        return ""
+    spelt = {w.casefold(): w for w in words if len(w) <= LONGEST_COMPARED}
     close = difflib.get_close_matches(word.casefold(), spelt, n=1)
     return f"; did you mean {spelt[close[0]]!r}?" if close else ""
+
+
+def abridged(names: Iterable[str], limit: int = 3) -> str:
+    """The first few names, the longest cut off, and how many more there are."""
+    names = list(names)
+    rest = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    shown = (name if len(name) <= LONGEST_COMPARED else f"{name[:LONGEST_COMPARED]}…" for name in names[:limit])
+    return ", ".join(shown) + rest

@@ -15,9 +15,9 @@ from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.choose import is_damaged
 from vjepa_fer.manifest.ravdess import ravdess_clips
-from vjepa_fer.manifest.rows import Clip, nearest
+from vjepa_fer.manifest.rows import Clip, abridged, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
-from vjepa_fer.manifest.walk import VIDEO_SUFFIXES, abridged, check_folder, find_videos, is_lfs_pointer
+from vjepa_fer.manifest.walk import VIDEO_SUFFIXES, check_folder, find_videos, is_lfs_pointer
 
 Corpus = Literal["ravdess", "crema-d"]
 CORPORA: tuple[str, ...] = get_args(Corpus)

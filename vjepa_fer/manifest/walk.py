@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.rows import abridged
 
 VIDEO_SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".avi", ".flv", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ts", ".3gp"]
@@ -104,9 +105,3 @@ def file_notes(videos: Sequence[Path]) -> tuple[str, ...]:
     if broken:
         notes.append(f"{len(broken):,} links lead nowhere: {abridged([file.name for file in broken])}")
     return tuple(notes)
-
-
-def abridged(names: Sequence[str], limit: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    rest = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + rest

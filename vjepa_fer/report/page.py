@@ -211,6 +211,7 @@ def _points(numbers: RunNumbers) -> dict[str, Any] | None:
     if shown is None:
         return None
     subjects = sorted(set(said.subjects.tolist()))
+    number_of = {name: number for number, name in enumerate(subjects)}
     rows = shown.rows.tolist()
     return {
         "classes": list(said.classes),
@@ -218,7 +219,7 @@ def _points(numbers: RunNumbers) -> dict[str, Any] | None:
         "clips": said.clip_ids[shown.rows].tolist(),
         "true": said.truth[rows].tolist(),
         "predicted": said.predicted[rows].tolist(),
-        "subject": [subjects.index(name) for name in said.subjects[rows].tolist()],
+        "subject": [number_of[name] for name in said.subjects[rows].tolist()],
         "fold": said.fold[rows].tolist(),
         "xy": shown.xy.round(4).tolist(),
     }

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.disk import refuse_link
-from vjepa_fer.doors import Given, TooLargeError, canonical_json, read_bytes, read_object
+from vjepa_fer.doors import TABLE, Given, TooLargeError, canonical_json, read_bytes, read_object
 from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.experiment import LARGEST_EXPERIMENT
 from vjepa_fer.folds import MAX_FOLDS_BYTES
-from vjepa_fer.manifest import MAX_TABLE_BYTES
 from vjepa_fer.runs.settings import digest
 
 FORMAT, FORMAT_1 = "vjepa-fer/run/2", "vjepa-fer/run/1"
@@ -32,8 +31,8 @@ EXPERIMENT = "experiment.toml"
 LARGEST = {
     EXPERIMENT: LARGEST_EXPERIMENT,
     FOLDS_JSON: MAX_FOLDS_BYTES,
-    PREDICTIONS_CSV: MAX_TABLE_BYTES,
-    GROUPS_CSV: MAX_TABLE_BYTES,
+    PREDICTIONS_CSV: TABLE.size,
+    GROUPS_CSV: TABLE.size,
 }
 """Bytes; the files that a run may have beside ``run.json``."""
 
