@@ -230,6 +230,16 @@ def test_any_bytes_are_judged_without_a_fault(tmp_path_factory, name, data):
     assert is_cut_off(path, name) in (True, False, None)
 
 
+def test_an_empty_packet_is_no_damage_but_a_picture_that_stays(tmp_path):
+    """Theora writes one for a picture that is like the one before; the ffmpeg program shows no frame for it either."""
+    thrice = "lavfi:testsrc2=d=1:r=10:s=96x64,fps=30"
+    path = encode(thrice, tmp_path / "v.ogv", "-c:v", "libtheora", "-q:v", "4")
+    with av.open(str(path)) as container:
+        assert any(not packet.size and packet.dts is not None for packet in container.demux())
+    frames = ffmpeg_frames(path, 64, 96)
+    np.testing.assert_array_equal(decode_video(path).frames, frames)
+
+
 # ── times
 
 

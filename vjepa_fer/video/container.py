@@ -275,7 +275,9 @@ class _Tally:
 
 def truncated(path: Path, message: str) -> VideoError:
     """The error of a file that breaks off as `message` says."""
-    return VideoError("truncated", path, f"{message}: fetch the file again, or --accept-truncated takes what is there")
+    return VideoError(
+        "truncated", path, f"{message}: fetch the file again, or extract --accept-truncated takes what is there"
+    )
 
 
 def _about_several(films: list[VideoStream], taken: VideoStream) -> tuple[str, ...]:

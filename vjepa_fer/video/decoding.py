@@ -295,6 +295,8 @@ def _seconds(ticks: int | None, tick: Fraction | None) -> float | None:
 
 
 def _decode_packet(packet: av.Packet) -> Sequence[av.VideoFrame | None]:
+    if not packet.size and packet.dts is not None:
+        return []  # the picture before stays (Theora, AVI); one without a time asks the decoder for what it still has
     try:
         return packet.decode()
     except av.FFmpegError:
