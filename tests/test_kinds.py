@@ -24,22 +24,19 @@ X264 = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"]
 # ── several films
 
 
-def with_still_first(folder: Path, flag: str) -> Path:
-    still = encode("lavfi:testsrc2=d=0.04:r=25:s=96x64", folder / "still.mkv", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p")
-    film = encode(PICTURES, folder / "film.mkv", *X264)
-    both = folder / "both.mkv"
-    flags = ["-disposition:v:0", "0", "-disposition:v:1", flag]
-    run_ffmpeg("-i", still, "-i", film, "-map", "0", "-map", "1", "-c", "copy", *flags, both)
-    return both
-
-
-@pytest.mark.parametrize("flag", ["default", "0"])
-def test_of_a_still_and_a_film_the_film_is_taken_and_both_are_named(tmp_path, flag):
-    path = with_still_first(tmp_path, flag)
+@pytest.mark.parametrize("name", ["both.mkv", "both.mp4", "both.avi"])
+@pytest.mark.parametrize("flags", [("0", "default"), ("0", "0"), ("default", "0")], ids="/".join)
+def test_of_a_still_and_a_film_the_film_is_taken_and_both_are_named(tmp_path, name, flags):
+    still = encode(
+        "lavfi:testsrc2=d=0.04:r=25:s=96x64", tmp_path / "still.mkv", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p"
+    )
+    film = encode(PICTURES, tmp_path / "film.mkv", "-c:v", "mpeg4")
+    path, flagged = tmp_path / name, ["-disposition:v:0", flags[0], "-disposition:v:1", flags[1]]
+    run_ffmpeg("-i", still, "-i", film, "-map", "0", "-map", "1", "-c", "copy", *flagged, path)
     video = decode_video(path)
     assert video.num_frames == count_packets(path) == 60
     np.testing.assert_array_equal(video.frames, decode_video(tmp_path / "film.mkv").frames)
-    assert video.notes == ("holds 2 films: that of stream 1 (h264 96×64) is taken, not of 0 (mjpeg 96×64)",)
+    assert video.notes == ("holds 2 films: that of stream 1 (mpeg4 96×64) is taken, not of 0 (mjpeg 96×64)",)
 
 
 def test_a_file_of_one_film_has_no_notes(tmp_path):
@@ -205,6 +202,13 @@ def test_a_damaged_middle_is_not_accepted_as_a_break(tmp_path):
     with pytest.raises(VideoError) as caught:
         decode_video(path, accept_truncated=True)
     assert caught.value.reason == "corrupt_frames"
+
+
+@pytest.mark.parametrize("more", [bytes(3000), b"junk;" * 999])
+def test_bytes_after_the_end_of_a_gif_are_none_of_it(tmp_path, more):
+    path = encode(PICTURES, tmp_path / "v.gif")
+    path.write_bytes(path.read_bytes() + more)
+    assert decode_video(path).num_frames == 60
 
 
 def test_nothing_is_taken_of_a_file_that_breaks_off_in_its_first_picture(tmp_path):

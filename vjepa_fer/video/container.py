@@ -11,8 +11,9 @@ import math
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,7 @@ _DECLARES_DURATION = {  # and where; elsewhere libav guesses it from the file's 
     "mxf": "Duration",
 }
 
+_MANY_PACKETS = 100  # of one film before a second picture of another: that is no film
 _LAST_PACKETS = (
     4  # of elementary pictures, that may share the last packet of their container: all are marked if it is cut
 )
@@ -70,7 +72,11 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
     except (av.FFmpegError, OSError) as error:
         raise _not_opened(path, head, error) from error
     with container:
-        yield container, _moving_pictures(path, container)
+        films = _films(container)
+        if len(films) > 1:
+            stills = _stills(path, [film.index for film in films])
+            films = [film for film in films if film.index not in stills] or films
+        yield container, _moving_pictures(path, container, films)
 
 
 def _read_head(path: Path) -> bytes:
@@ -118,8 +124,7 @@ def _not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
     return VideoError("not_video", path, f"not a video file: {looks}")
 
 
-def _moving_pictures(path: Path, container: InputContainer) -> VideoStream:
-    pictures = _films(container)
+def _moving_pictures(path: Path, container: InputContainer, pictures: list[VideoStream]) -> VideoStream:
     if not pictures:
         kinds = sorted({"a cover picture" if s.type == "video" else s.type for s in container.streams})
         message = f"holds no video, only {', '.join(kinds) or 'empty tracks'}: name the file with the moving picture"
@@ -130,6 +135,17 @@ def _moving_pictures(path: Path, container: InputContainer) -> VideoStream:
         raise VideoError("unreadable", path, "PyAV has no decoder for its video codec: re-encode it to H.264")
     stream.codec_context.thread_count = 1  # worker processes share the cores; damage then shows alike everywhere
     return stream
+
+
+def _stills(path: Path, films: list[int]) -> set[int]:
+    """Which of several video streams show a single picture: libav's best may be one, if it is flagged as the default."""
+    counts = Counter[int]()
+    with suppress(av.FFmpegError), av.open(os.path.abspath(path), options=dict(_OPTIONS)) as container:
+        for packet in container.demux(video=tuple(range(len(container.streams.video)))):
+            counts[packet.stream_index] += packet.size > 0
+            if all(counts[film] > 1 for film in films) or max(counts.values()) > _MANY_PACKETS:
+                break
+    return {film for film in films if counts[film] <= 1}
 
 
 def _films(container: InputContainer) -> list[VideoStream]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _MOST_PARTS = 10_000
+_MOST_BLOCKS = 1_000_000  # of one picture in a GIF
 _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the largest
 _STREAMED = (0, 0xFFFFFFFF)  # sizes in an AVI whose writer could not go back to fill them in
 
@@ -105,8 +106,27 @@ def _ogg(file: BinaryIO, size: int) -> bool | None:
 
 
 def _gif(file: BinaryIO, size: int) -> bool | None:
-    """After the last picture's last block, of no bytes, stands a semicolon; some programs write more after it."""
-    return b"\0;" not in _read(file, max(size - 1024, 0), 1024)
+    """Extensions and pictures, each ended by a block of no bytes, then a semicolon; whatever comes after that is no part of it."""
+    place = 13 + _colours(_read(file, 10, 1))
+    while kind := _read(file, place, 1):
+        if kind == b";":
+            return False
+        if kind not in (b"!", b","):
+            return None
+        place += 2 if kind == b"!" else 11 + _colours(_read(file, place + 9, 1))
+        for _ in range(_MOST_BLOCKS):
+            (length,) = _read(file, place, 1) or b"\0"
+            place += 1 + length
+            if not length:
+                break
+        else:
+            return None
+    return True
+
+
+def _colours(flags: bytes) -> int:
+    """Bytes of the table of colours that these flags of a GIF announce."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 128 else 0
 
 
 def _flv(file: BinaryIO, size: int) -> bool | None:
