@@ -202,17 +202,18 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
         As :func:`open_video`.
     """
     path = Path(path)
-    broken: VideoError | None = None
+    broken, complaint = None, ""
     with listening() as hear, open_video(path) as (container, stream):
         tally = _Tally(stream)
         try:
             for packet in read_packets(path, container):
                 tally.add(packet)
+                complaint = complaint or hear.about_the_end()
         except VideoError as error:
             if error.reason != "truncated":
                 raise
             broken = error
-        complaint, declared = hear.about_the_end(), _declared_seconds(container)
+        complaint, declared = complaint or hear.about_the_end(), _declared_seconds(container)
         notes = _about_several(_films(container), stream)
         cut = _is_cut_off(path, container)
     fault = broken or tally.fault(path, complaint, cut, declared)
