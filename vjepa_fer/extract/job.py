@@ -30,6 +30,7 @@ from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import FaceCrop, Recipe, Sampling, Storage
+from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
 from vjepa_fer.video.pool import (
@@ -176,6 +177,7 @@ def extract_manifest(
         The encoder does not fit into the device's memory, or no decode worker can be started.
     """
     encoders = [encoder] if isinstance(encoder, LoadedEncoder) else list(encoder)
+    require_reference_pixels()
     require_decoder((settings or ExtractSettings()).decoder)
     if recipe.preprocessing.face_crop is not None:
         require_faces()

@@ -13,9 +13,9 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from vjepa_fer.errors import VideoError
+from vjepa_fer.video.colour import ConversionError, ToRGB, Turn
 from vjepa_fer.video.container import count_packets, open_video, read_packets
 from vjepa_fer.video.others import Decoder, FirstFrame, frames_of_other
 
@@ -27,8 +27,6 @@ _MAX_ASPECT = 20
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 """What is done to each frame (H, W, 3) uint8 RGB as it arrives; all results must have one shape."""
-
-_Turn = tuple[bool, bool, bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +167,10 @@ class _Kept:
 
     def __init__(self, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int) -> None:
         self.path, self.prepare, self.wanted, self.max_bytes = path, prepare, wanted, max_bytes
-        self.reformatter = VideoReformatter()
+        self.to_rgb = ToRGB()
         self.frames = np.empty((0,), np.uint8)
         self.count = 0
-        self.layout: tuple[int, int, _Turn] | None = None
+        self.layout: tuple[int, int, Turn] | None = None
 
     def take(self, number: int, frame: av.VideoFrame) -> None:
         """Look at frame `number` of the video; keep it if it was asked for."""
@@ -186,15 +184,13 @@ class _Kept:
             )
             raise VideoError("unreadable", self.path, message)
         if self.count < len(self.wanted) and self.wanted[self.count] == number:
-            self._keep(self.prepare(_upright(self._rgb(frame), layout[2])))
+            self._keep(self.prepare(self._rgb(frame, layout[2])))
 
-    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        # one thread: worker processes share the cores, and starting threads for a frame costs more than it gains
+    def _rgb(self, frame: av.VideoFrame, turn: Turn) -> np.ndarray:
         try:
-            return self.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        except av.FFmpegError as error:
-            message = f"its pixel format {frame.format.name} cannot be converted to RGB: re-encode it to H.264"
-            raise VideoError("unreadable", self.path, message) from error
+            return self.to_rgb(frame, turn)
+        except ConversionError as error:
+            raise VideoError("unreadable", self.path, str(error)) from error
 
     def _keep(self, pixels: np.ndarray) -> None:
         if not self.count:
@@ -224,7 +220,7 @@ class _Kept:
         return DecodedVideo(self.frames[: self.count], self.wanted[: self.count], timestamps, *shown)
 
 
-def _turn_of(frame: av.VideoFrame) -> _Turn:
+def _turn_of(frame: av.VideoFrame) -> Turn:
     """How the file says that a frame is to be turned before it is shown: transposed, then flipped in height, in width.
 
     Mirrored ones (front cameras) included; in between, the nearest quarter turn.
@@ -236,10 +232,3 @@ def _turn_of(frame: av.VideoFrame) -> _Turn:
     if abs(b) > abs(a):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
-
-
-def _upright(rgb: np.ndarray, turn: _Turn) -> np.ndarray:
-    """A decoded frame (H, W, 3) as it is shown; a view of it."""
-    transposed, flipped_rows, flipped_columns = turn
-    shown = rgb.transpose(1, 0, 2) if transposed else rgb
-    return shown[:: -1 if flipped_rows else 1, :: -1 if flipped_columns else 1]
