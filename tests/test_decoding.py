@@ -17,6 +17,7 @@ from videos import (
 )
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video import decode_video, decoding
+from vjepa_fer.video.container import Examined
 
 SOURCE = "lavfi:testsrc2=s=180x120:r=25:d=1.2,noise=alls=20:allf=t"
 
@@ -127,7 +128,7 @@ def test_frames_outside_an_edit_list_are_not_shown(tmp_path, ravdess_clip):
 
 @pytest.mark.parametrize("claimed", [0, 20, 70])
 def test_a_wrong_count_is_corrected_by_what_was_decoded(tmp_path, monkeypatch, claimed):
-    monkeypatch.setattr(decoding, "count_packets", lambda path: claimed)
+    monkeypatch.setattr(decoding, "examine_packets", lambda path: Examined(claimed, None, ()))
     asked = []
     video = decode_video(write_video(tmp_path / "clip.mp4", 50), choose=lambda n: asked.append(n) or [0, n - 1])
     assert video.frame_numbers.tolist() == [0, 49]
@@ -137,15 +138,12 @@ def test_a_wrong_count_is_corrected_by_what_was_decoded(tmp_path, monkeypatch, c
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = write_video(tmp_path / "clip.mp4", 50)
 
-    def count_and_replace(_path):
-        return 40
-
     def choose(num_frames):
         if num_frames == 50:
             write_video(path, 20)
         return range(num_frames)
 
-    monkeypatch.setattr(decoding, "count_packets", count_and_replace)
+    monkeypatch.setattr(decoding, "examine_packets", lambda path: Examined(40, None, ()))
     with pytest.raises(VideoError, match="is it still being written") as caught:
         decode_video(path, choose=choose)
     assert caught.value.reason == "changed"

@@ -7,14 +7,17 @@ and addresses, draw text files as pictures and show an album's cover: none of th
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from vjepa_fer.errors import MissingExtraError, VideoError, VideoReason
+from vjepa_fer.video.extent import is_cut_off
 
 try:
     import av
@@ -25,6 +28,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from vjepa_fer.video.complaints import listening  # imports PyAV
+
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,flv,live_flv,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,ogg,rm,mxf,nut,dv,gif,ivf,"
     "h264,hevc,m4v,av1,obu,mjpeg,"
@@ -32,7 +37,17 @@ _CONTAINERS = (
 )
 _OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 
-_DECLARES_DURATION = {"mov", "flv", "matroska", "avi"}  # in a header; elsewhere libav guesses it from the file's end
+_DECLARES_DURATION = {  # and where; elsewhere libav guesses it from the file's end
+    "mov": "duration in mvhd, tkhd or mdhd",
+    "flv": "duration in onMetaData",
+    "matroska": "Duration",
+    "avi": "dwTotalFrames in avih, dwLength in strh, or idx1",
+    "mxf": "Duration",
+}
+
+_LAST_PACKETS = (
+    4  # of elementary pictures, that may share the last packet of their container: all are marked if it is cut
+)
 
 _SIGNATURES = {b"FLV": "an FLV", b"\x1aE\xdf\xa3": "a Matroska or WebM", b"RIFF": "an AVI", b"OggS": "an Ogg"}
 
@@ -104,53 +119,184 @@ def _not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
 
 
 def _moving_pictures(path: Path, container: InputContainer) -> VideoStream:
-    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    pictures = _films(container)
     if not pictures:
         kinds = sorted({"a cover picture" if s.type == "video" else s.type for s in container.streams})
         message = f"holds no video, only {', '.join(kinds) or 'empty tracks'}: name the file with the moving picture"
         raise VideoError("no_video_stream", path, message)
-    stream = pictures[0]
+    best = container.streams.best("video")  # of several, by default flag, by packets found so far, by bit rate
+    stream = next((s for s in pictures if best is not None and s.index == best.index), pictures[0])
     if stream.codec_context is None:
         raise VideoError("unreadable", path, "PyAV has no decoder for its video codec: re-encode it to H.264")
     stream.codec_context.thread_count = 1  # worker processes share the cores; damage then shows alike everywhere
     return stream
 
 
-def count_packets(path: str | os.PathLike[str]) -> int:
+def _films(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a video's packets tell, before any is decoded.
+
+    Attributes
+    ----------
+    num_frames : int
+        How many it should have.
+    fault : VideoError, optional
+        ``truncated`` or ``corrupt_frames``.
+    notes : tuple of str
+        What is odd about the file and does no harm.
+    """
+
+    num_frames: int
+    fault: VideoError | None
+    notes: tuple[str, ...]
+
+
+def count_packets(path: str | os.PathLike[str], *, accept_truncated: bool = False) -> int:
     """How many frames a video should have: its packets are counted without decoding them, no header is believed.
 
-    The whole file is read (milliseconds a clip), so that one that breaks off is noticed here: its last packet is
-    incomplete, or what there is ends well before the duration that the header declares.
+    Parameters
+    ----------
+    accept_truncated : bool
+        Count what is there of a file that breaks off.
 
     Raises
     ------
     VideoError
         As :func:`open_video`; or ``truncated``; or ``corrupt_frames``, when the container marks a packet as damaged.
     """
+    found = examine_packets(path)
+    if found.fault is not None and not (accept_truncated and found.fault.reason == "truncated"):
+        raise found.fault
+    return found.num_frames
+
+
+def examine_packets(path: str | os.PathLike[str]) -> Examined:
+    """Read a video's packets, all of them (milliseconds a clip), without decoding any.
+
+    A file that breaks off is noticed here: its last packet is incomplete, libav or the container's own lengths say that there
+    should be more, or what there is ends well before the duration that the header declares.
+
+    Raises
+    ------
+    VideoError
+        As :func:`open_video`.
+    """
     path = Path(path)
-    count, end, incomplete = 0, 0.0, False  # pictures; seconds until the last packet of any stream ends; is it cut?
-    starts: list[float] = []  # of the pictures, in seconds
-    damaged: list[int] = []  # pictures that the container marks
-    with open_video(path) as (container, stream):
-        for packet in read_packets(path, container):
-            if not packet.size:
-                continue
-            incomplete = packet.is_corrupt
-            if packet.pts is not None:
-                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream_index == stream.index and not packet.is_discard:
-                starts += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
-                damaged += [count] if packet.is_corrupt else []
-                count += 1
-        declared = _declared_seconds(container)
-    if incomplete:
-        raise VideoError("truncated", path, f"breaks off after frame {count} at {end:.2f} s: fetch the file again")
-    if damaged:
-        raise VideoError("corrupt_frames", path, f"its frame {damaged[0]} is damaged in the file: fetch it again")
-    if _breaks_off(declared, end, starts):
-        message = f"ends at {end:.2f} s of the {declared:.2f} s that its header declares: fetch the file again"
-        raise VideoError("truncated", path, message)
-    return count
+    broken: VideoError | None = None
+    with listening() as hear, open_video(path) as (container, stream):
+        tally = _Tally(stream)
+        try:
+            for packet in read_packets(path, container):
+                tally.add(packet)
+        except VideoError as error:
+            if error.reason != "truncated":
+                raise
+            broken = error
+        complaint, declared = hear.about_the_end(), _declared_seconds(container)
+        notes = _about_several(_films(container), stream)
+        cut = _is_cut_off(path, container)
+    fault = broken or tally.fault(path, complaint, cut, declared)
+    if fault is None and tally.falls_short(declared):
+        notes += (_about_lie(container, declared, stream.frames, tally),)
+    return Examined(tally.count, fault, notes)
+
+
+def _is_cut_off(path: Path, container: InputContainer) -> bool | None:
+    try:
+        return is_cut_off(path, container.format.name)
+    except OSError as error:
+        raise VideoError("unreadable", path, f"cannot be read: {error.strerror}") from error
+
+
+class _Tally:
+    """What was seen of the packets of a film."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._index = stream.index
+        self.count = 0  # pictures
+        self.begin, self.end = math.inf, 0.0  # seconds of the packets of any stream
+        self._incomplete = False  # the last packet
+        self._starts: list[float] = []  # of the pictures, in seconds
+        self._damaged: list[int] = []  # pictures that the container marks
+
+    def add(self, packet: av.Packet) -> None:
+        if not packet.size:
+            return
+        self._incomplete = packet.is_corrupt
+        if packet.pts is not None:
+            self.begin = min(self.begin, float(packet.pts * packet.time_base))
+            self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index == self._index and not packet.is_discard:
+            self._starts += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
+            self._damaged += [self.count] if packet.is_corrupt else []
+            self.count += 1
+
+    def fault(self, path: Path, complaint: str, cut: bool | None, declared: float) -> VideoError | None:
+        """Why the film cannot be taken for whole; `cut` and `declared` are what the container says of its bytes and seconds."""
+        said = f" (libav: {complaint})" if complaint else ""
+        breaks_off = self._incomplete or (complaint and not self.reaches(declared))
+        if self.falls_short(declared) and (breaks_off or cut is not False):
+            return truncated(path, f"ends at {self.end:.2f} s of the {declared:.2f} s that its header declares{said}")
+        if breaks_off:
+            return truncated(path, f"breaks off after frame {self.count} at {self.end:.2f} s{said}")
+        if self._damaged and self._damaged[0] >= self.count - _LAST_PACKETS:
+            return truncated(path, f"breaks off in frame {self._damaged[0]} at {self.end:.2f} s")
+        if self._damaged:
+            message = f"its frame {self._damaged[0]} is damaged in the file: fetch it again"
+            return VideoError("corrupt_frames", path, message)
+        if cut and not declared:
+            message = (
+                f"breaks off after frame {self.count} at {self.end:.2f} s, in the middle of a part of its container"
+            )
+            return truncated(path, message)
+        return None
+
+    def falls_short(self, declared: float) -> bool:
+        """More is missing than headers are wrong by: 0.3 s, a tenth, and two of the longest pauses between frames (their
+        last frame may stay as long, and not every container says so)."""
+        return declared - self._length(declared) > max(0.3, 0.1 * declared, 2 * self._pause())
+
+    def reaches(self, declared: float) -> bool:
+        """Whether not even half a frame is missing of what the header declares."""
+        return bool(declared) and declared - self._length(declared) < self._pause() / 2
+
+    def _length(self, declared: float) -> float:
+        """Seconds from 0, or on a clock that began to count long before the film from its first packet."""
+        return self.end - self.begin if declared < self.begin < math.inf else self.end
+
+    def _pause(self) -> float:
+        starts = sorted(self._starts)
+        return max((b - a for a, b in itertools.pairwise(starts)), default=0.0)
+
+
+def truncated(path: Path, message: str) -> VideoError:
+    """The error of a file that breaks off as `message` says."""
+    return VideoError("truncated", path, f"{message}: fetch the file again, or --accept-truncated takes what is there")
+
+
+def _about_several(films: list[VideoStream], taken: VideoStream) -> tuple[str, ...]:
+    if len(films) < 2:
+        return ()
+    others = ", ".join(f"{s.index} ({_kind(s)})" for s in films if s.index != taken.index)
+    return (f"holds {len(films)} films: that of stream {taken.index} ({_kind(taken)}) is taken, not of {others}",)
+
+
+def _kind(stream: VideoStream) -> str:
+    context = stream.codec_context
+    return "no decoder" if context is None else f"{context.name} {context.width}×{context.height}"
+
+
+def _about_lie(container: InputContainer, seconds: float, frames: int, tally: _Tally) -> str:
+    field = _DECLARES_DURATION[container.format.name.split(",")[0]]
+    declared = f"{seconds:.2f} s" + f" and {frames:,} frames" * (frames > tally.count)
+    return (
+        f"its header ({field}) declares {declared}, but nothing is missing at its end: it has {tally.count:,} frames until "
+        f"{tally.end:.2f} s, and these are taken"
+    )
 
 
 def read_packets(path: Path, container: InputContainer, *streams: VideoStream) -> Iterator[av.Packet]:
@@ -172,11 +318,3 @@ def _declared_seconds(container: InputContainer) -> float:
     """Duration in the header, 0 when there is none (CREMA-D's 1064_TIE_SAD_XX) or libav made it up."""
     declares = container.format.name.split(",")[0] in _DECLARES_DURATION
     return (container.duration or 0) / av.time_base if declares else 0.0
-
-
-def _breaks_off(declared: float, end: float, starts: list[float]) -> bool:
-    """More is missing than headers are wrong by: 0.3 s, a tenth, and two of the longest pauses between frames (their
-    last frame may stay as long, and not every container says so)."""
-    starts = sorted(starts)
-    pause = max((b - a for a, b in itertools.pairwise(starts)), default=0.0)
-    return declared - end > max(0.3, 0.1 * declared, 2 * pause)

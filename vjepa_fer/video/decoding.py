@@ -6,8 +6,11 @@ Peak memory is one decoded frame and the prepared frames that were asked for, wh
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,18 @@ import av
 import numpy as np
 
 from vjepa_fer.errors import VideoError
-from vjepa_fer.video.colour import ConversionError, ToRGB, Turn
-from vjepa_fer.video.container import count_packets, open_video, read_packets
-from vjepa_fer.video.others import Decoder, FirstFrame, frames_of_other
+from vjepa_fer.video.clock import rising_seconds
+from vjepa_fer.video.colour import UPRIGHT, ConversionError, ToRGB, Turn
+from vjepa_fer.video.complaints import listening
+from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
+from vjepa_fer.video.others import Decoder, digest, disagreement
 
 MAX_BYTES = 4 << 30
 """Prepared frames of one clip that are held at most: 9,700 frames of 384 × 384 pixels, or five minutes."""
 
 _MAX_PIXELS = 1 << 26  # of one frame: twice an 8K film's
 _MAX_ASPECT = 20
+_MOST_REORDERED = 16  # pictures between a packet's place in the file and its place in the film
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 """What is done to each frame (H, W, 3) uint8 RGB as it arrives; all results must have one shape."""
@@ -43,6 +49,8 @@ class DecodedVideo:
         Of every frame of the video, chosen or not, in seconds on the file's own clock: uneven where the frame rate is.
     height, width : int
         Of a frame as it is shown (rotation applied), before it was prepared.
+    notes : tuple of str
+        What is odd about the file, or not all of it, in words that follow its name.
     """
 
     frames: np.ndarray
@@ -50,6 +58,7 @@ class DecodedVideo:
     timestamps: np.ndarray
     height: int
     width: int
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.frames) != len(self.frame_numbers) or self.frames.dtype != np.uint8:
@@ -71,10 +80,11 @@ def decode_video(
     choose: Callable[[int], Collection[int]] = range,
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
+    accept_truncated: bool = False,
 ) -> DecodedVideo:
     """Decode a video from its first frame to its last and keep the prepared form of those that are chosen.
 
-    The frames are counted first by their packets (:func:`~vjepa_fer.video.container.count_packets`), because what is
+    The frames are counted first by their packets (:func:`~vjepa_fer.video.container.examine_packets`), because what is
     chosen depends on how many there are. Should decoding then find another number, it is done once more with that.
 
     Parameters
@@ -84,57 +94,202 @@ def decode_video(
     max_bytes : int
         Refuse rather than hold more than this.
     decoder : {"pyav", "decord", "torchcodec"}
-        Which library; the pixels are the same.
+        The library that decodes; the frames are the same. Where another than PyAV has other frames, or none, PyAV's are returned
+        and a note says so; it has to be held to all that PyAV decodes, so it takes the time of both.
+    accept_truncated : bool
+        Of a file that breaks off take the frames before the break, with a note.
 
     Raises
     ------
     VideoError
         Nothing is returned of a video that has a fault: see its `reason`.
     """
-    path = Path(path)
-    expected = count_packets(path)
-    for _ in range(2):
-        wanted = sorted(set(choose(expected))) if expected else []
-        video = _decode_with(decoder, path, prepare, np.array(wanted, np.int64), max_bytes)
-        if video.num_frames == expected:
-            return video
-        expected = video.num_frames
-    raise VideoError("changed", path, "had another number of frames each time it was read: is it still being written?")
+    path, started = Path(path), time.perf_counter()
+    film = _Film(path, accept_truncated)
+    notes = film.examine()
+    kept, once = film.decode(
+        lambda wanted: _Kept(path, prepare, wanted, max_bytes, film.turn), choose, decoder != "pyav"
+    )
+    seconds, clock = rising_seconds(once.pts, once.dts, once.frames_per_second)
+    notes += [*kept.about_turns(), *film.about_break(), clock]
+    if decoder != "pyav":
+        limit = max(60.0, 10 * (time.perf_counter() - started))
+        differs = disagreement(decoder, path, film.num_frames, kept.digests, seconds=limit)
+        notes.append(f"{differs}: PyAV's frames are taken" if differs else "")
+    return kept.as_video(seconds, tuple(note for note in notes if note))
 
 
-def _decode_with(decoder: Decoder, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int) -> DecodedVideo:
-    if decoder == "pyav" or not len(wanted):
-        return _decode_once(path, prepare, wanted, max_bytes)
-    frames, times, height, width = frames_of_other(decoder, path, prepare, wanted, max_bytes, _first_frame(path))
-    return DecodedVideo(frames, wanted, times, height, width)
+class _Film:
+    """What is known of a film, from its packets and then from every time that it is decoded, until the two agree."""
+
+    def __init__(self, path: Path, accept_truncated: bool) -> None:
+        self.path, self.accept_truncated = path, accept_truncated
+        self.num_frames = 0
+        self.until = 1 << 62  # frames before the place where the file breaks off
+        self.turn: Turn | None = None  # that most frames ask for, where they differ
+        self._break: VideoError | None = None
+
+    def examine(self) -> list[str]:
+        """Count packets; return what is odd about the file."""
+        found = examine_packets(self.path)
+        self.num_frames = found.num_frames
+        self._accept(found.fault)
+        return list(found.notes)
+
+    def decode(
+        self, keep: Callable[[np.ndarray], _Kept], choose: Callable[[int], Collection[int]], compares: bool
+    ) -> tuple[_Kept, _Pass]:
+        """Decode the film until it is as was thought before; `compares`: with digests of the first, the last and all chosen."""
+        corrections = 0
+        while corrections < 2:
+            wanted = np.array(sorted(set(choose(self.num_frames))) if self.num_frames else [], np.int64)
+            kept = keep(wanted)
+            kept.digested = {0, self.num_frames - 1, *wanted.tolist()} if compares else set()
+            try:
+                once = _decode_once(self.path, kept, self.until, self.accept_truncated)
+            except _TurnsDifferError:
+                self.turn = self._most_frequent_turn()
+                continue
+            expected, breaks = self.num_frames, self._learn(once)
+            if self.num_frames == expected:
+                return kept, once
+            corrections += not breaks
+        raise VideoError(
+            "changed", self.path, "had another number of frames each time it was read: is it still being written?"
+        )
+
+    def _most_frequent_turn(self) -> Turn:
+        kept = _Kept(self.path, np.asarray, np.zeros(0, np.int64), MAX_BYTES, (False, False, False))
+        _decode_once(self.path, kept, self.until, self.accept_truncated)
+        return max(kept.turns, key=kept.turns.__getitem__)
+
+    def _learn(self, once: _Pass) -> bool:
+        """Take the number of frames from a pass; return whether it has shown where the file breaks off."""
+        fault = once.fault(self.path, cut_off=self._break is not None)
+        self.num_frames = once.intact
+        self._accept(fault)
+        if self._break is not None:
+            self.num_frames = self.until = once.complete
+        return fault is not None
+
+    def _accept(self, fault: VideoError | None) -> None:
+        """Raise a fault that one cannot live with."""
+        if fault is None:
+            return
+        if not (self.accept_truncated and fault.reason == "truncated" and self.num_frames):
+            raise fault
+        self._break = self._break or fault
+
+    def about_break(self) -> list[str]:
+        if self._break is None:
+            return []
+        what = self._break.message.split(": fetch")[0]
+        return [f"truncated: {what}; the {self.num_frames:,} frames before the break are taken"]
 
 
-def _first_frame(path: Path) -> FirstFrame:
-    kept = _Kept(path, np.asarray, np.zeros(1, np.int64), MAX_BYTES)
-    with open_video(path) as (container, stream):
-        frames = (f for packet in read_packets(path, container, stream) for f in _decode_packet(packet))
-        first = next((frame for frame in frames if frame is not None), None)
-        if first is None:
-            raise VideoError("no_frames", path, "its video stream holds no frame that can be decoded: fetch it again")
-        kept.take(0, first)
-        return FirstFrame(kept.frames[0], sum(_turn_of(first)) % 2 == 1)
+@dataclass
+class _Pass:
+    """What was met on the way through a film.
+
+    Attributes
+    ----------
+    pts, dts : list
+        Seconds of each frame, as far as the file has them.
+    damaged : list of int
+        Frame numbers.
+    complaint : str
+        libav's about the bytes of the last picture.
+    emptied : int
+        Frames that had come when the packets ended and the decoder was asked for what it still had.
+    frames_per_second : float
+        Nominal; 0 if there is none.
+    """
+
+    pts: list[float | None] = field(default_factory=list)
+    dts: list[float | None] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)
+    complaint: str = ""
+    emptied: int = 0
+    frames_per_second: float = 0.0
+
+    @property
+    def intact(self) -> int:
+        """Frames before the first that is damaged."""
+        return min([len(self.pts), *self.damaged])
+
+    @property
+    def complete(self) -> int:
+        """Of a file that is cut off those before the first that is damaged or may be missing.
+
+        With its last packets a picture may be lost that is shown before another that is there. Those that came out of
+        the decoder by themselves have all before them; those that were left in it have if they follow as closely as usual.
+        """
+        number = min(self.emptied, self.intact)
+        while number < self.intact and self._follows(number):
+            number += 1
+        return number
+
+    def _follows(self, number: int) -> bool:
+        times = self.pts[max(number - 2, 0) : number + 1]
+        if len(times) < 3 or None in times:
+            return False
+        before, now = np.diff(np.array(times, np.float64))
+        return bool(0 < now < 1.5 * before)
+
+    def fault(self, path: Path, cut_off: bool) -> VideoError | None:
+        """Of a file that is known to be cut off, the last packet may belong to a picture that is shown before others."""
+        number, last = self.intact, len(self.pts) - 1
+        if last < 0:
+            message = "its video stream holds no frame that can be decoded: fetch the file again"
+            return VideoError("no_frames", path, message)
+        if not self.damaged:
+            return None
+        if number >= last - _MOST_REORDERED * (cut_off or self.complaint != ""):
+            said = f" (libav: {self.complaint})" if self.complaint else ""
+            return truncated(path, f"its last frame (number {number}) is incomplete{said}")
+        message = f"{len(self.damaged)} of {last + 1} frames are damaged, the first is number {number}: fetch it again"
+        return VideoError("corrupt_frames", path, message)
 
 
-def _decode_once(path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int) -> DecodedVideo:
-    kept = _Kept(path, prepare, wanted, max_bytes)
-    times: list[float | None] = []
-    damaged: list[int] = []  # frame numbers
-    with open_video(path) as (container, stream):
-        for packet in read_packets(path, container, stream):
-            for frame in _decode_packet(packet):
-                if frame is None or frame.is_corrupt:
-                    damaged.append(len(times))
-                if frame is not None:
-                    kept.take(len(times), frame)
-                    times.append(frame.time)
-        rate = stream.average_rate or stream.guessed_rate
-    _check_whole(path, damaged, len(times))
-    return kept.as_video(_seconds(times, float(rate or 0)))
+def _decode_once(path: Path, kept: _Kept, until: int, accept_truncated: bool) -> _Pass:
+    """Send the frames of a film to `kept`, no more than the first `until`."""
+    once = _Pass()
+
+    def take(frames: Sequence[av.VideoFrame | None]) -> None:
+        for frame in frames:
+            number = len(once.pts)
+            if number >= until:
+                return
+            if frame is None or frame.is_corrupt:
+                once.damaged.append(number)
+            if frame is not None:
+                kept.take(number, frame)
+                once.pts.append(frame.time)
+                once.dts.append(_seconds(frame.dts, frame.time_base))
+
+    with listening() as hear, open_video(path) as (container, stream):
+        once.frames_per_second = float(stream.average_rate or stream.guessed_rate or 0)
+        try:
+            for packet in read_packets(path, container, stream):
+                hear.about_pictures()
+                if packet.size and packet.is_corrupt:
+                    once.damaged += [len(once.pts)] * (len(once.pts) < until)
+                once.emptied = len(once.pts)
+                take(_decode_packet(packet))
+                once.complaint = hear.about_pictures() or ("" if packet.size else once.complaint)
+        except VideoError as error:
+            if not (accept_truncated and error.reason == "truncated"):
+                raise
+            once.emptied = len(once.pts)
+            take(stream.codec_context.decode(None))
+        kept.finish()
+    if once.complaint and len(once.pts) < until:
+        once.damaged += [max(len(once.pts) - 1, 0)]
+    return once
+
+
+def _seconds(ticks: int | None, tick: Fraction | None) -> float | None:
+    return None if ticks is None or tick is None else float(ticks * tick)
 
 
 def _decode_packet(packet: av.Packet) -> Sequence[av.VideoFrame | None]:
@@ -144,47 +299,57 @@ def _decode_packet(packet: av.Packet) -> Sequence[av.VideoFrame | None]:
         return [None]
 
 
-def _check_whole(path: Path, damaged: list[int], num_frames: int) -> None:
-    if not num_frames:
-        raise VideoError("no_frames", path, "its video stream holds no frame that can be decoded: fetch the file again")
-    if damaged and damaged[0] >= num_frames - 1:
-        message = f"its last frame (number {num_frames - 1}) is incomplete: was the file cut off? Fetch it again"
-        raise VideoError("truncated", path, message)
-    if damaged:
-        message = f"{len(damaged)} of {num_frames} frames are damaged, the first is number {damaged[0]}: fetch it again"
-        raise VideoError("corrupt_frames", path, message)
-
-
-def _seconds(times: list[float | None], frames_per_second: float) -> np.ndarray:
-    """Timestamps (N,); a stream without any (raw H.264) gets those of its nominal frame rate, NaN if it has none."""
-    if None in times:
-        return np.arange(len(times)) / (frames_per_second or np.nan)
-    return np.array(times, np.float64)
+class _TurnsDifferError(Exception):
+    """Frames of one film say differently how they are to be turned."""
 
 
 class _Kept:
     """The frames that were asked for, prepared, in one array that is allocated when the first of them arrives."""
 
-    def __init__(self, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int) -> None:
+    def __init__(
+        self, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int, turn: Turn | None = None
+    ) -> None:
         self.path, self.prepare, self.wanted, self.max_bytes = path, prepare, wanted, max_bytes
+        self.turn, self.turns = turn, Counter[Turn]()  # of all frames; how many ask for each
+        self._believes_frames = turn is None
+        self._first: av.VideoFrame | None = None  # waits for the second to confirm how it is turned
+        self.digested: set[int] = set()
+        self.digests: dict[int, str] = {}
         self.to_rgb = ToRGB()
         self.frames = np.empty((0,), np.uint8)
         self.count = 0
-        self.layout: tuple[int, int, Turn] | None = None
+        self.size: tuple[int, int] | None = None
 
     def take(self, number: int, frame: av.VideoFrame) -> None:
         """Look at frame `number` of the video; keep it if it was asked for."""
-        layout = frame.height, frame.width, _turn_of(frame)
-        if self.layout is None:
-            self._check_size(frame.height, frame.width)
-            self.layout = layout
-        if layout != self.layout:
-            message = (
-                f"frame {number} is {frame.width}×{frame.height}, unlike those before it: re-encode it to one size"
-            )
-            raise VideoError("unreadable", self.path, message)
-        if self.count < len(self.wanted) and self.wanted[self.count] == number:
-            self._keep(self.prepare(self._rgb(frame, layout[2])))
+        self._check_size(number, frame)
+        turn = _turn_of(frame)
+        self.turns[turn] += 1
+        if self._believes_frames and len(self.turns) > 1:
+            raise _TurnsDifferError
+        if self.turn is None and self._first is None:
+            self._first = frame
+            return
+        self.finish()
+        self._look_at(number, frame)
+
+    def finish(self) -> None:
+        """Look at the first frame, if that has not been done."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            self.turn = _turn_of(first)
+            self._look_at(0, first)
+
+    def _look_at(self, number: int, frame: av.VideoFrame) -> None:
+        wanted = self.count < len(self.wanted) and self.wanted[self.count] == number
+        if not (wanted or number in self.digested):
+            return
+        assert self.turn is not None
+        rgb = self._rgb(frame, self.turn)
+        if number in self.digested:
+            self.digests[number] = digest(rgb)
+        if wanted:
+            self._keep(self.prepare(rgb))
 
     def _rgb(self, frame: av.VideoFrame, turn: Turn) -> np.ndarray:
         try:
@@ -199,9 +364,15 @@ class _Kept:
         self.frames[self.count] = pixels
         self.count += 1
 
-    def _check_size(self, height: int, width: int) -> None:
-        if height * width > _MAX_PIXELS or max(height, width) > _MAX_ASPECT * min(height, width):
-            message = f"its frames of {width}×{height} pixels are beyond any film's: is this the right file?"
+    def _check_size(self, number: int, frame: av.VideoFrame) -> None:
+        height, width = size = frame.height, frame.width
+        if self.size is None:
+            if height * width > _MAX_PIXELS or max(height, width) > _MAX_ASPECT * min(height, width):
+                message = f"its frames of {width}×{height} pixels are beyond any film's: is this the right file?"
+                raise VideoError("unreadable", self.path, message)
+            self.size = size
+        if size != self.size:
+            message = f"frame {number} is {width}×{height}, unlike those before it: re-encode it to one size"
             raise VideoError("unreadable", self.path, message)
 
     def _check_room(self, frame_bytes: int) -> None:
@@ -213,11 +384,17 @@ class _Kept:
             )
             raise VideoError("too_long", self.path, message)
 
-    def as_video(self, timestamps: np.ndarray) -> DecodedVideo:
-        assert self.layout is not None
-        height, width, (transposed, *_) = self.layout
-        shown = (width, height) if transposed else (height, width)
-        return DecodedVideo(self.frames[: self.count], self.wanted[: self.count], timestamps, *shown)
+    def about_turns(self) -> list[str]:
+        odd = sum(self.turns.values()) - self.turns[self.turn or UPRIGHT]
+        if not odd:
+            return []
+        return [f"the display matrix of {odd:,} of its frames differs from that of the others, and is not believed"]
+
+    def as_video(self, timestamps: np.ndarray, notes: tuple[str, ...]) -> DecodedVideo:
+        assert self.size is not None
+        assert self.turn is not None
+        shown = self.size[::-1] if self.turn[0] else self.size
+        return DecodedVideo(self.frames[: self.count], self.wanted[: self.count], timestamps, *shown, notes)
 
 
 def _turn_of(frame: av.VideoFrame) -> Turn:

@@ -1,32 +1,39 @@
-"""Decoding with decord or torchcodec instead of PyAV: the same frames come out, or the file is refused by name.
+"""decord or torchcodec beside PyAV: what PyAV decodes from the first frame to the last is the truth, and they are held to it.
 
-Which frames a video has, when they are shown and whether one is damaged in the file is still asked of its packets, through PyAV.
-A library that counts other frames (decord repeats the last one on files with an edit list), or shows the first one otherwise (neither
-knows mirrored files), is not used for that file. Neither library tells of damage that only shows while decoding; PyAV does.
+Both seek by what containers say of key frames and times, and of a film that begins between key frames, or has an edit list, one of them
+makes other frames under the same numbers, or repeats some. So a library's answer counts for a film when it sees as many frames, and the
+first, the last and all that are asked for are PyAV's, bit for bit. The price: the film is decoded twice.
+
+The library runs in a process of its own, which it may take down with it.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
+import hashlib
 import importlib.util
+import json
+import os
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from vjepa_fer.errors import MissingExtraError, VideoError, VjepaFerError
-from vjepa_fer.video.container import open_video, read_packets
-from vjepa_fer.workers import run_program
+from vjepa_fer.errors import MissingExtraError, VjepaFerError
+from vjepa_fer.workers import Child, ChildDiedError, run_program
+from vjepa_fer.workers.parent import own_the_answers
 
 Decoder = Literal["pyav", "decord", "torchcodec"]
 
 GetFrames = Callable[[list[int]], np.ndarray]
 """From frame numbers to frames (K, H, W, 3) uint8 RGB."""
 
-_AT_A_TIME = 8  # full-size frames that are held before they are prepared
-
+_AT_A_TIME = 8  # full-size frames that are held
 
 _TRIAL = """
 import sys
@@ -66,70 +73,90 @@ def require_decoder(decoder: Decoder) -> None:
     raise VjepaFerError(f"{decoder} is installed but cannot decode here ({fault}): use --decoder pyav, or see `doctor`")
 
 
-@dataclass(frozen=True, eq=False)
-class FirstFrame:
-    """What PyAV makes of a video's first frame: its pixels (H, W, 3) as shown, and whether they are mirrored for that."""
-
-    pixels: np.ndarray
-    mirrored: bool
+def digest(rgb: np.ndarray) -> str:
+    """What tells one frame (H, W, 3) uint8 from all others."""
+    pixels = hashlib.blake2b(np.ascontiguousarray(rgb).data, digest_size=16).hexdigest()
+    return f"{rgb.shape[1]}x{rgb.shape[0]} {pixels}"
 
 
-def frames_of_other(
-    decoder: Decoder,
-    path: Path,
-    prepare: Callable[[np.ndarray], np.ndarray],
-    wanted: np.ndarray,
-    max_bytes: int,
-    first: FirstFrame,
-) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """The frames `wanted` of a video, prepared (K, …); timestamps (N,) of all; height and width as shown.
+def disagreement(decoder: Decoder, path: Path, num_frames: int, digests: Mapping[int, str], *, seconds: float) -> str:
+    """What a library makes of a video that PyAV does not; "" where they agree.
 
-    Raises
-    ------
-    VideoError
-        The library cannot read the file, or sees other frames in it than there are.
+    Parameters
+    ----------
+    num_frames : int
+        Of the video.
+    digests : mapping
+        Of some of its frames, by number.
+    seconds : float
+        After which its process is killed.
     """
-    times = _packet_times(path)
+    numbers = sorted(digests)
     try:
-        count, get = _OPEN[decoder](str(path))
-        _check_count(decoder, path, count, len(times))
-        _check_first(decoder, path, get([0])[0], first)
-        kept: list[np.ndarray] = []
-        height = width = 0
-        for start in range(0, len(wanted), _AT_A_TIME):
-            batch = get(wanted[start : start + _AT_A_TIME].tolist())
-            height, width = batch.shape[1:3]
-            kept += [prepare(frame) for frame in batch]
-            if kept[0].nbytes * len(wanted) > max_bytes:
-                raise VideoError("too_long", path, f"{len(wanted):,} of its frames are asked for, more than are held")
-    except VideoError:
-        raise
-    except Exception as error:  # decord's own derive from nothing else
-        message = f"{decoder} cannot decode it ({' '.join(str(error).split())[:200]}): use --decoder pyav"
-        raise VideoError("unreadable", path, message) from error
-    return np.stack(kept), times, height, width
+        with _lock:
+            answer = _process(decoder).ask({"path": os.path.abspath(path), "numbers": numbers}, seconds)
+    except TimeoutError:
+        return f"{decoder} did not decode it within {seconds:.0f} s"
+    except ChildDiedError as death:
+        return f"the process of {decoder} died of it ({death})"
+    if "fault" in answer:
+        return f"{decoder} cannot decode it ({answer['fault']})"
+    if answer["count"] != num_frames:
+        return f"{decoder} sees {answer['count']} frames of {num_frames}"
+    wrong = [n for n, theirs in zip(numbers, answer["digests"], strict=True) if theirs != digests[n]]
+    if not wrong:
+        return ""
+    return f"{decoder} shows other pixels in {len(wrong)} of {len(numbers)} frames, the first is number {wrong[0]}"
 
 
-def _packet_times(path: Path) -> np.ndarray:
-    """When each frame is shown, in seconds, in that order."""
-    with open_video(path) as (container, stream):
-        packets = [p for p in read_packets(path, container, stream) if p.size and not p.is_discard]
-        times = [float(p.pts * p.time_base) for p in packets if p.pts is not None and p.time_base is not None]
-    if len(times) < len(packets):
-        raise VideoError("unreadable", path, "its frames have no times of their own: use --decoder pyav")
-    return np.sort(times)
+class _Process:
+    """A library at work in a process of its own; a new one after it died."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._program = f"from vjepa_fer.video.others import serve; serve({decoder!r})"
+        self._child: Child | None = None
+        atexit.register(self.end)
+
+    def end(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        child = self._child = self._child or Child(self._program, stderr=subprocess.DEVNULL)
+        try:
+            child.questions.write(json.dumps(question).encode() + b"\n")
+            child.questions.flush()
+            return json.loads(child.answer(seconds))
+        except BaseException as error:
+            death = child.died() if isinstance(error, BrokenPipeError) else error
+            self.end()
+            raise death from None
 
 
-def _check_count(decoder: str, path: Path, count: int, expected: int) -> None:
-    if count != expected:
-        message = f"{decoder} sees {count} frames where the file has {expected} (an edit list?): use --decoder pyav"
-        raise VideoError("unreadable", path, message)
+_lock = threading.Lock()
+_process = functools.cache(_Process)  # one a library, for all clips
 
 
-def _check_first(decoder: str, path: Path, pixels: np.ndarray, first: FirstFrame) -> None:
-    if first.mirrored or not np.array_equal(pixels, first.pixels):  # a black one would hide that it is not mirrored
-        what = "would not be mirrored as it should" if first.mirrored else "has other pixels in its first frame"
-        raise VideoError("unreadable", path, f"decoded by {decoder}, it {what}: use --decoder pyav")
+def serve(decoder: str) -> None:
+    """In its process: questions come in, a line of JSON each, answers go out, until the parent is gone."""
+    answers = own_the_answers()
+    for line in sys.stdin:
+        question = json.loads(line)
+        try:
+            answer = _seen(decoder, question["path"], question["numbers"])
+        except Exception as error:  # decord's own derive from nothing else
+            answer = {"fault": " ".join(str(error).split())[:200]}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def _seen(decoder: str, path: str, numbers: list[int]) -> dict[str, Any]:
+    count, get = _OPEN[decoder](path)
+    if numbers and numbers[-1] >= count:
+        return {"count": count}
+    batches = (get(numbers[start : start + _AT_A_TIME]) for start in range(0, len(numbers), _AT_A_TIME))
+    return {"count": count, "digests": [digest(frame) for batch in batches for frame in batch]}
 
 
 def _open_decord(path: str) -> tuple[int, GetFrames]:

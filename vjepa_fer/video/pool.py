@@ -306,17 +306,7 @@ class _Worker:
             raise self._child.died() from None
 
     def receive(self, seconds: float) -> dict[str, Any]:
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            self.kill()
-
-        timer = threading.Timer(seconds, give_up)
-        timer.daemon = True
-        timer.start()
-        line = self._child.answers.readline()
-        timer.cancel()
-        if not line.endswith(b"\n"):
-            raise _TimedOutError if late.is_set() else self._child.died()
-        return json.loads(line)
+        try:
+            return json.loads(self._child.answer(seconds))
+        except TimeoutError:
+            raise _TimedOutError from None

@@ -12,6 +12,7 @@ import os
 import site
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -91,6 +92,31 @@ class Child:
         finally:
             os.close(theirs)
         self.questions, self.answers = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
+
+    def answer(self, seconds: float) -> bytes:
+        """The next line that it answers; after so many seconds without one it is killed.
+
+        Raises
+        ------
+        ChildDiedError
+            It ended, or closed its pipe.
+        TimeoutError
+            It was killed.
+        """
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self.kill()
+
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        timer.start()
+        line = self.answers.readline()
+        timer.cancel()
+        if not line.endswith(b"\n"):
+            raise TimeoutError if late.is_set() else self.died()
+        return line
 
     def died(self) -> ChildDiedError:
         """The error to raise when it has closed its pipes: it has ended, or is made to after a few seconds."""

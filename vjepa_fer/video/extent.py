@@ -1,0 +1,151 @@
+"""A video file goes in; whether its container is all there comes out: does the last of its parts end within the file?
+
+Only what containers say about bytes is read here, some dozens of bytes a file, never what they say about time: a header that counts
+frames is often wrong (it was written before the last of them, or never filled in), while a part that reaches beyond the end of
+its file has been cut off.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_MOST_PARTS = 10_000
+_OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the largest
+_STREAMED = (0, 0xFFFFFFFF)  # sizes in an AVI whose writer could not go back to fill them in
+
+
+def is_cut_off(path: Path, container: str) -> bool | None:
+    """Whether bytes are missing at a file's end.
+
+    Parameters
+    ----------
+    container : str
+        libav's name of the format.
+
+    Returns
+    -------
+    bool or None
+        None where the container does not say how long it is.
+    """
+    judge = next((judge for name, judge in _JUDGES.items() if name in container.split(",")), None)
+    if judge is None:
+        return None
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        return judge(file, size)
+
+
+def _riff(file: BinaryIO, size: int) -> bool | None:
+    """AVI: the chunks inside each RIFF, so that a wrong size of the whole does no harm."""
+    place = 0
+    for _ in range(_MOST_PARTS):
+        name, length = _at(file, place, "<4sI") or (b"", 0)
+        if name == b"RIFF":
+            place += 12
+            continue
+        if not name or not name.strip(b"\0") or (name == b"LIST" and length in _STREAMED):
+            return False
+        place += 8 + length + length % 2
+        if place > size + 1:  # some leave out the last byte of padding
+            return True
+    return None
+
+
+def _boxes(file: BinaryIO, size: int) -> bool | None:
+    """MP4 and QuickTime. One in fragments may end after any of them."""
+    place, fragments = 0, False
+    for _ in range(_MOST_PARTS):
+        length, name = _at(file, place, ">I4s") or (0, b"")
+        if length == 1:
+            (length,) = _at(file, place + 8, ">Q") or (0,)
+        fragments |= name == b"moof"
+        if length < 8:  # the last one may be of any length, which is said by 0
+            break
+        place += length
+        if place > size:
+            return True
+    return None if fragments else False
+
+
+def _ebml(file: BinaryIO, size: int) -> bool | None:
+    """Matroska and WebM: the header, then one segment. A live one does not know its length."""
+    place = 0
+    for identifier in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):
+        if _read(file, place, 4) != identifier:
+            return None
+        length = _ebml_number(_read(file, place + 4, 8))
+        if length is None:
+            return None
+        number, width = length
+        place += 4 + width + number
+    return place > size
+
+
+def _ebml_number(data: bytes) -> tuple[int, int] | None:
+    """A length and the bytes that it takes; None for one that is unknown."""
+    width = 9 - data[0].bit_length() if data and data[0] else 9
+    if len(data) < width:
+        return None
+    number = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
+    return None if number == (1 << 7 * width) - 1 else (number, width)
+
+
+def _ogg(file: BinaryIO, size: int) -> bool | None:
+    """The last page ends with the file and says that it is its stream's last."""
+    tail = _read(file, max(size - _OGG_PAGE, 0), _OGG_PAGE)
+    start = tail.rfind(b"OggS\0")
+    if start < 0:
+        return None
+    page = tail[start:]
+    return len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]) or not page[5] & 4
+
+
+def _gif(file: BinaryIO, size: int) -> bool | None:
+    """After the last picture's last block, of no bytes, stands a semicolon; some programs write more after it."""
+    return b"\0;" not in _read(file, max(size - 1024, 0), 1024)
+
+
+def _flv(file: BinaryIO, size: int) -> bool | None:
+    """Each tag is followed by its length; many writers also say the file's size."""
+    head = _read(file, 0, 4096)
+    said = re.search(rb"\x00\x08filesize\x00(.{8})", head, re.DOTALL)
+    if said and 0 < struct.unpack(">d", said[1])[0] < 2**62:
+        return bool(struct.unpack(">d", said[1])[0] > size)
+    (length,) = _at(file, size - 4, ">I") or (0,)
+    kind, high, low = _at(file, size - 4 - length, ">BBH") or (0, 0, 0)
+    return False if kind in (8, 9, 18) and (high << 16 | low) + 11 == length else None
+
+
+def _transport_packets(file: BinaryIO, size: int) -> bool | None:
+    """Packets of one length, each beginning with the letter G, some with four bytes before it."""
+    for length, first in ((188, 0), (192, 4), (204, 0)):
+        if all(_read(file, first + length * number, 1) == b"G" for number in range(3)):
+            return size % length != 0
+    return None
+
+
+_JUDGES: dict[str, Callable[[BinaryIO, int], bool | None]] = {
+    "avi": _riff,
+    "mov": _boxes,
+    "matroska": _ebml,
+    "ogg": _ogg,
+    "gif": _gif,
+    "flv": _flv,
+    "mpegts": _transport_packets,
+}
+
+
+def _read(file: BinaryIO, place: int, count: int) -> bytes:
+    if not 0 <= place < 1 << 40:  # beyond any film, and some disks refuse such a place
+        return b""
+    file.seek(place)
+    return file.read(count)
+
+
+def _at(file: BinaryIO, place: int, layout: str) -> tuple[Any, ...] | None:
+    data = _read(file, place, struct.calcsize(layout))
+    return struct.unpack(layout, data) if len(data) == struct.calcsize(layout) else None
