@@ -68,10 +68,15 @@ class _Layout:
     matrix: int
     range: int
     turn: Turn
-    size: tuple[int, int] | None
+    size: tuple[int, int]
 
     def spelled(self) -> tuple[object, ...]:
         return self.format.name, self.width, self.height, self.matrix, self.range, self.turn, self.size
+
+
+def turned_size(size: tuple[int, int], turn: Turn) -> tuple[int, int]:
+    """Height and width after a turn; of a turned frame those before it."""
+    return size[::-1] if turn[0] else size
 
 
 class ToRGB:
@@ -92,13 +97,14 @@ class ToRGB:
         ----------
         turn : tuple of bool
         size : tuple of int, optional
-            Height and width, as stored, that the frame is scaled to (bicubic) if it has others.
+            Height and width H, W that the frame is scaled to (bicubic), if it has others after turning.
 
         Raises
         ------
         ConversionError
         """
         colours = int(frame.colorspace), int(frame.color_range)
+        size = size or turned_size((frame.height, frame.width), turn)
         layout = _Layout(frame.format, frame.width, frame.height, *colours, turn, size)
         if layout.spelled() != self._spelled or self._ends is None:
             self._ends, self._spelled = self._connect(layout), layout.spelled()
@@ -163,19 +169,15 @@ def _subsampling(chroma_of_256: int) -> int:
 
 def _scale(layout: _Layout) -> str:
     """Options of the conversion itself; on 8-bit frames of even height it is a table look-up, whatever the flags."""
-    height, width = _stored_size(layout)
+    height, width = layout.size
+    if not _turns_as_stored(layout.format, layout.turn):
+        height, width = turned_size(layout.size, layout.turn)
     options = {"w": width, "h": height, "flags": "bicubic", "interl": 0, "out_range": "full", "threads": 1}
     if not layout.format.is_rgb:
         options |= {"in_color_matrix": _matrix(layout), "in_range": _range(layout)}
     if _subsampling(layout.format.chroma_height(1 << 8)) == _subsampling(layout.format.chroma_width(1 << 8)) == 2:
         options["in_v_chr_pos"] = 128  # between two rows, also of films that say otherwise and of interlaced ones
     return ":".join(f"{name}={value}" for name, value in options.items())
-
-
-def _stored_size(layout: _Layout) -> tuple[int, int]:
-    height, width = layout.size or (layout.height, layout.width)
-    turned = layout.turn[0] and _turns_as_stored(layout.format, layout.turn)
-    return (width, height) if turned else (height, width)
 
 
 def _matrix(layout: _Layout) -> str:

@@ -16,12 +16,15 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video.clock import rising_seconds
-from vjepa_fer.video.colour import UPRIGHT, ConversionError, ToRGB, Turn
+from vjepa_fer.video.colour import UPRIGHT, ConversionError, ToRGB, Turn, turned_size
 from vjepa_fer.video.complaints import listening
 from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
+from vjepa_fer.video.looks import note_on_transfer, notes_on_looks, pixel_aspect, squared
 from vjepa_fer.video.others import Decoder, digest, disagreement
 
 MAX_BYTES = 4 << 30
@@ -29,6 +32,7 @@ MAX_BYTES = 4 << 30
 
 _MAX_PIXELS = 1 << 26  # of one frame: twice an 8K film's
 _MAX_ASPECT = 20
+_MOST_SIZES_SAID = 5
 _MOST_REORDERED = 16  # pictures between a packet's place in the file and its place in the film
 
 Prepare = Callable[[np.ndarray], np.ndarray]
@@ -48,7 +52,8 @@ class DecodedVideo:
     timestamps : ndarray, shape (N,), float64
         Of every frame of the video, chosen or not, in seconds on the file's own clock: uneven where the frame rate is.
     height, width : int
-        Of a frame as it is shown (rotation applied), before it was prepared.
+        Of a frame before it was prepared: rotation applied; pixels that are not square, and a crop that the container asks
+        for, left as they are stored, unless they were to be made square (`notes` names both).
     notes : tuple of str
         What is odd about the file, or not all of it, in words that follow its name.
     """
@@ -81,6 +86,8 @@ def decode_video(
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
+    accept_resize: bool = False,
+    square_pixels: bool = False,
 ) -> DecodedVideo:
     """Decode a video from its first frame to its last and keep the prepared form of those that are chosen.
 
@@ -98,6 +105,10 @@ def decode_video(
         and a note says so; it has to be held to all that PyAV decodes, so it takes the time of both.
     accept_truncated : bool
         Of a file that breaks off take the frames before the break, with a note.
+    accept_resize : bool
+        Where the size changes midway, as browsers record, scale all frames to the first one's (bicubic), with a note.
+    square_pixels : bool
+        Where pixels are wider or narrower than high, scale the width until they are square (bicubic).
 
     Raises
     ------
@@ -105,13 +116,13 @@ def decode_video(
         Nothing is returned of a video that has a fault: see its `reason`.
     """
     path, started = Path(path), time.perf_counter()
-    film = _Film(path, accept_truncated)
+    film, display = _Film(path, accept_truncated), _Display(accept_resize, square_pixels)
     notes = film.examine()
     kept, once = film.decode(
-        lambda wanted: _Kept(path, prepare, wanted, max_bytes, film.turn), choose, decoder != "pyav"
+        lambda wanted: _Kept(path, prepare, wanted, max_bytes, film.turn, display), choose, decoder != "pyav"
     )
     seconds, clock = rising_seconds(once.pts, once.dts, once.frames_per_second)
-    notes += [*kept.about_turns(), *film.about_break(), clock]
+    notes += [*kept.notes, *kept.about_sizes(), *kept.about_turns(), *film.about_break(), clock]
     if decoder != "pyav":
         limit = max(60.0, 10 * (time.perf_counter() - started))
         differs = disagreement(decoder, path, film.num_frames, kept.digests, seconds=limit)
@@ -268,6 +279,7 @@ def _decode_once(path: Path, kept: _Kept, until: int, accept_truncated: bool) ->
                 once.dts.append(_seconds(frame.dts, frame.time_base))
 
     with listening() as hear, open_video(path) as (container, stream):
+        kept.meet(container, stream)
         once.frames_per_second = float(stream.average_rate or stream.guessed_rate or 0)
         try:
             for packet in read_packets(path, container, stream):
@@ -303,13 +315,30 @@ class _TurnsDifferError(Exception):
     """Frames of one film say differently how they are to be turned."""
 
 
+@dataclass(frozen=True)
+class _Display:
+    """What is done so that frames have the size at which they are shown, all the same."""
+
+    accept_resize: bool = False
+    square_pixels: bool = False
+
+
 class _Kept:
     """The frames that were asked for, prepared, in one array that is allocated when the first of them arrives."""
 
     def __init__(
-        self, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int, turn: Turn | None = None
+        self,
+        path: Path,
+        prepare: Prepare,
+        wanted: np.ndarray,
+        max_bytes: int,
+        turn: Turn | None = None,
+        display: _Display = _Display(),
     ) -> None:
         self.path, self.prepare, self.wanted, self.max_bytes = path, prepare, wanted, max_bytes
+        self.display, self.aspect = display, Fraction(1)
+        self.notes: list[str] = []
+        self.resized = Counter[tuple[int, int]]()  # frames of sizes that the first has not
         self.turn, self.turns = turn, Counter[Turn]()  # of all frames; how many ask for each
         self._believes_frames = turn is None
         self._first: av.VideoFrame | None = None  # waits for the second to confirm how it is turned
@@ -319,6 +348,12 @@ class _Kept:
         self.frames = np.empty((0,), np.uint8)
         self.count = 0
         self.size: tuple[int, int] | None = None
+
+    def meet(self, container: InputContainer, stream: VideoStream) -> None:
+        """Learn of the opened film how it is to be shown."""
+        square = self.display.square_pixels
+        self.notes += notes_on_looks(self.path, container, stream, square_pixels=square)
+        self.aspect = pixel_aspect(stream) if square else Fraction(1)
 
     def take(self, number: int, frame: av.VideoFrame) -> None:
         """Look at frame `number` of the video; keep it if it was asked for."""
@@ -353,9 +388,17 @@ class _Kept:
 
     def _rgb(self, frame: av.VideoFrame, turn: Turn) -> np.ndarray:
         try:
-            return self.to_rgb(frame, turn)
+            return self.to_rgb(frame, turn, self._shown_size())
         except ConversionError as error:
             raise VideoError("unreadable", self.path, str(error)) from error
+
+    def _shown_size(self) -> tuple[int, int]:
+        """Height and width of all frames as they are shown."""
+        assert self.size is not None
+        assert self.turn is not None
+        size = squared(turned_size(self.size, self.turn), 1 / self.aspect if self.turn[0] else self.aspect)
+        self._check_bounds(size)
+        return size
 
     def _keep(self, pixels: np.ndarray) -> None:
         if not self.count:
@@ -365,14 +408,26 @@ class _Kept:
         self.count += 1
 
     def _check_size(self, number: int, frame: av.VideoFrame) -> None:
-        height, width = size = frame.height, frame.width
+        size = frame.height, frame.width
+        if size == self.size:
+            return
+        self._check_bounds(size)
         if self.size is None:
-            if height * width > _MAX_PIXELS or max(height, width) > _MAX_ASPECT * min(height, width):
-                message = f"its frames of {width}×{height} pixels are beyond any film's: is this the right file?"
-                raise VideoError("unreadable", self.path, message)
             self.size = size
-        if size != self.size:
-            message = f"frame {number} is {width}×{height}, unlike those before it: re-encode it to one size"
+            self.notes += note_on_transfer(frame)
+        elif self.display.accept_resize:
+            self.resized[size] += 1
+        else:
+            message = (
+                f"frame {number} is {frame.width}×{frame.height}, unlike those before it: re-encode it to one size, or "
+                "--accept-resize scales all to the first"
+            )
+            raise VideoError("unreadable", self.path, message)
+
+    def _check_bounds(self, size: tuple[int, int]) -> None:
+        height, width = size
+        if height * width > _MAX_PIXELS or max(size) > _MAX_ASPECT * min(size):
+            message = f"its frames of {width}×{height} pixels are beyond any film's: is this the right file?"
             raise VideoError("unreadable", self.path, message)
 
     def _check_room(self, frame_bytes: int) -> None:
@@ -384,6 +439,15 @@ class _Kept:
             )
             raise VideoError("too_long", self.path, message)
 
+    def about_sizes(self) -> list[str]:
+        if not self.resized or self.size is None:
+            return []
+        others = ", ".join(f"{width}×{height}" for height, width in sorted(self.resized)[:_MOST_SIZES_SAID])
+        count, (height, width) = self.resized.total(), self.size
+        return [
+            f"its size changes midway: {count:,} of its frames ({others}) are scaled to the first one's {width}×{height}"
+        ]
+
     def about_turns(self) -> list[str]:
         odd = sum(self.turns.values()) - self.turns[self.turn or UPRIGHT]
         if not odd:
@@ -391,9 +455,7 @@ class _Kept:
         return [f"the display matrix of {odd:,} of its frames differs from that of the others, and is not believed"]
 
     def as_video(self, timestamps: np.ndarray, notes: tuple[str, ...]) -> DecodedVideo:
-        assert self.size is not None
-        assert self.turn is not None
-        shown = self.size[::-1] if self.turn[0] else self.size
+        shown = self._shown_size()
         return DecodedVideo(self.frames[: self.count], self.wanted[: self.count], timestamps, *shown, notes)
 
 
