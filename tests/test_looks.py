@@ -155,7 +155,7 @@ def resized(tmp_path):
 
 def test_a_film_whose_size_changes_midway_is_scaled_to_the_first_size_on_request(tmp_path, resized):
     with pytest.raises(
-        VideoError, match="frame 10 is 64×48, unlike .* or --accept-resize scales all to the first"
+        VideoError, match=r"frame 10 is 64×48, unlike .* or --accept-resize scales all to the first"
     ) as caught:
         decode_video(resized)
     assert caught.value.reason == "unreadable"
