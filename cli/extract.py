@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
@@ -35,6 +35,14 @@ if TYPE_CHECKING:
 
 SAMPLING, STORAGE = Sampling(), Storage()
 SETTINGS_CLIP_TIMEOUT = 300.0  # ExtractSettings.clip_timeout, which --help must not import torch for
+
+
+class _Which(TypedDict):
+    """Which clips of a manifest are tried."""
+
+    retry_failed: bool
+    accept_truncated: bool
+    min_frames: int
 
 
 def extract(
@@ -96,7 +104,10 @@ def extract(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=0, max=1024, help="Decode processes; 0 decodes in line.", show_default="all cores but two, up to 32"
+            min=0,
+            max=1024,
+            help="Processes that decode ahead; 0 decodes one clip at a time.",
+            show_default="all cores but two, up to 32",
         ),
     ] = None,
     batch_size: Annotated[
@@ -118,8 +129,17 @@ def extract(
         ),
     ] = None,
     decoder: Annotated[
-        Literal["pyav", "decord", "torchcodec"], typer.Option(help="The library that decodes; the pixels are the same.")
+        Literal["pyav", "decord", "torchcodec"],
+        typer.Option(
+            help="Have another library than PyAV agree on every frame used; PyAV's are taken where it does not."
+        ),
     ] = "pyav",
+    accept_truncated: Annotated[
+        bool,
+        typer.Option(
+            "--accept-truncated", help="Of a file that breaks off take what is there, with a note; else it is listed."
+        ),
+    ] = False,
     clip_timeout: Annotated[
         float, typer.Option(min=0.1, max=1e6, help="Seconds after which a clip that will not decode is given up.")
     ] = SETTINGS_CLIP_TIMEOUT,
@@ -172,9 +192,11 @@ def extract(
         workers=workers,
         clip_timeout=clip_timeout,
         decoder=decoder,
+        accept_truncated=accept_truncated,
         min_frames=min_frames,
         memory_bytes=memory_option(memory),
     )
+    which: _Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
     clips = read_manifest(manifest)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
     with wrong_usage():
@@ -191,7 +213,7 @@ def extract(
     places = [name.strip() for name in (devices or device).split(",")]
     with stoppable(cache):
         if dry_run and weights is None:
-            plan, _ = plan_extraction(clips, cache, planned, retry_failed=retry_failed, min_frames=min_frames)
+            plan, _ = plan_extraction(clips, cache, planned, **which)
             show_plan(plan, cache, as_json=as_json)
             return
         encoders = [
@@ -213,7 +235,7 @@ def extract(
             warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
         devices_named = ", ".join(str(each.device) for each in encoders)
         say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        plan, left = plan_extraction(clips, cache, recipe, retry_failed=retry_failed, min_frames=min_frames)
+        plan, left = plan_extraction(clips, cache, recipe, **which)
         if dry_run:
             count = default_workers() if workers is None else workers
             seconds = measure_seconds(

@@ -78,8 +78,7 @@ def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -
     """Who decodes, and how much memory that may take; the defaults where the settings leave it open."""
     workers = workers if settings.workers is None else settings.workers
     if not workers:
-        untimed = "" if settings.clip_timeout == type(settings).clip_timeout else "; --clip-timeout needs --workers"
-        return f"decoding: in line, one clip at a time{untimed}"
+        return "decoding: one clip at a time"
     room = bytes_for_people(settings.memory_bytes or memory_bytes)
     return f"decoding: {workers} process{'es' * (workers > 1)}, at most {room} of frames ahead and a clip in each"
 
@@ -104,8 +103,18 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
         failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
         counts: dict[str, object] = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
         counts |= {"elsewhere": list(summary.elsewhere), "bytes_written": summary.bytes_written}
+        notes = {clip_id: list(said) for clip_id, said in summary.notes.items()}
         times = dataclasses.asdict(summary.profile)
-        print_json({"schema": "vjepa-fer/extract/1", "cache": str(cache), **counts, "profile": times, "failed": failed})
+        print_json(
+            {
+                "schema": "vjepa-fer/extract/1",
+                "cache": str(cache),
+                **counts,
+                "profile": times,
+                "failed": failed,
+                "notes": notes,
+            }
+        )
         return
     say(f"{cache}: {summary.written:,} clips written ({summary.rows:,} rows), {summary.skipped:,} were there already")
     if summary.written or profile:
@@ -123,6 +132,8 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
         warn(
             f"{len(summary.elsewhere):,} clips are not done: other processes are still at them ({some}); run the same command again"
         )
+    if summary.notes:
+        say(f"  {len(summary.notes):,} clips have notes; all are in {cache}/notes.csv")
     for failure in summary.failures[:10]:
         say(f"  failed: {failure.clip_id} ({failure.reason}): {failure.message}")
     if summary.failures:

@@ -204,6 +204,8 @@ def _predict_all(
             else:
                 if one.shorter_than_window:
                     warn(f"{path}: {one.num_frames} frames are shorter than a window; the last one is repeated")
+                for note in one.notes:
+                    warn(f"{path}: {note}")
             advance(path.name)
     return done, failed
 

@@ -249,6 +249,6 @@ def test_other_weights_than_those_of_the_recipe_are_refused(detector, monkeypatc
 
 def test_a_film_that_changed_between_the_two_passes_is_no_clip(detector, party, monkeypatch):
     original = faces.find_face_squares
-    monkeypatch.setattr(faces, "find_face_squares", lambda *a: original(*a)[:-1])
+    monkeypatch.setattr(faces, "find_face_squares", lambda *a, **k: original(*a, **k)[:-1])
     with pytest.raises(VideoError, match="another number of frames the second time"):
         read_windows(party, Sampling(), dataclasses.replace(Preprocessing(), face_crop=FaceCrop()))

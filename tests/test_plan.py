@@ -183,8 +183,7 @@ def test_the_first_clips_of_a_run_say_how_long_the_rest_takes_and_later_ones_onc
     [
         (ExtractSettings(), "decoding: 3 processes, at most 2 GB of frames ahead and a clip in each"),
         (ExtractSettings(workers=1, memory_bytes=10**9), "decoding: 1 process, at most 1 GB of frames ahead"),
-        (ExtractSettings(workers=0), "decoding: in line, one clip at a time"),
-        (ExtractSettings(workers=0, clip_timeout=9), "decoding: in line, one clip at a time; --clip-timeout needs"),
+        (ExtractSettings(workers=0), "decoding: one clip at a time"),
     ],
 )
 def test_a_run_says_who_decodes_and_in_how_much_memory(settings, said):

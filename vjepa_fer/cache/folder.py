@@ -3,6 +3,7 @@
 cache.json       what this is; made in one exclusive step (description.py)
 manifest/        the clips asked for (asked.py)
 failed/          clips that could not be done (failures.py)
+notes/           what is odd about the videos of others (notes.py)
 shards/          what was seen of the others (writer.py, shard.py)
 copying.json     in a copy that is not finished, which has no cache.json yet: what it will be a copy of
 """

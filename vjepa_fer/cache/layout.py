@@ -20,6 +20,7 @@ CACHE_VERSION = 2
 CACHE_JSON = "cache.json"
 MANIFEST_CSV, MANIFEST_PIECES = "manifest.csv", "manifest"
 FAILED_CSV, FAILED_PIECES = "failed.csv", "failed"
+NOTES_CSV, NOTES_PIECES = "notes.csv", "notes"
 COPYING_JSON = "copying.json"
 SHARDS = "shards"
 SHARD_SUFFIX = ".h5"

@@ -7,12 +7,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from vjepa_fer.cache import open_cache
-from vjepa_fer.cache.failures import Failure, read_turns
+from vjepa_fer.cache.failures import Failure, read_failures, read_turns
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
@@ -25,6 +25,8 @@ from vjepa_fer.extract.clock import Profile, StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.extract.given_up import GivenUp
+from vjepa_fer.extract.noted import Noted
+from vjepa_fer.extract.plan import given_up
 from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
@@ -59,13 +61,16 @@ class ExtractSettings:
     retry_failed : bool
         Try the clips of ``failed.csv`` again.
     workers : int, optional
-        Decode processes; by default as the cores allow. 0 decodes in line, without `clip_timeout`.
+        Processes that decode ahead; by default as the cores allow. 0 decodes a clip when the encoder asks for it, in a process
+        besides (on Windows in this one, without `clip_timeout`).
     clip_timeout : float
         Seconds after which a clip that is still not decoded is given up.
     memory_bytes : int, optional
         Of shared memory for decoded clips; by default an eighth of the machine's, up to 8 GB.
     decoder : {"pyav", "decord", "torchcodec"}
-        The library that decodes; the pixels are the same.
+        The library that decodes; the pixels are the same. One beside PyAV is held to PyAV's frames, which takes the time of both.
+    accept_truncated : bool
+        Of a file that breaks off take what is there, with a note; by default it is listed as ``truncated``.
     min_frames : int
         A clip of fewer is listed as ``too_short``; by default one that is shorter than a window repeats its last frame.
     wait_seconds : float
@@ -81,6 +86,7 @@ class ExtractSettings:
     clip_timeout: float = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int | None = None
     decoder: Decoder = "pyav"
+    accept_truncated: bool = False
     min_frames: int = 1
     wait_seconds: float = 600.0
 
@@ -103,6 +109,8 @@ class ExtractSummary:
         Ids of clips that another process was still at when the waiting for it ended.
     profile : Profile
         Where the time went.
+    notes : mapping
+        What is odd about the videos of clips of this call, by clip id: it is in the cache's ``notes.csv``.
     """
 
     written: int
@@ -112,6 +120,7 @@ class ExtractSummary:
     bytes_written: int
     elsewhere: tuple[str, ...]
     profile: Profile
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def make_recipe(
@@ -208,7 +217,7 @@ class _Job:
         self.root, self.clips, self.recipe, self.settings, self.bar = root, clips, recipe, settings, bar
         self.cache = open_cache(root)
         self.done = self.cache.done
-        self.given_up = GivenUp(root, bar.say)
+        self.given_up, self.noted = GivenUp(root, bar.say), Noted(root, bar.say)
         self.outlook, self.finished = outlook, 0
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
@@ -227,7 +236,8 @@ class _Job:
 
     def run(self) -> ExtractSummary:
         turns = read_turns(self.root)
-        listed = set() if self.settings.retry_failed else turns.keys()
+        accepts = self.settings.accept_truncated
+        listed = set() if self.settings.retry_failed else given_up(read_failures(self.root), accept_truncated=accepts)
         todo = [clip for clip in self.clips if clip.clip_id not in self.done and clip.clip_id not in listed]
         self.bar.advance(len(self.clips) - len(todo))
         try:
@@ -237,6 +247,7 @@ class _Job:
                 self._share(todo, turns)
         finally:
             with _disk_errors_explained(self.root):
+                self.noted.close()
                 self.given_up.close(self._all_done)
         return self._summary()
 
@@ -291,14 +302,16 @@ class _Job:
     @contextmanager
     def _reads(self, clips: Iterator[Clip]) -> Iterator[Iterable[ReadClip[Clip]]]:
         sampling, preprocessing = self.recipe.sampling, self.recipe.preprocessing
-        if not self.workers:
-            yield _InTurns(read_in_line(clips, sampling, preprocessing, decoder=self.settings.decoder))
+        if not self.workers and os.name == "nt":
+            decoder, accepts = self.settings.decoder, self.settings.accept_truncated
+            yield _InTurns(read_in_line(clips, sampling, preprocessing, decoder=decoder, accept_truncated=accepts))
             return
         settings = PoolSettings(
             workers=self.workers,
             timeout_seconds=self.settings.clip_timeout,
             memory_bytes=self.settings.memory_bytes or default_memory(),
             decoder=self.settings.decoder,
+            accept_truncated=self.settings.accept_truncated,
         )
         with DecodePool(clips, sampling, preprocessing, settings) as pool:
             yield pool
@@ -314,6 +327,8 @@ class _Job:
             self.clock.add("decode", read.busy_seconds)
             error = read.error or self._too_short(read)
             if error is None:
+                assert read.pixels is not None
+                self.noted.add(read.clip.clip_id, read.clip.path, read.pixels.notes)
                 yield read
             else:
                 read.release()
@@ -357,6 +372,7 @@ class _Job:
             bytes_written=self.writer.bytes_written,
             elsewhere=tuple(clip_id for clip_id in asked if clip_id not in done and clip_id not in failed),
             profile=self.clock.profile(workers=self.workers, devices=len(self.devices)),
+            notes=self.noted.notes,
         )
 
 

@@ -6,15 +6,17 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vjepa_fer.cache import layout, open_cache
 from vjepa_fer.cache.asked import was_asked
+from vjepa_fer.cache.failures import Failure
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.registry import find_encoder, usable_resolution
 from vjepa_fer.errors import VideoError
@@ -80,6 +82,7 @@ def plan_extraction(
     recipe: Recipe,
     *,
     retry_failed: bool = False,
+    accept_truncated: bool = False,
     min_frames: int = 1,
     sample: int = SAMPLE,
 ) -> tuple[Plan, list[Clip]]:
@@ -94,10 +97,11 @@ def plan_extraction(
         The clips to be done, their paths absolute.
     """
     root = Path(cache)
-    clips = _clips_left(manifest, root, retry_failed)
+    clips = _clips_left(manifest, root, retry_failed, accept_truncated)
+    count_frames = partial(_count_frames, accept_truncated=accept_truncated)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
     with ThreadPoolExecutor(default_workers() or 1) as threads:
-        counts = [count for count in threads.map(_count_frames, chosen) if count >= max(min_frames, 1)]
+        counts = [count for count in threads.map(count_frames, chosen) if count >= max(min_frames, 1)]
     share = len(clips) / max(len(chosen), 1)  # clips that each counted one stands for
     windows = math.ceil(sum(len(sample_windows(count, recipe.sampling)) for count in counts) * share)
     rows = windows * recipe.preprocessing.num_views
@@ -116,18 +120,25 @@ def plan_extraction(
     return plan, clips
 
 
-def _clips_left(manifest: Manifest, root: Path, retry_failed: bool) -> list[Clip]:
+def _clips_left(manifest: Manifest, root: Path, retry_failed: bool, accept_truncated: bool) -> list[Clip]:
     clips = [manifest.absolute(clip) for clip in manifest.clips]
     if not was_asked(root):
         return clips
     cache = open_cache(root)
-    settled = cache.done if retry_failed else cache.done | cache.failures.keys()
+    settled = cache.done if retry_failed else cache.done | given_up(cache.failures, accept_truncated=accept_truncated)
     return [clip for clip in clips if clip.clip_id not in settled]
 
 
-def _count_frames(clip: Clip) -> int:
+def given_up(failures: Mapping[str, Failure], *, accept_truncated: bool) -> set[str]:
+    """The clips of these that are not tried again unasked: one that breaks off is, once what is there may be taken of it."""
+    return {
+        clip_id for clip_id, failure in failures.items() if not (accept_truncated and failure.reason == "truncated")
+    }
+
+
+def _count_frames(clip: Clip, *, accept_truncated: bool) -> int:
     try:
-        return count_packets(clip.path)
+        return count_packets(clip.path, accept_truncated=accept_truncated)
     except VideoError:
         return 0
 

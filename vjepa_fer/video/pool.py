@@ -2,6 +2,8 @@
 
     clips → worker processes, one clip each ─ pixels → arena (shared memory, capped) → whoever iterates
 
+No library decodes in the process that iterates, for it holds the results of other clips, and a library may end its process.
+
 Each worker is looked after by one thread here. A clip that takes too long is killed with its worker, a worker that dies gets
 its clip once more in a fresh process; both are results like any other, and the rest goes on.
 """
@@ -89,13 +91,23 @@ def total_memory() -> int:
 
 
 def read_in_line(
-    clips: Iterable[C], sampling: Sampling, preprocessing: Preprocessing, *, decoder: Decoder = "pyav"
+    clips: Iterable[C],
+    sampling: Sampling,
+    preprocessing: Preprocessing,
+    *,
+    decoder: Decoder = "pyav",
+    accept_truncated: bool = False,
 ) -> Iterator[ReadClip[C]]:
-    """The same results as :func:`read_ahead`, decoded in this process, one by one as they are asked for."""
+    """The same results as from a :class:`DecodePool`, decoded in this process, one by one as they are asked for.
+
+    For want of a better way on Windows, and where nothing can be lost: another library than PyAV has a process of its own even so.
+    """
     for clip in clips:
         started = time.perf_counter()
         try:
-            pixels, sha256 = read_clip(clip.path, sampling, preprocessing, decoder=decoder)
+            pixels, sha256 = read_clip(
+                clip.path, sampling, preprocessing, decoder=decoder, accept_truncated=accept_truncated
+            )
             result = ReadClip(clip, pixels, sha256)
         except VideoError as error:
             result = ReadClip(clip, error=error)
@@ -110,18 +122,21 @@ class PoolSettings:
     Attributes
     ----------
     workers : int
-        Processes, at least one.
+        Processes that decode ahead; 0 for one that decodes a clip when it is asked for, for each thread that iterates.
     timeout_seconds : float
         A clip that decodes for longer is given up.
     memory_bytes : int
         Of shared memory. Each worker holds one clip besides.
     decoder : {"pyav", "decord", "torchcodec"}
+    accept_truncated : bool
+        As :func:`~vjepa_fer.video.decode_video` takes it.
     """
 
     workers: int = field(default_factory=default_workers)
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int = field(default_factory=default_memory)
     decoder: Decoder = "pyav"
+    accept_truncated: bool = False
 
 
 class DecodePool(Generic[C]):
@@ -161,6 +176,9 @@ class DecodePool(Generic[C]):
         self.close()
 
     def __iter__(self) -> Iterator[ReadClip[C]]:
+        if not self.settings.workers:
+            yield from self._one_by_one()
+            return
         while (result := self._results.get()) is not None:
             if isinstance(result, BaseException):
                 self._results.put(result)  # for the other threads that iterate
@@ -168,6 +186,18 @@ class DecodePool(Generic[C]):
             self._room.release()
             yield result
         self._results.put(None)
+
+    def _one_by_one(self) -> Iterator[ReadClip[C]]:
+        worker = None
+        try:
+            while (clip := self._next_clip()) is not None:
+                worker, result = self._read(worker, clip)
+                yield result
+        except ArenaClosedError:
+            pass
+        finally:
+            if worker:
+                self._end(worker)
 
     def close(self) -> None:
         """End the workers, whatever they are at."""
@@ -186,7 +216,7 @@ class DecodePool(Generic[C]):
     def _serve(self) -> None:
         worker = None
         try:
-            while (clip := self._next_clip()) is not None:
+            while self._room.acquire() and (clip := self._next_clip()) is not None:
                 worker, result = self._read(worker, clip)
                 self._results.put(result)
         except ArenaClosedError:
@@ -204,7 +234,6 @@ class DecodePool(Generic[C]):
                 self._results.put(None)
 
     def _next_clip(self) -> C | None:
-        self._room.acquire()
         with self._lock:
             return None if self._closed else next(self._clips, None)
 
@@ -229,7 +258,7 @@ class DecodePool(Generic[C]):
         return None, ReadClip(clip, error=VideoError("worker_died", clip.path, message))
 
     def _start(self) -> _Worker:
-        worker = _Worker(self.arena, self.sampling, self.preprocessing, self.settings.decoder)
+        worker = _Worker(self.arena, self.sampling, self.preprocessing, self.settings)
         with self._lock:
             self._workers.add(worker)
             closed = self._closed
@@ -268,7 +297,8 @@ class DecodePool(Generic[C]):
     def _pixels(self, offset: int, reply: dict[str, Any]) -> ClipPixels:
         frames = self.arena.view(offset, tuple(reply["shape"]), np.uint8)
         times = self.arena.view(offset + padded(frames.nbytes), tuple(reply["windows"]), np.float64).copy()
-        return assemble_clip(frames, times, reply["num_frames"], self.sampling, self.preprocessing)
+        count, notes = reply["num_frames"], reply["notes"]
+        return assemble_clip(frames, times, count, self.sampling, self.preprocessing, notes=notes)
 
 
 class _TimedOutError(Exception):
@@ -278,14 +308,15 @@ class _TimedOutError(Exception):
 class _Worker:
     """A process and the two pipes to it."""
 
-    def __init__(self, arena: Arena, sampling: Sampling, preprocessing: Preprocessing, decoder: Decoder) -> None:
+    def __init__(self, arena: Arena, sampling: Sampling, preprocessing: Preprocessing, settings: PoolSettings) -> None:
         self._child = Child(WORKER_PROGRAM, pass_fds=(arena.descriptor,))
         self._first = {
             "sampling": dataclasses.asdict(sampling),
             "preprocessing": dataclasses.asdict(preprocessing),
             "memory": arena.descriptor,
             "capacity": arena.capacity,
-            "decoder": decoder,
+            "decoder": settings.decoder,
+            "accept_truncated": settings.accept_truncated,
         }
         self.process, self.kill, self.end = self._child.process, self._child.kill, self._child.end
 
@@ -296,7 +327,7 @@ class _Worker:
         except (ChildDiedError, _TimedOutError) as death:
             self.end()
             how = str(death) or "no answer"
-            raise VjepaFerError(f"decode workers cannot start ({how}); --workers 0 decodes in one process") from None
+            raise VjepaFerError(f"decode workers cannot start ({how}); --workers 0 starts one and no more") from None
 
     def send(self, **values: Any) -> None:
         try:

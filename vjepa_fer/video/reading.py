@@ -35,6 +35,8 @@ class ClipPixels:
         Frames of the clip, counted by decoding them.
     preprocessing : Preprocessing
         What `frames` were prepared for.
+    notes : tuple of str
+        As :attr:`~vjepa_fer.video.DecodedVideo.notes`.
     """
 
     frames: np.ndarray
@@ -43,6 +45,7 @@ class ClipPixels:
     timestamps: np.ndarray
     num_frames: int
     preprocessing: Preprocessing
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.windows) == len(self.rows) == len(self.timestamps) or self.frames.ndim != 4:
@@ -63,6 +66,7 @@ def read_windows(
     *,
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
+    accept_truncated: bool = False,
 ) -> ClipPixels:
     """Decode a clip once and return the pixels of its windows.
 
@@ -70,6 +74,8 @@ def read_windows(
     ----------
     max_bytes : int
         Refuse a clip whose needed frames are more than this, rather than fill the memory.
+    decoder, accept_truncated
+        As :func:`~vjepa_fer.video.decode_video` takes them.
 
     Raises
     ------
@@ -78,17 +84,20 @@ def read_windows(
     MissingExtraError
         A face crop is asked for and the detector is not installed.
     """
-    prepare = preparer(path, preprocessing)
+    prepare = preparer(path, preprocessing, accept_truncated=accept_truncated)
 
     def needed(num_frames: int) -> Sequence[int]:
         windows = sample_windows(num_frames, sampling)
         _check_count(path, windows)
         return prepare.begin(needed_frames(windows))
 
-    video = decode_video(path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder)
+    video = decode_video(
+        path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder, accept_truncated=accept_truncated
+    )
     prepare.check(video.num_frames)
     indices = indices_of(sample_windows(video.num_frames, sampling))
-    return assemble_clip(video.frames, video.timestamps[indices], video.num_frames, sampling, preprocessing)
+    times = video.timestamps[indices]
+    return assemble_clip(video.frames, times, video.num_frames, sampling, preprocessing, notes=video.notes)
 
 
 MOST_FRAMES = 1 << 25
@@ -138,18 +147,24 @@ class Preparer:
             raise VideoError("changed", self.path, "had another number of frames the second time: is it being written?")
 
 
-def preparer(path: str | os.PathLike[str], preprocessing: Preprocessing) -> Preparer:
+def preparer(path: str | os.PathLike[str], preprocessing: Preprocessing, *, accept_truncated: bool = False) -> Preparer:
     """Look for the face, where the recipe asks for it, and say what is to be done to the video's frames."""
     squares = None
     if preprocessing.face_crop is not None:
         from vjepa_fer.video.faces import find_face_squares
 
-        squares = find_face_squares(path, preprocessing.face_crop)
+        squares = find_face_squares(path, preprocessing.face_crop, accept_truncated=accept_truncated)
     return Preparer(os.fspath(path), preprocessing, squares)
 
 
 def assemble_clip(
-    frames: np.ndarray, timestamps: np.ndarray, num_frames: int, sampling: Sampling, preprocessing: Preprocessing
+    frames: np.ndarray,
+    timestamps: np.ndarray,
+    num_frames: int,
+    sampling: Sampling,
+    preprocessing: Preprocessing,
+    *,
+    notes: Sequence[str] = (),
 ) -> ClipPixels:
     """Put a clip together from the frames that its windows need, in order, and the windows' timestamps (W, F)."""
     windows = sample_windows(num_frames, sampling)
@@ -161,6 +176,7 @@ def assemble_clip(
         timestamps=timestamps,
         num_frames=num_frames,
         preprocessing=preprocessing,
+        notes=tuple(notes),
     )
 
 
@@ -171,6 +187,7 @@ def read_clip(
     *,
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
+    accept_truncated: bool = False,
 ) -> tuple[ClipPixels, str]:
     """:func:`read_windows` and the SHA-256 of the very file that was decoded.
 
@@ -180,7 +197,9 @@ def read_clip(
         As :func:`read_windows`; or ``changed``, when the file was replaced or written to meanwhile.
     """
     before = _version_of(path)
-    pixels = read_windows(path, sampling, preprocessing, max_bytes=max_bytes, decoder=decoder)
+    pixels = read_windows(
+        path, sampling, preprocessing, max_bytes=max_bytes, decoder=decoder, accept_truncated=accept_truncated
+    )
     sha256 = file_sha256(path)
     if before is None or _version_of(path) != before:
         raise VideoError(

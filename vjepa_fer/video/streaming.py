@@ -43,6 +43,8 @@ class MappedWindows(Generic[T]):
     kept : ndarray, shape (K, H, W, 3), uint8
         Of the needed frames those nearest to evenly spaced ones, prepared.
     kept_seconds : ndarray, shape (K,), float64
+    notes : tuple of str
+        As :attr:`~vjepa_fer.video.DecodedVideo.notes`.
     """
 
     results: list[T]
@@ -51,6 +53,7 @@ class MappedWindows(Generic[T]):
     seconds: np.ndarray
     kept: np.ndarray
     kept_seconds: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def map_windows(
@@ -77,7 +80,7 @@ def map_windows(
     ends = np.array([(window.start_frame, window.last_frame) for window in parts.windows])
     kept = np.array(list(parts.kept.values()))
     seconds, kept_seconds = video.timestamps[ends], video.timestamps[list(parts.kept)]
-    return MappedWindows(parts.results, parts.windows, video.num_frames, seconds, kept, kept_seconds)
+    return MappedWindows(parts.results, parts.windows, video.num_frames, seconds, kept, kept_seconds, video.notes)
 
 
 def frames_held(windows: Sequence[Window], at_once: int) -> int:

@@ -2,10 +2,10 @@
 
 What is said on the two pipes, one object a line::
 
-    parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …}        once
+    parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …, "accept_truncated": …}        once
     worker  {"ready": true}
     parent  {"path": …, "max_bytes": …}                                                         for each clip
-    worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "busy": seconds}
+    worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "notes": […], "busy": seconds}
             or  {"reason": …, "message": …, "busy": seconds}
     parent  {"offset": bytes}
     worker  {"done": true}
@@ -50,7 +50,12 @@ def _serve(answers: BinaryIO) -> None:
         started = time.perf_counter()
         try:
             pixels, sha256 = read_clip(
-                task["path"], sampling, preprocessing, max_bytes=task["max_bytes"], decoder=first["decoder"]
+                task["path"],
+                sampling,
+                preprocessing,
+                max_bytes=task["max_bytes"],
+                decoder=first["decoder"],
+                accept_truncated=first["accept_truncated"],
             )
         except VideoError as error:
             _say(answers, reason=error.reason, message=error.message, busy=time.perf_counter() - started)
@@ -69,7 +74,8 @@ def _say(answers: BinaryIO, **values: Any) -> None:
 def _hand_over(answers: BinaryIO, memory: mmap.mmap, pixels: ClipPixels, sha256: str, started: float) -> None:
     times = pixels.timestamps
     size = padded(pixels.frames.nbytes) + times.nbytes
-    facts = {"shape": pixels.frames.shape, "windows": times.shape, "num_frames": pixels.num_frames, "sha256": sha256}
+    facts: dict[str, Any] = {"shape": pixels.frames.shape, "windows": times.shape, "num_frames": pixels.num_frames}
+    facts |= {"sha256": sha256, "notes": pixels.notes}
     _say(answers, size=size, busy=time.perf_counter() - started, **facts)
     answer = sys.stdin.readline()
     if not answer:
