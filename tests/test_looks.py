@@ -7,9 +7,14 @@ import struct
 import numpy as np
 import pytest
 
+from test_extract import all_levels, manifest_of
 from videos import encode, run_ffmpeg, set_display_matrix, write_video
+from vjepa_fer.cache import open_cache
+from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import VideoError
-from vjepa_fer.video import decode_video
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
+from vjepa_fer.recipe import Preprocessing, Sampling
+from vjepa_fer.video import decode_video, read_windows
 from vjepa_fer.video.crop import container_crop
 
 SOURCE = "lavfi:testsrc2=s=180x120:r=25:d=0.2,noise=alls=20:allf=t"
@@ -167,3 +172,31 @@ def test_a_film_whose_size_changes_midway_is_scaled_to_the_first_size_on_request
         theirs = run_ffmpeg("-i", tmp_path / part, "-vf", "scale=128:96:flags=bicubic", *options)
         expected = np.frombuffer(theirs, np.uint8).reshape(-1, 96, 128, 3)
         np.testing.assert_array_equal(video.frames[start : start + 10], expected)
+
+
+def test_windows_of_square_pixels_are_cut_from_the_wider_frame(tmp_path):
+    path, sampling = film(tmp_path, "-vf setsar=2 -c:v libx264"), Sampling(frames_per_window=2)
+    shapes = [
+        read_windows(path, sampling, Preprocessing(crop_size=48, num_views=3, square_pixels=square)).frames.shape[1:3]
+        for square in (False, True)
+    ]
+    assert shapes == [(48, 72), (48, 144)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_extraction_notes_what_it_did_and_takes_films_that_change_size_on_request(tmp_path, resized, workers):
+    encoder = load_encoder("tiny-v21", weights="random:1")
+    wide = film(tmp_path, WIDE, "wide.mp4")
+    manifest = manifest_of([resized, wide])
+    recipe = make_recipe(encoder, sampling=Sampling(frame_step=1))
+    strict = extract_manifest(manifest, tmp_path / "a", encoder, recipe, settings=ExtractSettings(workers=workers))
+    assert [failure.clip_id for failure in strict.failures] == ["film"]
+    settings = ExtractSettings(workers=workers, accept_resize=True)
+    square = make_recipe(encoder, sampling=Sampling(frame_step=1), square_pixels=True)
+    done = extract_manifest(manifest, tmp_path / "b", encoder, square, settings=settings)
+    assert (done.written, done.failures) == (2, ())
+    assert done.notes["wide"] == ("its pixels are not square (16:15): made square",)
+    assert done.notes["film"][-1].startswith("its size changes midway: 10 of its frames")
+    assert open_cache(tmp_path / "b").recipe.preprocessing.square_pixels
+    stored, squared = (all_levels(tmp_path / name)["wide"]["mean"] for name in "ab")
+    assert (stored != squared).any()

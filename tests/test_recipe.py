@@ -127,6 +127,7 @@ def test_equal_recipes_give_equal_bytes_whatever_the_order_of_levels():
         {"sampling": Sampling(frame_step=2)},
         {"sampling": Sampling(rule="reference")},
         {"preprocessing": Preprocessing(num_views=3)},
+        {"preprocessing": Preprocessing(square_pixels=True)},
         {"storage": Storage(token_dtype="float32")},
         {"storage": Storage(pooled_from="float16")},
         {"precision": "bfloat16"},

@@ -19,6 +19,7 @@ _LATER_FIELDS = (
     ("storage", "pooled_from", "output"),
     ("preprocessing", "face_crop", None),
     ("preprocessing", "crop_width", None),
+    ("preprocessing", "square_pixels", False),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 

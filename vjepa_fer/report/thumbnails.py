@@ -33,7 +33,7 @@ def thumbnail_strip(path: str | os.PathLike[str], *, sha256: str | None = None) 
 
     if sha256 is not None and file_sha256(path) != sha256:
         raise VideoError("changed", os.fspath(path), "not the file that the features were made from")
-    frames = decode_video(path, _shrink, choose=_evenly).frames
+    frames = decode_video(path, _shrink, choose=_evenly, accept_resize=True).frames
     buffer = io.BytesIO()
     Image.fromarray(np.hstack(list(frames))).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
