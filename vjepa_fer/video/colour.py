@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -62,16 +62,14 @@ class ConversionError(ValueError):
 class _Layout:
     """All that decides how a frame is converted."""
 
-    format: av.VideoFormat
+    name: str  # of the pixel format
+    format: av.VideoFormat = field(compare=False)
     width: int
     height: int
     matrix: int
     range: int
     turn: Turn
     size: tuple[int, int]
-
-    def spelled(self) -> tuple[object, ...]:
-        return self.format.name, self.width, self.height, self.matrix, self.range, self.turn, self.size
 
 
 def turned_size(size: tuple[int, int], turn: Turn) -> tuple[int, int]:
@@ -86,7 +84,7 @@ class ToRGB:
     """
 
     def __init__(self) -> None:
-        self._spelled: tuple[object, ...] = ()
+        self._layout: _Layout | None = None
         self._graph: Graph | None = None
         self._ends: tuple[FilterContext, FilterContext] | None = None
 
@@ -105,9 +103,9 @@ class ToRGB:
         """
         colours = int(frame.colorspace), int(frame.color_range)
         size = size or turned_size((frame.height, frame.width), turn)
-        layout = _Layout(frame.format, frame.width, frame.height, *colours, turn, size)
-        if layout.spelled() != self._spelled or self._ends is None:
-            self._ends, self._spelled = self._connect(layout), layout.spelled()
+        layout = _Layout(frame.format.name, frame.format, frame.width, frame.height, *colours, turn, size)
+        if layout != self._layout or self._ends is None:
+            self._ends, self._layout = self._connect(layout), layout
         source, sink = self._ends
         try:
             source.push(frame)
@@ -135,7 +133,7 @@ class ToRGB:
 
 
 def _inconvertible(layout: _Layout) -> ConversionError:
-    return ConversionError(f"its pixel format {layout.format.name} cannot be converted to RGB: re-encode it to H.264")
+    return ConversionError(f"its pixel format {layout.name} cannot be converted to RGB: re-encode it to H.264")
 
 
 def _filters(layout: _Layout) -> Iterator[tuple[str, str | None]]:
@@ -160,7 +158,7 @@ def _turns_as_stored(pixels: av.VideoFormat, turn: Turn) -> bool:
     if pixels.has_palette or pixels.is_bit_stream:
         return False
     across, down = (_subsampling(size(1 << 8)) for size in (pixels.chroma_width, pixels.chroma_height))
-    return across == down or not (turn[0] or not pixels.is_planar)
+    return across == down or (pixels.is_planar and not turn[0])
 
 
 def _subsampling(chroma_of_256: int) -> int:
@@ -191,7 +189,7 @@ def _matrix(layout: _Layout) -> str:
 
 def _range(layout: _Layout) -> str:
     grey = _is_grey(layout.format) and not _grey_with_neutral_chroma(layout)
-    full = grey or layout.range == _FULL or layout.format.name.startswith("yuvj")
+    full = grey or layout.range == _FULL or layout.name.startswith("yuvj")
     return "full" if full else "limited"
 
 
@@ -207,7 +205,7 @@ def _widened(layout: _Layout) -> Iterator[tuple[str, str | None]]:
 def _grey_with_neutral_chroma(layout: _Layout) -> str | None:
     if layout.range != _LIMITED or not _is_grey(layout.format):
         return None
-    name, bits = layout.format.name, layout.format.components[0].bits
+    name, bits = layout.name, layout.format.components[0].bits
     if name == "ya8":
         return "yuv444p"
     return f"yuv444p{bits}le" if name.startswith("gray") and 8 < bits <= 16 else None
