@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -62,8 +62,7 @@ class ConversionError(ValueError):
 class _Layout:
     """All that decides how a frame is converted."""
 
-    name: str  # of the pixel format
-    format: av.VideoFormat = field(compare=False)
+    format: av.VideoFormat
     width: int
     height: int
     matrix: int
@@ -84,7 +83,7 @@ class ToRGB:
     """
 
     def __init__(self) -> None:
-        self._layout: _Layout | None = None
+        self._told: tuple[object, ...] = ()  # what the filters were set up for
         self._graph: Graph | None = None
         self._ends: tuple[FilterContext, FilterContext] | None = None
 
@@ -101,17 +100,24 @@ class ToRGB:
         ------
         ConversionError
         """
-        colours = int(frame.colorspace), int(frame.color_range)
-        size = size or turned_size((frame.height, frame.width), turn)
-        layout = _Layout(frame.format.name, frame.format, frame.width, frame.height, *colours, turn, size)
-        if layout != self._layout or self._ends is None:
-            self._ends, self._layout = self._connect(layout), layout
+        pixels, width, height, matrix, limits = (
+            frame.format,
+            frame.width,
+            frame.height,
+            frame.colorspace,
+            frame.color_range,
+        )
+        told = pixels.name, width, height, matrix, limits, turn, size
+        if told != self._told or self._ends is None:
+            shown_size = size or turned_size((height, width), turn)
+            self._ends = self._connect(_Layout(pixels, width, height, int(matrix), int(limits), turn, shown_size))
+            self._told = told
         source, sink = self._ends
         try:
             source.push(frame)
             shown: Any = sink.pull()
         except av.FFmpegError as error:
-            raise _inconvertible(layout) from error
+            raise _inconvertible(pixels) from error
         rgb: np.ndarray = shown.to_ndarray()
         return rgb
 
@@ -128,12 +134,12 @@ class ToRGB:
                 one.link_to(next_one)
             graph.configure()
         except av.FFmpegError as error:
-            raise _inconvertible(layout) from error
+            raise _inconvertible(layout.format) from error
         return source, sink
 
 
-def _inconvertible(layout: _Layout) -> ConversionError:
-    return ConversionError(f"its pixel format {layout.name} cannot be converted to RGB: re-encode it to H.264")
+def _inconvertible(pixels: av.VideoFormat) -> ConversionError:
+    return ConversionError(f"its pixel format {pixels.name} cannot be converted to RGB: re-encode it to H.264")
 
 
 def _filters(layout: _Layout) -> Iterator[tuple[str, str | None]]:
@@ -189,7 +195,7 @@ def _matrix(layout: _Layout) -> str:
 
 def _range(layout: _Layout) -> str:
     grey = _is_grey(layout.format) and not _grey_with_neutral_chroma(layout)
-    full = grey or layout.range == _FULL or layout.name.startswith("yuvj")
+    full = grey or layout.range == _FULL or layout.format.name.startswith("yuvj")
     return "full" if full else "limited"
 
 
@@ -205,7 +211,7 @@ def _widened(layout: _Layout) -> Iterator[tuple[str, str | None]]:
 def _grey_with_neutral_chroma(layout: _Layout) -> str | None:
     if layout.range != _LIMITED or not _is_grey(layout.format):
         return None
-    name, bits = layout.name, layout.format.components[0].bits
+    name, bits = layout.format.name, layout.format.components[0].bits
     if name == "ya8":
         return "yuv444p"
     return f"yuv444p{bits}le" if name.startswith("gray") and 8 < bits <= 16 else None
