@@ -24,7 +24,7 @@ from vjepa_fer.video.clock import rising_seconds
 from vjepa_fer.video.colour import UPRIGHT, ConversionError, ToRGB, Turn, turned_size
 from vjepa_fer.video.complaints import listening
 from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
-from vjepa_fer.video.looks import note_on_transfer, notes_on_looks, pixel_aspect, squared
+from vjepa_fer.video.looks import notes_on_looks, pixel_aspect, squared
 from vjepa_fer.video.others import Decoder, digest, disagreement
 
 MAX_BYTES = 4 << 30
@@ -414,7 +414,6 @@ class _Kept:
         self._check_bounds(size)
         if self.size is None:
             self.size = size
-            self.notes += note_on_transfer(frame)
         elif self.display.accept_resize:
             self.resized[size] += 1
         else:

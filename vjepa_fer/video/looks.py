@@ -9,7 +9,6 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -40,6 +39,7 @@ def notes_on_looks(path: Path, container: InputContainer, stream: VideoStream, *
     return [
         *_about_pixels(pixel_aspect(stream), stream.codec_context.sample_aspect_ratio, square_pixels),
         *_about_crop(container_crop(path, container.format.name)),
+        *_about_transfer(int(stream.codec_context.color_trc)),
     ]
 
 
@@ -63,7 +63,7 @@ def _about_crop(crop: str | None) -> list[str]:
     return [f"its container asks for a crop ({crop}), which is not applied"] if crop else []
 
 
-def note_on_transfer(frame: av.VideoFrame) -> list[str]:
-    """HDR: such films are brighter on a screen than their numbers say."""
-    name = _HDR.get(int(frame.color_trc))
+def _about_transfer(transfer: int) -> list[str]:
+    """HDR films are brighter on a screen than their numbers say."""
+    name = _HDR.get(transfer)
     return [f"its transfer is HDR ({name}): its numbers are taken as they are, without tone mapping"] if name else []
