@@ -98,6 +98,13 @@ def extract(
             help="Cut frames to a square that follows the largest face, for wide shots; else the whole frame is used.",
         ),
     ] = False,
+    square_pixels: Annotated[
+        bool,
+        typer.Option(
+            "--square-pixels",
+            help="Films whose pixels are wider or narrower than high are scaled to square ones; else taken as stored.",
+        ),
+    ] = False,
     devices: Annotated[
         str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
     ] = None,
@@ -138,6 +145,14 @@ def extract(
         bool,
         typer.Option(
             "--accept-truncated", help="Of a file that breaks off take what is there, with a note; else it is listed."
+        ),
+    ] = False,
+    accept_resize: Annotated[
+        bool,
+        typer.Option(
+            "--accept-resize",
+            help="Where the size of a film changes midway, scale it to the first size, with a note; else it is listed. "
+            "For films that are listed already with --retry-failed.",
         ),
     ] = False,
     clip_timeout: Annotated[
@@ -193,6 +208,7 @@ def extract(
         clip_timeout=clip_timeout,
         decoder=decoder,
         accept_truncated=accept_truncated,
+        accept_resize=accept_resize,
         min_frames=min_frames,
         memory_bytes=memory_option(memory),
     )
@@ -208,6 +224,7 @@ def extract(
             num_views=views,
             precision=precision,
             face_crop=face,
+            square_pixels=square_pixels,
             state_key=state_key,
         )
     places = [name.strip() for name in (devices or device).split(",")]
@@ -230,7 +247,14 @@ def extract(
         if compile_blocks:
             encoders = [compile_encoder(each) for each in encoders]
         encoder = encoders[0]
-        recipe = make_recipe(encoder, sampling=sampling, storage=storage, num_views=views, face_crop=face)
+        recipe = make_recipe(
+            encoder,
+            sampling=sampling,
+            storage=storage,
+            num_views=views,
+            face_crop=face,
+            square_pixels=square_pixels,
+        )
         if encoder.spec.weights.startswith("random:"):
             warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
         devices_named = ", ".join(str(each.device) for each in encoders)

@@ -182,6 +182,16 @@ def test_another_recipe_into_the_same_cache_is_refused(tmp_path, encoder, recipe
     assert len(open_cache(tmp_path)) == 1
 
 
+def test_a_cache_of_other_semantics_is_read_but_not_added_to(tmp_path, encoder, recipe, videos):
+    earlier = dataclasses.replace(recipe, semantics=1)
+    extract_manifest(manifest_of(videos[:1]), tmp_path, encoder, earlier)
+    with pytest.raises(
+        RecipeMismatchError, match=r"semantics: 1 there, 2 asked for\n.*extract anew into another cache"
+    ):
+        extract_manifest(manifest_of(videos), tmp_path, encoder, recipe)
+    assert open_cache(tmp_path).recipe == earlier
+
+
 def test_a_stop_in_the_middle_keeps_what_was_done(tmp_path, encoder, recipe, videos, monkeypatch):
     from vjepa_fer.extract.writing import BackgroundWriter
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,8 +150,17 @@ def test_extraction_with_another_decoder_gives_the_same_cache(tmp_path, decoder)
 
 def test_a_decoder_that_is_not_installed_is_said_before_anything_begins(monkeypatch):
     monkeypatch.setattr(others.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="--decoder torchcodec needs torchcodec, not installed here"):
+    missing = r"--decoder torchcodec needs torchcodec, not installed here: pip install 'vjepa-fer\[torchcodec\]'"
+    with pytest.raises(MissingExtraError, match=missing):
         others.require_decoder("torchcodec")
+
+
+@pytest.mark.parametrize("decoder", ["decord", "torchcodec"])
+def test_the_extra_that_is_named_for_a_decoder_has_it(decoder):
+    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert any(line.startswith(decoder) for line in extras[others._EXTRA_WITH[decoder]])
 
 
 def test_a_decoder_that_is_installed_but_does_not_work_is_said_before_any_clip_fails(tmp_path, monkeypatch):

@@ -32,6 +32,7 @@ from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import FaceCrop, Recipe, Sampling, Storage
+from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
 from vjepa_fer.video.pool import (
@@ -70,6 +71,8 @@ class ExtractSettings:
         The library that decodes; the pixels are the same. One beside PyAV is held to PyAV's frames, which takes the time of both.
     accept_truncated : bool
         Of a file that breaks off take what is there, with a note; by default it is listed as ``truncated``.
+    accept_resize : bool
+        Where the size of a film changes midway, scale all its frames to the first one's, with a note; by default it is listed.
     min_frames : int
         A clip of fewer is listed as ``too_short``; by default one that is shorter than a window repeats its last frame.
     wait_seconds : float
@@ -86,6 +89,7 @@ class ExtractSettings:
     memory_bytes: int | None = None
     decoder: Decoder = "pyav"
     accept_truncated: bool = False
+    accept_resize: bool = False
     min_frames: int = 1
     wait_seconds: float = 600.0
 
@@ -129,12 +133,15 @@ def make_recipe(
     storage: Storage | None = None,
     num_views: int = 1,
     face_crop: FaceCrop | None = None,
+    square_pixels: bool = False,
 ) -> Recipe:
     """The recipe of an extraction with this encoder and its own preprocessing."""
     return Recipe(
         encoder=encoder.spec,
         sampling=sampling or Sampling(),
-        preprocessing=dataclasses.replace(encoder.preprocessing, num_views=num_views, face_crop=face_crop),
+        preprocessing=dataclasses.replace(
+            encoder.preprocessing, num_views=num_views, face_crop=face_crop, square_pixels=square_pixels
+        ),
         storage=storage or Storage(),
         precision=encoder.precision,
     )
@@ -185,6 +192,7 @@ def extract_manifest(
         The encoder does not fit into the device's memory, or no decode worker can be started.
     """
     encoders = [encoder] if isinstance(encoder, LoadedEncoder) else list(encoder)
+    require_reference_pixels()
     require_decoder((settings or ExtractSettings()).decoder)
     if recipe.preprocessing.face_crop is not None:
         require_faces()
@@ -301,8 +309,9 @@ class _Job:
     def _reads(self, clips: Iterator[Clip]) -> Iterator[Iterable[ReadClip[Clip]]]:
         sampling, preprocessing = self.recipe.sampling, self.recipe.preprocessing
         if not self.workers and os.name == "nt":
-            decoder, accepts = self.settings.decoder, self.settings.accept_truncated
-            yield _InTurns(read_in_line(clips, sampling, preprocessing, decoder=decoder, accept_truncated=accepts))
+            own = self.settings
+            accepts = {"accept_truncated": own.accept_truncated, "accept_resize": own.accept_resize}
+            yield _InTurns(read_in_line(clips, sampling, preprocessing, decoder=own.decoder, **accepts))
             return
         settings = PoolSettings(
             workers=self.workers,
@@ -310,6 +319,7 @@ class _Job:
             memory_bytes=self.settings.memory_bytes or default_memory(),
             decoder=self.settings.decoder,
             accept_truncated=self.settings.accept_truncated,
+            accept_resize=self.settings.accept_resize,
         )
         with DecodePool(clips, sampling, preprocessing, settings) as pool:
             yield pool

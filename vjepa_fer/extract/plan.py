@@ -203,11 +203,14 @@ def recipe_without_weights(
     num_views: int,
     precision: Precision,
     face_crop: FaceCrop | None = None,
+    square_pixels: bool = False,
     state_key: str | None = None,
 ) -> Recipe:
     """A recipe to plan with before the weights are there: right in everything but their identity."""
     known = find_encoder(model, state_key=state_key)
     spec = EncoderSpec(name=known.name, weights="random:0", state_key="random", **known.config)
     height, width = usable_resolution(known.config, resolution)
-    preprocessing = Preprocessing(crop_size=height, crop_width=width, num_views=num_views, face_crop=face_crop)
+    preprocessing = Preprocessing(
+        crop_size=height, crop_width=width, num_views=num_views, face_crop=face_crop, square_pixels=square_pixels
+    )
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)

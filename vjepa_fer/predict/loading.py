@@ -111,6 +111,7 @@ def _load_encoder(
         storage=recipe.storage,
         num_views=recipe.preprocessing.num_views,
         face_crop=recipe.preprocessing.face_crop,
+        square_pixels=recipe.preprocessing.square_pixels,
     )
     require_same_recipe(loaded, recipe, f"the encoder at hand for {run}")
     return encoder
@@ -125,7 +126,13 @@ def _recipe_at_hand(recipe: Recipe) -> Recipe:
         name=known.name, weights=recipe.encoder.weights, state_key=recipe.encoder.state_key, **known.config
     )
     height, width = own.crop_shape
-    pixels = Preprocessing(crop_size=height, crop_width=width, num_views=own.num_views, face_crop=own.face_crop)
+    pixels = Preprocessing(
+        crop_size=height,
+        crop_width=width,
+        num_views=own.num_views,
+        face_crop=own.face_crop,
+        square_pixels=own.square_pixels,
+    )
     return dataclasses.replace(recipe, encoder=spec, preprocessing=pixels, semantics=SEMANTICS)
 
 

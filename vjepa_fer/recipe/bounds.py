@@ -131,6 +131,7 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "mean": Several(Number(-1000, 1000), _RGB, _RGB),
         "std": Several(Number(1e-6, 1000), _RGB, _RGB),
         "crop_width": Whole(1, 4096, optional=True),
+        "square_pixels": Flag(),
     },
     "Storage": {
         "levels": Several(Text(32), 1, 4096),

@@ -91,6 +91,8 @@ class Preprocessing:
         Per RGB channel, of pixels scaled to [0, 1].
     face_crop : FaceCrop, optional
         A square that follows the face is resized to `crop_size`, in place of the whole frame's short side; one view only.
+    square_pixels : bool
+        Films whose pixels are wider or narrower than high are scaled to square ones first; else they are taken as stored.
     """
 
     crop_size: int = 224
@@ -100,6 +102,7 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
     face_crop: FaceCrop | None = None
     crop_width: int | None = None
+    square_pixels: bool = False
 
     def __post_init__(self) -> None:
         take_fields(self)

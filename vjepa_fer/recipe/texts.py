@@ -19,6 +19,7 @@ _LATER_FIELDS = (
     ("storage", "pooled_from", "output"),
     ("preprocessing", "face_crop", None),
     ("preprocessing", "crop_width", None),
+    ("preprocessing", "square_pixels", False),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 
@@ -121,5 +122,8 @@ def require_same_recipe(have: AnyRecipe, want: AnyRecipe, where: str) -> None:
         raise RecipeMismatchError(
             f"{where} was written with another recipe ({fingerprint(have)[:16]}, not {fingerprint(want)[:16]}):",
             *lines,
-            "Use another cache folder, or the settings it was written with.",
+            "Use another cache folder, or the settings it was written with."
+            if "semantics" not in differences
+            else "Another semantics is another release of vjepa-fer, whose code gives other numbers: extract anew into another "
+            "cache folder, or go on with the release that began.",
         )

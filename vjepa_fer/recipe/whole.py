@@ -12,8 +12,15 @@ from vjepa_fer.recipe.encoders import EncoderSpec
 from vjepa_fer.recipe.levels import Storage, layer_of, parse_level
 from vjepa_fer.recipe.pixels import Preprocessing, Sampling
 
-SEMANTICS = 1
-"""Raised whenever our own code changes a number that a recipe promises."""
+SEMANTICS = 2
+"""Raised whenever our own code changes a number that a recipe promises.
+
+2: pixels of every format, size and turn are the ffmpeg program's; 1 had other ones in films of more than 8 bits, of odd height,
+of 4:1:1, and in grey ones of limited range.
+"""
+
+IMPORTED_SEMANTICS = 1
+"""The same of features that another program made, which no pixel of ours is in."""
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -108,7 +115,7 @@ class ImportedRecipe:
     source: str
     source_sha256: str
     columns: tuple[str, ...]
-    semantics: int = SEMANTICS
+    semantics: int = IMPORTED_SEMANTICS
     kind: Literal["imported"] = "imported"
 
     def __post_init__(self) -> None:

@@ -56,6 +56,8 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
     words += ["--resolution", str(preprocessing.crop_size)]
     if preprocessing.face_crop is not None:
         words.append("--face-crop")
+    if preprocessing.square_pixels:
+        words.append("--square-pixels")
     return (shlex.join(words),)
 
 

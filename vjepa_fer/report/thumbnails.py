@@ -33,9 +33,8 @@ def thumbnail_strip(path: str | os.PathLike[str], *, sha256: str | None = None) 
 
     if sha256 is not None and file_sha256(path) != sha256:
         raise VideoError("changed", os.fspath(path), "not the file that the features were made from")
-    frames = decode_video(
-        path, _shrink, choose=_evenly, accept_truncated=True
-    ).frames  # if it was extracted, that was asked
+    # what was extracted of a film that breaks off, or changes its size, was asked for then
+    frames = decode_video(path, _shrink, choose=_evenly, accept_truncated=True, accept_resize=True).frames
     buffer = io.BytesIO()
     Image.fromarray(np.hstack(list(frames))).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()

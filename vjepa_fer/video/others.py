@@ -35,6 +35,8 @@ GetFrames = Callable[[list[int]], np.ndarray]
 
 _AT_A_TIME = 8  # full-size frames that are held
 
+_EXTRA_WITH = {"decord": "extract", "torchcodec": "torchcodec"}
+
 _TRIAL = """
 import sys
 from vjepa_fer.video.others import _OPEN
@@ -60,7 +62,7 @@ def require_decoder(decoder: Decoder) -> None:
     if decoder == "pyav":
         return
     if importlib.util.find_spec(decoder) is None:
-        raise MissingExtraError("extract", decoder, f"--decoder {decoder}")
+        raise MissingExtraError(_EXTRA_WITH[decoder], decoder, f"--decoder {decoder}")
     trial = _TRIAL.format(decoder=decoder, path=str(_TRIAL_VIDEO))
     try:
         done = run_program(trial, timeout_seconds=_TRIAL_SECONDS)

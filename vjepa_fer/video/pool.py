@@ -97,6 +97,7 @@ def read_in_line(
     *,
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
+    accept_resize: bool = False,
 ) -> Iterator[ReadClip[C]]:
     """The same results as from a :class:`DecodePool`, decoded in this process, one by one as they are asked for.
 
@@ -106,7 +107,12 @@ def read_in_line(
         started = time.perf_counter()
         try:
             pixels, sha256 = read_clip(
-                clip.path, sampling, preprocessing, decoder=decoder, accept_truncated=accept_truncated
+                clip.path,
+                sampling,
+                preprocessing,
+                decoder=decoder,
+                accept_truncated=accept_truncated,
+                accept_resize=accept_resize,
             )
             result = ReadClip(clip, pixels, sha256)
         except VideoError as error:
@@ -128,8 +134,8 @@ class PoolSettings:
     memory_bytes : int
         Of shared memory. Each worker holds one clip besides.
     decoder : {"pyav", "decord", "torchcodec"}
-    accept_truncated : bool
-        As :func:`~vjepa_fer.video.decode_video` takes it.
+    accept_truncated, accept_resize : bool
+        As :func:`~vjepa_fer.video.decode_video` takes them.
     """
 
     workers: int = field(default_factory=default_workers)
@@ -137,6 +143,7 @@ class PoolSettings:
     memory_bytes: int = field(default_factory=default_memory)
     decoder: Decoder = "pyav"
     accept_truncated: bool = False
+    accept_resize: bool = False
 
 
 class DecodePool(Generic[C]):
@@ -317,6 +324,7 @@ class _Worker:
             "capacity": arena.capacity,
             "decoder": settings.decoder,
             "accept_truncated": settings.accept_truncated,
+            "accept_resize": settings.accept_resize,
         }
         self.process, self.kill, self.end = self._child.process, self._child.kill, self._child.end
 

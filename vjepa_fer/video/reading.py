@@ -68,6 +68,7 @@ def read_windows(
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
+    accept_resize: bool = False,
 ) -> ClipPixels:
     """Decode a clip once and return the pixels of its windows.
 
@@ -75,7 +76,7 @@ def read_windows(
     ----------
     max_bytes : int
         Refuse a clip whose needed frames are more than this, rather than fill the memory.
-    decoder, accept_truncated
+    decoder, accept_truncated, accept_resize
         As :func:`~vjepa_fer.video.decode_video` takes them.
 
     Raises
@@ -85,7 +86,7 @@ def read_windows(
     MissingExtraError
         A face crop is asked for and the detector is not installed.
     """
-    prepare = preparer(path, preprocessing, accept_truncated=accept_truncated)
+    prepare = preparer(path, preprocessing, accept_truncated=accept_truncated, accept_resize=accept_resize)
 
     def needed(num_frames: int) -> Sequence[int]:
         windows = sample_windows(num_frames, sampling)
@@ -93,7 +94,14 @@ def read_windows(
         return prepare.begin(needed_frames(windows))
 
     video = decode_video(
-        path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder, accept_truncated=accept_truncated
+        path,
+        prepare,
+        choose=needed,
+        max_bytes=max_bytes,
+        decoder=decoder,
+        accept_truncated=accept_truncated,
+        accept_resize=accept_resize,
+        square_pixels=preprocessing.square_pixels,
     )
     prepare.check(video.num_frames)
     indices = indices_of(sample_windows(video.num_frames, sampling))
@@ -148,13 +156,25 @@ class Preparer:
             raise VideoError("changed", self.path, "had another number of frames the second time: is it being written?")
 
 
-def preparer(path: str | os.PathLike[str], preprocessing: Preprocessing, *, accept_truncated: bool = False) -> Preparer:
+def preparer(
+    path: str | os.PathLike[str],
+    preprocessing: Preprocessing,
+    *,
+    accept_truncated: bool = False,
+    accept_resize: bool = False,
+) -> Preparer:
     """Look for the face, where the recipe asks for it, and say what is to be done to the video's frames."""
     squares = None
     if preprocessing.face_crop is not None:
         from vjepa_fer.video.faces import find_face_squares
 
-        squares = find_face_squares(path, preprocessing.face_crop, accept_truncated=accept_truncated)
+        squares = find_face_squares(
+            path,
+            preprocessing.face_crop,
+            accept_truncated=accept_truncated,
+            accept_resize=accept_resize,
+            square_pixels=preprocessing.square_pixels,
+        )
     return Preparer(os.fspath(path), preprocessing, squares)
 
 
@@ -189,6 +209,7 @@ def read_clip(
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
+    accept_resize: bool = False,
 ) -> tuple[ClipPixels, str]:
     """:func:`read_windows` and the SHA-256 of the very file that was decoded.
 
@@ -199,7 +220,13 @@ def read_clip(
     """
     before = _version_of(path)
     pixels = read_windows(
-        path, sampling, preprocessing, max_bytes=max_bytes, decoder=decoder, accept_truncated=accept_truncated
+        path,
+        sampling,
+        preprocessing,
+        max_bytes=max_bytes,
+        decoder=decoder,
+        accept_truncated=accept_truncated,
+        accept_resize=accept_resize,
     )
     sha256 = file_sha256(path)
     if before is None or _version_of(path) != before:

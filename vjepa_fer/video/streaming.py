@@ -75,7 +75,7 @@ def map_windows(
         before a fault was met.
     """
     parts = _Parts(preparer(path, preprocessing), sampling, preprocessing, work, at_once, num_kept, max_bytes)
-    video = decode_video(path, parts.take, choose=parts.begin)
+    video = decode_video(path, parts.take, choose=parts.begin, square_pixels=preprocessing.square_pixels)
     parts.prepare.check(video.num_frames)
     ends = np.array([(window.start_frame, window.last_frame) for window in parts.windows])
     kept = np.array(list(parts.kept.values()))

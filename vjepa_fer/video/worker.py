@@ -2,7 +2,8 @@
 
 What is said on the two pipes, one object a line::
 
-    parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …, "accept_truncated": …}        once
+    parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …,
+            "accept_truncated": …, "accept_resize": …}                                                  once
     worker  {"ready": true}
     parent  {"path": …, "max_bytes": …}                                                         for each clip
     worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "notes": […], "busy": seconds}
@@ -56,6 +57,7 @@ def _serve(answers: BinaryIO) -> None:
                 max_bytes=task["max_bytes"],
                 decoder=first["decoder"],
                 accept_truncated=first["accept_truncated"],
+                accept_resize=first["accept_resize"],
             )
         except VideoError as error:
             _say(answers, reason=error.reason, message=error.message, busy=time.perf_counter() - started)
