@@ -175,11 +175,17 @@ def _facts(predictor: Predictor, run: Path) -> dict[str, Any]:
 
 
 def _expanded(videos: list[Path]) -> list[Path]:
-    """Folders as the videos in them; each file once."""
-    from vjepa_fer.manifest.walk import find_videos
+    """Folders as the videos in them, with a line about what else is there; each file once."""
+    return list(dict.fromkeys(path for video in videos for path in (_videos_in(video) if video.is_dir() else [video])))
 
-    found = [path for video in videos for path in (find_videos(video) if video.is_dir() else [video])]
-    return list(dict.fromkeys(found))
+
+def _videos_in(folder: Path) -> tuple[Path, ...]:
+    from vjepa_fer.manifest.walk import look_through
+
+    found = look_through(folder).require_videos()
+    for line in (*found.unread, *found.left_out):
+        warn(f"{folder}: {line}")
+    return found.videos
 
 
 def _predict_all(
