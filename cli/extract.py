@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,6 +154,7 @@ def extract(
         measure_seconds,
         plan_extraction,
         recipe_without_weights,
+        with_weights_of,
     )
     from vjepa_fer.manifest import read_manifest
     from vjepa_fer.video.pool import default_memory, default_workers
@@ -191,6 +193,7 @@ def extract(
     places = [name.strip() for name in (devices or device).split(",")]
     with stoppable(cache):
         if dry_run and weights is None:
+            planned = with_weights_of(cache, planned)
             plan, _ = plan_extraction(clips, cache, planned, retry_failed=retry_failed, min_frames=min_frames)
             show_plan(plan, cache, as_json=as_json)
             return
@@ -226,7 +229,7 @@ def extract(
         say(about_decoding(settings, default_workers(), default_memory()))
         if not plan.fits and not force:
             raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
-        outlook = Outlook(plan.clips)
+        outlook = Outlook(plan.clips, shows_bar=sys.stderr.isatty())
         summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
     show_summary(summary, cache, as_json=as_json, profile=profile)
     if summary.failures or summary.elsewhere:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,22 @@ OUTLOOK_DUE = ((3, 0.0), (12, 60.0))  # clips after the first, seconds
 
 
 class Outlook:
-    """Says from the first clips of a run how long the rest will take, and once more later; also where no progress bar is shown."""
+    """Says from the first clips of a run how long the rest will take, and once more later; where no bar is shown, every minute.
 
-    def __init__(self, clips: int) -> None:
+    Parameters
+    ----------
+    clips : int
+        Of this run.
+    shows_bar : bool
+        Whether somebody sees a bar that moves.
+    """
+
+    EVERY_SECONDS = 60.0
+
+    def __init__(self, clips: int, *, shows_bar: bool = True) -> None:
         self.clips, self.first = clips, (0, 0.0)
         self.due = list(OUTLOOK_DUE)
+        self.next_line = math.inf if shows_bar else self.EVERY_SECONDS
 
     def __call__(self, done: int, seconds: float) -> None:
         """`done` clips are encoded or listed so many seconds after the run began."""
@@ -35,6 +47,16 @@ class Outlook:
             say_beside_bar(
                 f"time: about {left} left for {self.clips - done:,} clips, at the rate of the {done:,} so far"
             )
+        if seconds >= self.next_line:
+            self.next_line = seconds + self.EVERY_SECONDS
+            say_beside_bar(self._state(done, more, since, seconds))
+
+    def _state(self, done: int, more: int, since: float, seconds: float) -> str:
+        """``"312 of 5,000 clips after 12 min, 0.43 a second, about 3.0 h left"``."""
+        state = f"{done:,} of {self.clips:,} clips after {duration(seconds)}"
+        if not more:
+            return state
+        return f"{state}, {more / since:.2g} a second, about {duration(since / more * (self.clips - done))} left"
 
 
 def say_beside_bar(text: str) -> None:

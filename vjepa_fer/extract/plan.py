@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import shutil
@@ -15,6 +16,8 @@ import numpy as np
 
 from vjepa_fer.cache import layout, open_cache
 from vjepa_fer.cache.asked import was_asked
+from vjepa_fer.cache.description import read_cache_recipe
+from vjepa_fer.cache.folder import refuse_other_cache
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.registry import find_encoder, usable_resolution
 from vjepa_fer.errors import VideoError
@@ -87,6 +90,11 @@ def plan_extraction(
 
     Frames are counted by their packets, milliseconds a clip, of `sample` clips spread evenly over the manifest.
 
+    Raises
+    ------
+    RecipeMismatchError, CacheError
+        As the extraction would be refused: the folder holds a cache of another recipe, or something else.
+
     Returns
     -------
     Plan
@@ -94,6 +102,7 @@ def plan_extraction(
         The clips to be done, their paths absolute.
     """
     root = Path(cache)
+    refuse_other_cache(root, recipe)
     clips = _clips_left(manifest, root, retry_failed)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
     with ThreadPoolExecutor(default_workers() or 1) as threads:
@@ -200,3 +209,15 @@ def recipe_without_weights(
     height, width = usable_resolution(known.config, resolution)
     preprocessing = Preprocessing(crop_size=height, crop_width=width, num_views=num_views, face_crop=face_crop)
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)
+
+
+def with_weights_of(cache: str | os.PathLike[str], recipe: Recipe) -> Recipe:
+    """`recipe` as if it had the weights that a cache there was written with: which others would come is not known without them."""
+    root = Path(cache)
+    if not (root / layout.CACHE_JSON).exists():
+        return recipe
+    there = read_cache_recipe(root)
+    if not isinstance(there, Recipe):
+        return recipe
+    known = dataclasses.replace(recipe.encoder, weights=there.encoder.weights, state_key=there.encoder.state_key)
+    return dataclasses.replace(recipe, encoder=known)
