@@ -73,8 +73,22 @@ def extract(
     ] = SAMPLING.rule,
     frames: Annotated[int, typer.Option(min=1, help="Frames a window.")] = SAMPLING.frames_per_window,
     frame_step: Annotated[int, typer.Option(min=1, help="Frames from one to the next.")] = SAMPLING.frame_step,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            "--fps",
+            help="Instead of --frame-step: frames a second, by when each is shown; right for clips of mixed or varying rates.",
+            show_default=False,
+        ),
+    ] = None,
+    window_seconds: Annotated[
+        float | None,
+        typer.Option(help="The same as a window's length: --fps is --frames over it.", show_default=False),
+    ] = None,
     segments: Annotated[int, typer.Option(min=1, help="Windows a clip (mode segments).")] = SAMPLING.num_segments,
-    stride: Annotated[int, typer.Option(min=1, help="Frames between windows (mode sliding).")] = SAMPLING.stride,
+    stride: Annotated[
+        int, typer.Option(min=1, help="Frames between windows (mode sliding); with --fps those taken.")
+    ] = SAMPLING.stride,
     resolution: Annotated[
         str | None,
         typer.Option(
@@ -161,7 +175,13 @@ def extract(
 
     with wrong_usage():
         sampling = Sampling(
-            mode=mode, rule=rule, frames_per_window=frames, frame_step=frame_step, num_segments=segments, stride=stride
+            mode=mode,
+            rule=rule,
+            frames_per_window=frames,
+            frame_step=frame_step,
+            num_segments=segments,
+            stride=stride,
+            frames_per_second=frames_a_second(fps, window_seconds, frames),
         )
         storage = Storage(levels=layered(tuple(level or STORAGE.levels), layers, model), token_dtype=token_dtype)
         size = parse_resolution(resolution) if resolution is not None else None
@@ -234,6 +254,19 @@ def extract(
     show_summary(summary, cache, as_json=as_json, profile=profile)
     if summary.failures or summary.elsewhere:
         raise typer.Exit(4)
+
+
+def frames_a_second(fps: float | None, window_seconds: float | None, frames: int) -> float | None:
+    """The rate that either option says; None without both."""
+    from vjepa_fer.recipe import check
+
+    if window_seconds is None:
+        return fps
+    check(fps is None, "--fps and --window-seconds both say how far frames are apart: give one")
+    check(
+        0.001 <= window_seconds <= 1e6, f"--window-seconds {window_seconds:g} must be a number from 0.001 to 1,000,000"
+    )
+    return frames / window_seconds
 
 
 def layered(levels: tuple[str, ...], layers: str | None, model: str) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from .terminal import print_json, print_line, print_table, say, warn
 if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Plan
 
+SHORTER = "are shorter than a window, and repeat their last frame to fill it (--min-frames leaves such clips out)"
+
 OUTLOOK_DUE = ((3, 0.0), (12, 60.0))  # clips after the first, seconds
 
 
@@ -91,9 +93,23 @@ def plan_lines(plan: Plan) -> list[str]:
     )
     if plan.unreadable:
         lines.append(f"{plan.unreadable:,} of the {plan.counted:,} clips looked at cannot be read; they will be listed")
+    if plan.shorter:
+        lines.append(f"{plan.shorter:,} of the {plan.counted:,} clips looked at {SHORTER}")
+    if plan.window_seconds is not None and (differ := spans_differ(*plan.window_seconds)):
+        lines.append(differ)
     if plan.seconds is not None:
         lines.append(f"time: about {duration(plan.seconds)}, at the rate of a few clips measured here")
     return lines
+
+
+def spans_differ(shortest: float, longest: float) -> str:
+    """A line where the spans of windows, in seconds, differ by more than a tenth; else ""."""
+    if longest <= 1.1 * shortest:
+        return ""
+    return (
+        f"windows span {shortest:.2f} to {longest:.2f} s, as frame rates differ: "
+        "--fps or --window-seconds takes frames by time, so that all span the same"
+    )
 
 
 def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -> str:
@@ -125,11 +141,14 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
     if as_json:
         failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
         counts: dict[str, object] = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
+        counts["shorter_than_window"] = summary.shorter
         counts |= {"elsewhere": list(summary.elsewhere), "bytes_written": summary.bytes_written}
         times = dataclasses.asdict(summary.profile)
         print_json({"schema": "vjepa-fer/extract/1", "cache": str(cache), **counts, "profile": times, "failed": failed})
         return
     say(f"{cache}: {summary.written:,} clips written ({summary.rows:,} rows), {summary.skipped:,} were there already")
+    if summary.shorter:
+        say(f"  {summary.shorter:,} of them {SHORTER}")
     if summary.written or profile:
         rate = summary.rows / max(summary.profile.wall_seconds, 1e-9)
         say(f"  {rate:.3g} windows/s, {bytes_for_people(summary.bytes_written)} written; {summary.profile}")

@@ -10,31 +10,29 @@ import pytest
 from vjepa_fer.manifest.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 from vjepa_fer.video.container import _CONTAINERS, count_packets
 
-SOUND = set(
-    [
-        ".m4a",
-        ".m4b",
-        ".isma",
-        ".mka",
-        ".wma",
-        ".ra",
-        ".wav",
-        ".w64",
-        ".mp3",
-        ".mp2",
-        ".m2a",
-        ".mpa",
-        ".aac",
-        ".flac",
-        ".ac3",
-        ".amr",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".afc",
-        ".au",
-    ]
-)
+SOUND = {
+    ".m4a",
+    ".m4b",
+    ".isma",
+    ".mka",
+    ".wma",
+    ".ra",
+    ".wav",
+    ".w64",
+    ".mp3",
+    ".mp2",
+    ".m2a",
+    ".mpa",
+    ".aac",
+    ".flac",
+    ".ac3",
+    ".amr",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".afc",
+    ".au",
+}
 NO_MOVING_PICTURES = {".mks", ".avif", ".heic", ".heif", ".mpo"}  # subtitles; single pictures
 
 

@@ -81,7 +81,9 @@ def refuse_other_cache(folder: Path, recipe: AnyRecipe) -> bool:
     if os.path.lexists(folder) and not folder.is_dir():
         raise CacheError(f"{folder}: is in the way of a cache folder (it is a file)")
     if folder.is_dir() and not all(_is_begun(entry) for entry in folder.iterdir()):
-        what = "holds a copy that was not finished" if _is_copy(folder) else f"not empty and not a cache (no {path.name})"
+        what = (
+            "holds a copy that was not finished" if _is_copy(folder) else f"not empty and not a cache (no {path.name})"
+        )
         raise CacheError(f"{folder}: {what}; choose another folder")
     return False
 

@@ -98,6 +98,8 @@ class ExtractSummary:
         Clips of the manifest that could not be done, now or (not tried again) before.
     rows, bytes_written : int
         Rows and bytes of this call.
+    shorter : int
+        Clips of this call that were shorter than a window, whose last frame was repeated.
     elsewhere : tuple of str
         Ids of clips that another process was still at when the waiting for it ended.
     profile : Profile
@@ -109,6 +111,7 @@ class ExtractSummary:
     failures: tuple[Failure, ...]
     rows: int
     bytes_written: int
+    shorter: int
     elsewhere: tuple[str, ...]
     profile: Profile
 
@@ -207,7 +210,7 @@ class _Job:
         self.cache = open_cache(root)
         self.done = self.cache.done
         self.given_up = GivenUp(root, bar.say)
-        self.outlook, self.finished = outlook, 0
+        self.outlook, self.finished, self.shorter = outlook, 0, 0
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
         self.devices = [row_encoder(each, recipe, self.clock, batch_size=settings.batch_size) for each in encoders]
@@ -329,11 +332,12 @@ class _Job:
 
     def _finish(self, clip: Clip, rows: ClipRows) -> None:
         self.writer.put(rows)
-        self._count()
+        self._count(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole)
 
-    def _count(self) -> None:
+    def _count(self, is_short: bool = False) -> None:
         with self.lock:
             self.finished += 1
+            self.shorter += is_short
             self.bar.advance()
 
     def _show(self) -> None:
@@ -353,6 +357,7 @@ class _Job:
             failures=failures,
             rows=self.writer.rows,
             bytes_written=self.writer.bytes_written,
+            shorter=self.shorter,
             elsewhere=tuple(clip_id for clip_id in asked if clip_id not in done and clip_id not in failed),
             profile=self.clock.profile(workers=self.workers, devices=len(self.devices)),
         )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,10 @@ from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import EncoderSpec, FaceCrop, Precision, Preprocessing, Recipe, Sampling, Storage
-from vjepa_fer.video import count_packets, sample_windows
+from vjepa_fer.video import count_packets
 from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
+from vjepa_fer.video.reading import choose_windows
+from vjepa_fer.video.times import frame_seconds, packet_seconds
 from vjepa_fer.workers import num_cores
 
 SAMPLE = 200
@@ -43,6 +46,10 @@ class Plan:
         Still to be done.
     counted, unreadable : int
         Clips whose frames were counted, evenly from all, and those of them that could not be read or are too short.
+    shorter : int
+        Clips of those counted that are shorter than a window, and repeat their last frame.
+    window_seconds : tuple of float, or None
+        Shortest and longest span of a window, from its first frame to its last, in the clips counted; None where nothing says.
     windows, rows, tokens : int
         Windows after equal ones are merged, window-views (rows of the cache), and tokens that the encoder makes.
     level_bytes : dict
@@ -58,6 +65,8 @@ class Plan:
     clips: int
     counted: int
     unreadable: int
+    shorter: int
+    window_seconds: tuple[float, float] | None
     windows: int
     rows: int
     tokens: int
@@ -106,15 +115,17 @@ def plan_extraction(
     clips = _clips_left(manifest, root, retry_failed)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
     with ThreadPoolExecutor(default_workers() or 1) as threads:
-        counts = [count for count in threads.map(_count_frames, chosen) if count >= max(min_frames, 1)]
+        looked_at = [look for look in threads.map(lambda c: _look(c, recipe.sampling, min_frames), chosen) if look]
     share = len(clips) / max(len(chosen), 1)  # clips that each counted one stands for
-    windows = math.ceil(sum(len(sample_windows(count, recipe.sampling)) for count in counts) * share)
+    windows = math.ceil(sum(look.windows for look in looked_at) * share)
     rows = windows * recipe.preprocessing.num_views
     index = sum(d.row_bytes or layout.MAX_CLIP_ID_BYTES // 16 for d in layout.index_datasets(recipe))
     plan = Plan(
         clips=len(clips),
         counted=len(chosen),
-        unreadable=len(chosen) - len(counts),
+        unreadable=len(chosen) - len(looked_at),
+        shorter=sum(look.is_short for look in looked_at),
+        window_seconds=_range([span for look in looked_at for span in look.spans]),
         windows=windows,
         rows=rows,
         tokens=rows * math.prod(recipe.token_grid),
@@ -134,11 +145,38 @@ def _clips_left(manifest: Manifest, root: Path, retry_failed: bool) -> list[Clip
     return [clip for clip in clips if clip.clip_id not in settled]
 
 
-def _count_frames(clip: Clip) -> int:
+class _Look(NamedTuple):
+    """What is seen of a clip without decoding it."""
+
+    windows: int
+    is_short: bool
+    spans: tuple[float, ...]  # seconds of its shortest and its longest whole window; none where nothing says
+
+
+def _look(clip: Clip, sampling: Sampling, min_frames: int) -> _Look | None:
+    """None of a clip that cannot be read, or is too short."""
     try:
-        return count_packets(clip.path)
+        count, seconds = count_packets(clip.path), packet_seconds(clip.path)
+        if count < max(min_frames, 1):
+            return None
+        if sampling.frames_per_second is not None and (seconds is None or len(seconds) != count):
+            seconds = frame_seconds(clip.path)
+            count = len(seconds)
+        windows = choose_windows(clip.path, count, sampling, seconds)
     except VideoError:
-        return 0
+        return None
+    is_short = windows[0].num_real_frames < sampling.frames_of_whole
+    known = seconds is not None and len(seconds) == count and not is_short
+    spans = (
+        [float(seconds[w.last_frame] - seconds[w.start_frame]) for w in windows]
+        if known and seconds is not None
+        else []
+    )
+    return _Look(len(windows), is_short, _range(spans) or ())
+
+
+def _range(values: Sequence[float]) -> tuple[float, float] | None:
+    return (min(values), max(values)) if values else None
 
 
 def _existing(path: Path) -> Path:

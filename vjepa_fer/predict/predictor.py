@@ -153,7 +153,7 @@ class Predictor:
         return self.look(path)[1]
 
     def timeline(self, path: str | os.PathLike[str], *, stride: int = 8) -> Timeline:
-        """Class probabilities of every window, one every `stride` frames; memory does not grow with the video's length.
+        """Class probabilities of every window, one every `stride` frames (moments, of a recipe by time); memory does not grow with the video's length.
 
         A window is made as the recipe says; only where windows lie is another rule than the probe was fitted under.
 
@@ -209,7 +209,7 @@ class Predictor:
             decided=decided,
             num_frames=num_frames,
             num_windows=len(windows),
-            shorter_than_window=windows[0].num_real_frames < len(windows[0].offsets),
+            shorter_than_window=windows[0].num_real_frames < self.recipe.sampling.frames_of_whole,
         )
 
     def _features(self, rows: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ _LATER_FIELDS = (
     ("storage", "pooled_from", "output"),
     ("preprocessing", "face_crop", None),
     ("preprocessing", "crop_width", None),
+    ("sampling", "frames_per_second", None),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 

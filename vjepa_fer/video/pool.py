@@ -26,6 +26,7 @@ from vjepa_fer.video.arena import Arena, ArenaClosedError, padded
 from vjepa_fer.video.decoding import MAX_BYTES
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.reading import ClipPixels, assemble_clip, read_clip
+from vjepa_fer.video.sampling import from_table
 from vjepa_fer.workers import Child, ChildDiedError, num_cores
 
 WORKER_PROGRAM = "from vjepa_fer.video.worker import main; main()"
@@ -267,8 +268,11 @@ class DecodePool(Generic[C]):
 
     def _pixels(self, offset: int, reply: dict[str, Any]) -> ClipPixels:
         frames = self.arena.view(offset, tuple(reply["shape"]), np.uint8)
-        times = self.arena.view(offset + padded(frames.nbytes), tuple(reply["windows"]), np.float64).copy()
-        return assemble_clip(frames, times, reply["num_frames"], self.sampling, self.preprocessing)
+        num_windows, num_frames = reply["windows"]
+        after = offset + padded(frames.nbytes)
+        times = self.arena.view(after, (num_windows, num_frames), np.float64).copy()
+        windows = from_table(self.arena.view(after + times.nbytes, (num_windows, num_frames + 2), np.int64))
+        return assemble_clip(frames, windows, times, reply["num_frames"], self.preprocessing)
 
 
 class _TimedOutError(Exception):

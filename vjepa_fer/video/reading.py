@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
-from vjepa_fer.video.decoding import MAX_BYTES, decode_video
+from vjepa_fer.video.decoding import MAX_BYTES, DecodedVideo, decode_video
 from vjepa_fer.video.others import Decoder
-from vjepa_fer.video.sampling import Window, indices_of, needed_frames, sample_windows
+from vjepa_fer.video.sampling import Window, indices_of, most_windows, needed_frames, sample_windows
+from vjepa_fer.video.times import frame_seconds
 from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_region
 
 
@@ -80,27 +81,73 @@ def read_windows(
     """
     prepare = preparer(path, preprocessing)
 
-    def needed(num_frames: int) -> Sequence[int]:
-        windows = sample_windows(num_frames, sampling)
-        _check_count(path, windows)
-        return prepare.begin(needed_frames(windows))
+    def decoded(seconds: np.ndarray | None) -> DecodedVideo:
+        def needed(num_frames: int) -> Sequence[int]:
+            return prepare.begin(needed_frames(choose_windows(path, num_frames, sampling, seconds)))
 
-    video = decode_video(path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder)
+        return decode_video(path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder)
+
+    video, windows = by_true_times(path, sampling, decoded)
     prepare.check(video.num_frames)
-    indices = indices_of(sample_windows(video.num_frames, sampling))
-    return assemble_clip(video.frames, video.timestamps[indices], video.num_frames, sampling, preprocessing)
+    return assemble_clip(video.frames, windows, video.timestamps[indices_of(windows)], video.num_frames, preprocessing)
+
+
+def by_true_times(
+    path: str | os.PathLike[str], sampling: Sampling, decoded: Callable[[np.ndarray | None], DecodedVideo]
+) -> tuple[DecodedVideo, tuple[Window, ...]]:
+    """Decode what the rule asks for, and again in the rare case that packets said other times than the frames do.
+
+    Parameters
+    ----------
+    decoded : callable
+        Decodes with windows chosen by these times; None for a rule in frames.
+
+    Returns
+    -------
+    DecodedVideo, tuple of Window
+    """
+    seconds = frame_seconds(path) if sampling.frames_per_second is not None else None
+    video = decoded(seconds)
+    windows = choose_windows(path, video.num_frames, sampling, video.timestamps)
+    if seconds is not None and not (
+        len(seconds) == video.num_frames and choose_windows(path, len(seconds), sampling, seconds) == windows
+    ):
+        video = decoded(video.timestamps)
+        windows = choose_windows(path, video.num_frames, sampling, video.timestamps)
+    return video, windows
+
+
+def choose_windows(
+    path: str | os.PathLike[str], num_frames: int, sampling: Sampling, seconds: np.ndarray | None
+) -> tuple[Window, ...]:
+    """:func:`~vjepa_fer.video.sampling.sample_windows` of a video of `num_frames` frames, which are shown at `seconds`.
+
+    Raises
+    ------
+    VideoError
+        ``too_long``: its windows are more than can be held; ``unreadable``: a rule by time, and its frames have none.
+    """
+    timed = sampling.frames_per_second is not None
+    if timed and seconds is not None:
+        if not np.isfinite(seconds).all():
+            raise VideoError("unreadable", os.fspath(path), "some of its frames have no time: sample it by frames")
+        _check_count(path, most_windows(sampling, seconds), sampling.frames_per_window)
+        if (
+            len(seconds) != num_frames
+        ):  # packets that are no frames, or frames without packets: decoding will say when they are shown
+            seconds = np.zeros(num_frames)
+    windows = sample_windows(num_frames, sampling, seconds if timed else None)
+    _check_count(path, len(windows), sampling.frames_per_window)
+    return windows
 
 
 MOST_FRAMES = 1 << 25
 """Of all windows of a clip, a frame as often as it is in one: their numbers, places and times take a gigabyte."""
 
 
-def _check_count(path: str | os.PathLike[str], windows: Sequence[Window]) -> None:
-    frames = len(windows[0].offsets)
-    if len(windows) * frames > MOST_FRAMES:
-        message = (
-            f"has {len(windows):,} windows of {frames:,} frames; at most {MOST_FRAMES // frames:,} are held at once"
-        )
+def _check_count(path: str | os.PathLike[str], windows: int, frames: int) -> None:
+    if windows * frames > MOST_FRAMES:
+        message = f"has {windows:,} windows of {frames:,} frames; at most {MOST_FRAMES // frames:,} are held at once"
         raise VideoError("too_long", os.fspath(path), f"{message}: sample fewer (a larger stride) or cut the film up")
 
 
@@ -149,10 +196,13 @@ def preparer(path: str | os.PathLike[str], preprocessing: Preprocessing) -> Prep
 
 
 def assemble_clip(
-    frames: np.ndarray, timestamps: np.ndarray, num_frames: int, sampling: Sampling, preprocessing: Preprocessing
+    frames: np.ndarray,
+    windows: tuple[Window, ...],
+    timestamps: np.ndarray,
+    num_frames: int,
+    preprocessing: Preprocessing,
 ) -> ClipPixels:
-    """Put a clip together from the frames that its windows need, in order, and the windows' timestamps (W, F)."""
-    windows = sample_windows(num_frames, sampling)
+    """Put a clip together from the frames that its windows need, in order, the windows, and their timestamps (W, F)."""
     indices = indices_of(windows)
     return ClipPixels(
         frames=frames,

@@ -26,6 +26,7 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.arena import padded
 from vjepa_fer.video.reading import ClipPixels, read_clip
+from vjepa_fer.video.sampling import as_table
 from vjepa_fer.workers.parent import own_the_answers
 
 
@@ -67,14 +68,15 @@ def _say(answers: BinaryIO, **values: Any) -> None:
 
 
 def _hand_over(answers: BinaryIO, memory: mmap.mmap, pixels: ClipPixels, sha256: str, started: float) -> None:
-    times = pixels.timestamps
-    size = padded(pixels.frames.nbytes) + times.nbytes
+    times, windows = pixels.timestamps, as_table(pixels.windows)
+    size = padded(pixels.frames.nbytes) + times.nbytes + windows.nbytes
     facts = {"shape": pixels.frames.shape, "windows": times.shape, "num_frames": pixels.num_frames, "sha256": sha256}
     _say(answers, size=size, busy=time.perf_counter() - started, **facts)
     answer = sys.stdin.readline()
     if not answer:
         sys.exit(0)
     offset = json.loads(answer)["offset"]
-    for array, place in ((pixels.frames, offset), (times, offset + padded(pixels.frames.nbytes))):
+    after = offset + padded(pixels.frames.nbytes)
+    for array, place in ((pixels.frames, offset), (times, after), (windows, after + times.nbytes)):
         np.frombuffer(memory, array.dtype, array.size, place)[:] = array.ravel()
     _say(answers, done=True)
