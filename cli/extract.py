@@ -89,6 +89,13 @@ def extract(
     stride: Annotated[
         int, typer.Option(min=1, help="Frames between windows (mode sliding); with --fps those taken.")
     ] = SAMPLING.stride,
+    picture_fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Pictures a second of clips that are folders of pictures, where the manifest has no column fps.",
+            show_default=False,
+        ),
+    ] = None,
     resolution: Annotated[
         str | None,
         typer.Option(
@@ -170,7 +177,7 @@ def extract(
         recipe_without_weights,
         with_weights_of,
     )
-    from vjepa_fer.manifest import read_manifest
+    from vjepa_fer.manifest import read_manifest, with_picture_rate
     from vjepa_fer.video.pool import default_memory, default_workers
 
     with wrong_usage():
@@ -198,6 +205,7 @@ def extract(
         memory_bytes=memory_option(memory),
     )
     clips = read_manifest(manifest)
+    clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
     with wrong_usage():
         planned = recipe_without_weights(

@@ -22,7 +22,9 @@ MANY_WINDOWS = 1000
 def predict(
     videos: Annotated[
         list[Path],
-        typer.Argument(metavar="VIDEO…", help="Video files, or folders of them at any depth.", show_default=False),
+        typer.Argument(
+            metavar="VIDEO…", help="Video files, or folders of them (or of pictures) at any depth.", show_default=False
+        ),
     ],
     run: Annotated[
         Path, typer.Option("--run", "-r", help="A run folder with a probe of `probe --refit`.", show_default=False)
@@ -175,17 +177,17 @@ def _facts(predictor: Predictor, run: Path) -> dict[str, Any]:
 
 
 def _expanded(videos: list[Path]) -> list[Path]:
-    """Folders as the videos in them, with a line about what else is there; each file once."""
-    return list(dict.fromkeys(path for video in videos for path in (_videos_in(video) if video.is_dir() else [video])))
+    """Folders as the videos and the folders of pictures in them, with a line about what else is there; each once."""
+    return list(dict.fromkeys(path for video in videos for path in (_clips_in(video) if video.is_dir() else [video])))
 
 
-def _videos_in(folder: Path) -> tuple[Path, ...]:
+def _clips_in(folder: Path) -> list[Path]:
     from vjepa_fer.manifest.walk import look_through
 
-    found = look_through(folder).require_videos()
+    found = look_through(folder).require_clips()
     for line in (*found.unread, *found.left_out):
         warn(f"{folder}: {line}")
-    return found.videos
+    return sorted(found.videos + found.pictures)
 
 
 def _predict_all(

@@ -29,6 +29,7 @@ from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest.pictures import picture_rate
 from vjepa_fer.recipe import FaceCrop, Recipe, Sampling, Storage
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
@@ -293,7 +294,9 @@ class _Job:
     def _reads(self, clips: Iterator[Clip]) -> Iterator[Iterable[ReadClip[Clip]]]:
         sampling, preprocessing = self.recipe.sampling, self.recipe.preprocessing
         if not self.workers:
-            yield _InTurns(read_in_line(clips, sampling, preprocessing, decoder=self.settings.decoder))
+            yield _InTurns(
+                read_in_line(clips, sampling, preprocessing, decoder=self.settings.decoder, rate_of=picture_rate)
+            )
             return
         settings = PoolSettings(
             workers=self.workers,
@@ -301,7 +304,7 @@ class _Job:
             memory_bytes=self.settings.memory_bytes or default_memory(),
             decoder=self.settings.decoder,
         )
-        with DecodePool(clips, sampling, preprocessing, settings) as pool:
+        with DecodePool(clips, sampling, preprocessing, settings, rate_of=picture_rate) as pool:
             yield pool
 
     def _decoded(self, reads: Iterable[ReadClip[Clip]]) -> Iterator[ReadClip[Clip]]:

@@ -25,11 +25,11 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest.pictures import picture_rate
 from vjepa_fer.recipe import EncoderSpec, FaceCrop, Precision, Preprocessing, Recipe, Sampling, Storage
-from vjepa_fer.video import count_packets
 from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
 from vjepa_fer.video.reading import choose_windows
-from vjepa_fer.video.times import frame_seconds, packet_seconds
+from vjepa_fer.video.times import count_frames, frame_seconds, packet_seconds
 from vjepa_fer.workers import num_cores
 
 SAMPLE = 200
@@ -156,11 +156,12 @@ class _Look(NamedTuple):
 def _look(clip: Clip, sampling: Sampling, min_frames: int) -> _Look | None:
     """None of a clip that cannot be read, or is too short."""
     try:
-        count, seconds = count_packets(clip.path), packet_seconds(clip.path)
+        rate = picture_rate(clip)
+        count, seconds = count_frames(clip.path), packet_seconds(clip.path, rate)
         if count < max(min_frames, 1):
             return None
         if sampling.frames_per_second is not None and (seconds is None or len(seconds) != count):
-            seconds = frame_seconds(clip.path)
+            seconds = frame_seconds(clip.path, rate)
             count = len(seconds)
         windows = choose_windows(clip.path, count, sampling, seconds)
     except VideoError:
@@ -200,7 +201,11 @@ def measure_seconds(
     CPU takes its cores from the decoders, and they add up.
     """
     chosen = [clips[i] for i in sorted({0, len(clips) // 2, len(clips) - 1})] if clips else []
-    reads = [read for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing) if read.pixels is not None]
+    reads = [
+        read
+        for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing, rate_of=picture_rate)
+        if read.pixels is not None
+    ]
     if not reads:
         return 0.0
     decode = sum(read.busy_seconds for read in reads) / len(reads) * plan.clips / max(workers, 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
+from vjepa_fer.manifest.pictures import about_pictures
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
 from vjepa_fer.manifest.tables import manifest_from_table, read_table, rename_columns, require_column
 from vjepa_fer.manifest.walk import abridged, check_folder, file_notes, look_through
@@ -23,7 +24,9 @@ NO_SUBJECTS = (
 )
 
 
-def folder_manifest(root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDERS) -> Manifest:
+def folder_manifest(
+    root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDERS, picture_fps: float | None = None
+) -> Manifest:
     r"""Videos and folders of pictures below a folder, label and subject taken from their paths.
 
     What is no clip is counted in the manifest's notes; two files of one clip id (``same.mp4`` and ``same.avi``) are both left out
@@ -38,6 +41,8 @@ def folder_manifest(root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDER
         groups become columns: ``label`` must be there; ``subject`` should, otherwise each clip counts as a subject of its
         own; ``clip_id`` is the path without suffix and with ``__`` for ``/`` unless named.
         ``(?P<subject>[^/]+)/(?P<label>[^/]+)/.+`` reads ``anna/happy/3.mp4``.
+    picture_fps
+        Pictures a second of clips that are folders of them, for the column ``fps``.
 
     Raises
     ------
@@ -63,7 +68,7 @@ def folder_manifest(root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDER
         *file_notes([Path(clip.path) for clip in clips]),
         *found.left_out,
     )
-    return Manifest(clips=clips, notes=notes)
+    return about_pictures(Manifest(clips=clips, notes=notes), picture_fps)
 
 
 def _told_apart(made: Sequence[Clip]) -> tuple[tuple[Clip, ...], list[str]]:

@@ -78,12 +78,11 @@ def plan_video(
     VideoError
         It cannot be read; or ``too_long``: what has to be kept, or a single window, takes more than that.
     """
-    from vjepa_fer.video import count_packets
     from vjepa_fer.video.reading import choose_windows
     from vjepa_fer.video.streaming import WINDOWS_AT_ONCE
-    from vjepa_fer.video.times import frame_seconds
+    from vjepa_fer.video.times import count_frames, frame_seconds
 
-    num_frames = count_packets(path)
+    num_frames = count_frames(path)
     if not num_frames:
         raise VideoError("no_frames", Path(path), "its video stream holds no frame: fetch the file again")
     seconds = frame_seconds(path) if recipe.sampling.frames_per_second is not None else None

@@ -15,6 +15,7 @@ import numpy as np
 from vjepa_fer.cache import WindowFeatures
 from vjepa_fer.cache.pooling import mean_over_windows
 from vjepa_fer.decisions import Joined, join_windows
+from vjepa_fer.errors import VideoError
 from vjepa_fer.fitted import FittedProbe
 from vjepa_fer.predict.attention import Attention, token_shape
 from vjepa_fer.predict.features import LevelEncoder, level_read
@@ -160,12 +161,16 @@ class Predictor:
         Raises
         ------
         VideoError
-            It cannot be decoded, or a few windows take more than `memory_bytes`.
+            It cannot be decoded, or a few windows take more than `memory_bytes`; or nothing says when its frames are shown.
         RecipeError
             `stride` is no whole number from 1, or beyond its bound.
         """
         recipe, plan = self._sliding(stride), self.plan(path, stride=stride)
         found = self._map(path, recipe, lambda pixels: self._decide_windows(self._encode(pixels)), plan, NUM_KEY_FRAMES)
+        if not np.isfinite(found.seconds).all():
+            raise VideoError(
+                "unreadable", os.fspath(path), "nothing says when its frames are shown: it has no timeline"
+            )
         (start, end), said = found.seconds.T, _joined(found.results)
         return Timeline(Path(path), self.fitted.classes, start, end, said, found.kept, found.kept_seconds)
 

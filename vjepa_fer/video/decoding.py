@@ -18,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video.container import count_packets, open_video, read_packets
 from vjepa_fer.video.others import Decoder, FirstFrame, frames_of_other
+from vjepa_fer.video.pictures import decode_pictures, list_pictures
 
 MAX_BYTES = 4 << 30
 """Prepared frames of one clip that are held at most: 9,700 frames of 384 × 384 pixels, or five minutes."""
@@ -73,8 +74,9 @@ def decode_video(
     choose: Callable[[int], Collection[int]] = range,
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
+    picture_rate: float | None = None,
 ) -> DecodedVideo:
-    """Decode a video from its first frame to its last and keep the prepared form of those that are chosen.
+    """Decode a video, or a folder of pictures, from its first frame to its last and keep the prepared form of those that are chosen.
 
     The frames are counted first by their packets (:func:`~vjepa_fer.video.container.count_packets`), because what is
     chosen depends on how many there are. Should decoding then find another number, it is done once more with that.
@@ -86,7 +88,9 @@ def decode_video(
     max_bytes : int
         Refuse rather than hold more than this.
     decoder : {"pyav", "decord", "torchcodec"}
-        Which library; the pixels are the same.
+        Which library; the pixels are the same. Pictures are always PyAV's.
+    picture_rate : float, optional
+        How many pictures of a folder are a second; their times are NaN without.
 
     Raises
     ------
@@ -94,6 +98,8 @@ def decode_video(
         Nothing is returned of a video that has a fault: see its `reason`.
     """
     path = Path(path)
+    if os.path.isdir(path):
+        return _decode_pictures(path, prepare, choose, max_bytes, picture_rate)
     expected = count_packets(path)
     for _ in range(2):
         wanted = sorted(set(choose(expected))) if expected else []
@@ -102,6 +108,25 @@ def decode_video(
             return video
         expected = video.num_frames
     raise VideoError("changed", path, "had another number of frames each time it was read: is it still being written?")
+
+
+def _decode_pictures(
+    folder: Path,
+    prepare: Prepare,
+    choose: Callable[[int], Collection[int]],
+    max_bytes: int,
+    rate: float | None,
+) -> DecodedVideo:
+    pictures = list_pictures(folder)
+    kept = _Kept(folder, prepare, np.array(sorted(set(choose(len(pictures)))), np.int64), max_bytes)
+    for number, frame in enumerate(decode_pictures(pictures)):
+        kept.take(number, frame)
+    return kept.as_video(picture_seconds(len(pictures), rate))
+
+
+def picture_seconds(count: int, rate: float | None) -> np.ndarray:
+    """When pictures are shown, float64 (count,), at so many a second; NaN where nobody knows."""
+    return np.arange(count) / (np.nan if rate is None else rate)
 
 
 def _decode_with(decoder: Decoder, path: Path, prepare: Prepare, wanted: np.ndarray, max_bytes: int) -> DecodedVideo:

@@ -14,7 +14,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -89,14 +89,24 @@ def total_memory() -> int:
         return 8 << 30
 
 
+def no_rate(clip: HasPath) -> None:
+    """That a clip has none of its own: a video says when its frames are shown."""
+
+
 def read_in_line(
-    clips: Iterable[C], sampling: Sampling, preprocessing: Preprocessing, *, decoder: Decoder = "pyav"
+    clips: Iterable[C],
+    sampling: Sampling,
+    preprocessing: Preprocessing,
+    *,
+    decoder: Decoder = "pyav",
+    rate_of: Callable[[C], float | None] = no_rate,
 ) -> Iterator[ReadClip[C]]:
     """The same results as :func:`read_ahead`, decoded in this process, one by one as they are asked for."""
     for clip in clips:
         started = time.perf_counter()
         try:
-            pixels, sha256 = read_clip(clip.path, sampling, preprocessing, decoder=decoder)
+            rate = rate_of(clip)
+            pixels, sha256 = read_clip(clip.path, sampling, preprocessing, decoder=decoder, picture_rate=rate)
             result = ReadClip(clip, pixels, sha256)
         except VideoError as error:
             result = ReadClip(clip, error=error)
@@ -128,7 +138,8 @@ class PoolSettings:
 class DecodePool(Generic[C]):
     """Worker processes that decode `clips`, which may be endless and slow to come. Iterate over it, from any threads; close it.
 
-    Results come as they are ready, in no order; every clip comes once.
+    Results come as they are ready, in no order; every clip comes once. `rate_of` says how many pictures of a folder are a second; a
+    :class:`VideoError` that it raises is the clip's.
 
     Raises
     ------
@@ -137,14 +148,20 @@ class DecodePool(Generic[C]):
     """
 
     def __init__(
-        self, clips: Iterable[C], sampling: Sampling, preprocessing: Preprocessing, settings: PoolSettings | None = None
+        self,
+        clips: Iterable[C],
+        sampling: Sampling,
+        preprocessing: Preprocessing,
+        settings: PoolSettings | None = None,
+        *,
+        rate_of: Callable[[C], float | None] = no_rate,
     ) -> None:
         self.settings = settings or PoolSettings()
         if os.name == "nt":
             raise VjepaFerError("Windows has no decode workers, for want of shared memory to inherit: use --workers 0")
         self.sampling, self.preprocessing = sampling, preprocessing
         self.arena = Arena(self.settings.memory_bytes)
-        self._clips = iter(clips)
+        self._clips, self._rate_of = iter(clips), rate_of
         self._lock = threading.Lock()
         self._results: queue.Queue[ReadClip[C] | BaseException | None] = queue.Queue()
         self._room = threading.Semaphore(_READY_AHEAD * self.settings.workers)
@@ -247,7 +264,11 @@ class DecodePool(Generic[C]):
     def _ask(self, worker: _Worker, clip: C) -> ReadClip[C]:
         seconds = self.settings.timeout_seconds
         limit = min(self.arena.capacity * 9 // 10, MAX_BYTES)
-        worker.send(path=os.fspath(clip.path), max_bytes=limit)
+        try:
+            rate = self._rate_of(clip)
+        except VideoError as error:
+            return ReadClip(clip, error=error)
+        worker.send(path=os.fspath(clip.path), max_bytes=limit, picture_rate=rate)
         reply = worker.receive(seconds)
         busy = reply["busy"]
         if "reason" in reply:

@@ -13,6 +13,7 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.decoding import MAX_BYTES, DecodedVideo, decode_video
 from vjepa_fer.video.others import Decoder
+from vjepa_fer.video.pictures import list_pictures, pictures_sha256
 from vjepa_fer.video.sampling import Window, indices_of, most_windows, needed_frames, sample_windows
 from vjepa_fer.video.times import frame_seconds
 from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_region
@@ -64,13 +65,16 @@ def read_windows(
     *,
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
+    picture_rate: float | None = None,
 ) -> ClipPixels:
-    """Decode a clip once and return the pixels of its windows.
+    """Decode a clip, a video or a folder of pictures, once and return the pixels of its windows.
 
     Parameters
     ----------
     max_bytes : int
         Refuse a clip whose needed frames are more than this, rather than fill the memory.
+    picture_rate : float, optional
+        How many pictures of a folder are a second; a rule by time needs it.
 
     Raises
     ------
@@ -85,15 +89,20 @@ def read_windows(
         def needed(num_frames: int) -> Sequence[int]:
             return prepare.begin(needed_frames(choose_windows(path, num_frames, sampling, seconds)))
 
-        return decode_video(path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder)
+        return decode_video(
+            path, prepare, choose=needed, max_bytes=max_bytes, decoder=decoder, picture_rate=picture_rate
+        )
 
-    video, windows = by_true_times(path, sampling, decoded)
+    video, windows = by_true_times(path, sampling, decoded, picture_rate)
     prepare.check(video.num_frames)
     return assemble_clip(video.frames, windows, video.timestamps[indices_of(windows)], video.num_frames, preprocessing)
 
 
 def by_true_times(
-    path: str | os.PathLike[str], sampling: Sampling, decoded: Callable[[np.ndarray | None], DecodedVideo]
+    path: str | os.PathLike[str],
+    sampling: Sampling,
+    decoded: Callable[[np.ndarray | None], DecodedVideo],
+    picture_rate: float | None = None,
 ) -> tuple[DecodedVideo, tuple[Window, ...]]:
     """Decode what the rule asks for, and again in the rare case that packets said other times than the frames do.
 
@@ -106,7 +115,7 @@ def by_true_times(
     -------
     DecodedVideo, tuple of Window
     """
-    seconds = frame_seconds(path) if sampling.frames_per_second is not None else None
+    seconds = frame_seconds(path, picture_rate) if sampling.frames_per_second is not None else None
     video = decoded(seconds)
     windows = choose_windows(path, video.num_frames, sampling, video.timestamps)
     if seconds is not None and not (
@@ -221,8 +230,9 @@ def read_clip(
     *,
     max_bytes: int = MAX_BYTES,
     decoder: Decoder = "pyav",
+    picture_rate: float | None = None,
 ) -> tuple[ClipPixels, str]:
-    """:func:`read_windows` and the SHA-256 of the very file that was decoded.
+    """:func:`read_windows` and the SHA-256 of the very file, or pictures, that were decoded.
 
     Raises
     ------
@@ -230,8 +240,10 @@ def read_clip(
         As :func:`read_windows`; or ``changed``, when the file was replaced or written to meanwhile.
     """
     before = _version_of(path)
-    pixels = read_windows(path, sampling, preprocessing, max_bytes=max_bytes, decoder=decoder)
-    sha256 = file_sha256(path)
+    pixels = read_windows(
+        path, sampling, preprocessing, max_bytes=max_bytes, decoder=decoder, picture_rate=picture_rate
+    )
+    sha256 = source_sha256(path)
     if before is None or _version_of(path) != before:
         raise VideoError(
             "changed", os.fspath(path), "the file was replaced or written to while it was read: try again later"
@@ -239,22 +251,25 @@ def read_clip(
     return pixels, sha256
 
 
-def _version_of(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+def _version_of(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], ...] | None:
     try:
-        status = os.stat(path)
+        files = list_pictures(path) if os.path.isdir(path) else [path]
+        found = [os.stat(file) for file in files]
     except (OSError, ValueError):
         return None  # reading it will say why
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
 
 
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a video file, in hex.
+def source_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a video file, in hex; of a folder that of its pictures, :func:`~vjepa_fer.video.pictures.pictures_sha256`.
 
     Raises
     ------
     VideoError
         It is gone, or cannot be read.
     """
+    if os.path.isdir(path):
+        return pictures_sha256(path)
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

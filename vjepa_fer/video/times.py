@@ -1,4 +1,4 @@
-"""A clip goes in; when each of its frames is shown comes out, from its packets where they say it: nothing is decoded then."""
+"""A clip goes in; how many frames it has, and when each is shown, comes out, from its packets where they say it: nothing is decoded then."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ from pathlib import Path
 import numpy as np
 
 from vjepa_fer.errors import VideoError
-from vjepa_fer.video.container import open_video, read_packets
-from vjepa_fer.video.decoding import decode_video
+from vjepa_fer.video.container import count_packets, open_video, read_packets
+from vjepa_fer.video.decoding import decode_video, picture_seconds
+from vjepa_fer.video.pictures import list_pictures
 
 
-def frame_seconds(path: str | os.PathLike[str]) -> np.ndarray:
+def count_frames(path: str | os.PathLike[str]) -> int:
+    """Frames of a video by its packets, as :func:`~vjepa_fer.video.container.count_packets`; or the pictures of a folder."""
+    return len(list_pictures(path)) if os.path.isdir(path) else count_packets(path)
+
+
+def frame_seconds(path: str | os.PathLike[str], picture_rate: float | None = None) -> np.ndarray:
     """When each frame is shown, float64 (num_frames,), in that order, in seconds on the file's own clock.
+
+    Parameters
+    ----------
+    picture_rate : float, optional
+        How many pictures of a folder are a second.
 
     Raises
     ------
     VideoError
         The video cannot be read; or ``unreadable``: nothing in it says when its frames are shown.
     """
-    seconds = packet_seconds(path)
+    seconds = packet_seconds(path, picture_rate)
+    if seconds is None and os.path.isdir(path):
+        message = "pictures do not say when they are shown: a column fps in the manifest, or --picture-fps, says it"
+        raise VideoError("unreadable", os.fspath(path), message)
     if seconds is None:
         seconds = decode_video(path, choose=lambda num_frames: ()).timestamps
     if not np.isfinite(seconds).all():
@@ -29,8 +43,10 @@ def frame_seconds(path: str | os.PathLike[str]) -> np.ndarray:
     return seconds
 
 
-def packet_seconds(path: str | os.PathLike[str]) -> np.ndarray | None:
-    """The same by the packets alone; None where some of them do not say it (AVI, raw H.264)."""
+def packet_seconds(path: str | os.PathLike[str], picture_rate: float | None = None) -> np.ndarray | None:
+    """The same without decoding; None where packets do not say it (AVI, raw H.264), or nobody does (pictures without a rate)."""
+    if os.path.isdir(path):
+        return None if picture_rate is None else picture_seconds(len(list_pictures(path)), picture_rate)
     path = Path(path)
     with open_video(path) as (container, stream):
         packets = [p for p in read_packets(path, container, stream) if p.size and not p.is_discard]

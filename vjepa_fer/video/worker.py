@@ -4,7 +4,7 @@ What is said on the two pipes, one object a line::
 
     parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …}        once
     worker  {"ready": true}
-    parent  {"path": …, "max_bytes": …}                                                         for each clip
+    parent  {"path": …, "max_bytes": …, "picture_rate": …}                                      for each clip
     worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "busy": seconds}
             or  {"reason": …, "message": …, "busy": seconds}
     parent  {"offset": bytes}
@@ -51,7 +51,12 @@ def _serve(answers: BinaryIO) -> None:
         started = time.perf_counter()
         try:
             pixels, sha256 = read_clip(
-                task["path"], sampling, preprocessing, max_bytes=task["max_bytes"], decoder=first["decoder"]
+                task["path"],
+                sampling,
+                preprocessing,
+                max_bytes=task["max_bytes"],
+                decoder=first["decoder"],
+                picture_rate=task["picture_rate"],
             )
         except VideoError as error:
             _say(answers, reason=error.reason, message=error.message, busy=time.perf_counter() - started)
