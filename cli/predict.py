@@ -84,7 +84,7 @@ def predict(
     with wrong_usage("--stride"):
         Sampling(stride=stride)
     memory_bytes = memory_option(memory)
-    paths = _expanded(videos)
+    paths, empty = _expanded(videos)
     for folder in (timeline, attention):
         _check_folder(folder)
     predictor = load_predictor(
@@ -99,6 +99,7 @@ def predict(
     _introduce(predictor, run)
     extras = _Extras(timeline, stride, attention, "mp4" if film else "png", head, _names(paths))
     done, failed = _predict_all(predictor, paths, extras)
+    failed = empty + failed
     if as_json:
         answers = {
             "results": [{**one.to_dict(), "files": [str(file) for file in files]} for one, files in done],
@@ -176,9 +177,28 @@ def _facts(predictor: Predictor, run: Path) -> dict[str, Any]:
     }
 
 
-def _expanded(videos: list[Path]) -> list[Path]:
-    """Folders as the videos and the folders of pictures in them, with a line about what else is there; each once."""
-    return list(dict.fromkeys(path for video in videos for path in (_clips_in(video) if video.is_dir() else [video])))
+def _expanded(videos: list[Path]) -> tuple[list[Path], list[VideoError]]:
+    """Folders as the videos and the folders of pictures in them, each once; and those of several folders that hold none.
+
+    Raises
+    ------
+    ManifestError
+        There is nothing to predict at all.
+    """
+    from vjepa_fer.errors import ManifestError, VideoError
+
+    found: dict[Path, None] = {}
+    failed: list[VideoError] = []
+    for video in videos:
+        try:
+            found |= dict.fromkeys(_clips_in(video) if os.path.isdir(video) else [video])
+        except ManifestError as error:
+            if len(videos) == 1:
+                raise
+            message = str(error).removeprefix(f"{os.path.abspath(video)}: ")
+            failed.append(VideoError("unreadable", video, message))
+            warn(*failed[-1].lines)
+    return list(found), failed
 
 
 def _clips_in(folder: Path) -> list[Path]:

@@ -128,3 +128,23 @@ def test_a_file_that_cannot_be_looked_at_is_named_and_stops_nothing(tmp_path, mo
     manifest = folder_manifest(tmp_path)
     assert len(manifest) == 2
     assert "1 files cannot be read (Permission denied): 2.mp4" in manifest.notes
+
+
+def test_an_empty_folder_among_several_is_said_and_the_rest_is_predicted(tmp_path, monkeypatch):
+    from vjepa_fer.cli import predict
+
+    said: list[str] = []
+    monkeypatch.setattr(predict, "warn", lambda *lines: said.extend(lines))
+    touch(tmp_path / "good", "1.mts", "x.wav")
+    touch(tmp_path / "empty", "y.wav")
+    paths, failed = predict._expanded([tmp_path / "empty", tmp_path / "good", tmp_path / ("n" * 5000)])
+    assert [path.name for path in paths] == ["1.mts", "n" * 5000]  # the latter is refused when its turn comes
+    assert [(error.path, error.message) for error in failed] == [
+        (tmp_path / "empty", "no video files in it nor folders of numbered pictures, but 1 .wav")
+    ]
+    assert said == [
+        f"{tmp_path / 'empty'}: no video files in it nor folders of numbered pictures, but 1 .wav",
+        f"{tmp_path / 'good'}: left out: 1 files that are no videos by their suffix (1 .wav)",
+    ]
+    with pytest.raises(ManifestError, match=r"empty: no video files .* but 1 \.wav"):
+        predict._expanded([tmp_path / "empty"])

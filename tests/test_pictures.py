@@ -358,3 +358,14 @@ def test_the_extraction_of_a_written_manifest_takes_the_rate_as_an_option(tmp_pa
     (clip,) = open_cache(tmp_path / "cache")
     assert clip.clip.value("fps") == "20"
     assert list(clip.frame_indices[0][:10]) == [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names cannot be made there")
+def test_an_odd_name_of_a_picture_is_escaped_in_the_list_of_failures(tmp_path, encoder):
+    folder = write_pictures(tmp_path / "a", 20)
+    (folder / "\x1b[31m7.png").write_bytes(b"")
+    recipe = make_recipe(encoder, sampling=Sampling(frame_step=1))
+    extract_manifest(manifest_of(folder), tmp_path / "c", encoder, recipe, settings=ExtractSettings(workers=0))
+    text = (tmp_path / "c" / "failed.csv").read_text()
+    assert "\\x1b[31m7.png is empty" in text
+    assert "\x1b" not in text

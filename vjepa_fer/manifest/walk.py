@@ -64,17 +64,17 @@ class Found:
 
     def require_videos(self) -> Found:
         """Itself; :class:`ManifestError` unless there is a video, saying what is there instead."""
-        return self._require(self.videos, "video files")
+        return self._require(self.videos)
 
     def require_clips(self) -> Found:
         """Itself; :class:`ManifestError` unless there is a video or a folder of pictures."""
-        return self._require(self.videos + self.pictures, "video files and no folders of numbered pictures")
+        return self._require(self.videos + self.pictures, " nor folders of numbered pictures")
 
-    def _require(self, wanted: Sequence[Path], what: str) -> Found:
+    def _require(self, wanted: Sequence[Path], nor: str = "") -> Found:
         if not wanted:
             hint = "; unpack the archives first" if ".zip" in dict(self.others) else ""
             instead = f", but {abridged(self._counted())}{hint}" if self.others else "; it is empty"
-            raise ManifestError(f"{self.folder}: no {what} in it{instead}", *self.unread)
+            raise ManifestError(f"{self.folder}: no video files in it{nor}{instead}", *self.unread)
         return self
 
     def for_manifest(self) -> Found:

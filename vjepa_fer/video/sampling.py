@@ -16,7 +16,7 @@ By time, 8 moments a second, on a clip whose camera paused (a frame is shown unt
     taken      ●          0.12 ●  0.12 ●   0.12 ●   0.49 ●          of each moment the frame that is on the screen
 
 V-JEPA's own loader knows such a rate too (facebookresearch/vjepa2, ``src/datasets/video_dataset.py``): it makes one step in frames of
-it, the file's average rate divided by the one asked for and rounded down, and counts frames. On a steady rate that divides evenly the
+it, the file's average rate (rounded up) over the one asked for, rounded down, and counts frames. On a steady rate that divides evenly the
 two agree. At 30 frames a second and 8 asked for it takes every third (10 a second), where this takes 8; and where the rate varies its
 windows span different times.
 """
