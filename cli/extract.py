@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import re
 import signal
 import sys
@@ -257,6 +258,7 @@ def extract(
         say(about_decoding(settings, default_workers(), default_memory()))
         if not plan.fits and not force:
             raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
+        gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
         outlook = Outlook(plan.clips, shows_bar=sys.stderr.isatty())
         summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
     show_summary(summary, cache, as_json=as_json, profile=profile)

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import queue
+import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -331,17 +332,13 @@ class _Worker:
             raise self._child.died() from None
 
     def receive(self, seconds: float) -> dict[str, Any]:
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
+        answers = self._child.answers  # one line a question: nothing of it has been read ahead
+        answered = select.poll()
+        answered.register(answers, select.POLLIN | select.POLLHUP)
+        if not answered.poll(seconds * 1000):
             self.kill()
-
-        timer = threading.Timer(seconds, give_up)
-        timer.daemon = True
-        timer.start()
-        line = self._child.answers.readline()
-        timer.cancel()
+            raise _TimedOutError
+        line = answers.readline()
         if not line.endswith(b"\n"):
-            raise _TimedOutError if late.is_set() else self._child.died()
+            raise self._child.died()
         return json.loads(line)
