@@ -30,6 +30,7 @@ from vjepa_fer.disk.whose import OWNER
 CLAIMS = "claims"
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 90.0
+_LONGEST_OWNER = 128  # bytes; a longer text is nobody's name
 
 _CLAIM = re.compile(r"[0-9a-f]{32}\.\d{1,6}")
 _ALIVE = re.compile(rf"({OWNER.pattern})\.alive")
@@ -118,8 +119,8 @@ class Claims:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(self._owner)
+        with open(descriptor, "wb", buffering=0) as file:
+            file.write(self._owner.encode())
         return True
 
     def _state(self, path: Path) -> Literal["held", "dead", "gone"]:
@@ -176,7 +177,8 @@ class Claims:
 def _read_owner(path: Path) -> str | None:
     """Who made a claim; None while it is being made, or when it is gone."""
     try:
-        owner = path.read_text(encoding="utf-8", errors="replace")
+        with open(path, "rb", buffering=0) as file:  # a clip is claimed and asked for several times: every call counts
+            owner = file.read(_LONGEST_OWNER).decode("utf-8", "replace")
     except OSError:
         return None
     return owner if OWNER.fullmatch(owner) else None
