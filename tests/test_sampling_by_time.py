@@ -176,7 +176,7 @@ def test_where_packets_say_other_times_than_frames_do_the_frames_count(uneven, m
 
     sampling = Sampling(frames_per_window=4, frames_per_second=2)
     truth = read_windows(uneven, sampling, SMALL)
-    monkeypatch.setattr(reading, "frame_seconds", lambda path: lie(frame_seconds(path)))
+    monkeypatch.setattr(reading, "frame_seconds", lambda path, rate: lie(frame_seconds(path)))
     misled = read_windows(uneven, sampling, SMALL)
     assert misled.windows == truth.windows
     np.testing.assert_array_equal(misled.frames, truth.frames)

@@ -114,16 +114,22 @@ def by_true_times(
     Returns
     -------
     DecodedVideo, tuple of Window
+
+    Raises
+    ------
+    VideoError
+        ``changed``, when the frames have other times the second time; or what `decoded` raises.
     """
     seconds = frame_seconds(path, picture_rate) if sampling.frames_per_second is not None else None
-    video = decoded(seconds)
-    windows = choose_windows(path, video.num_frames, sampling, video.timestamps)
-    if seconds is not None and not (
-        len(seconds) == video.num_frames and choose_windows(path, len(seconds), sampling, seconds) == windows
-    ):
-        video = decoded(video.timestamps)
+    for _ in range(2):
+        video = decoded(seconds)
         windows = choose_windows(path, video.num_frames, sampling, video.timestamps)
-    return video, windows
+        if seconds is None or (
+            len(seconds) == video.num_frames and choose_windows(path, len(seconds), sampling, seconds) == windows
+        ):
+            return video, windows
+        seconds = video.timestamps
+    raise VideoError("changed", os.fspath(path), "had other times each time it was read: is it still being written?")
 
 
 def choose_windows(
@@ -141,9 +147,7 @@ def choose_windows(
         if not np.isfinite(seconds).all():
             raise VideoError("unreadable", os.fspath(path), "some of its frames have no time: sample it by frames")
         _check_count(path, most_windows(sampling, seconds), sampling.frames_per_window)
-        if (
-            len(seconds) != num_frames
-        ):  # packets that are no frames, or frames without packets: decoding will say when they are shown
+        if len(seconds) != num_frames:  # packets are not always frames: decoding will say when these are shown
             seconds = np.zeros(num_frames)
     windows = sample_windows(num_frames, sampling, seconds if timed else None)
     _check_count(path, len(windows), sampling.frames_per_window)
