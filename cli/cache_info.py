@@ -9,6 +9,7 @@ from typing import Any
 from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.doors import printable
 
+from .extract_words import spans_differ
 from .terminal import screen_of_text
 
 MOST_LISTED = 10
@@ -39,13 +40,33 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 def _overview(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
+        *_counts(facts),
+        *_about_windows(facts),
+        ("fingerprint", facts["fingerprint"][:16]),
+    ]
+
+
+def _about_windows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    lines = []
+    if facts["shorter_than_window"]:
+        lines.append(
+            ("short clips", f"{facts['shorter_than_window']:,} are shorter than a window, and repeat their last frame")
+        )
+    if facts["window_seconds"]:
+        shortest, longest = facts["window_seconds"]
+        differ = spans_differ(shortest, longest)
+        lines.append(("window spans", f"note: {differ}" if differ else f"{(shortest + longest) / 2:.2f} s"))
+    return lines
+
+
+def _counts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
         ("clips done", f"{facts['clips_done']:,} of {facts['clips_asked']:,}"),
         ("clips missing", f"{len(facts['missing']):,}"),
         ("clips failed", f"{facts['clips_failed']:,}"),
         ("windows × views", f"{facts['rows']:,}"),
         ("labels, subjects", f"{len(facts['labels'])}, {len(facts['subjects'])}"),
         ("shards", f"{facts['shards']:,}, {bytes_for_people(facts['disk_bytes'])}"),
-        ("fingerprint", facts["fingerprint"][:16]),
     ]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +82,29 @@ def extract(
     ] = SAMPLING.rule,
     frames: Annotated[int, typer.Option(min=1, help="Frames a window.")] = SAMPLING.frames_per_window,
     frame_step: Annotated[int, typer.Option(min=1, help="Frames from one to the next.")] = SAMPLING.frame_step,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            "--fps",
+            help="Instead of --frame-step: frames a second, by when each is shown; right for clips of mixed or varying rates.",
+            show_default=False,
+        ),
+    ] = None,
+    window_seconds: Annotated[
+        float | None,
+        typer.Option(help="The same as a window's length: --fps is --frames over it.", show_default=False),
+    ] = None,
     segments: Annotated[int, typer.Option(min=1, help="Windows a clip (mode segments).")] = SAMPLING.num_segments,
-    stride: Annotated[int, typer.Option(min=1, help="Frames between windows (mode sliding).")] = SAMPLING.stride,
+    stride: Annotated[
+        int, typer.Option(min=1, help="Frames between windows (mode sliding); with --fps those taken.")
+    ] = SAMPLING.stride,
+    picture_fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Pictures a second of clips that are folders of pictures, where the manifest has no column fps.",
+            show_default=False,
+        ),
+    ] = None,
     resolution: Annotated[
         str | None,
         typer.Option(
@@ -188,13 +211,20 @@ def extract(
         measure_seconds,
         plan_extraction,
         recipe_without_weights,
+        with_weights_of,
     )
-    from vjepa_fer.manifest import read_manifest
+    from vjepa_fer.manifest import read_manifest, with_picture_rate
     from vjepa_fer.video.pool import default_memory, default_workers
 
     with wrong_usage():
         sampling = Sampling(
-            mode=mode, rule=rule, frames_per_window=frames, frame_step=frame_step, num_segments=segments, stride=stride
+            mode=mode,
+            rule=rule,
+            frames_per_window=frames,
+            frame_step=frame_step,
+            num_segments=segments,
+            stride=stride,
+            frames_per_second=frames_a_second(fps, window_seconds, frames),
         )
         storage = Storage(levels=layered(tuple(level or STORAGE.levels), layers, model), token_dtype=token_dtype)
         size = parse_resolution(resolution) if resolution is not None else None
@@ -214,6 +244,7 @@ def extract(
     )
     which: _Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
     clips = read_manifest(manifest)
+    clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
     with wrong_usage():
         planned = recipe_without_weights(
@@ -230,6 +261,7 @@ def extract(
     places = [name.strip() for name in (devices or device).split(",")]
     with stoppable(cache):
         if dry_run and weights is None:
+            planned = with_weights_of(cache, planned)
             plan, _ = plan_extraction(clips, cache, planned, **which)
             show_plan(plan, cache, as_json=as_json)
             return
@@ -272,11 +304,25 @@ def extract(
         say(about_decoding(settings, default_workers(), default_memory()))
         if not plan.fits and not force:
             raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
-        outlook = Outlook(plan.clips)
+        gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
+        outlook = Outlook(plan.clips, shows_bar=sys.stderr.isatty())
         summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
     show_summary(summary, cache, as_json=as_json, profile=profile)
     if summary.failures or summary.elsewhere:
         raise typer.Exit(4)
+
+
+def frames_a_second(fps: float | None, window_seconds: float | None, frames: int) -> float | None:
+    """The rate that either option says; None without both."""
+    from vjepa_fer.recipe import check
+
+    if window_seconds is None:
+        return fps
+    check(fps is None, "--fps and --window-seconds both say how far frames are apart: give one")
+    check(
+        0.001 <= window_seconds <= 1e6, f"--window-seconds {window_seconds:g} must be a number from 0.001 to 1,000,000"
+    )
+    return frames / window_seconds
 
 
 def layered(levels: tuple[str, ...], layers: str | None, model: str) -> tuple[str, ...]:

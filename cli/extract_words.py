@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,28 @@ from .terminal import print_json, print_line, print_table, say, warn
 if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Plan
 
+SHORTER = "are shorter than a window, and repeat their last frame to fill it (--min-frames leaves such clips out)"
+
 OUTLOOK_DUE = ((3, 0.0), (12, 60.0))  # clips after the first, seconds
 
 
 class Outlook:
-    """Says from the first clips of a run how long the rest will take, and once more later; also where no progress bar is shown."""
+    """Says from the first clips of a run how long the rest will take, and once more later; where no bar is shown, every minute.
 
-    def __init__(self, clips: int) -> None:
+    Parameters
+    ----------
+    clips : int
+        Of this run.
+    shows_bar : bool
+        Whether somebody sees a bar that moves.
+    """
+
+    EVERY_SECONDS = 60.0
+
+    def __init__(self, clips: int, *, shows_bar: bool = True) -> None:
         self.clips, self.first = clips, (0, 0.0)
         self.due = list(OUTLOOK_DUE)
+        self.next_line = math.inf if shows_bar else self.EVERY_SECONDS
 
     def __call__(self, done: int, seconds: float) -> None:
         """`done` clips are encoded or listed so many seconds after the run began."""
@@ -35,6 +49,16 @@ class Outlook:
             say_beside_bar(
                 f"time: about {left} left for {self.clips - done:,} clips, at the rate of the {done:,} so far"
             )
+        if seconds >= self.next_line:
+            self.next_line = seconds + self.EVERY_SECONDS
+            say_beside_bar(self._state(done, more, since, seconds))
+
+    def _state(self, done: int, more: int, since: float, seconds: float) -> str:
+        """``"312 of 5,000 clips after 12 min, 0.43 a second, about 3.0 h left"``."""
+        state = f"{done:,} of {self.clips:,} clips after {duration(seconds)}"
+        if not more:
+            return state
+        return f"{state}, {more / since:.2g} a second, about {duration(since / more * (self.clips - done))} left"
 
 
 def say_beside_bar(text: str) -> None:
@@ -69,9 +93,23 @@ def plan_lines(plan: Plan) -> list[str]:
     )
     if plan.unreadable:
         lines.append(f"{plan.unreadable:,} of the {plan.counted:,} clips looked at cannot be read; they will be listed")
+    if plan.shorter:
+        lines.append(f"{plan.shorter:,} of the {plan.counted:,} clips looked at {SHORTER}")
+    if plan.window_seconds is not None and (differ := spans_differ(*plan.window_seconds)):
+        lines.append(differ)
     if plan.seconds is not None:
         lines.append(f"time: about {duration(plan.seconds)}, at the rate of a few clips measured here")
     return lines
+
+
+def spans_differ(shortest: float, longest: float) -> str:
+    """A line where the spans of windows, in seconds, differ by more than a tenth; else ""."""
+    if longest <= 1.1 * shortest:
+        return ""
+    return (
+        f"windows span {shortest:.2f} to {longest:.2f} s, as frame rates differ: "
+        "--fps or --window-seconds takes frames by time, so that all span the same"
+    )
 
 
 def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -> str:
@@ -102,6 +140,7 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
     if as_json:
         failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
         counts: dict[str, object] = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
+        counts["shorter_than_window"] = summary.shorter
         counts |= {"elsewhere": list(summary.elsewhere), "bytes_written": summary.bytes_written}
         notes = {clip_id: list(said) for clip_id, said in summary.notes.items()}
         times = dataclasses.asdict(summary.profile)
@@ -117,6 +156,8 @@ def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile
         )
         return
     say(f"{cache}: {summary.written:,} clips written ({summary.rows:,} rows), {summary.skipped:,} were there already")
+    if summary.shorter:
+        say(f"  {summary.shorter:,} of them {SHORTER}")
     if summary.written or profile:
         rate = summary.rows / max(summary.profile.wall_seconds, 1e-9)
         say(f"  {rate:.3g} windows/s, {bytes_for_people(summary.bytes_written)} written; {summary.profile}")

@@ -38,6 +38,18 @@ WhereOption = Annotated[
         show_default=False,
     ),
 ]
+SubsetOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep only the clips on this list, as a corpus hands it out: a name a line, whatever else stands in it.",
+        show_default=False,
+    ),
+]
+PictureFpsOption = Annotated[
+    float | None,
+    typer.Option(help="Pictures a second of clips that are folders of pictures: the column fps.", show_default=False),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace OUT.csv if it is there.")]
 
 
@@ -96,13 +108,16 @@ def corpus(
     root: RootArgument,
     out: OutOption,
     where: WhereOption = None,
+    subset: SubsetOption = None,
+    picture_fps: PictureFpsOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Another known corpus, in the layout it is handed out in, with its official split where it has one."""
     from vjepa_fer.manifest import corpus_manifest
 
-    _finish(_chosen(corpus_manifest(name, root), where), out, force=force, as_json=as_json)
+    manifest = corpus_manifest(name, root, picture_fps=picture_fps)
+    _finish(_chosen(manifest, where, subset), out, force=force, as_json=as_json)
 
 
 @app.command()
@@ -116,14 +131,17 @@ def folder(
             show_default="the first folder is the label",
         ),
     ] = None,
+    subset: SubsetOption = None,
+    picture_fps: PictureFpsOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Class folders: `ROOT/happy/…`, or any layout that a pattern such as `(?P<subject>[^/]+)/(?P<label>[^/]+)/.+` tells."""
     from vjepa_fer.manifest import folder_manifest
 
-    manifest = folder_manifest(root, pattern=pattern) if pattern else folder_manifest(root)
-    _finish(manifest, out, force=force, as_json=as_json)
+    choice = {"pattern": pattern} if pattern else {}
+    manifest = folder_manifest(root, picture_fps=picture_fps, **choice)
+    _finish(_chosen(manifest, None, subset), out, force=force, as_json=as_json)
 
 
 @app.command("csv")
@@ -138,6 +156,7 @@ def csv_(
         Path | None,
         typer.Option(help="Folder that relative paths start at.", show_default="the table's folder"),
     ] = None,
+    subset: SubsetOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -145,7 +164,8 @@ def csv_(
     from vjepa_fer.manifest import csv_manifest
 
     columns = dict(pairs(column or [], "--column", "OURS=THEIRS, such as label=emotion"))
-    _finish(csv_manifest(table, columns=columns, root=root), out, force=force, as_json=as_json)
+    manifest = csv_manifest(table, columns=columns, root=root)
+    _finish(_chosen(manifest, None, subset), out, force=force, as_json=as_json)
 
 
 @app.command()
@@ -200,15 +220,15 @@ def _print_verification(result: Verification) -> None:
         say("--json lists every file")
 
 
-def _chosen(manifest: Manifest, where: list[str] | None) -> Manifest:
-    from vjepa_fer.manifest import only_where
+def _chosen(manifest: Manifest, where: list[str] | None, subset: Path | None = None) -> Manifest:
+    from vjepa_fer.manifest import only_where, subset_of
 
     wanted: dict[str, list[str]] = {}
     for column, value in pairs(where or [], "--where", "COLUMN=VALUE, such as view=front"):
         wanted.setdefault(column, []).append(value)
     for column, values in wanted.items():
         manifest = only_where(manifest, column, values)
-    return manifest
+    return manifest if subset is None else subset_of(manifest, subset)
 
 
 def _finish(manifest: Manifest, out: Path, *, force: bool, as_json: bool) -> None:

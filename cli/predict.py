@@ -22,7 +22,9 @@ MANY_WINDOWS = 1000
 def predict(
     videos: Annotated[
         list[Path],
-        typer.Argument(metavar="VIDEO…", help="Video files, or folders of them at any depth.", show_default=False),
+        typer.Argument(
+            metavar="VIDEO…", help="Video files, or folders of them (or of pictures) at any depth.", show_default=False
+        ),
     ],
     run: Annotated[
         Path, typer.Option("--run", "-r", help="A run folder with a probe of `probe --refit`.", show_default=False)
@@ -82,7 +84,7 @@ def predict(
     with wrong_usage("--stride"):
         Sampling(stride=stride)
     memory_bytes = memory_option(memory)
-    paths = _expanded(videos)
+    paths, empty = _expanded(videos)
     for folder in (timeline, attention):
         _check_folder(folder)
     predictor = load_predictor(
@@ -97,6 +99,7 @@ def predict(
     _introduce(predictor, run)
     extras = _Extras(timeline, stride, attention, "mp4" if film else "png", head, _names(paths))
     done, failed = _predict_all(predictor, paths, extras)
+    failed = empty + failed
     if as_json:
         answers = {
             "results": [{**one.to_dict(), "files": [str(file) for file in files]} for one, files in done],
@@ -174,12 +177,37 @@ def _facts(predictor: Predictor, run: Path) -> dict[str, Any]:
     }
 
 
-def _expanded(videos: list[Path]) -> list[Path]:
-    """Folders as the videos in them; each file once."""
-    from vjepa_fer.manifest import find_videos
+def _expanded(videos: list[Path]) -> tuple[list[Path], list[VideoError]]:
+    """Folders as the videos and the folders of pictures in them, each once; and those of several folders that hold none.
 
-    found = [path for video in videos for path in (find_videos(video) if video.is_dir() else [video])]
-    return list(dict.fromkeys(found))
+    Raises
+    ------
+    ManifestError
+        There is nothing to predict at all.
+    """
+    from vjepa_fer.errors import ManifestError, VideoError
+
+    found: dict[Path, None] = {}
+    failed: list[VideoError] = []
+    for video in videos:
+        try:
+            found |= dict.fromkeys(_clips_in(video) if os.path.isdir(video) else [video])
+        except ManifestError as error:
+            if len(videos) == 1:
+                raise
+            message = str(error).removeprefix(f"{os.path.abspath(video)}: ")
+            failed.append(VideoError("unreadable", video, message))
+            warn(*failed[-1].lines)
+    return list(found), failed
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    from vjepa_fer.manifest import look_through
+
+    found = look_through(folder).require_clips()
+    for line in (*found.unread, *found.left_out):
+        warn(f"{folder}: {line}")
+    return sorted(found.videos + found.pictures)
 
 
 def _predict_all(

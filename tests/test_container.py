@@ -73,10 +73,12 @@ def test_a_link_to_a_file_that_is_gone_is_missing(tmp_path):
     assert "link to a file that is gone" in error.message
 
 
-def test_a_folder_is_unreadable(tmp_path):
+def test_a_folder_without_pictures_is_no_video(tmp_path):
     error = refused(tmp_path)
-    assert error.reason == "unreadable"
-    assert error.message == "cannot be read: not a regular file but a folder: name the video itself"
+    assert error.reason == "not_video"
+    assert "a folder without pictures (.jpg" in error.message
+    with pytest.raises(VideoError, match="not a regular file but a folder: name the video itself"):
+        count_packets(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a Unix thing")

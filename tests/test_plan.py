@@ -190,3 +190,29 @@ def test_a_run_says_who_decodes_and_in_how_much_memory(settings, said):
     from vjepa_fer.cli.extract_words import about_decoding
 
     assert about_decoding(settings, 3, 2 * 10**9).startswith(said)
+
+
+def test_without_a_bar_a_line_every_minute_says_done_rate_and_left(capsys):
+    from vjepa_fer.cli.extract_words import Outlook
+
+    outlook = Outlook(5000, shows_bar=False)
+    for tenth in range(10, 2000):
+        outlook(tenth // 10, tenth / 10)  # a clip a second, asked ten times in each
+    lines = [line for line in capsys.readouterr().err.splitlines() if "of 5,000 clips" in line]
+    assert lines == [
+        "60 of 5,000 clips after 60 s, 1 a second, about 82 min left",
+        "120 of 5,000 clips after 2 min, 1 a second, about 81 min left",
+        "180 of 5,000 clips after 3 min, 1 a second, about 80 min left",
+    ]
+
+
+@pytest.mark.parametrize("weights", [(), ("--weights", "random:0")])
+def test_a_dry_run_is_refused_where_the_run_would_be(study, weights):
+    words = ["extract", "clips.csv", "cache", "--model", "tiny-v21"]
+    cli(*words, "--weights", "random:0", "--frame-step", "1", cwd=study)
+    refused = cli(*words, *weights, "--frame-step", "2", "--dry-run", cwd=study, status=1)
+    assert "sampling.frame_step: 1 there, 2 asked for" in refused.stderr
+    assert "encoder" not in refused.stderr  # of weights that are not there nothing is said
+    assert "to do: 0 clips" in cli(*words, *weights, "--frame-step", "1", "--dry-run", cwd=study).stdout
+    foreign = cli("extract", "clips.csv", ".", *words[3:], *weights, "--dry-run", cwd=study, status=1)
+    assert "not empty and not a cache" in foreign.stderr

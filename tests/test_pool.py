@@ -132,13 +132,13 @@ def test_a_clip_beyond_the_memory_is_refused_by_name(items):
 
 def test_a_video_that_is_replaced_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", 20)
-    real = reading.file_sha256
+    real = reading.source_sha256
 
     def replace(name):
         os.utime(name, ns=(1, 1))
         return real(name)
 
-    monkeypatch.setattr(reading, "file_sha256", replace)
+    monkeypatch.setattr(reading, "source_sha256", replace)
     with pytest.raises(VideoError, match="replaced or written to while it was read"):
         reading.read_clip(path, SAMPLING, PREPROCESSING)
 

@@ -89,7 +89,7 @@ def values_beyond(bound):
         ]
         return [value for value in beyond if isinstance(value, bool | float | str | list) or not _within(value, bound)]
     if isinstance(bound, Number):
-        return [-1e308, 1e308, 10**400, -(10**400), "1", True, None, [1.0]]
+        return [-1e308, 1e308, 10**400, -(10**400), "1", True, *([] if bound.optional else [None]), [1.0]]
     if isinstance(bound, Text):
         return ["x" * (bound.most + 1), "x" * 2**20, "\ud800", 3, None, ["x"]]
     if isinstance(bound, Flag):

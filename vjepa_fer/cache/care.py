@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.reader import open_cache
-from vjepa_fer.recipe import flat_recipe
+from vjepa_fer.cache.reader import Cache, open_cache
+from vjepa_fer.recipe import Recipe, flat_recipe
 
 
 def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
@@ -38,6 +41,24 @@ def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
             {"level": name, "shape": list(d.row_shape), "dtype": d.dtype.name, "bytes": rows * d.row_bytes}
             for name, d in levels
         ],
+        **_window_facts(cache),
         "disk_bytes": sum(shard.path.stat().st_size for shard in cache.shards),
         "recipe": {name: value for name, value in flat_recipe(cache.recipe).items() if name != "columns"},
     }
+
+
+def _window_facts(cache: Cache) -> dict[str, Any]:
+    """How many clips are shorter than a window, and what the others' windows span, from first frame to last: least and most seconds."""
+    if not isinstance(cache.recipe, Recipe) or not len(cache):
+        return {"shorter_than_window": 0, "window_seconds": None}
+    shorter, least, most = 0, math.inf, -math.inf
+    for clip in cache:
+        if clip.num_real_frames[0] < cache.recipe.sampling.frames_of_whole:
+            shorter += 1
+            continue
+        spans = clip.timestamps[:, -1] - clip.timestamps[:, 0]
+        least, most = (
+            min(least, np.min(spans)),
+            max(most, np.max(spans)),
+        )  # NaN, of clips without times, is never less or more
+    return {"shorter_than_window": shorter, "window_seconds": [float(least), float(most)] if least <= most else None}

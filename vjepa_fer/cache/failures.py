@@ -22,7 +22,7 @@ from typing import IO
 
 from vjepa_fer.cache import layout
 from vjepa_fer.disk import make_own_folder, new_owner, refuse_link, sync_folder, write_durably
-from vjepa_fer.doors import TableLimits, csv_text, from_spreadsheet, parse_rows, read_bytes, read_rows
+from vjepa_fer.doors import TableLimits, csv_text, from_spreadsheet, parse_rows, printable, read_bytes, read_rows
 from vjepa_fer.errors import CacheError, VideoError
 
 _LIST = TableLimits(size=1 << 30)
@@ -47,11 +47,16 @@ class Failure:
 
     @classmethod
     def from_error(cls, clip_id: str, path: str, error: BaseException) -> Failure:
-        """The row for `error`; the hash of its traceback tells equal faults from different ones."""
+        """The row for `error`; the hash of its traceback tells equal faults from different ones.
+
+        The message is text that a terminal only shows, for people look at the list with ``cat``: names of files are in it.
+        """
         text = "".join(traceback.format_tb(error.__traceback__))
         reason = error.reason if isinstance(error, VideoError) else "unreadable"
         message = error.message if isinstance(error, VideoError) else f"{type(error).__name__}: {error}"
-        return cls(clip_id, path, reason, " ".join(message.split()), hashlib.sha256(text.encode()).hexdigest()[:16])
+        return cls(
+            clip_id, path, reason, printable(" ".join(message.split())), hashlib.sha256(text.encode()).hexdigest()[:16]
+        )
 
 
 _COLUMNS = tuple(field.name for field in fields(Failure))

@@ -61,19 +61,32 @@ def prepare_cache(root: str | os.PathLike[str], recipe: AnyRecipe, manifest: Man
 
 def _become_cache(folder: Path, recipe: AnyRecipe) -> None:
     """One process makes ``cache.json``; every other finds it, and is refused before it has written anything if it is another's."""
-    path = folder / layout.CACHE_JSON
-    if not os.path.lexists(path):
-        if folder.is_dir() and not all(_is_begun(entry) for entry in folder.iterdir()):
-            what = (
-                "holds a copy that was not finished"
-                if _is_copy(folder)
-                else f"not empty and not a cache (no {path.name})"
-            )
-            raise CacheError(f"{folder}: {what}; choose another folder")
+    if not refuse_other_cache(folder, recipe):
         make_folders(folder)
-        if write_description(folder, recipe):
-            return
-    require_same_recipe(read_cache_recipe(folder), recipe, str(folder))
+        if not write_description(folder, recipe):
+            require_same_recipe(read_cache_recipe(folder), recipe, str(folder))
+
+
+def refuse_other_cache(folder: Path, recipe: AnyRecipe) -> bool:
+    """Whether `folder` is a cache of this recipe; False where it may become one. Nothing is written.
+
+    Raises
+    ------
+    RecipeMismatchError, CacheError
+        As :func:`prepare_cache` would.
+    """
+    path = folder / layout.CACHE_JSON
+    if os.path.lexists(path):
+        require_same_recipe(read_cache_recipe(folder), recipe, str(folder))
+        return True
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise CacheError(f"{folder}: is in the way of a cache folder (it is a file)")
+    if folder.is_dir() and not all(_is_begun(entry) for entry in folder.iterdir()):
+        what = (
+            "holds a copy that was not finished" if _is_copy(folder) else f"not empty and not a cache (no {path.name})"
+        )
+        raise CacheError(f"{folder}: {what}; choose another folder")
+    return False
 
 
 def _is_begun(path: Path) -> bool:

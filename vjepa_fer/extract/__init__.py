@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
-from vjepa_fer.extract.plan import Plan, measure_seconds, plan_extraction, recipe_without_weights
+from vjepa_fer.extract.plan import Plan, measure_seconds, plan_extraction, recipe_without_weights, with_weights_of
 
 __all__ = [
     "ExtractSettings",
@@ -14,4 +14,5 @@ __all__ = [
     "measure_seconds",
     "plan_extraction",
     "recipe_without_weights",
+    "with_weights_of",
 ]

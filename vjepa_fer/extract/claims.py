@@ -120,8 +120,8 @@ class Claims:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(self._owner)
+        with open(descriptor, "wb", buffering=0) as file:
+            file.write(self._owner.encode())
         return True
 
     def _state(self, path: Path) -> Literal["held", "dead", "gone"]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.asked import read_cache_manifest, was_asked
-from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.video.reading import source_sha256
 
 
 def refuse_other_videos(root: Path, manifest: Manifest) -> None:
@@ -40,7 +39,6 @@ def refuse_other_videos(root: Path, manifest: Manifest) -> None:
 def _is_same_video(clip: Clip, sha256: str) -> bool:
     """Also where nothing can be compared: the file is gone, or an anonymous copy of a cache does not say."""
     try:
-        with open(open_regular(clip.path), "rb") as file:
-            return not sha256 or hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return not sha256 or source_sha256(clip.path) == sha256
     except OSError:
         return True

@@ -30,7 +30,7 @@ from vjepa_fer.extract.plan import given_up
 from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
-from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest import Clip, Manifest, picture_rate
 from vjepa_fer.recipe import FaceCrop, Recipe, Sampling, Storage
 from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
@@ -108,6 +108,8 @@ class ExtractSummary:
         Clips of the manifest that could not be done, now or (not tried again) before.
     rows, bytes_written : int
         Rows and bytes of this call.
+    shorter : int
+        Clips of this call that were shorter than a window, whose last frame was repeated.
     elsewhere : tuple of str
         Ids of clips that another process was still at when the waiting for it ended.
     profile : Profile
@@ -121,6 +123,7 @@ class ExtractSummary:
     failures: tuple[Failure, ...]
     rows: int
     bytes_written: int
+    shorter: int
     elsewhere: tuple[str, ...]
     profile: Profile
     notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -224,7 +227,7 @@ class _Job:
         self.cache = open_cache(root)
         self.done = self.cache.done
         self.given_up, self.noted = GivenUp(root, bar.say), Noted(root, bar.say)
-        self.outlook, self.finished = outlook, 0
+        self.outlook, self.finished, self.shorter = outlook, 0, 0
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
         self.devices = [row_encoder(each, recipe, self.clock, batch_size=settings.batch_size) for each in encoders]
@@ -311,7 +314,9 @@ class _Job:
         if not self.workers and os.name == "nt":
             own = self.settings
             accepts = {"accept_truncated": own.accept_truncated, "accept_resize": own.accept_resize}
-            yield _InTurns(read_in_line(clips, sampling, preprocessing, decoder=own.decoder, **accepts))
+            yield _InTurns(
+                read_in_line(clips, sampling, preprocessing, decoder=own.decoder, rate_of=picture_rate, **accepts)
+            )
             return
         settings = PoolSettings(
             workers=self.workers,
@@ -321,7 +326,7 @@ class _Job:
             accept_truncated=self.settings.accept_truncated,
             accept_resize=self.settings.accept_resize,
         )
-        with DecodePool(clips, sampling, preprocessing, settings) as pool:
+        with DecodePool(clips, sampling, preprocessing, settings, rate_of=picture_rate) as pool:
             yield pool
 
     def _decoded(self, reads: Iterable[ReadClip[Clip]]) -> Iterator[ReadClip[Clip]]:
@@ -354,11 +359,12 @@ class _Job:
 
     def _finish(self, clip: Clip, rows: ClipRows) -> None:
         self.writer.put(rows)
-        self._count()
+        self._count(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole)
 
-    def _count(self) -> None:
+    def _count(self, is_short: bool = False) -> None:
         with self.lock:
             self.finished += 1
+            self.shorter += is_short
             self.bar.advance()
 
     def _show(self) -> None:
@@ -378,6 +384,7 @@ class _Job:
             failures=failures,
             rows=self.writer.rows,
             bytes_written=self.writer.bytes_written,
+            shorter=self.shorter,
             elsewhere=tuple(clip_id for clip_id in asked if clip_id not in done and clip_id not in failed),
             profile=self.clock.profile(workers=self.workers, devices=len(self.devices)),
             notes=self.noted.notes,

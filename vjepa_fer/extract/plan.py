@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import shutil
@@ -11,21 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from vjepa_fer.cache import layout, open_cache
 from vjepa_fer.cache.asked import was_asked
+from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure
+from vjepa_fer.cache.folder import refuse_other_cache
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.registry import find_encoder, usable_resolution
 from vjepa_fer.errors import VideoError
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
-from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest import Clip, Manifest, picture_rate
 from vjepa_fer.recipe import EncoderSpec, FaceCrop, Precision, Preprocessing, Recipe, Sampling, Storage
-from vjepa_fer.video import count_packets, sample_windows
 from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
+from vjepa_fer.video.reading import choose_windows
+from vjepa_fer.video.times import count_frames, frame_seconds, packet_seconds
 from vjepa_fer.workers import num_cores
 
 SAMPLE = 200
@@ -42,6 +47,10 @@ class Plan:
         Still to be done.
     counted, unreadable : int
         Clips whose frames were counted, evenly from all, and those of them that could not be read or are too short.
+    shorter : int
+        Clips of those counted that are shorter than a window, and repeat their last frame.
+    window_seconds : tuple of float, or None
+        Shortest and longest span of a window, from its first frame to its last, in the clips counted; None where nothing says.
     windows, rows, tokens : int
         Windows after equal ones are merged, window-views (rows of the cache), and tokens that the encoder makes.
     level_bytes : dict
@@ -57,6 +66,8 @@ class Plan:
     clips: int
     counted: int
     unreadable: int
+    shorter: int
+    window_seconds: tuple[float, float] | None
     windows: int
     rows: int
     tokens: int
@@ -90,6 +101,11 @@ def plan_extraction(
 
     Frames are counted by their packets, milliseconds a clip, of `sample` clips spread evenly over the manifest.
 
+    Raises
+    ------
+    RecipeMismatchError, CacheError
+        As the extraction would be refused: the folder holds a cache of another recipe, or something else.
+
     Returns
     -------
     Plan
@@ -97,19 +113,22 @@ def plan_extraction(
         The clips to be done, their paths absolute.
     """
     root = Path(cache)
+    refuse_other_cache(root, recipe)
     clips = _clips_left(manifest, root, retry_failed, accept_truncated)
-    count_frames = partial(_count_frames, accept_truncated=accept_truncated)
+    look = partial(_look, sampling=recipe.sampling, min_frames=min_frames, accept_truncated=accept_truncated)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
     with ThreadPoolExecutor(default_workers() or 1) as threads:
-        counts = [count for count in threads.map(count_frames, chosen) if count >= max(min_frames, 1)]
+        looked_at = [found for found in threads.map(look, chosen) if found]
     share = len(clips) / max(len(chosen), 1)  # clips that each counted one stands for
-    windows = math.ceil(sum(len(sample_windows(count, recipe.sampling)) for count in counts) * share)
+    windows = math.ceil(sum(look.windows for look in looked_at) * share)
     rows = windows * recipe.preprocessing.num_views
     index = sum(d.row_bytes or layout.MAX_CLIP_ID_BYTES // 16 for d in layout.index_datasets(recipe))
     plan = Plan(
         clips=len(clips),
         counted=len(chosen),
-        unreadable=len(chosen) - len(counts),
+        unreadable=len(chosen) - len(looked_at),
+        shorter=sum(look.is_short for look in looked_at),
+        window_seconds=_range([span for look in looked_at for span in look.spans]),
         windows=windows,
         rows=rows,
         tokens=rows * math.prod(recipe.token_grid),
@@ -136,11 +155,48 @@ def given_up(failures: Mapping[str, Failure], *, accept_truncated: bool) -> set[
     }
 
 
-def _count_frames(clip: Clip, *, accept_truncated: bool) -> int:
+class _Look(NamedTuple):
+    """What is seen of a clip without decoding it."""
+
+    windows: int
+    is_short: bool
+    spans: tuple[float, ...]  # seconds of its shortest and its longest whole window; none where nothing says
+
+
+def _look(clip: Clip, *, sampling: Sampling, min_frames: int, accept_truncated: bool) -> _Look | None:
+    """None of a clip that cannot be read, or is too short."""
     try:
-        return count_packets(clip.path, accept_truncated=accept_truncated)
+        rate = picture_rate(clip)
+        count = count_frames(clip.path, accept_truncated=accept_truncated)
+        if count < max(min_frames, 1):
+            return None
+        seconds = _seconds_of_packets(clip, rate)
+        if sampling.frames_per_second is not None and (seconds is None or len(seconds) != count):
+            seconds = frame_seconds(clip.path, rate, accept_truncated=accept_truncated)
+            count = len(seconds)
+        windows = choose_windows(clip.path, count, sampling, seconds)
     except VideoError:
-        return 0
+        return None
+    is_short = windows[0].num_real_frames < sampling.frames_of_whole
+    known = seconds is not None and len(seconds) == count and not is_short
+    spans = (
+        [float(seconds[w.last_frame] - seconds[w.start_frame]) for w in windows]
+        if known and seconds is not None
+        else []
+    )
+    return _Look(len(windows), is_short, _range(spans) or ())
+
+
+def _seconds_of_packets(clip: Clip, rate: float | None) -> np.ndarray | None:
+    """When its frames are shown, where its packets say it; a file that breaks off may not."""
+    try:
+        return packet_seconds(clip.path, rate)
+    except VideoError:
+        return None
+
+
+def _range(values: Sequence[float]) -> tuple[float, float] | None:
+    return (min(values), max(values)) if values else None
 
 
 def _existing(path: Path) -> Path:
@@ -164,7 +220,11 @@ def measure_seconds(
     CPU takes its cores from the decoders, and they add up.
     """
     chosen = [clips[i] for i in sorted({0, len(clips) // 2, len(clips) - 1})] if clips else []
-    reads = [read for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing) if read.pixels is not None]
+    reads = [
+        read
+        for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing, rate_of=picture_rate)
+        if read.pixels is not None
+    ]
     if not reads:
         return 0.0
     decode = sum(read.busy_seconds for read in reads) / len(reads) * plan.clips / max(workers, 1)
@@ -214,3 +274,15 @@ def recipe_without_weights(
         crop_size=height, crop_width=width, num_views=num_views, face_crop=face_crop, square_pixels=square_pixels
     )
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)
+
+
+def with_weights_of(cache: str | os.PathLike[str], recipe: Recipe) -> Recipe:
+    """`recipe` as if it had the weights that a cache there was written with: which others would come is not known without them."""
+    root = Path(cache)
+    if not (root / layout.CACHE_JSON).exists():
+        return recipe
+    there = read_cache_recipe(root)
+    if not isinstance(there, Recipe):
+        return recipe
+    known = dataclasses.replace(recipe.encoder, weights=there.encoder.weights, state_key=there.encoder.state_key)
+    return dataclasses.replace(recipe, encoder=known)

@@ -15,9 +15,11 @@ from vjepa_fer.manifest.damage import Damage, damage_of, damaged_among, leave_ou
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.folds import PRESETS, subject_number
 from vjepa_fer.manifest.label_names import MERGED, common_names, read_label_map, require_other_names
+from vjepa_fer.manifest.pictures import picture_rate, with_picture_rate
 from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
+from vjepa_fer.manifest.subset import subset_of
 from vjepa_fer.manifest.tables import (
     Table,
     manifest_csv,
@@ -29,7 +31,7 @@ from vjepa_fer.manifest.tables import (
     write_manifest,
 )
 from vjepa_fer.manifest.verify import FAULTS, FileFault, Verification, verify_download
-from vjepa_fer.manifest.walk import find_videos
+from vjepa_fer.manifest.walk import find_videos, look_through
 
 __all__ = [
     "COLUMNS",
@@ -61,10 +63,12 @@ __all__ = [
     "folder_manifest",
     "is_damaged",
     "leave_out",
+    "look_through",
     "manifest_csv",
     "nearest",
     "only_where",
     "parse_manifest",
+    "picture_rate",
     "ravdess_clips",
     "ravdess_manifest",
     "read_label_map",
@@ -74,7 +78,9 @@ __all__ = [
     "require_column",
     "require_other_names",
     "subject_number",
+    "subset_of",
     "verify_download",
+    "with_picture_rate",
     "without_damaged",
     "write_manifest",
 ]

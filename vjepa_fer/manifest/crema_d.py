@@ -9,7 +9,7 @@ from pathlib import Path
 from vjepa_fer.manifest.official import completeness_notes, match_names, naming_notes, require_some
 from vjepa_fer.manifest.rows import Manifest
 from vjepa_fer.manifest.shipped import FILE_COLUMNS, crema_d_official, without_columns
-from vjepa_fer.manifest.walk import check_folder, file_notes, find_videos
+from vjepa_fer.manifest.walk import file_notes, look_through
 
 LABELS = ("anger", "disgust", "fear", "happy", "neutral", "sad")
 
@@ -39,13 +39,14 @@ def crema_d_manifest(root: str | os.PathLike[str]) -> Manifest:
     """
     official = crema_d_clips()
     expected = {clip.clip_id: clip for clip in official}
-    folder = check_folder(root)
-    found, others = match_names(find_videos(folder), expected.__contains__)
-    require_some(found, folder, "CREMA-D videos (VideoFlash/1001_DFA_ANG_XX.flv and so on)", others)
+    there = look_through(root).require_videos().for_manifest()
+    found, others = match_names(there.videos, expected.__contains__)
+    require_some(found, there.folder, "CREMA-D videos (VideoFlash/1001_DFA_ANG_XX.flv and so on)", others)
     clips = {name: dataclasses.replace(expected[name], path=str(video)) for name, video in sorted(found.items())}
     notes = (
         *completeness_notes(clips, {clip.clip_id: clip.subject for clip in official}, "actor "),
         *naming_notes(others, "as in CREMA-D's official list"),
+        *there.unread,
         *file_notes([Path(clip.path) for clip in clips.values()]),
     )
     return dataclasses.replace(official, clips=tuple(clips.values()), notes=notes)

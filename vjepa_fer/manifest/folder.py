@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
+from vjepa_fer.manifest.pictures import about_pictures
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, abridged
 from vjepa_fer.manifest.tables import Table, manifest_from_table, read_table, rename_columns, require_column
-from vjepa_fer.manifest.walk import check_folder, file_notes, find_videos
+from vjepa_fer.manifest.walk import check_folder, file_notes, look_through
 
 CLASS_FOLDERS = r"(?P<label>[^/]+)/.+"
 """The pattern of ``ROOT/<label>/…``; it names no subject."""
@@ -23,8 +24,13 @@ NO_SUBJECTS = (
 )
 
 
-def folder_manifest(root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDERS) -> Manifest:
-    r"""Videos below a folder, label and subject taken from their paths.
+def folder_manifest(
+    root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDERS, picture_fps: float | None = None
+) -> Manifest:
+    r"""Videos and folders of pictures below a folder, label and subject taken from their paths.
+
+    What is no clip is counted in the manifest's notes; two files of one clip id (``same.mp4`` and ``same.avi``) are both left out
+    and named there.
 
     Parameters
     ----------
@@ -35,6 +41,8 @@ def folder_manifest(root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDER
         groups become columns: ``label`` must be there; ``subject`` should, otherwise each clip counts as a subject of its
         own; ``clip_id`` is the path without suffix and with ``__`` for ``/`` unless named.
         ``(?P<subject>[^/]+)/(?P<label>[^/]+)/.+`` reads ``anna/happy/3.mp4``.
+    picture_fps
+        Pictures a second of clips that are folders of them, for the column ``fps``.
 
     Raises
     ------
@@ -42,21 +50,49 @@ def folder_manifest(root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDER
         The pattern is not one or has no ``label``, or no video matches it.
     """
     rule = _compile(pattern)
-    folder = check_folder(root)
-    videos = find_videos(folder)
-    matched = {video: rule.fullmatch(video.relative_to(folder).as_posix()) for video in videos}
-    others = [video.relative_to(folder) for video, match in matched.items() if not match]
-    clips = {video: _clip(video.relative_to(folder), video, match) for video, match in matched.items() if match}
-    require_some(clips, folder, f"videos whose relative path matches {pattern}", others)
+    found = look_through(root).require_clips().for_manifest()
+    paths = sorted(found.videos + found.pictures)
+    matched = {path: rule.fullmatch(path.relative_to(found.folder).as_posix()) for path in paths}
+    others = [path.relative_to(found.folder) for path, match in matched.items() if not match]
+    made = [_clip(path.relative_to(found.folder), path, match) for path, match in matched.items() if match]
+    require_some(made, found.folder, f"videos whose relative path matches {pattern}", others)
+    clips, twice = _told_apart(made)
     left_out = (
         f"{len(others):,} videos do not match the pattern and were left out: {abridged([o.as_posix() for o in others])}"
     )
     notes = (
         *([left_out] if others else []),
+        *twice,
         *([] if "subject" in rule.groupindex else [NO_SUBJECTS]),
-        *file_notes(list(clips)),
+        *found.unread,
+        *file_notes([Path(clip.path) for clip in clips]),
+        *found.left_out,
     )
-    return Manifest(clips=tuple(clips.values()), notes=notes)
+    return about_pictures(Manifest(clips=clips, notes=notes), picture_fps)
+
+
+def _told_apart(made: Sequence[Clip]) -> tuple[tuple[Clip, ...], list[str]]:
+    """The clips that have a clip id of their own; and a line about the others, for nobody can know which of them is meant.
+
+    Raises
+    ------
+    ManifestError
+        No clip has one.
+    """
+    of_id: dict[str, list[Clip]] = {}
+    for clip in made:
+        of_id.setdefault(clip.clip_id, []).append(clip)
+    shared = [" and ".join(clip.path for clip in clips) for clips in of_id.values() if len(clips) > 1]
+    if not shared:
+        return tuple(made), []
+    line = (
+        f"{len(shared):,} clip ids stand for several files each, which were left out; rename or remove one of each: "
+        f"{abridged(shared, 6)}"
+    )
+    single = tuple(clips[0] for clips in of_id.values() if len(clips) == 1)
+    if not single:
+        raise ManifestError(line)
+    return single, [line]
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -74,7 +110,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def _clip(relative: Path, video: Path, match: re.Match[str]) -> Clip:
-    clip_id = "__".join(relative.with_suffix("").parts)
+    clip_id = "__".join((relative if os.path.isdir(video) else relative.with_suffix("")).parts)
     values = {"clip_id": clip_id, "subject": clip_id} | {name: value or "" for name, value in match.groupdict().items()}
     try:
         extra = {name: value for name, value in values.items() if name not in COLUMNS}

@@ -11,10 +11,9 @@ from pathlib import Path
 from vjepa_fer.doors import TooLargeError, read_bytes
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.folder import NO_SUBJECTS
-from vjepa_fer.manifest.official import frames_notes
 from vjepa_fer.manifest.rows import Clip, Manifest, abridged, check_label
 from vjepa_fer.manifest.tables import Table, read_table, require_column
-from vjepa_fer.manifest.walk import check_folder, file_notes, find_files, find_frame_folders, find_videos
+from vjepa_fer.manifest.walk import Found, file_notes, find_files, look_through
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,10 @@ def listed_manifest(rule: ListRule, root: str | os.PathLike[str]) -> Manifest:
     ManifestError
         No folder, no lists in it, a damaged list, or none of the listed clips is there.
     """
-    folder = check_folder(root)
+    there = look_through(root).for_manifest()
+    folder = there.folder
     listed = _read(rule, folder)
-    media = _index(folder, [tail for tail, _ in listed.values()], rule)
+    media = _index(there, [tail for tail, _ in listed.values()], rule)
     found = [(clip, media[tail]) for _, (tail, clip) in sorted(listed.items()) if tail in media]
     missing = [tail for tail, _ in listed.values() if tail not in media]
     if not found:
@@ -60,7 +60,7 @@ def listed_manifest(rule: ListRule, root: str | os.PathLike[str]) -> Manifest:
             f"{folder}: none of {len(listed):,} listed {rule.title} clips is in it, such as {missing[0]}.*"
         )
     clips = tuple(Clip(clip.clip_id, str(path), clip.label, clip.subject, clip.extra) for clip, path in found)
-    return Manifest(clips=clips, notes=tuple(_notes(rule, clips, len(listed), missing)))
+    return Manifest(clips=clips, notes=(*_notes(rule, clips, len(listed), missing), *there.unread))
 
 
 def _read(rule: ListRule, folder: Path) -> dict[str, tuple[str, Clip]]:
@@ -81,30 +81,22 @@ def _read(rule: ListRule, folder: Path) -> dict[str, tuple[str, Clip]]:
 def _notes(rule: ListRule, clips: Sequence[Clip], total: int, missing: Sequence[str]) -> Iterator[str]:
     if missing:
         yield f"{len(clips):,} of {total:,} listed clips found; missing: {abridged(missing)}"
-    yield from frames_notes(clips)
     if not rule.knows_subjects:
         yield NO_SUBJECTS
-    yield from file_notes([Path(clip.path) for clip in clips if not os.path.isdir(clip.path)])
+    yield from file_notes([Path(clip.path) for clip in clips])
 
 
-def _index(root: Path, tails: Sequence[str], rule: ListRule) -> dict[str, Path]:
+def _index(there: Found, tails: Sequence[str], rule: ListRule) -> dict[str, Path]:
     """Where each wanted tail (``Action/Happy/0267``) lies: a video, or else a folder of pictures."""
     wanted, depth = set(tails), tails[0].count("/") + 1
     found: dict[str, list[tuple[int, int, Path]]] = {}
-    for is_frames, paths in enumerate((_videos(root), find_frame_folders(root))):
+    for is_frames, paths in enumerate((there.videos, there.pictures)):
         for path in paths:
             name = (path.name if is_frames else path.stem).zfill(rule.digits)
             tail = "/".join([*path.parent.parts, name][-depth:])
             if tail in wanted:
                 found.setdefault(tail, []).append((is_frames, _rank(path, rule.prefer), path))
     return {tail: _best(sorted(places)) for tail, places in found.items()}
-
-
-def _videos(root: Path) -> list[Path]:
-    try:
-        return find_videos(root)
-    except ManifestError:  # pictures only
-        return []
 
 
 def _rank(path: Path, prefer: Sequence[str]) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.folder import NO_SUBJECTS
-from vjepa_fer.manifest.official import frames_notes, naming_notes, require_some
+from vjepa_fer.manifest.official import naming_notes, require_some
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
-from vjepa_fer.manifest.walk import check_folder, file_notes, find_frame_folders, find_videos
+from vjepa_fer.manifest.walk import file_notes, look_through
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,11 @@ def named_manifest(rule: PathRule, root: str | os.PathLike[str]) -> Manifest:
     ManifestError
         No folder, no such videos in it, or two videos that would have one clip id.
     """
-    folder = check_folder(root)
+    found = look_through(root)
+    found = (found.require_clips() if rule.pictures else found.require_videos()).for_manifest()
+    folder, others = found.folder, []
     clips: dict[str, Clip] = {}
-    videos, others = _videos(rule, folder), []
-    for video in videos:
+    for video in [*found.videos, *(found.pictures if rule.pictures else ())]:
         clip = rule.clip(video)
         if clip is None:
             others.append(video)
@@ -169,20 +170,7 @@ def named_manifest(rule: PathRule, root: str | os.PathLike[str]) -> Manifest:
         *([short] if short else []),
         *naming_notes(others, f"as {rule.title} names them"),
         *([] if rule.knows_subjects else [NO_SUBJECTS]),
-        *frames_notes(list(clips.values())),
-        *file_notes([Path(clip.path) for clip in clips.values() if not os.path.isdir(clip.path)]),
+        *found.unread,
+        *file_notes([Path(clip.path) for clip in clips.values()]),
     )
     return Manifest(clips=tuple(clips[clip_id] for clip_id in sorted(clips)), notes=notes)
-
-
-def _videos(rule: PathRule, folder: Path) -> list[Path]:
-    """The videos below a folder, and after them the folders of pictures where the corpus is handed out as such."""
-    if not rule.pictures:
-        return find_videos(folder)
-    frames = find_frame_folders(folder)
-    try:
-        return [*find_videos(folder), *frames]
-    except ManifestError:
-        if frames:  # pictures only
-            return frames
-        raise

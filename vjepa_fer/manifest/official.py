@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -65,14 +64,3 @@ def naming_notes(others: Sequence[Path], rule: str) -> tuple[str, ...]:
     if not others:
         return ()
     return (f"{len(others):,} videos are not named {rule} and were left out: {abridged([v.name for v in others])}",)
-
-
-def frames_notes(clips: Sequence[Clip]) -> tuple[str, ...]:
-    """What to say of clips that are folders of pictures; () when none is."""
-    pictures = sum(os.path.isdir(clip.path) for clip in clips)
-    if not pictures:
-        return ()
-    return (
-        f"{pictures:,} of {len(clips):,} clips are folders of pictures, which extract does not read: make a video of each, "
-        "such as ffmpeg -framerate 25 -pattern_type glob -i 'FOLDER/*.jpg' FOLDER.mp4",
-    )

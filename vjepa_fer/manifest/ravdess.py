@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import completeness_notes, match_names, naming_notes, require_some
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
-from vjepa_fer.manifest.walk import check_folder, file_notes, find_videos
+from vjepa_fer.manifest.walk import file_notes, look_through
 
 Channel = Literal["speech", "song"]
 
@@ -57,14 +57,15 @@ def ravdess_manifest(
         No folder, no such videos in it, one name twice, or a channel or modality that there is not.
     """
     expected = {clip.clip_id: clip for clip in ravdess_clips(channels=channels, modalities=modalities)}
-    folder = check_folder(root)
-    found, others = match_names(find_videos(folder), _RULE.fullmatch)
+    there = look_through(root).require_videos().for_manifest()
+    found, others = match_names(there.videos, _RULE.fullmatch)
     chosen = {clip_id: ravdess_clip(clip_id, str(found[clip_id])) for clip_id in sorted(expected) if clip_id in found}
     asked = f"RAVDESS {' or '.join(channels)} videos of modality {' or '.join(map(str, modalities))} (named {_example(channels, modalities)})"
-    require_some(chosen, folder, asked, [*found.values(), *others])
+    require_some(chosen, there.folder, asked, [*found.values(), *others])
     notes = (
         *completeness_notes(chosen, {clip_id: clip.subject for clip_id, clip in expected.items()}, "Actor_"),
         *naming_notes(others, "as RAVDESS names them"),
+        *there.unread,
         *file_notes([Path(clip.path) for clip in chosen.values()]),
     )
     return Manifest(clips=tuple(chosen.values()), columns=(*COLUMNS, *FURTHER_COLUMNS), notes=notes)

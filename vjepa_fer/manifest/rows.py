@@ -72,6 +72,11 @@ class Clip:
         return getattr(self, column) if column in COLUMNS else self.extra.get(column, "")
 
 
+def may_be_written(value: str) -> bool:
+    """Whether a manifest may hold `value`: no control character, and nothing but Unicode."""
+    return not _FORBIDDEN.search(value)
+
+
 def _check_value(column: str, value: str) -> None:
     if column != "path" and not value.strip():
         raise ManifestError(f"{column} is empty; every clip needs one")

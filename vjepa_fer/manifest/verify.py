@@ -17,7 +17,8 @@ from vjepa_fer.manifest.choose import is_damaged
 from vjepa_fer.manifest.ravdess import ravdess_clips
 from vjepa_fer.manifest.rows import Clip, abridged, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
-from vjepa_fer.manifest.walk import VIDEO_SUFFIXES, check_folder, find_videos, is_lfs_pointer
+from vjepa_fer.manifest.suffixes import VIDEO_SUFFIXES
+from vjepa_fer.manifest.walk import find_videos, is_lfs_pointer
 
 Corpus = Literal["ravdess", "crema-d"]
 CORPORA: tuple[str, ...] = get_args(Corpus)
@@ -104,7 +105,7 @@ def verify_download(
     """
     if corpus is not None and corpus not in CORPORA:
         raise ManifestError(f"no official list of {corpus!r}; there are {', '.join(CORPORA)}{nearest(corpus, CORPORA)}")
-    videos = find_videos(check_folder(root))
+    videos = find_videos(root)
     files = _by_official_name(videos)
     corpus = corpus or _recognise(files, Path(root))
     expected = list(_EXPECTED[corpus](files))

@@ -78,13 +78,15 @@ def plan_video(
     VideoError
         It cannot be read; or ``too_long``: what has to be kept, or a single window, takes more than that.
     """
-    from vjepa_fer.video import count_packets, sample_windows
+    from vjepa_fer.video.reading import choose_windows
     from vjepa_fer.video.streaming import WINDOWS_AT_ONCE
+    from vjepa_fer.video.times import count_frames, frame_seconds
 
-    num_frames = count_packets(path)
+    num_frames = count_frames(path)
     if not num_frames:
         raise VideoError("no_frames", Path(path), "its video stream holds no frame: fetch the file again")
-    windows = sample_windows(num_frames, recipe.sampling)
+    seconds = frame_seconds(path) if recipe.sampling.frames_per_second is not None else None
+    windows = choose_windows(path, num_frames, recipe.sampling, seconds)
     kept = bytes_of_vectors(recipe, level, windows) if keeps_vectors else 0
     most = max(WINDOWS_AT_ONCE, -(-rows.at_once // recipe.preprocessing.num_views))
     counts = [most >> halved for halved in range(most.bit_length())]

@@ -14,6 +14,7 @@ import numpy as np
 
 from vjepa_fer.cache import WindowFeatures
 from vjepa_fer.cache.pooling import mean_over_windows
+from vjepa_fer.errors import VideoError
 from vjepa_fer.evaluation import FittedProbe
 from vjepa_fer.features import JoinedWindows, join_windows
 from vjepa_fer.predict.attention import Attention, token_shape
@@ -157,19 +158,23 @@ class Predictor:
         return self.look(path)[1]
 
     def timeline(self, path: str | os.PathLike[str], *, stride: int = 8) -> Timeline:
-        """Class probabilities of every window, one every `stride` frames; memory does not grow with the video's length.
+        """Class probabilities of every window, one every `stride` frames (moments, of a recipe by time); memory does not grow with the video's length.
 
         A window is made as the recipe says; only where windows lie is another rule than the probe was fitted under.
 
         Raises
         ------
         VideoError
-            It cannot be decoded, or a few windows take more than `memory_bytes`.
+            It cannot be decoded, or a few windows take more than `memory_bytes`; or nothing says when its frames are shown.
         RecipeError
             `stride` is no whole number from 1, or beyond its bound.
         """
         recipe, plan = self._sliding(stride), self.plan(path, stride=stride)
         found = self._map(path, recipe, lambda pixels: self._decide_windows(self._encode(pixels)), plan, NUM_KEY_FRAMES)
+        if not np.isfinite(found.seconds).all():
+            raise VideoError(
+                "unreadable", os.fspath(path), "nothing says when its frames are shown: it has no timeline"
+            )
         (start, end), said = found.seconds.T, _joined(found.results)
         return Timeline(Path(path), self.fitted.classes, start, end, said, found.kept, found.kept_seconds)
 
@@ -218,7 +223,7 @@ class Predictor:
             decided=decided,
             num_frames=num_frames,
             num_windows=len(windows),
-            shorter_than_window=windows[0].num_real_frames < len(windows[0].offsets),
+            shorter_than_window=windows[0].num_real_frames < self.recipe.sampling.frames_of_whole,
             notes=notes,
         )
 

@@ -38,13 +38,16 @@ class Whole(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A finite number from `least` to `most`."""
+    """A finite number from `least` to `most`; or None, where the field may be left out."""
 
     least: float
     most: float
+    optional: bool = False
 
-    def take(self, name: str, value: Any) -> float:
+    def take(self, name: str, value: Any) -> float | None:
         """As a float, so that 4 and 4.0, 0.0 and -0.0 have one fingerprint."""
+        if value is None and self.optional:
+            return None
         real = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not real or not self.least <= value <= self.most:
             _refuse(name, value, f"a number from {self.least:,} to {self.most:,}")
@@ -120,6 +123,7 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "frame_step": Whole(1, 1_000_000),
         "num_segments": Whole(1, 10_000),
         "stride": Whole(1, 1_000_000),
+        "frames_per_second": Number(0.001, 1000, optional=True),
     },
     "FaceCrop": {
         "margin": Number(1, 10),

@@ -32,6 +32,9 @@ class Sampling:
         Frames that enter the encoder; distance between two of them; windows in "segments" mode; distance between two
         windows' starts in "sliding" mode. Two segments of 61 frames cover clips of up to 122 frames, which is nearly
         every clip of RAVDESS and CREMA-D.
+    frames_per_second : float, optional
+        Frames are taken at so many moments a second, by when each is shown, whatever the clip's rate; `stride` then counts
+        moments. In place of `frame_step`, which stays at its default.
     """
 
     mode: Mode = "segments"
@@ -40,13 +43,33 @@ class Sampling:
     frame_step: int = 4
     num_segments: int = 2
     stride: int = 1
+    frames_per_second: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, Mode)
         check_choice("rule", self.rule, Rule)
         take_fields(self)
+        self._check_rate()
         made_of = f"num_segments {self.num_segments} of frames_per_window {self.frames_per_window}"
         check_most("frames of all windows of a clip", self.num_segments * self.frames_per_window, made_of)
+
+    def _check_rate(self) -> None:
+        rate, step = self.frames_per_second, type(self).frame_step
+        if rate is None:
+            return
+        check(
+            self.rule == "corrected",
+            f"rule {self.rule}: V-JEPA's evaluation counts frames; it has no frames_per_second",
+        )
+        message = (
+            f"frame_step {self.frame_step} and frames_per_second {rate:g} both say how far frames are apart: give one"
+        )
+        check(self.frame_step == step, message)
+
+    @property
+    def frames_of_whole(self) -> int:
+        """Real frames of a window that the clip's end does not cut; V-JEPA's own arithmetic doubles the last one."""
+        return self.frames_per_window - (self.rule == "reference")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ _LATER_FIELDS = (
     ("preprocessing", "face_crop", None),
     ("preprocessing", "crop_width", None),
     ("preprocessing", "square_pixels", False),
+    ("sampling", "frames_per_second", None),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 

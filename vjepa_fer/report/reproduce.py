@@ -51,7 +51,9 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
         storage.token_dtype,
     ]
     words += ["--mode", sampling.mode, "--rule", sampling.rule, "--frames", str(sampling.frames_per_window)]
-    words += ["--frame-step", str(sampling.frame_step), "--segments", str(sampling.num_segments)]
+    rate = sampling.frames_per_second
+    words += ["--frame-step", str(sampling.frame_step)] if rate is None else ["--fps", repr(rate)]
+    words += ["--segments", str(sampling.num_segments)]
     words += ["--stride", str(sampling.stride), "--views", str(preprocessing.num_views)]
     words += ["--resolution", str(preprocessing.crop_size)]
     if preprocessing.face_crop is not None:

@@ -29,9 +29,9 @@ def thumbnail_strip(path: str | os.PathLike[str], *, sha256: str | None = None) 
     from PIL import Image
 
     from vjepa_fer.video import decode_video
-    from vjepa_fer.video.reading import file_sha256
+    from vjepa_fer.video.reading import source_sha256
 
-    if sha256 is not None and file_sha256(path) != sha256:
+    if sha256 is not None and source_sha256(path) != sha256:
         raise VideoError("changed", os.fspath(path), "not the file that the features were made from")
     # what was extracted of a film that breaks off, or changes its size, was asked for then
     frames = decode_video(path, _shrink, choose=_evenly, accept_truncated=True, accept_resize=True).frames

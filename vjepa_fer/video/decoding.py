@@ -26,6 +26,7 @@ from vjepa_fer.video.complaints import listening
 from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
 from vjepa_fer.video.looks import notes_on_looks, pixel_aspect, squared
 from vjepa_fer.video.others import Decoder, digest, disagreement
+from vjepa_fer.video.pictures import decode_pictures, list_pictures
 
 MAX_BYTES = 4 << 30
 """Prepared frames of one clip that are held at most: 9,700 frames of 384 × 384 pixels, or five minutes."""
@@ -88,8 +89,9 @@ def decode_video(
     accept_truncated: bool = False,
     accept_resize: bool = False,
     square_pixels: bool = False,
+    picture_rate: float | None = None,
 ) -> DecodedVideo:
-    """Decode a video from its first frame to its last and keep the prepared form of those that are chosen.
+    """Decode a video, or a folder of pictures, from its first frame to its last and keep the prepared form of those that are chosen.
 
     The frames are counted first by their packets (:func:`~vjepa_fer.video.container.examine_packets`), because what is
     chosen depends on how many there are. Should decoding then find another number, it is done once more with that.
@@ -103,12 +105,15 @@ def decode_video(
     decoder : {"pyav", "decord", "torchcodec"}
         The library that decodes; the frames are the same. Where another than PyAV has other frames, or none, PyAV's are returned
         and a note says so; it has to be held to all that PyAV decodes, so it takes the time of both.
+        Pictures are always PyAV's.
     accept_truncated : bool
         Of a file that breaks off take the frames before the break, with a note.
     accept_resize : bool
         Where the size changes midway, as browsers record, scale all frames to the first one's (bicubic), with a note.
     square_pixels : bool
         Where pixels are wider or narrower than high, scale the width until they are square (bicubic).
+    picture_rate : float, optional
+        How many pictures of a folder are a second; their times are NaN without.
 
     Raises
     ------
@@ -116,7 +121,10 @@ def decode_video(
         Nothing is returned of a video that has a fault: see its `reason`.
     """
     path, started = Path(path), time.perf_counter()
-    film, display = _Film(path, accept_truncated), _Display(accept_resize, square_pixels)
+    display = _Display(accept_resize, square_pixels)
+    if os.path.isdir(path):
+        return _decode_pictures(path, prepare, choose, max_bytes, picture_rate)
+    film = _Film(path, accept_truncated)
     notes = film.examine()
     kept, once = film.decode(
         lambda wanted: _Kept(path, prepare, wanted, max_bytes, film.turn, display), choose, decoder != "pyav"
@@ -128,6 +136,26 @@ def decode_video(
         differs = disagreement(decoder, path, film.num_frames, kept.digests, seconds=limit)
         notes.append(f"{differs}: PyAV's frames are taken" if differs else "")
     return kept.as_video(seconds, tuple(note for note in notes if note))
+
+
+def _decode_pictures(
+    folder: Path,
+    prepare: Prepare,
+    choose: Callable[[int], Collection[int]],
+    max_bytes: int,
+    rate: float | None,
+) -> DecodedVideo:
+    pictures = list_pictures(folder)
+    kept = _Kept(folder, prepare, np.array(sorted(set(choose(len(pictures)))), np.int64), max_bytes)
+    for number, frame in enumerate(decode_pictures(pictures)):
+        kept.take(number, frame)
+    kept.finish()
+    return kept.as_video(picture_seconds(len(pictures), rate), ())
+
+
+def picture_seconds(count: int, rate: float | None) -> np.ndarray:
+    """When pictures are shown, float64 (count,), at so many a second; NaN where nobody knows."""
+    return np.arange(count) / (np.nan if rate is None else rate)
 
 
 class _Film:

@@ -16,7 +16,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from vjepa_fer.video.arena import Arena, ArenaClosedError, padded
 from vjepa_fer.video.decoding import MAX_BYTES
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.reading import ClipPixels, assemble_clip, read_clip
+from vjepa_fer.video.sampling import from_table
 from vjepa_fer.workers import Child, ChildDiedError, num_cores
 
 WORKER_PROGRAM = "from vjepa_fer.video.worker import main; main()"
@@ -90,6 +91,10 @@ def total_memory() -> int:
         return 8 << 30
 
 
+def no_rate(clip: HasPath) -> None:
+    """That a clip has none of its own: a video says when its frames are shown."""
+
+
 def read_in_line(
     clips: Iterable[C],
     sampling: Sampling,
@@ -98,6 +103,7 @@ def read_in_line(
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
     accept_resize: bool = False,
+    rate_of: Callable[[C], float | None] = no_rate,
 ) -> Iterator[ReadClip[C]]:
     """The same results as from a :class:`DecodePool`, decoded in this process, one by one as they are asked for.
 
@@ -113,6 +119,7 @@ def read_in_line(
                 decoder=decoder,
                 accept_truncated=accept_truncated,
                 accept_resize=accept_resize,
+                picture_rate=rate_of(clip),
             )
             result = ReadClip(clip, pixels, sha256)
         except VideoError as error:
@@ -149,7 +156,8 @@ class PoolSettings:
 class DecodePool(Generic[C]):
     """Worker processes that decode `clips`, which may be endless and slow to come. Iterate over it, from any threads; close it.
 
-    Results come as they are ready, in no order; every clip comes once.
+    Results come as they are ready, in no order; every clip comes once. `rate_of` says how many pictures of a folder are a second; a
+    :class:`VideoError` that it raises is the clip's.
 
     Raises
     ------
@@ -158,14 +166,20 @@ class DecodePool(Generic[C]):
     """
 
     def __init__(
-        self, clips: Iterable[C], sampling: Sampling, preprocessing: Preprocessing, settings: PoolSettings | None = None
+        self,
+        clips: Iterable[C],
+        sampling: Sampling,
+        preprocessing: Preprocessing,
+        settings: PoolSettings | None = None,
+        *,
+        rate_of: Callable[[C], float | None] = no_rate,
     ) -> None:
         self.settings = settings or PoolSettings()
         if os.name == "nt":
             raise VjepaFerError("Windows has no decode workers, for want of shared memory to inherit: use --workers 0")
         self.sampling, self.preprocessing = sampling, preprocessing
         self.arena = Arena(self.settings.memory_bytes)
-        self._clips = iter(clips)
+        self._clips, self._rate_of = iter(clips), rate_of
         self._lock = threading.Lock()
         self._results: queue.Queue[ReadClip[C] | BaseException | None] = queue.Queue()
         self._room = threading.Semaphore(_READY_AHEAD * self.settings.workers)
@@ -282,7 +296,11 @@ class DecodePool(Generic[C]):
     def _ask(self, worker: _Worker, clip: C) -> ReadClip[C]:
         seconds = self.settings.timeout_seconds
         limit = min(self.arena.capacity * 9 // 10, MAX_BYTES)
-        worker.send(path=os.fspath(clip.path), max_bytes=limit)
+        try:
+            rate = self._rate_of(clip)
+        except VideoError as error:
+            return ReadClip(clip, error=error)
+        worker.send(path=os.fspath(clip.path), max_bytes=limit, picture_rate=rate)
         reply = worker.receive(seconds)
         busy = reply["busy"]
         if "reason" in reply:
@@ -303,9 +321,12 @@ class DecodePool(Generic[C]):
 
     def _pixels(self, offset: int, reply: dict[str, Any]) -> ClipPixels:
         frames = self.arena.view(offset, tuple(reply["shape"]), np.uint8)
-        times = self.arena.view(offset + padded(frames.nbytes), tuple(reply["windows"]), np.float64).copy()
+        num_windows, num_frames = reply["windows"]
+        after = offset + padded(frames.nbytes)
+        times = self.arena.view(after, (num_windows, num_frames), np.float64).copy()
+        windows = from_table(self.arena.view(after + times.nbytes, (num_windows, num_frames + 2), np.int64))
         count, notes = reply["num_frames"], reply["notes"]
-        return assemble_clip(frames, times, count, self.sampling, self.preprocessing, notes=notes)
+        return assemble_clip(frames, windows, times, count, self.preprocessing, notes=notes)
 
 
 class _TimedOutError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy as np
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
-from vjepa_fer.video.decoding import MAX_BYTES, decode_video
+from vjepa_fer.video.decoding import MAX_BYTES, DecodedVideo, decode_video
 from vjepa_fer.video.others import Decoder
-from vjepa_fer.video.sampling import Window, indices_of, needed_frames, sample_windows
+from vjepa_fer.video.pictures import list_pictures, pictures_sha256
+from vjepa_fer.video.sampling import Window, indices_of, most_windows, needed_frames, sample_windows
+from vjepa_fer.video.times import frame_seconds
 from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_region
 
 
@@ -69,8 +71,9 @@ def read_windows(
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
     accept_resize: bool = False,
+    picture_rate: float | None = None,
 ) -> ClipPixels:
-    """Decode a clip once and return the pixels of its windows.
+    """Decode a clip, a video or a folder of pictures, once and return the pixels of its windows.
 
     Parameters
     ----------
@@ -78,6 +81,8 @@ def read_windows(
         Refuse a clip whose needed frames are more than this, rather than fill the memory.
     decoder, accept_truncated, accept_resize
         As :func:`~vjepa_fer.video.decode_video` takes them.
+    picture_rate : float, optional
+        How many pictures of a folder are a second; a rule by time needs it.
 
     Raises
     ------
@@ -88,37 +93,95 @@ def read_windows(
     """
     prepare = preparer(path, preprocessing, accept_truncated=accept_truncated, accept_resize=accept_resize)
 
-    def needed(num_frames: int) -> Sequence[int]:
-        windows = sample_windows(num_frames, sampling)
-        _check_count(path, windows)
-        return prepare.begin(needed_frames(windows))
+    def decoded(seconds: np.ndarray | None) -> DecodedVideo:
+        def needed(num_frames: int) -> Sequence[int]:
+            return prepare.begin(needed_frames(choose_windows(path, num_frames, sampling, seconds)))
 
-    video = decode_video(
-        path,
-        prepare,
-        choose=needed,
-        max_bytes=max_bytes,
-        decoder=decoder,
-        accept_truncated=accept_truncated,
-        accept_resize=accept_resize,
-        square_pixels=preprocessing.square_pixels,
-    )
+        return decode_video(
+            path,
+            prepare,
+            choose=needed,
+            max_bytes=max_bytes,
+            decoder=decoder,
+            accept_truncated=accept_truncated,
+            accept_resize=accept_resize,
+            square_pixels=preprocessing.square_pixels,
+            picture_rate=picture_rate,
+        )
+
+    video, windows = by_true_times(path, sampling, decoded, picture_rate, accept_truncated=accept_truncated)
     prepare.check(video.num_frames)
-    indices = indices_of(sample_windows(video.num_frames, sampling))
-    times = video.timestamps[indices]
-    return assemble_clip(video.frames, times, video.num_frames, sampling, preprocessing, notes=video.notes)
+    times = video.timestamps[indices_of(windows)]
+    return assemble_clip(video.frames, windows, times, video.num_frames, preprocessing, notes=video.notes)
+
+
+def by_true_times(
+    path: str | os.PathLike[str],
+    sampling: Sampling,
+    decoded: Callable[[np.ndarray | None], DecodedVideo],
+    picture_rate: float | None = None,
+    *,
+    accept_truncated: bool = False,
+) -> tuple[DecodedVideo, tuple[Window, ...]]:
+    """Decode what the rule asks for, and again in the rare case that packets said other times than the frames do.
+
+    Parameters
+    ----------
+    decoded : callable
+        Decodes with windows chosen by these times; None for a rule in frames.
+
+    Returns
+    -------
+    DecodedVideo, tuple of Window
+
+    Raises
+    ------
+    VideoError
+        ``changed``, when the frames have other times the second time; or what `decoded` raises.
+    """
+    seconds = None
+    if sampling.frames_per_second is not None:
+        seconds = frame_seconds(path, picture_rate, accept_truncated=accept_truncated)
+    for _ in range(2):
+        video = decoded(seconds)
+        windows = choose_windows(path, video.num_frames, sampling, video.timestamps)
+        if seconds is None or (
+            len(seconds) == video.num_frames and choose_windows(path, len(seconds), sampling, seconds) == windows
+        ):
+            return video, windows
+        seconds = video.timestamps
+    raise VideoError("changed", os.fspath(path), "had other times each time it was read: is it still being written?")
+
+
+def choose_windows(
+    path: str | os.PathLike[str], num_frames: int, sampling: Sampling, seconds: np.ndarray | None
+) -> tuple[Window, ...]:
+    """:func:`~vjepa_fer.video.sampling.sample_windows` of a video of `num_frames` frames, which are shown at `seconds`.
+
+    Raises
+    ------
+    VideoError
+        ``too_long``: its windows are more than can be held; ``unreadable``: a rule by time, and its frames have none.
+    """
+    timed = sampling.frames_per_second is not None
+    if timed and seconds is not None:
+        if not np.isfinite(seconds).all():
+            raise VideoError("unreadable", os.fspath(path), "some of its frames have no time: sample it by frames")
+        _check_count(path, most_windows(sampling, seconds), sampling.frames_per_window)
+        if len(seconds) != num_frames:  # packets are not always frames: decoding will say when these are shown
+            seconds = np.zeros(num_frames)
+    windows = sample_windows(num_frames, sampling, seconds if timed else None)
+    _check_count(path, len(windows), sampling.frames_per_window)
+    return windows
 
 
 MOST_FRAMES = 1 << 25
 """Of all windows of a clip, a frame as often as it is in one: their numbers, places and times take a gigabyte."""
 
 
-def _check_count(path: str | os.PathLike[str], windows: Sequence[Window]) -> None:
-    frames = len(windows[0].offsets)
-    if len(windows) * frames > MOST_FRAMES:
-        message = (
-            f"has {len(windows):,} windows of {frames:,} frames; at most {MOST_FRAMES // frames:,} are held at once"
-        )
+def _check_count(path: str | os.PathLike[str], windows: int, frames: int) -> None:
+    if windows * frames > MOST_FRAMES:
+        message = f"has {windows:,} windows of {frames:,} frames; at most {MOST_FRAMES // frames:,} are held at once"
         raise VideoError("too_long", os.fspath(path), f"{message}: sample fewer (a larger stride) or cut the film up")
 
 
@@ -180,15 +243,14 @@ def preparer(
 
 def assemble_clip(
     frames: np.ndarray,
+    windows: tuple[Window, ...],
     timestamps: np.ndarray,
     num_frames: int,
-    sampling: Sampling,
     preprocessing: Preprocessing,
     *,
     notes: Sequence[str] = (),
 ) -> ClipPixels:
-    """Put a clip together from the frames that its windows need, in order, and the windows' timestamps (W, F)."""
-    windows = sample_windows(num_frames, sampling)
+    """Put a clip together from the frames that its windows need, in order, the windows, and their timestamps (W, F)."""
     indices = indices_of(windows)
     return ClipPixels(
         frames=frames,
@@ -210,8 +272,9 @@ def read_clip(
     decoder: Decoder = "pyav",
     accept_truncated: bool = False,
     accept_resize: bool = False,
+    picture_rate: float | None = None,
 ) -> tuple[ClipPixels, str]:
-    """:func:`read_windows` and the SHA-256 of the very file that was decoded.
+    """:func:`read_windows` and the SHA-256 of the very file, or pictures, that were decoded.
 
     Raises
     ------
@@ -227,8 +290,9 @@ def read_clip(
         decoder=decoder,
         accept_truncated=accept_truncated,
         accept_resize=accept_resize,
+        picture_rate=picture_rate,
     )
-    sha256 = file_sha256(path)
+    sha256 = source_sha256(path)
     if before is None or _version_of(path) != before:
         raise VideoError(
             "changed", os.fspath(path), "the file was replaced or written to while it was read: try again later"
@@ -236,22 +300,25 @@ def read_clip(
     return pixels, sha256
 
 
-def _version_of(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+def _version_of(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], ...] | None:
     try:
-        status = os.stat(path)
+        files = list_pictures(path) if os.path.isdir(path) else [path]
+        found = [os.stat(file) for file in files]
     except (OSError, ValueError):
         return None  # reading it will say why
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
 
 
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a video file, in hex.
+def source_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a video file, in hex; of a folder that of its pictures, :func:`~vjepa_fer.video.pictures.pictures_sha256`.
 
     Raises
     ------
     VideoError
         It is gone, or cannot be read.
     """
+    if os.path.isdir(path):
+        return pictures_sha256(path)
     try:
         with open(open_regular(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

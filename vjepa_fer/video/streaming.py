@@ -17,9 +17,9 @@ import numpy as np
 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
-from vjepa_fer.video.decoding import MAX_BYTES, decode_video
-from vjepa_fer.video.reading import ClipPixels, Preparer, preparer
-from vjepa_fer.video.sampling import Window, indices_of, needed_frames, sample_windows
+from vjepa_fer.video.decoding import MAX_BYTES, DecodedVideo, decode_video
+from vjepa_fer.video.reading import ClipPixels, Preparer, by_true_times, choose_windows, preparer
+from vjepa_fer.video.sampling import Window, indices_of, needed_frames
 
 T = TypeVar("T")
 
@@ -75,7 +75,16 @@ def map_windows(
         before a fault was met.
     """
     parts = _Parts(preparer(path, preprocessing), sampling, preprocessing, work, at_once, num_kept, max_bytes)
-    video = decode_video(path, parts.take, choose=parts.begin, square_pixels=preprocessing.square_pixels)
+
+    def decoded(seconds: np.ndarray | None) -> DecodedVideo:
+        return decode_video(
+            path,
+            parts.take,
+            choose=lambda num_frames: parts.begin(num_frames, seconds),
+            square_pixels=preprocessing.square_pixels,
+        )
+
+    video, _ = by_true_times(path, sampling, decoded)
     parts.prepare.check(video.num_frames)
     ends = np.array([(window.start_frame, window.last_frame) for window in parts.windows])
     kept = np.array(list(parts.kept.values()))
@@ -111,9 +120,10 @@ class _Parts(Generic[T]):
         self.prepare, self.sampling, self.preprocessing, self.work = prepare, sampling, preprocessing, work
         self.at_once, self.num_kept, self.max_bytes = at_once, num_kept, max_bytes
 
-    def begin(self, num_frames: int) -> list[int]:
-        """Start, or start over with another number of frames."""
-        self.num_frames, self.windows = num_frames, sample_windows(num_frames, self.sampling)
+    def begin(self, num_frames: int, seconds: np.ndarray | None) -> list[int]:
+        """Start, or start over with another number of frames, or other times."""
+        self.num_frames = num_frames
+        self.windows = choose_windows(self.prepare.path, num_frames, self.sampling, seconds)
         self.results: list[T] = []
         self.held: dict[int, np.ndarray] = {}
         self.kept: dict[int, np.ndarray] = {}

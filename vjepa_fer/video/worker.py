@@ -5,7 +5,7 @@ What is said on the two pipes, one object a line::
     parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …,
             "accept_truncated": …, "accept_resize": …}                                                  once
     worker  {"ready": true}
-    parent  {"path": …, "max_bytes": …}                                                         for each clip
+    parent  {"path": …, "max_bytes": …, "picture_rate": …}                                      for each clip
     worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "notes": […], "busy": seconds}
             or  {"reason": …, "message": …, "busy": seconds}
     parent  {"offset": bytes}
@@ -27,6 +27,7 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.arena import padded
 from vjepa_fer.video.reading import ClipPixels, read_clip
+from vjepa_fer.video.sampling import as_table
 from vjepa_fer.workers.parent import own_the_answers
 
 
@@ -58,6 +59,7 @@ def _serve(answers: BinaryIO) -> None:
                 decoder=first["decoder"],
                 accept_truncated=first["accept_truncated"],
                 accept_resize=first["accept_resize"],
+                picture_rate=task["picture_rate"],
             )
         except VideoError as error:
             _say(answers, reason=error.reason, message=error.message, busy=time.perf_counter() - started)
@@ -74,8 +76,8 @@ def _say(answers: BinaryIO, **values: Any) -> None:
 
 
 def _hand_over(answers: BinaryIO, memory: mmap.mmap, pixels: ClipPixels, sha256: str, started: float) -> None:
-    times = pixels.timestamps
-    size = padded(pixels.frames.nbytes) + times.nbytes
+    times, windows = pixels.timestamps, as_table(pixels.windows)
+    size = padded(pixels.frames.nbytes) + times.nbytes + windows.nbytes
     facts: dict[str, Any] = {"shape": pixels.frames.shape, "windows": times.shape, "num_frames": pixels.num_frames}
     facts |= {"sha256": sha256, "notes": pixels.notes}
     _say(answers, size=size, busy=time.perf_counter() - started, **facts)
@@ -83,6 +85,7 @@ def _hand_over(answers: BinaryIO, memory: mmap.mmap, pixels: ClipPixels, sha256:
     if not answer:
         sys.exit(0)
     offset = json.loads(answer)["offset"]
-    for array, place in ((pixels.frames, offset), (times, offset + padded(pixels.frames.nbytes))):
+    after = offset + padded(pixels.frames.nbytes)
+    for array, place in ((pixels.frames, offset), (times, after), (windows, after + times.nbytes)):
         np.frombuffer(memory, array.dtype, array.size, place)[:] = array.ravel()
     _say(answers, done=True)
