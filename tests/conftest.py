@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,18 @@ def crema_d_clip(face_video: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     from videos import CREMA_D_LIKE, encode
 
     return encode(face_video, tmp_path_factory.mktemp("crema_d") / "clip.flv", *CREMA_D_LIKE)
+
+
+@pytest.fixture(autouse=True)
+def left_as_it_was() -> Iterator[None]:
+    """The program sets its environment and answers a polite kill for the process that it owns; here it is one test's guest."""
+    variables, answer = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    yield
+    if dict(os.environ) != variables:
+        os.environ.clear()
+        os.environ.update(variables)
+    if signal.getsignal(signal.SIGTERM) is not answer:
+        signal.signal(signal.SIGTERM, answer)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -69,7 +69,7 @@ def test_an_allowed_leak_is_labelled_wherever_figures_show(cache, tmp_path):
     assert len(both["leaky"]) == 2
     assert all(difference["leaky"] and not difference["real"] for difference in both["differences"])
     assert call("runs", "compare", tmp_path / "logreg-mean-standard", table).count("LEAKY") >= 4
-    assert "LEAKY: logreg-mean-standard" in render_page(gather_numbers([tmp_path / "logreg-mean-standard"]))
+    assert "LEAKY: logreg · mean · standard" in render_page(gather_numbers([tmp_path / "logreg-mean-standard"]))
 
 
 def test_a_leaky_run_that_is_there_is_not_resumed_unasked(cache, tmp_path):

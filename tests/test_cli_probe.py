@@ -100,7 +100,7 @@ def test_json_puts_the_honest_choice_beside_the_grid(cache):
 def test_the_table_shows_the_honest_choice_first_and_labels_the_grid(cache):
     text = call("probe", cache, "--probe", "knn,centroid", "--param", "k=1,3")
     assert text.index("chosen on inner folds") < text.index("best of 3 cells")
-    assert text.index("best of") < text.index("best of 2 knn cells") < text.index("would be chosen on the test parts")
+    assert text.index("best of") < text.index("best of 2 knn cells") < text.index("every cell; picked from these rows")
     assert "not nested" in call("probe", cache, "--probe", "knn", "--param", "k=1,3", "--no-nested")
 
 

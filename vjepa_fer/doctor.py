@@ -159,6 +159,10 @@ def is_older(version: str, least: str) -> bool:
     return ours < theirs
 
 
+_ELSEWHERE = "import os, sys; os.chdir(os.path.dirname(sys.executable))"
+"""Some packages read settings from the current folder (``matplotlibrc``), and that may be a stranger's."""
+
+
 def _package(name: str, least: dict[str, str], timeout_seconds: float) -> dict[str, str]:
     if find_spec(name) is None:
         return {"state": "missing"}
@@ -166,7 +170,7 @@ def _package(name: str, least: dict[str, str], timeout_seconds: float) -> dict[s
         version = {"version": metadata.version(_DISTRIBUTIONS.get(name, name))}
     except metadata.PackageNotFoundError:
         version = {}
-    _, fault = run_python(f"import {name}", timeout_seconds)
+    _, fault = run_python(f"{_ELSEWHERE}\nimport {name}", timeout_seconds)
     if fault:
         return {"state": "broken", **version, "fault": fault}
     needed = least.get(_DISTRIBUTIONS.get(name, name))

@@ -77,10 +77,10 @@ def _edge(n: RunNumbers) -> Iterator[Check]:
 
 def _selection(n: RunNumbers) -> Iterator[Check]:
     if not n.to_report or n.run.evaluation.selection == "grid":
-        among = "families of cells" if n.run.evaluation.selection == "nested" else f"{max(n.result['among'], 2)} cells"
+        among = "families of cells" if n.result["selection"] == "nested" else f"{max(n.result['among'], 2)} cells"
         yield Check(
             "look",
-            f"One of several {among}: picked by its figure, it would be chosen on the test parts. Not the figure to report: "
+            f"One of {among}: picked by its figure, it would be chosen on the test parts. Not the figure to report: "
             "that is the choice among all cells.",
         )
     if n.result["selection"] == "nested":
