@@ -22,8 +22,8 @@ import torch
 from transformers import VJEPA2Config, VJEPA2Model
 
 from vjepa_fer.cache.description import library_versions
-from vjepa_fer.encoder.loading import random_encoder
-from vjepa_fer.encoder.zoo import encoder_config
+from vjepa_fer.encoder.loading.load import random_encoder
+from vjepa_fer.encoder.model.zoo import encoder_config
 
 LARGE = ("vjepa1-huge-384", "vjepa2.1-large-384")
 NUM_FRAMES = 16

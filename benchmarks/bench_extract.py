@@ -32,8 +32,8 @@ from transformers import VJEPA2Config, VJEPA2Model
 
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.encoder import LoadedEncoder, load_encoder
-from vjepa_fer.encoder.loading import random_encoder
-from vjepa_fer.encoder.zoo import encoder_config
+from vjepa_fer.encoder.loading.load import random_encoder
+from vjepa_fer.encoder.model.zoo import encoder_config
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, Preprocessing, Sampling

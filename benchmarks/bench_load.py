@@ -25,14 +25,14 @@ from typing import Any
 import torch
 
 import vjepa_fer
-from vjepa_fer.encoder.hashes import known_sha256
-from vjepa_fer.encoder.loading import random_encoder
-from vjepa_fer.encoder.slim import slim_checkpoint
-from vjepa_fer.encoder.zoo import encoder_config, official_encoder, parameter_count
+from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.loading.load import random_encoder
+from vjepa_fer.encoder.loading.slim import slim_checkpoint
+from vjepa_fer.encoder.model.zoo import encoder_config, official_encoder, parameter_count
 
 LOAD = """
 import json, sys, time
-import torch, vjepa_fer.encoder.loading as loading
+import torch, vjepa_fer.encoder.loading.load as loading
 name, path, key, precision = sys.argv[1:]
 def memory(field):
     lines = open("/proc/self/status").read().splitlines()

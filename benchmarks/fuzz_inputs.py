@@ -395,11 +395,11 @@ def command_line(words: list[str]) -> str:
 
             read_fitted(Path(words[1]) / "fitted")
         elif words[0] == "HASH":
-            from vjepa_fer.encoder.hashes import known_sha256
+            from vjepa_fer.encoder.files.hashes import known_sha256
 
             known_sha256(words[1])
         elif words[0] == "RECORD":
-            from vjepa_fer.encoder.fetch import read_record
+            from vjepa_fer.encoder.files.records import read_record
 
             read_record(Path(words[1]))
         else:
@@ -507,7 +507,7 @@ def write_corpora() -> None:
 
 def write_home() -> None:
     """A home folder with a remembered hash, a registration and a record."""
-    from vjepa_fer.encoder.hashes import known_sha256
+    from vjepa_fer.encoder.files.hashes import known_sha256
 
     Path("weights.pt").write_bytes(b"weights")
     os.utime("weights.pt", (1e9, 1e9))

@@ -28,7 +28,7 @@ import torch
 
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.demo import DemoSettings, write_demo_set
-from vjepa_fer.encoder.zoo import encoder_config
+from vjepa_fer.encoder.model.zoo import encoder_config
 from vjepa_fer.manifest import write_manifest
 
 MODEL = "vjepa2.1-base-384"

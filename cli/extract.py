@@ -203,7 +203,7 @@ def extract(
 
         require_faces()
     from vjepa_fer.encoder import compile_encoder, load_encoder, pick_device
-    from vjepa_fer.encoder.registry import find_encoder
+    from vjepa_fer.encoder.loading.registry import find_encoder
     from vjepa_fer.extract import (
         ExtractSettings,
         extract_manifest,
@@ -329,7 +329,7 @@ def layered(levels: tuple[str, ...], layers: str | None, model: str) -> tuple[st
     """The levels of every layer asked for, as :func:`~vjepa_fer.recipe.levels_of_layers` names them."""
     if layers is None:
         return levels
-    from vjepa_fer.encoder.registry import find_encoder
+    from vjepa_fer.encoder.loading.registry import find_encoder
     from vjepa_fer.recipe import check, hierarchical_layers, levels_of_layers, shown
 
     config = find_encoder(model).config

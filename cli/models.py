@@ -14,7 +14,7 @@ from .progress import byte_bar
 from .terminal import print_json, print_labelled, print_line, say, screen_of_text, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.encoder.fetch import FetchedWeights
+    from vjepa_fer.encoder.fetching.fetch import FetchedWeights
 
 app = typer.Typer(no_args_is_help=True, help="The official V-JEPA encoders: names, sizes, files, licences.")
 
@@ -30,7 +30,7 @@ WIDE = 118
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """Every encoder that `extract --model` knows, with what it costs to run and to store."""
-    from vjepa_fer.encoder.facts import all_facts
+    from vjepa_fer.encoder.fetching.facts import all_facts
 
     models, faults = all_facts()
     if as_json:
@@ -102,7 +102,7 @@ def _short_count(number: int) -> str:
 @app.command()
 def info(name: NameArgument, as_json: JsonOption = False) -> None:
     """Everything about one encoder: architecture, memory, file, state-dict key, licence, citation."""
-    from vjepa_fer.encoder.facts import encoder_facts
+    from vjepa_fer.encoder.fetching.facts import encoder_facts
 
     facts = encoder_facts(name)
     if as_json:
@@ -157,8 +157,8 @@ def fetch(
     as_json: JsonOption = False,
 ) -> None:
     """Download an encoder's official weights, or check those that are here. Run it again to resume."""
-    from vjepa_fer.encoder.fetch import fetch_weights
-    from vjepa_fer.encoder.zoo import official_encoder
+    from vjepa_fer.encoder.fetching.fetch import fetch_weights
+    from vjepa_fer.encoder.model.zoo import official_encoder
 
     official = official_encoder(name)
     say(f"{name}: the licence of its weights is {official.licence}; it is noted in every cache made with them")
@@ -168,7 +168,7 @@ def fetch(
         from vjepa_fer.extras import require_extra
 
         require_extra("extract,hub", ("torch", "huggingface_hub"), "fetching from Hugging Face")
-        from vjepa_fer.encoder.fetch_hub import fetch_from_hub
+        from vjepa_fer.encoder.fetching.hub import fetch_from_hub
 
         fetched = fetch_from_hub(name)
     else:
@@ -189,8 +189,8 @@ def _fault_of(name: str, fetched: FetchedWeights) -> str | None:
 
     if find_spec("torch") is None:
         return None
-    from vjepa_fer.encoder.checkpoint import check_state, read_state
-    from vjepa_fer.encoder.zoo import encoder_config
+    from vjepa_fer.encoder.loading.checkpoint import check_state, read_state
+    from vjepa_fer.encoder.model.zoo import encoder_config
     from vjepa_fer.errors import CheckpointError
 
     try:
@@ -202,7 +202,7 @@ def _fault_of(name: str, fetched: FetchedWeights) -> str | None:
 
 
 def _show_fetched(name: str, fetched: FetchedWeights, *, as_json: bool) -> None:
-    from vjepa_fer.encoder.home import HUB_STATE_KEY
+    from vjepa_fer.encoder.files.home import HUB_STATE_KEY
 
     record = fetched.record
     if as_json:
@@ -235,7 +235,7 @@ def slim(
     from vjepa_fer.extras import require_extra
 
     require_extra("extract", ("torch",), "vjepa-fer models slim")
-    from vjepa_fer.encoder.slim import SlimPlan, slim_checkpoint
+    from vjepa_fer.encoder.loading.slim import SlimPlan, slim_checkpoint
 
     def tell(plan: SlimPlan) -> None:
         say(f"writing {plan.num_tensors} tensors, {plan.size / 1e9:.2f} GB ({plan.free / 1e9:.1f} GB free), to {out}")

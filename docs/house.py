@@ -30,7 +30,7 @@ shows; nobody imports it. `data_manifests/` holds the manifests, folds and exper
 1. `manifest/` finds its file, label and subject, and writes them as a row.
 2. `extract/plan` says what an extraction will cost; `extract/job` claims the clip, so that no other process takes it.
 3. `video/sampling` picks its frames, `video/decoding` decodes them in a process of its own, `video/transforms` makes pixels of them.
-4. `extract/encode` sends the windows through `encoder/vit`; `extract/levels` pools the tokens to the levels of the recipe.
+4. `extract/encode` sends the windows through `encoder/model/vit`; `extract/levels` pools the tokens to the levels of the recipe.
 5. `cache/writer` writes a row a window into a shard, with its checksum; the shard appears when it is whole.
 6. `cache/reader` finds the row again and compares it with its sum; `features/matrix` makes the clip a row of a matrix.
 7. `folds/` puts its subject on one side of each fold; `evaluation/evaluate` fits a probe on the other subjects and predicts it.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vjepa_fer.encoder.zoo import TINY, encoder_spec
+from vjepa_fer.encoder.model.zoo import TINY, encoder_spec
 from vjepa_fer.evaluation import FittedProbe, save_fitted
 from vjepa_fer.probes import make_probe
 from vjepa_fer.probes.saving import SavedProbe

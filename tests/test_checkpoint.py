@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 
 from vjepa_fer.encoder import build_encoder
-from vjepa_fer.encoder.checkpoint import WHOLE_FILE, load_state, read_state
-from vjepa_fer.encoder.hashes import file_sha256
-from vjepa_fer.encoder.zoo import encoder_config
+from vjepa_fer.encoder.files.hashes import file_sha256
+from vjepa_fer.encoder.loading.checkpoint import WHOLE_FILE, load_state, read_state
+from vjepa_fer.encoder.model.zoo import encoder_config
 from vjepa_fer.errors import CheckpointError
 
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "data" / "checkpoint_keys.json.gz").read_bytes()))

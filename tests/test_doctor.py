@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from vjepa_fer import disk, doctor
 from vjepa_fer.cli.main import app
 from vjepa_fer.doctor import examine_decoders, examine_disk, examine_packages, run_python, stages_of
-from vjepa_fer.encoder.home import weights_file
-from vjepa_fer.encoder.inventory import examine_weights
+from vjepa_fer.encoder.fetching.inventory import examine_weights
+from vjepa_fer.encoder.files.home import weights_file
 
 OK = {"state": "ok", "version": "1"}
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the driver's tool")

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from servers import Site, serve
-from vjepa_fer.encoder import download as download_module
-from vjepa_fer.encoder.download import Patience, _remote_of, _SafeRedirects, download
+from vjepa_fer.encoder.fetching import download as download_module
+from vjepa_fer.encoder.fetching.download import Patience, _remote_of, _SafeRedirects, download
 from vjepa_fer.errors import DownloadError
 
 CONTENT = os.urandom(3_000_000)

@@ -11,7 +11,7 @@ import torch
 from transformers import VJEPA2Config, VJEPA2Model
 
 from vjepa_fer.encoder import build_encoder
-from vjepa_fer.encoder.vit import hierarchical_layers, rotary_tables, rotate, sincos_positions
+from vjepa_fer.encoder.model.vit import hierarchical_layers, rotary_tables, rotate, sincos_positions
 from vjepa_fer.errors import RecipeError
 
 DATA = Path(__file__).parent / "data"

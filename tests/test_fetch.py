@@ -15,10 +15,12 @@ from servers import Site, serve
 from test_checkpoint import official_file
 from vjepa_fer.cli.main import app
 from vjepa_fer.disk import exclusive_lock
-from vjepa_fer.encoder import load_encoder, registry
-from vjepa_fer.encoder.download import Patience
-from vjepa_fer.encoder.fetch import check_unchanged, fetch_weights, read_record
-from vjepa_fer.encoder.home import weights_file
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.encoder.fetching.download import Patience
+from vjepa_fer.encoder.fetching.fetch import fetch_weights
+from vjepa_fer.encoder.files.home import weights_file
+from vjepa_fer.encoder.files.records import check_unchanged, read_record
+from vjepa_fer.encoder.loading import registry
 from vjepa_fer.errors import CheckpointError, DownloadError, RecipeError
 
 NAME = "vjepa2-large-256"
@@ -199,7 +201,7 @@ def test_the_command_speaks_json(home, content):
 def test_names_facts_and_fetching_need_no_torch():
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import vjepa_fer.encoder.fetch, vjepa_fer.encoder.facts as facts\n"
+        "import vjepa_fer.encoder.fetching.fetch, vjepa_fer.encoder.fetching.facts as facts\n"
         "print(facts.encoder_facts('vjepa2-large-256')['parameters'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -22,8 +22,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vjepa_fer.encoder.checkpoint import WHOLE_FILE, read_state
-from vjepa_fer.encoder.slim import slim_checkpoint
+from vjepa_fer.encoder.loading.checkpoint import WHOLE_FILE, read_state
+from vjepa_fer.encoder.loading.slim import slim_checkpoint
 from vjepa_fer.errors import CheckpointError
 from vjepa_fer.weights.pickles import Called, ForeignObjectError, Named, Outside, read_pickle
 from vjepa_fer.weights.torch_file import StoredTensor
@@ -110,7 +110,7 @@ def read_with_little(path, folder):
     """The error, or what came, of a process that may take :data:`MEMORY` more than it has when it opens the file."""
     code = f"""
 import resource, sys
-from vjepa_fer.encoder.slim import slim_checkpoint
+from vjepa_fer.encoder.loading.slim import slim_checkpoint
 from vjepa_fer.errors import CheckpointError
 from pathlib import Path
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 
 from test_checkpoint import tiny_config
 from vjepa_fer.cli.main import app
-from vjepa_fer.encoder import build_encoder, fetch_hub, load_encoder, registry
-from vjepa_fer.encoder.checkpoint import load_state, read_state
-from vjepa_fer.encoder.fetch_hub import fetch_from_hub
-from vjepa_fer.encoder.home import weights_file
-from vjepa_fer.encoder.hub import joined, official_layout
+from vjepa_fer.encoder import build_encoder, load_encoder
+from vjepa_fer.encoder.fetching import hub as fetch_hub
+from vjepa_fer.encoder.fetching.hub import fetch_from_hub
+from vjepa_fer.encoder.files.home import weights_file
+from vjepa_fer.encoder.loading import registry
+from vjepa_fer.encoder.loading.checkpoint import load_state, read_state
+from vjepa_fer.encoder.loading.hub_layout import joined, official_layout
 from vjepa_fer.errors import CheckpointError, DownloadError, MissingExtraError
 
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "data" / "checkpoint_keys.json.gz").read_bytes()))

@@ -14,7 +14,7 @@ from videos import write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.derive import pool_cache
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.encoder.loading import random_encoder
+from vjepa_fer.encoder.loading.load import random_encoder
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.extract import extract_manifest, make_recipe, plan_extraction
 from vjepa_fer.recipe import (

@@ -9,7 +9,7 @@ import pytest
 
 from caches import small_manifest
 from vjepa_fer.cache.folder import prepare_cache
-from vjepa_fer.encoder.zoo import encoder_spec
+from vjepa_fer.encoder.model.zoo import encoder_spec
 from vjepa_fer.licences import weights_licence
 from vjepa_fer.recipe import EncoderSpec, ImportedRecipe, Preprocessing, Recipe, fingerprint
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from vjepa_fer.encoder import build_encoder, compile_encoder, hashes, load_encoder, pick_device
-from vjepa_fer.encoder.hashes import known_sha256
-from vjepa_fer.encoder.loading import _portions, random_encoder
-from vjepa_fer.encoder.zoo import TINY, encoder_config
+from vjepa_fer.encoder import build_encoder, compile_encoder, load_encoder, pick_device
+from vjepa_fer.encoder.files import hashes
+from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.loading.load import _portions, random_encoder
+from vjepa_fer.encoder.model.zoo import TINY, encoder_config
 from vjepa_fer.errors import CheckpointError, RecipeError
 from vjepa_fer.recipe import Preprocessing
 

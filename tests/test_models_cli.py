@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from vjepa_fer.cli.main import app
-from vjepa_fer.encoder.facts import clip_megabytes, encoder_facts
-from vjepa_fer.encoder.home import home_folder, weights_file, weights_here
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, encoder_config, parameter_count
+from vjepa_fer.encoder.fetching.facts import clip_megabytes, encoder_facts
+from vjepa_fer.encoder.files.home import home_folder, weights_file, weights_here
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, encoder_config, parameter_count
 from vjepa_fer.errors import RecipeError
 
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "data" / "checkpoint_keys.json.gz").read_bytes()))

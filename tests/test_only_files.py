@@ -21,7 +21,7 @@ from test_cli_probe import call
 from vjepa_fer.demo import DemoSettings, write_demo_set
 from vjepa_fer.disk import require_regular
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.encoder.inventory import examine_weights
+from vjepa_fer.encoder.fetching.inventory import examine_weights
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import write_manifest
 from vjepa_fer.recipe import Sampling

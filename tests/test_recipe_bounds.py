@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vjepa_fer.cache import layout
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, encoder_spec
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, encoder_spec
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import (
     EncoderSpec,

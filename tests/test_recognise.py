@@ -9,11 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from test_checkpoint import official_file, tiny_config
-from vjepa_fer.encoder import load_encoder, recognise, whose, zoo
-from vjepa_fer.encoder.recognise import recognise_file
-from vjepa_fer.encoder.slim import slim_checkpoint
-from vjepa_fer.encoder.whose import encoder_of_file, refuse_file_of_another_encoder
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, official_encoder
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.encoder.files import whose
+from vjepa_fer.encoder.files.whose import encoder_of_file, refuse_file_of_another_encoder
+from vjepa_fer.encoder.loading import recognise
+from vjepa_fer.encoder.loading.recognise import recognise_file
+from vjepa_fer.encoder.loading.slim import slim_checkpoint
+from vjepa_fer.encoder.model import zoo
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, official_encoder
 from vjepa_fer.errors import CheckpointError
 
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from test_checkpoint import official_file, tiny_config
 from vjepa_fer.cli.main import app
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.encoder.registry import find_encoder, read_registration
-from vjepa_fer.encoder.zoo import encoder_config
+from vjepa_fer.encoder.loading.registry import find_encoder, read_registration
+from vjepa_fer.encoder.model.zoo import encoder_config
 from vjepa_fer.errors import CheckpointError, RecipeError
 
 NUMBERS = "\n".join(

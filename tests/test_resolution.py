@@ -12,7 +12,7 @@ from test_checkpoint import tiny_config
 from videos import write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.encoder.loading import random_encoder
+from vjepa_fer.encoder.loading.load import random_encoder
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.extract import extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest

@@ -46,7 +46,7 @@ COMMANDS = {
     ],
     "experiments list": ["experiments list"],
     "experiments show": ["experiments show encoders"],
-    "experiments table": ["experiments table runs"],
+    "experiments table": ["experiments table one"],
     "evaluate": ["evaluate runs/logreg-mean-standard"],
     "report": ["report runs/logreg-mean-standard -o new.html --figures drawn --format svg"],
     "predict": ["predict v.mp4 --run runs/logreg-mean-standard --timeline new"],
@@ -99,6 +99,7 @@ def sent(tmp_path_factory):
     shutil.copy(manifest.clips[0].path, folder / "v.mp4")
     plain = ("--folds", "loso", "--no-nested")
     call("probe", folder, "--probe", "logreg,knn", *plain, "--out", folder / "runs", "--refit")
+    call("probe", folder, "--probe", "centroid", *plain, "--out", folder / "one")
     for name in ("savee/DC_a01.avi", "byclass/happy/1.mp4", "ravdess/Actor_01/01-01-01-01-01-01-01.mp4"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_bytes(b"x")

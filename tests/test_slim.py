@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from test_checkpoint import official_file, tiny_config
 from vjepa_fer.cli.main import app
-from vjepa_fer.encoder import zoo
-from vjepa_fer.encoder.checkpoint import check_state, read_state
-from vjepa_fer.encoder.slim import slim_checkpoint, weights_identity, write_encoder_file
+from vjepa_fer.encoder.loading.checkpoint import check_state, read_state
+from vjepa_fer.encoder.loading.slim import slim_checkpoint, weights_identity, write_encoder_file
+from vjepa_fer.encoder.model import zoo
 from vjepa_fer.errors import CheckpointError
 
 

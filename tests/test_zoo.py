@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vjepa_fer.encoder import build_encoder, encoder_names, encoder_spec
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, TINY, encoder_config
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config
 from vjepa_fer.errors import RecipeError
 
 KEYS = json.loads(gzip.decompress((Path(__file__).parent / "data" / "checkpoint_keys.json.gz").read_bytes()))
@@ -108,7 +108,7 @@ def test_an_unknown_name_is_refused_with_the_list_and_a_guess(name, message):
 def test_the_zoo_needs_no_torch_and_the_encoder_says_what_it_needs():
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS; assert len(OFFICIAL_ENCODERS) == 11\n"
+        "from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS; assert len(OFFICIAL_ENCODERS) == 11\n"
         "try:\n    from vjepa_fer.encoder import load_encoder\n"
         "except ImportError as error:\n    print(error)\n"
     )

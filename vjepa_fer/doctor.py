@@ -84,8 +84,8 @@ def examine(folder: Path, *, timeout_seconds: float = 120) -> dict[str, Any]:
         ``python``, ``packages``, ``decoders``, ``devices``, ``disk``, ``home``, ``weights``, ``stages``, ``extras``: all plain
         values, for JSON.
     """
-    from vjepa_fer.encoder.home import home_folder
-    from vjepa_fer.encoder.inventory import examine_weights
+    from vjepa_fer.encoder.fetching.inventory import examine_weights
+    from vjepa_fer.encoder.files.home import home_folder
 
     packages = examine_packages(timeout_seconds)
     return {

@@ -1,4 +1,6 @@
-"""Frozen V-JEPA encoders: the model (vit), strict loading (checkpoint, loading), and the official ones by name (zoo).
+"""An encoder's name and its weights go in; a frozen encoder that is ready to run comes out.
+
+`model` is what it is, `files` is what of it lies on this machine, `loading` brings the two together, `fetching` gets the files.
 
 Names load on first use, so that the zoo can be read where torch is not installed.
 """
@@ -21,18 +23,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from vjepa_fer.encoder.loading import LoadedEncoder, compile_encoder, load_encoder, pick_device
-    from vjepa_fer.encoder.vit import build_encoder
-    from vjepa_fer.encoder.zoo import encoder_names, encoder_spec
+    from vjepa_fer.encoder.loading.load import LoadedEncoder, compile_encoder, load_encoder, pick_device
+    from vjepa_fer.encoder.model.vit import build_encoder
+    from vjepa_fer.encoder.model.zoo import encoder_names, encoder_spec
 
 _HOMES = {
-    "LoadedEncoder": "loading",
-    "compile_encoder": "loading",
-    "load_encoder": "loading",
-    "pick_device": "loading",
-    "build_encoder": "vit",
-    "encoder_names": "zoo",
-    "encoder_spec": "zoo",
+    "LoadedEncoder": "loading.load",
+    "compile_encoder": "loading.load",
+    "load_encoder": "loading.load",
+    "pick_device": "loading.load",
+    "build_encoder": "model.vit",
+    "encoder_names": "model.zoo",
+    "encoder_spec": "model.zoo",
 }
 
 

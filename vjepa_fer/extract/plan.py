@@ -22,7 +22,7 @@ from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure
 from vjepa_fer.cache.folder import refuse_other_cache
 from vjepa_fer.encoder import LoadedEncoder
-from vjepa_fer.encoder.registry import find_encoder, usable_resolution
+from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.errors import VideoError
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder

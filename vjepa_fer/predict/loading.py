@@ -119,7 +119,7 @@ def _load_encoder(
 
 def _recipe_at_hand(recipe: Recipe) -> Recipe:
     """What extraction makes here of the encoder of this name, with the recipe's settings and, untested yet, its weights."""
-    from vjepa_fer.encoder.registry import named_encoder
+    from vjepa_fer.encoder.loading.registry import named_encoder
 
     known, own = named_encoder(recipe.encoder.name), recipe.preprocessing
     spec = EncoderSpec(

@@ -113,7 +113,7 @@ def bytes_at_once(
     recipe: Recipe, level: str, rows: RowEncoder, windows: tuple[Window, ...], windows_at_once: int
 ) -> int:
     """What so many windows take while they are decoded, encoded and stored."""
-    from vjepa_fer.encoder.facts import encoding_bytes
+    from vjepa_fer.encoder.fetching.facts import encoding_bytes
     from vjepa_fer.extract.lanes import Lanes
     from vjepa_fer.video.streaming import frames_held
 

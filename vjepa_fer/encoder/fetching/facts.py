@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.encoder.home import weights_here
-from vjepa_fer.encoder.known import KnownEncoder
-from vjepa_fer.encoder.registry import find_encoder, registration_files
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, official_encoder, parameter_count, tokens_of
+from vjepa_fer.encoder.files.home import weights_here
+from vjepa_fer.encoder.loading.registry import find_encoder, registration_files
+from vjepa_fer.encoder.model.known import KnownEncoder
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, official_encoder, parameter_count, tokens_of
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import Sampling, Storage
 

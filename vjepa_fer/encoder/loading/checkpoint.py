@@ -17,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vjepa_fer.disk import open_regular
-from vjepa_fer.encoder.home import HUB_STATE_KEY
-from vjepa_fer.encoder.hub import is_hub_layout, joined, official_layout
-from vjepa_fer.encoder.vit import Encoder, VJepa2, build_encoder
-from vjepa_fer.encoder.whose import LONGEST_HEADER
+from vjepa_fer.encoder.files.home import HUB_STATE_KEY
+from vjepa_fer.encoder.files.whose import LONGEST_HEADER
+from vjepa_fer.encoder.loading.hub_layout import is_hub_layout, joined, official_layout
+from vjepa_fer.encoder.model.vit import Encoder, VJepa2, build_encoder
 from vjepa_fer.errors import CheckpointError
 from vjepa_fer.weights.pickles import Called
 from vjepa_fer.weights.torch_file import TorchFile
@@ -49,7 +49,7 @@ def read_state(
     state_key : str
         Which entry of the file: ``target_encoder``, ``ema_encoder``, ``encoder``; :data:`WHOLE_FILE` where the file itself
         is the state dict. A safetensors file has one, whose key it tells in its metadata as ``state_key``, or by Hugging
-        Face's layout (:mod:`vjepa_fer.encoder.hub`), which is always ``encoder``.
+        Face's layout (:mod:`vjepa_fer.encoder.loading.hub_layout`), which is always ``encoder``.
     only : collection of str, optional
         Official names of the tensors that are needed; the others may be left out.
     shapes_do : bool

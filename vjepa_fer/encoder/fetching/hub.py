@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vjepa_fer.encoder.checkpoint import check_state, read_state
-from vjepa_fer.encoder.download import check_space
-from vjepa_fer.encoder.fetch import FetchedWeights, alone, place_weights, weights_that_are_here
-from vjepa_fer.encoder.hashes import known_sha256
-from vjepa_fer.encoder.home import HUB_STATE_KEY, weights_file
-from vjepa_fer.encoder.slim import write_encoder_file
-from vjepa_fer.encoder.zoo import encoder_config, official_encoder
+from vjepa_fer.encoder.fetching.download import check_space
+from vjepa_fer.encoder.fetching.fetch import FetchedWeights, alone, place_weights, weights_that_are_here
+from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.files.home import HUB_STATE_KEY, weights_file
+from vjepa_fer.encoder.loading.checkpoint import check_state, read_state
+from vjepa_fer.encoder.loading.slim import write_encoder_file
+from vjepa_fer.encoder.model.zoo import encoder_config, official_encoder
 from vjepa_fer.errors import DownloadError
 from vjepa_fer.extras import require_extra
 

@@ -25,9 +25,9 @@ from typing import Any
 
 from vjepa_fer.doors import read_bytes
 from vjepa_fer.doors.bounded import TooLargeError
-from vjepa_fer.encoder.home import home_folder
-from vjepa_fer.encoder.known import KnownEncoder
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
+from vjepa_fer.encoder.files.home import home_folder
+from vjepa_fer.encoder.model.known import KnownEncoder
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, check, shown
 
@@ -103,7 +103,7 @@ def _recognised(path: Path, state_key: str | None) -> KnownEncoder:
     from vjepa_fer.extras import require_extra
 
     require_extra("extract", ("torch",), f"reading {path}")
-    from vjepa_fer.encoder.recognise import recognise_file
+    from vjepa_fer.encoder.loading.recognise import recognise_file
 
     return recognise_file(path, state_key=state_key)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.disk import open_regular
-from vjepa_fer.encoder.home import weights_file
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, OfficialEncoder
+from vjepa_fer.encoder.files.home import weights_file
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, OfficialEncoder
 from vjepa_fer.errors import CheckpointError
 
 LONGEST_HEADER = 8 << 20

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.encoder.checkpoint import check_state, read_state
-from vjepa_fer.encoder.hashes import known_sha256
-from vjepa_fer.encoder.recognise import recognise_file
-from vjepa_fer.encoder.registry import find_encoder
-from vjepa_fer.encoder.whose import read_metadata, refuse_file_of_another_encoder
+from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.files.whose import read_metadata, refuse_file_of_another_encoder
+from vjepa_fer.encoder.loading.checkpoint import check_state, read_state
+from vjepa_fer.encoder.loading.recognise import recognise_file
+from vjepa_fer.encoder.loading.registry import find_encoder
 from vjepa_fer.errors import CheckpointError
 
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
@@ -65,7 +65,7 @@ def slim_checkpoint(
     Parameters
     ----------
     path : Path
-        A training checkpoint, or any file that :func:`vjepa_fer.encoder.checkpoint.read_state` reads.
+        A training checkpoint, or any file that :func:`vjepa_fer.encoder.loading.checkpoint.read_state` reads.
     out : Path
         The new file; its folder must exist, and the file must not.
     name : str, optional

@@ -6,50 +6,20 @@ noticed. There is no registry of ours; torch is not needed.
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
-from vjepa_fer.disk import exclusive_lock, make_folders, sync_folder, write_durably
-from vjepa_fer.doors import read_object
-from vjepa_fer.encoder.download import ROOM_HINT, Patience, Progress, discard, download
-from vjepa_fer.encoder.hashes import file_sha256, known_sha256
-from vjepa_fer.encoder.home import HUB_STATE_KEY, weights_file, weights_here
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, OfficialEncoder, official_encoder
-from vjepa_fer.errors import CheckpointError, DownloadError, VjepaFerError
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsRecord:
-    """What is remembered of a fetched file, in ``FILE.json`` beside it.
-
-    Attributes
-    ----------
-    url : str
-        Where it came from.
-    size : int
-        Bytes.
-    sha256 : str
-        When it first came.
-    state_key : str
-        The state dict that is read from it.
-    licence : str
-        Of the weights.
-    fetched : str
-        When, in UTC.
-    """
-
-    url: str
-    size: int
-    sha256: str
-    state_key: str
-    licence: str
-    fetched: str
+from vjepa_fer.disk import exclusive_lock, make_folders, sync_folder
+from vjepa_fer.encoder.fetching.download import ROOM_HINT, Patience, Progress, discard, download
+from vjepa_fer.encoder.files.hashes import file_sha256, known_sha256
+from vjepa_fer.encoder.files.home import weights_file
+from vjepa_fer.encoder.files.records import WeightsRecord, check_unchanged, read_record, record_file, write_record
+from vjepa_fer.encoder.model.zoo import OfficialEncoder, official_encoder
+from vjepa_fer.errors import DownloadError
 
 
 @dataclass(frozen=True)
@@ -105,9 +75,9 @@ def place_weights(part: Path, path: Path, official: OfficialEncoder, *, url: str
         discard(part)
         raise DownloadError(
             f"{url}: not the bytes that came from {known.url} on {known.fetched[:10]}: SHA-256 {digest[:16]}… now, "
-            f"{known.sha256[:16]}… then. If the change is meant, delete {_record_file(path)} and run the same command again"
+            f"{known.sha256[:16]}… then. If the change is meant, delete {record_file(path)} and run the same command again"
         )
-    record = known or _write_record(path, part, official, sha256=digest, url=url, state_key=state_key)
+    record = known or write_record(path, part, official, sha256=digest, url=url, state_key=state_key)
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(part, path)
@@ -116,88 +86,13 @@ def place_weights(part: Path, path: Path, official: OfficialEncoder, *, url: str
     return FetchedWeights(path, record, is_new=True, is_first=known is None)
 
 
-def read_record(path: Path) -> WeightsRecord | None:
-    """The record beside a fetched file, or beside the place of one that was removed; None when there is none.
-
-    Raises
-    ------
-    CheckpointError
-        It is damaged.
-    """
-    file = _record_file(path)
-    if not file.exists():
-        return None
-    try:
-        return WeightsRecord(**read_object(file, at_most=1 << 16).values)
-    except (OSError, VjepaFerError, TypeError) as error:
-        raise CheckpointError(f"{file}: not the record that `models fetch` writes ({error}); delete it") from error
-
-
-def fetched_weights(name: str, state_key: str | None) -> Path:
-    """Weights of the home folder that hold `state_key`, by default the official evaluation's, unchanged since they came.
-
-    Raises
-    ------
-    CheckpointError
-        There are none, or none with that state dict, or they changed; the message says how to get them.
-    """
-    if name not in OFFICIAL_ENCODERS:
-        raise CheckpointError(f"{name} has no official weights: give random:0 as its weights")
-    here = weights_here(name)
-    path = here.get("meta") or (here.get("huggingface") if state_key == HUB_STATE_KEY else None)
-    if path is None:
-        raise CheckpointError(_how_to_get_weights(OFFICIAL_ENCODERS[name], has_hub="huggingface" in here))
-    check_unchanged(path)
-    return path
-
-
-def _how_to_get_weights(official: OfficialEncoder, *, has_hub: bool) -> str:
-    name = official.name
-    if has_hub:
-        return (
-            f"{name}: only Hugging Face's weights are here, which are another state dict ({HUB_STATE_KEY}): "
-            f"take them with the state key {HUB_STATE_KEY!r}, or run `vjepa-fer models fetch {name}`"
-        )
-    return (
-        f"{name} needs its weights: run `vjepa-fer models fetch {name}`, or download {official.url} and give the file, "
-        "or random:0 for a smoke test"
-    )
-
-
-def check_unchanged(path: Path) -> None:
-    """Raise unless a fetched file still has the hash of its record; a file without a record passes.
-
-    Raises
-    ------
-    CheckpointError
-        It changed since it was fetched.
-    """
-    record = read_record(path)
-    if record and known_sha256(path) != record.sha256:
-        raise CheckpointError(
-            f"{path}: changed since it was fetched on {record.fetched[:10]} (another SHA-256 than in "
-            f"{_record_file(path).name}); delete it and fetch it again"
-        )
-
-
 def weights_that_are_here(path: Path, official: OfficialEncoder, *, url: str, state_key: str) -> FetchedWeights:
     """Compare a file that is here with its record; one that was put here by hand gets its record now."""
     check_unchanged(path)
     if record := read_record(path):
         return FetchedWeights(path, record, is_new=False, is_first=False)
-    record = _write_record(path, path, official, sha256=known_sha256(path), url=url, state_key=state_key)
+    record = write_record(path, path, official, sha256=known_sha256(path), url=url, state_key=state_key)
     return FetchedWeights(path, record, is_new=False, is_first=True)
-
-
-def _write_record(
-    path: Path, file: Path, official: OfficialEncoder, *, sha256: str, url: str, state_key: str
-) -> WeightsRecord:
-    """Record `file`, which is or will be at `path`."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    size, licence = file.stat().st_size, official.licence
-    record = WeightsRecord(url=url, size=size, sha256=sha256, state_key=state_key, licence=licence, fetched=now)
-    write_durably(_record_file(path), json.dumps(asdict(record), indent=2) + "\n")
-    return record
 
 
 def _check_is_weights(part: Path, url: str) -> None:
@@ -233,7 +128,3 @@ def _hold(path: Path, stack: ExitStack) -> None:
         raise DownloadError(f"{path}: another process is fetching it just now; wait for that one") from error
     except OSError:
         pass  # a file system without locks: as well as one can
-
-
-def _record_file(path: Path) -> Path:
-    return path.with_name(path.name + ".json")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.encoder.fetch import read_record
-from vjepa_fer.encoder.hashes import known_sha256
-from vjepa_fer.encoder.home import weights_here
-from vjepa_fer.encoder.registry import read_registration, registration_files
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS
+from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.files.home import weights_here
+from vjepa_fer.encoder.files.records import read_record
+from vjepa_fer.encoder.loading.registry import read_registration, registration_files
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS
 from vjepa_fer.errors import CheckpointError, VjepaFerError
 
 

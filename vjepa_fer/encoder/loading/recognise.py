@@ -6,10 +6,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vjepa_fer.encoder.checkpoint import check_state, looks_like, read_state, told_state_key
-from vjepa_fer.encoder.known import KnownEncoder
-from vjepa_fer.encoder.whose import encoder_of_file
-from vjepa_fer.encoder.zoo import OFFICIAL_ENCODERS, OfficialEncoder
+from vjepa_fer.encoder.files.whose import encoder_of_file
+from vjepa_fer.encoder.loading.checkpoint import check_state, looks_like, read_state, told_state_key
+from vjepa_fer.encoder.model.known import KnownEncoder
+from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, OfficialEncoder
 from vjepa_fer.errors import CheckpointError
 
 _HINT = "say which encoder it is, or which state dict to take, or register it with a TOML file"

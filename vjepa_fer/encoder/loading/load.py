@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vjepa_fer.encoder.checkpoint import load_state, read_state
-from vjepa_fer.encoder.fetch import fetched_weights
-from vjepa_fer.encoder.registry import find_encoder, usable_resolution
-from vjepa_fer.encoder.slim import weights_identity
-from vjepa_fer.encoder.vit import Encoder, build_encoder, sincos_positions
-from vjepa_fer.encoder.whose import refuse_file_of_another_encoder
+from vjepa_fer.encoder.files.records import fetched_weights
+from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
+from vjepa_fer.encoder.loading.checkpoint import load_state, read_state
+from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
+from vjepa_fer.encoder.loading.slim import weights_identity
+from vjepa_fer.encoder.model.vit import Encoder, build_encoder, sincos_positions
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, check
 
@@ -90,9 +90,9 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str
-        A model name of :func:`vjepa_fer.encoder.zoo.encoder_names`, or of a user's registration, or the path of one
-        (:mod:`vjepa_fer.encoder.registry`); or the path of a weights file that is exactly one official encoder's
-        (:mod:`vjepa_fer.encoder.recognise`).
+        A model name of :func:`vjepa_fer.encoder.model.zoo.encoder_names`, or of a user's registration, or the path of one
+        (:mod:`vjepa_fer.encoder.loading.registry`); or the path of a weights file that is exactly one official encoder's
+        (:mod:`vjepa_fer.encoder.loading.recognise`).
     weights : str or Path
         A PyTorch or safetensors file; or ``random:SEED`` for untrained weights, the same bits on every machine. By default
         the file that ``vjepa-fer models fetch`` brought, or that the registration names.

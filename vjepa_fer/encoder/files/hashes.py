@@ -12,7 +12,7 @@ from typing import Any
 
 from vjepa_fer.disk import make_own_folder, open_regular, write_durably
 from vjepa_fer.doors import read_object
-from vjepa_fer.encoder.home import HASHES, home_folder
+from vjepa_fer.encoder.files.home import HASHES, home_folder
 from vjepa_fer.errors import CheckpointError, VjepaFerError
 
 SETTLED_SECONDS = 2
