@@ -19,7 +19,7 @@ class BoostingProbe(ProbeWithWeights):
     """Gradient-boosted decision trees, deterministic.
 
     An embedding spreads what it knows over all its dimensions, and a tree reads one at a time: on principal directions,
-    learnt from the training clips, trees are both faster and better (``benchmarks/bench_probes.json`` has the comparison
+    learnt from the training clips, trees are both faster and better (``benchmarks/bench_probes_boosting.json`` has the comparison
     that the defaults come from). Features are binned from the training clips of each fit.
 
     Parameters
