@@ -57,7 +57,8 @@ class AttentiveProbe(Probe):
     """One learned query attends to a clip's tokens; an MLP and a linear layer decide.
 
     Takes tokens ``(N, T, D)``, or a flat ``(N, T·D)`` matrix with `embed_dim`; arrays, memory maps, and anything read by
-    ``X[rows]`` are streamed batch by batch, in whatever precision they are stored. Float32 on the CPU.
+    ``X[rows]`` are streamed batch by batch, in whatever precision they are stored. Rows may have different numbers of tokens, said by
+    ``X.lengths``: those of a batch that have equally many are read together, and the gradient is summed. Float32 on the CPU.
 
     Parameters
     ----------
@@ -133,7 +134,7 @@ class AttentiveProbe(Probe):
         tokens = Tokens(training.X, self.embed_dim)
         plan = Plan(
             depth=self.depth,
-            num_heads=math.gcd(self.num_heads, tokens.shape[2]),
+            num_heads=math.gcd(self.num_heads, tokens.dim),
             proj=self._applies_proj(),
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -146,7 +147,7 @@ class AttentiveProbe(Probe):
             Head(p.lr, p.weight_decay, p.weight_decay if p.final_weight_decay is None else p.final_weight_decay)
             for p in family
         ]
-        at_once = self._heads_at_once(tokens.shape[2])
+        at_once = self._heads_at_once(tokens.dim)
         for start in range(0, len(heads), at_once):
             some = slice(start, start + at_once)
             trained = train_heads(tokens, training.codes, len(self.classes_), heads[some], plan)
