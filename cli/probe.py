@@ -79,8 +79,9 @@ def probe(
     decision: Annotated[
         str,
         typer.Option(
-            help="How a clip's windows become one decision: mean-feature, or joined after the probe: mean-probability, sum, "
-            "vote, mean-logit; several with commas.",
+            help="How a clip's windows become one decision: mean-feature; joined-windows (attentive only: one sequence of tokens "
+            "a view, probabilities averaged over views, as V-JEPA's own evaluation); or joined after the probe: mean-probability, "
+            "sum, vote, mean-logit; several with commas.",
         ),
     ] = DEFAULT_CELL.decision,
     seed: SeedOption = DEFAULT_PROTOCOL.seed,

@@ -44,7 +44,7 @@ def test_a_part_of_a_stream_reads_nothing_and_travels_to_other_processes(cache, 
 
 
 def test_windows_are_rows_where_they_are_asked_for(cache):
-    stream = TokenStream(list(cache), "tokens", by_window=True)
+    stream = TokenStream(list(cache), "tokens", row="window")
     assert stream.clip_index.tolist() == np.repeat(np.arange(18), 2).tolist()
     np.testing.assert_array_equal(stream[:].reshape(36, -1), cache.window_features("tokens").X)
 
@@ -59,10 +59,10 @@ def test_a_clip_that_is_not_finite_is_named(cache, monkeypatch):
 @pytest.mark.parametrize("decision", ["mean-feature", "vote"])
 def test_a_sweep_trains_the_attentive_probe_on_tokens(cache, decision, monkeypatch):
     shapes = []
-    real = make_probe("attentive").__class__._check_tokens
+    real = make_probe("attentive").__class__._check_clips
     monkeypatch.setattr(
-        "vjepa_fer.probes.attentive.probe.AttentiveProbe._check_tokens",
-        lambda self, X, y: shapes.append(X.shape[1:]) or real(self, X, y),
+        "vjepa_fer.probes.attentive.probe.AttentiveProbe._check_clips",
+        lambda self, X: shapes.append(X.shape[1:]) or real(self, X),
     )
     cells = make_cells(["attentive"], ["grid:2"], QUICK, scales=["standard"], decisions=[decision])
     assert {cell.scale for cell in cells} == {"none"}

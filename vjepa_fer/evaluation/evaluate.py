@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vjepa_fer.errors import ProbeError, SplitError
-from vjepa_fer.experiment import Cell, Choice, Plan, Selection, Statistics
+from vjepa_fer.experiment import Cell, Choice, Plan, Selection, Statistics, rule_of
 from vjepa_fer.features import Scaler, TokenStream, Windowed, fit_scaler, join_windows, rows_of, take_rows
 from vjepa_fer.folds import AnyFolds, Split, find_leaks, identities, refuse_leaks, shortlist
 from vjepa_fer.judging import Groups, Predictions, Score, score
@@ -103,6 +103,8 @@ def cross_validate(
     """
     if cell.windowed != isinstance(features, Windowed):
         raise ProbeError(f"decision {cell.decision!r} needs {'window' if cell.windowed else 'clip'} features")
+    if cell.row == "view" and features.X.ndim != 3:
+        raise ProbeError(f"decision {cell.decision!r} needs the tokens of whole views: TokenStream(…, row='view')")
     check_features(features)
     started = time.perf_counter()
     splits = check_splits(features, folds)
@@ -189,7 +191,7 @@ def _joined(answer: Decided, cell: Cell, clip: np.ndarray) -> Decided:
     if not cell.windowed:
         return answer
     votes = np.searchsorted(answer.classes, answer.labels)
-    joined = join_windows(cell.decision, answer.probabilities, votes, clip)
+    joined = join_windows(rule_of(cell.decision), answer.probabilities, votes, clip)
     return Decided(answer.classes, joined.probabilities, answer.classes[joined.predicted])
 
 

@@ -19,8 +19,8 @@ from vjepa_fer.disk import new_folder, refuse_link
 from vjepa_fer.doors import parse_object, read_text
 from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluation.evaluate import Targets, check_features, fit_cells
-from vjepa_fer.experiment import MEAN_FEATURE, Cell
-from vjepa_fer.features import RULES, Windowed
+from vjepa_fer.experiment import DECISIONS, MEAN_FEATURE, Cell, Row, row_of, rule_of
+from vjepa_fer.features import Windowed
 from vjepa_fer.probes.attentive.probe import AttentiveProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
 from vjepa_fer.recipe import (
@@ -51,7 +51,7 @@ class FittedProbe:
     recipe : Recipe or ImportedRecipe
         Of the features that it was fitted on.
     decision : str
-        How a clip's windows become one decision, of :data:`vjepa_fer.experiment.grid.DECISIONS`.
+        How a clip's windows become one decision, of :data:`vjepa_fer.experiment.DECISIONS`.
     """
 
     probe: SavedProbe
@@ -60,9 +60,19 @@ class FittedProbe:
     decision: str = MEAN_FEATURE
 
     @property
+    def row(self) -> Row:
+        """What it sees at once; rows of "view" are tokens (num_views, num_tokens, dim)."""
+        return row_of(self.decision)
+
+    @property
     def windowed(self) -> bool:
-        """It judges windows, and its answers about a clip's windows are joined by `decision`."""
-        return self.decision != MEAN_FEATURE
+        """It judges windows or views, and its answers about a clip's are joined by `rule`."""
+        return self.row != "clip"
+
+    @property
+    def rule(self) -> str:
+        """How these are joined, of :data:`vjepa_fer.features.RULES`."""
+        return rule_of(self.decision)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -173,7 +183,7 @@ def read_fitted(folder: Path) -> FittedProbe:
         parse_level(recipe.storage.find(level) or level)
     except RecipeError as error:
         raise ProbeError(f"{folder / PROBE}: which level it reads cannot be told ({error}); {ADVICE}") from error
-    if decision not in (MEAN_FEATURE, *RULES):
+    if decision not in DECISIONS:
         raise ProbeError(f"{folder / PROBE}: decides by {decision!r}, which this version does not know")
     return FittedProbe(saved, level, recipe, decision)
 

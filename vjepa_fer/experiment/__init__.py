@@ -13,6 +13,7 @@ from vjepa_fer.experiment.names import cell_titles, folder_name, plan_title
 from vjepa_fer.experiment.params import by_short_name, resolve
 from vjepa_fer.experiment.protocol import (
     DECISIONS,
+    JOINED_WINDOWS,
     MEAN_FEATURE,
     PLAN_WORDS,
     Cell,
@@ -20,9 +21,12 @@ from vjepa_fer.experiment.protocol import (
     Nest,
     Plan,
     Protocol,
+    Row,
     Selection,
     Statistics,
     plan_from_given,
+    row_of,
+    rule_of,
 )
 from vjepa_fer.experiment.shipped import shipped_experiments, shipped_file, summary_of
 from vjepa_fer.experiment.texts import (
@@ -40,6 +44,7 @@ from vjepa_fer.experiment.texts import (
 __all__ = [
     "DECISIONS",
     "GRID",
+    "JOINED_WINDOWS",
     "LARGEST_EXPERIMENT",
     "MEAN_FEATURE",
     "PLAN_WORDS",
@@ -49,6 +54,7 @@ __all__ = [
     "Nest",
     "Plan",
     "Protocol",
+    "Row",
     "Selection",
     "Statistics",
     "by_short_name",
@@ -65,6 +71,8 @@ __all__ = [
     "plan_title",
     "read_experiment",
     "resolve",
+    "row_of",
+    "rule_of",
     "shipped_experiments",
     "shipped_file",
     "summary_of",

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from vjepa_fer.doors import canonical_json
 from vjepa_fer.errors import ExperimentError
-from vjepa_fer.experiment.params import resolve
+from vjepa_fer.experiment.params import check_decision, resolve
 from vjepa_fer.experiment.protocol import Cell, Protocol, Statistics
 
 Fusion = Literal["early", "late"]
@@ -85,11 +85,13 @@ class Experiment:
         Raises
         ------
         ProbeError
-            A cell's probe or parameter does not exist.
+            A cell's probe, parameter or decision does not exist, or the probe cannot be put under the decision.
         ExperimentError
             Two cells are one.
         """
         cells = tuple(map(resolve, self.cells))
+        for cell in cells:
+            check_decision(cell)
         for number, cell in enumerate(cells):
             if cell in cells[:number]:
                 raise ExperimentError(f"cells[{number}] is cells[{cells.index(cell)}] again: leave one out")

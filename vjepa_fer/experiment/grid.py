@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.experiment.protocol import DECISIONS, MEAN_FEATURE, Cell
-from vjepa_fer.manifest import nearest
+from vjepa_fer.experiment.params import check_decision
+from vjepa_fer.experiment.protocol import MEAN_FEATURE, Cell
 
 Grid = Mapping[str, Sequence[Any]]
 """Values to try by parameter name, as typed; ``mlp.alpha`` is meant for the probe mlp only."""
@@ -90,15 +90,11 @@ def make_cells(
     Raises
     ------
     ProbeError
-        A probe or a decision that does not exist, or a parameter that none of the probes has.
+        A probe or a decision that does not exist, a parameter that none of the probes has, or a decision that one of the probes
+        cannot be put under.
     """
     from vjepa_fer.probes import PROBES, probe_parameters
 
-    for decision in decisions:
-        if decision not in DECISIONS:
-            raise ProbeError(
-                f"decision {decision!r} is not one of {', '.join(DECISIONS)}{nearest(decision, DECISIONS)}"
-            )
     known = {
         probe: {*probe_parameters(probe), *PROBES[probe].aliases, *(["preset"] if PROBES[probe].presets else [])}
         for probe in probes
@@ -107,7 +103,7 @@ def make_cells(
         if not any(_meant_for(name, probe, known[probe]) for probe in probes):
             listed = "; ".join(f"{probe} has {', '.join(sorted(names))}" for probe, names in known.items())
             raise ProbeError(f"no probe asked for has a parameter {name!r}: {listed}")
-    return [
+    cells = [
         Cell(probe=probe, params=params, level=level, scale=scale, decision=decision)
         for probe in probes
         for level in levels
@@ -115,6 +111,9 @@ def make_cells(
         for decision in decisions
         for params in _combinations({_bare(n): v for n, v in grid.items() if _meant_for(n, probe, known[probe])})
     ]
+    for cell in cells:
+        check_decision(cell)
+    return cells
 
 
 def _meant_for(name: str, probe: str, known: set[str]) -> bool:

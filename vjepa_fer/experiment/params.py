@@ -9,7 +9,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from vjepa_fer.experiment.protocol import Cell
+from vjepa_fer.errors import ProbeError
+from vjepa_fer.experiment.protocol import DECISIONS, Cell
+from vjepa_fer.manifest import nearest
 
 SEED = "random_state"
 """Comes from the experiment's seed, and is a parameter of the cell only where it was typed as one."""
@@ -28,6 +30,27 @@ def resolve(cell: Cell) -> Cell:
     full = full_parameters(cell.probe, cell.params)
     kept = {name: canonical_number(value) for name, value in full.items() if name != SEED or SEED in cell.params}
     return dataclasses.replace(cell, params=kept)
+
+
+def check_decision(cell: Cell) -> None:
+    """Refuse a decision that there is not, or that the cell's probe cannot be put under.
+
+    Raises
+    ------
+    ProbeError
+    """
+    from vjepa_fer.probes import PROBES
+
+    if cell.decision not in DECISIONS:
+        raise ProbeError(
+            f"decision {cell.decision!r} is not one of {', '.join(DECISIONS)}{nearest(cell.decision, DECISIONS)}"
+        )
+    if cell.row == "view" and not PROBES[cell.probe].reads_tokens:
+        able = ", ".join(name for name, entry in PROBES.items() if entry.reads_tokens)
+        raise ProbeError(
+            f"decision {cell.decision!r} shows the probe the tokens of all windows as one sequence, and {cell.probe} reads one "
+            f"vector: take --probe {able}, or another decision"
+        )
 
 
 def by_short_name(cell: Cell) -> Mapping[str, Any]:

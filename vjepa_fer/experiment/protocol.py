@@ -13,10 +13,26 @@ PLAN_WORDS = ("probe", "params", "features", "scale", "decision", "inner_folds",
 """The words of a plan: what a sweep varies. All other settings must be equal for two runs to be of one sweep."""
 
 MEAN_FEATURE = "mean-feature"
-"""The decision that averages a clip's windows before the probe; the others join the probe's answers about each."""
+"""The decision that averages a clip's windows and views before the probe; the others join the probe's answers about each."""
 
-DECISIONS = (MEAN_FEATURE, "mean-probability", "sum", "vote", "mean-logit")
+JOINED_WINDOWS = "joined-windows"
+"""The decision of V-JEPA's own evaluation: the probe sees the tokens of all windows of a view as one sequence, and the probabilities
+that it gives a clip's views are averaged."""
+
+DECISIONS = (MEAN_FEATURE, JOINED_WINDOWS, "mean-probability", "sum", "vote", "mean-logit")
 """Ways from a clip's windows to one decision; see :mod:`vjepa_fer.features.windows`."""
+
+Row = Literal["clip", "window", "view"]
+
+
+def row_of(decision: str) -> Row:
+    """What the probe sees at once under a decision: a clip, one of its windows, or one of its views with all windows joined."""
+    return {MEAN_FEATURE: "clip", JOINED_WINDOWS: "view"}.get(decision, "window")  # type: ignore[return-value]
+
+
+def rule_of(decision: str) -> str:
+    """How answers about a clip's rows are joined under a decision, of :data:`vjepa_fer.features.RULES`."""
+    return "mean-probability" if decision == JOINED_WINDOWS else decision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +60,14 @@ class Cell:
     decision: str = MEAN_FEATURE
 
     @property
+    def row(self) -> Row:
+        """What the probe sees at once."""
+        return row_of(self.decision)
+
+    @property
     def windowed(self) -> bool:
-        """The probe is trained on windows, and its answers about them are joined."""
-        return self.decision != MEAN_FEATURE
+        """The probe sees a clip in several rows, windows or views, and its answers about them are joined."""
+        return self.row != "clip"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, in the words of ``probe --json``."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from vjepa_fer.features.matrix import Joined, join, open_streams
 from vjepa_fer.features.scaling import Scaler, fit_scaler
-from vjepa_fer.features.token_stream import TokenStream, take_rows
+from vjepa_fer.features.token_stream import Row, TokenStream, take_rows, windows_in_time
 from vjepa_fer.features.windows import RULES, JoinedWindows, Windowed, join_windows, rows_of
 
 __all__ = [
     "RULES",
     "Joined",
     "JoinedWindows",
+    "Row",
     "Scaler",
     "TokenStream",
     "Windowed",
@@ -24,4 +25,5 @@ __all__ = [
     "open_streams",
     "rows_of",
     "take_rows",
+    "windows_in_time",
 ]

@@ -1,8 +1,10 @@
 """What a probe said about each window goes in; one decision a clip comes out, by a rule that is named.
 
-``mean-feature`` averages windows before the probe sees them, so that a clip is one row in training too. The other rules train
-on windows and join its answers about a clip's windows. Identical windows were encoded once and are weighed once, in training,
-in the mean and in every rule: a clip of 64 frames that a sampling rule pads into eight equal windows has said one thing, not the
+``mean-feature`` averages windows before the probe sees them, so that a clip is one row in training too. ``joined-windows`` shows a
+probe that reads tokens all windows of a view as one sequence, as V-JEPA's own evaluation does, in training too; where there are several
+views, each is a row, and its answers about them are averaged. The other rules train on windows and join its answers about a
+clip's windows. Identical windows were encoded once and are weighed once, in training,
+in the mean and in every rule for windows: a clip of 64 frames that a sampling rule pads into eight equal windows has said one thing, not the
 same thing eight times.
 """
 
@@ -18,11 +20,12 @@ DECIMALS = 12
 
 
 class Windowed(NamedTuple):
-    """Features a row a window, with everything else a row a clip.
+    """Features a row a window, or a row a view, with everything else a row a clip.
 
     Attributes
     ----------
     X : ndarray of float32, shape (num_rows, dim)
+        Or a :class:`~vjepa_fer.features.TokenStream`.
     y, subjects, clip_ids : ndarray of str, shape (num_clips,)
     clip_index : ndarray of int, shape (num_rows,)
         Position of the row's clip; ascending.

@@ -48,7 +48,7 @@ class Attention:
     path : Path
     weights : ndarray of float32, shape (num_windows, num_views, num_heads, T', H', W')
         Softmax weights, summing to 1 over a window-view's tokens; where the probe sees the mean over windows (and views), the same
-        for all of them.
+        for all of them; where it sees all windows of a view joined, they sum to 1 over all of these.
     pixels : ClipPixels
         What the encoder saw, window by window.
     """

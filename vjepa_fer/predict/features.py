@@ -44,9 +44,10 @@ def level_read(fitted: FittedProbe) -> str:
             f"the probe reads level {shown(fitted.level)}, but its recipe stores {stored}; fit again with --refit"
         )
     shape = level_shape(level, recipe.token_grid, recipe.encoder.embed_dim)
-    if probe.n_features_in_ != math.prod(shape):
+    width = math.prod(shape)
+    if probe.n_features_in_ % width if fitted.row == "view" else probe.n_features_in_ != width:
         raise ProbeError(
-            f"the probe takes {probe.n_features_in_:,} numbers, but level {level} of its recipe has {math.prod(shape):,} "
+            f"the probe takes {probe.n_features_in_:,} numbers, but level {level} of its recipe has {width:,} "
             f"{shape}; fit again with --refit"
         )
     return level

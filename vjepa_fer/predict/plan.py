@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.errors import VideoError
+from vjepa_fer.features import Row
+from vjepa_fer.predict.views import windows_of
 from vjepa_fer.recipe import Recipe, level_shape
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from vjepa_fer.video import Window
 
 _COPIES_OF_A_VECTOR = 2  # joined from their parts, or weighed for the mean
+_COPIES_OF_A_VIEW = 2  # its windows one after the other, and laid out as one sequence
 _COPIES_OF_A_LEVEL = 3  # as it comes, as it is stored, as it is read
 _COPIES_OF_PIXELS = 2  # normalised, and laid out as patches; float32
 
@@ -62,7 +65,7 @@ def plan_video(
     rows: RowEncoder,
     memory_bytes: int,
     *,
-    keeps_vectors: bool = True,
+    row: Row | None = "clip",
 ) -> Plan:
     """Count a video's frames, and plan its windows within `memory_bytes`.
 
@@ -70,8 +73,9 @@ def plan_video(
     ----------
     rows : RowEncoder
         What will encode.
-    keeps_vectors : bool
-        Whether a vector a window and view is kept until the last of them is there.
+    row : {"clip", "window", "view"} or None
+        What the probe sees at once, for which a vector a window and view is kept until the last of them is there; None: each window is
+        decided by itself, and nothing is kept.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def plan_video(
         raise VideoError("no_frames", Path(path), "its video stream holds no frame: fetch the file again")
     seconds = frame_seconds(path) if recipe.sampling.frames_per_second is not None else None
     windows = choose_windows(path, num_frames, recipe.sampling, seconds)
-    kept = bytes_of_vectors(recipe, level, windows) if keeps_vectors else 0
+    kept = bytes_of_vectors(recipe, level, windows, row) if row else 0
     most = max(WINDOWS_AT_ONCE, -(-rows.at_once // recipe.preprocessing.num_views))
     counts = [most >> halved for halved in range(most.bit_length())]
     needs = {count: bytes_at_once(recipe, level, rows, windows, count) for count in counts}
@@ -103,10 +107,13 @@ def plan_video(
     )
 
 
-def bytes_of_vectors(recipe: Recipe, level: str, windows: tuple[Window, ...]) -> int:
-    """What a vector a window and view takes until the last of them is there."""
+def bytes_of_vectors(recipe: Recipe, level: str, windows: tuple[Window, ...], row: Row = "clip") -> int:
+    """What a vector a window and view takes until the last of them is there, and the probe has seen them."""
     dim = math.prod(level_shape(level, recipe.token_grid, recipe.encoder.embed_dim))
-    return 4 * _COPIES_OF_A_VECTOR * dim * len(windows) * recipe.preprocessing.num_views
+    held = _COPIES_OF_A_VECTOR * len(windows)
+    if row == "view":
+        held += _COPIES_OF_A_VIEW * len(windows_of(windows))
+    return 4 * dim * held * recipe.preprocessing.num_views
 
 
 def bytes_at_once(

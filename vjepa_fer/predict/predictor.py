@@ -21,6 +21,7 @@ from vjepa_fer.predict.attention import Attention, token_shape
 from vjepa_fer.predict.features import LevelEncoder, level_read
 from vjepa_fer.predict.plan import Plan, default_memory, plan_video
 from vjepa_fer.predict.timeline import NUM_KEY_FRAMES, Timeline
+from vjepa_fer.predict.views import join_views, part_views, windows_of
 from vjepa_fer.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class Predictor:
             It cannot be read, or takes more than `memory_bytes`.
         """
         recipe, encode = self.recipe if stride is None else self._sliding(stride), self._encode
-        return plan_video(path, recipe, encode.level, encode.rows, self.memory_bytes, keeps_vectors=stride is None)
+        row = self.fitted.row if stride is None else None
+        return plan_video(path, recipe, encode.level, encode.rows, self.memory_bytes, row=row)
 
     def __call__(self, path: str | os.PathLike[str]) -> Prediction:
         """Class probabilities of one video, decided as the run's clips were.
@@ -150,7 +152,10 @@ class Predictor:
         pixels = read_windows(path, self.recipe.sampling, self.recipe.preprocessing, max_bytes=left)
         rows = _joined([self._encode(part) for part in _parts(pixels, plan.windows_at_once)])
         prediction = self._predict(path, rows, pixels.windows, pixels.num_frames, pixels.notes)
-        weights = self.fitted.attention(self._features(rows), level=self.fitted.level, recipe=self.fitted.recipe)
+        features = self._features(rows, pixels.windows)
+        weights = self.fitted.attention(features, level=self.fitted.level, recipe=self.fitted.recipe)
+        if self.fitted.row == "view":
+            weights = part_views(weights, windows_of(pixels.windows))
         return prediction, Attention.of(Path(path), pixels, weights.reshape(*weights.shape[:2], *shape))
 
     def attention(self, path: str | os.PathLike[str]) -> Attention:
@@ -215,7 +220,7 @@ class Predictor:
         num_frames: int,
         notes: tuple[str, ...],
     ) -> Prediction:
-        probabilities, decided = self._decide_clip(rows)
+        probabilities, decided = self._decide_clip(self._features(rows, windows))
         return Prediction(
             path=Path(path),
             classes=self.fitted.classes,
@@ -227,16 +232,21 @@ class Predictor:
             notes=notes,
         )
 
-    def _features(self, rows: np.ndarray) -> np.ndarray:
-        """What the probe sees of a clip's window-views (R, dim): each of them, or their mean (1, dim)."""
-        if self.fitted.windowed:
+    def _features(self, rows: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
+        """What the probe sees of a clip's window-views (R, dim): each of them, their mean (1, dim), or each view's tokens joined."""
+        if self.fitted.row == "view":
+            return join_views(self._tokens(rows), windows_of(windows))
+        if self.fitted.row == "window":
             return rows
         nothing = np.zeros(len(rows), int)  # one clip, number 0
         return mean_over_windows(WindowFeatures(rows, nothing, nothing), 1)
 
-    def _decide_clip(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
-        """Probabilities (num_classes,) of one row of features, or of the answers about windows joined; and the class decided for."""
-        features = self._features(rows)
+    def _tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Window-views (R, dim) as tokens (R, num_tokens, width of one)."""
+        return rows.reshape(len(rows), -1, self.recipe.encoder.embed_dim)
+
+    def _decide_clip(self, features: np.ndarray) -> tuple[np.ndarray, int]:
+        """Probabilities (num_classes,) of one row of features, or of the answers about several joined; and the class decided for."""
         if self.fitted.windowed:
             joined = self._join(features, num_clips=1)
             return joined.probabilities[0], int(joined.predicted[0])
@@ -246,12 +256,13 @@ class Predictor:
         """Views of a window side by side (num_windows · num_views, dim) → (num_windows, num_classes)."""
         num_views = self.recipe.preprocessing.num_views
         if self.fitted.windowed:
-            return self._join(rows, num_clips=len(rows) // num_views).probabilities
+            features = self._tokens(rows) if self.fitted.row == "view" else rows  # a view of one window alone
+            return self._join(features, num_clips=len(rows) // num_views).probabilities
         return self._decide(rows.reshape(-1, num_views, rows.shape[1]).mean(axis=1))
 
     def _join(self, rows: np.ndarray, *, num_clips: int) -> JoinedWindows:
         clip = np.repeat(np.arange(num_clips), len(rows) // num_clips)
-        return join_windows(self.fitted.decision, self._decide(rows), self._votes(rows), clip)
+        return join_windows(self.fitted.rule, self._decide(rows), self._votes(rows), clip)
 
     def _decide(self, features: np.ndarray) -> np.ndarray:
         said = self.fitted.predict_proba(features, level=self.fitted.level, recipe=self.fitted.recipe)

@@ -16,7 +16,7 @@ from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
 from vjepa_fer.evaluation import Evaluation, Reference, VoteBook, make_reference
 from vjepa_fer.experiment import Cell, Experiment, Nest, Plan, folder_name, plan_title
-from vjepa_fer.features import Joined, TokenStream, Windowed
+from vjepa_fer.features import Joined, Row, TokenStream, Windowed
 from vjepa_fer.folds import AnyFolds, find_leaks, identities, plan_folds, refuse_leaks
 from vjepa_fer.judging import group_clips
 from vjepa_fer.manifest import Clip, Manifest, absent_from, damage_of
@@ -101,7 +101,7 @@ class Source(Protocol_):
         """The level as a feature matrix, one row a window."""
 
 
-def read_tokens(source: Source, level: str, *, by_window: bool = False) -> Any:
+def read_tokens(source: Source, level: str, row: Row) -> TokenStream:
     """A stream of the tokens of a source's clips, for probes that take tokens.
 
     Raises
@@ -111,7 +111,7 @@ def read_tokens(source: Source, level: str, *, by_window: bool = False) -> Any:
     """
     if isinstance(source, Joined):
         raise CacheError("a probe that takes tokens reads one cache: leave --stream out, or choose another probe")
-    return TokenStream(list(source), level, by_window=by_window)
+    return TokenStream(list(source), level, row=row)
 
 
 class Files:
@@ -166,12 +166,13 @@ class Files:
         windows, who = self.cache.window_features(level), self._who()
         return Windowed(windows.X, who.y, who.subjects, who.clip_ids, windows.clip_index)
 
-    def tokens(self, level: str, windowed: bool) -> Features | Windowed:
+    def tokens(self, level: str, row: Row) -> Features | Windowed:
         """The level's tokens as a stream, with labels and subjects a row a clip."""
-        stream, who = read_tokens(self.cache, level, by_window=windowed), self._who()
-        if windowed:
-            return Windowed(stream, who.y, who.subjects, who.clip_ids, stream.clip_index)
-        return who._replace(X=stream)
+        stream: Any = read_tokens(self.cache, level, row)
+        who = self._who()
+        if row == "clip":
+            return who._replace(X=stream)
+        return Windowed(stream, who.y, who.subjects, who.clip_ids, stream.clip_index)
 
     def _who(self) -> Features:
         """The clips without their features."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from vjepa_fer.evaluation import Answer, Decided, Evaluation, Study, Task, choose, gather, nested_evaluation
 from vjepa_fer.experiment import Cell, Nest
+from vjepa_fer.features import Row
 from vjepa_fer.probes import PROBES
 from vjepa_fer.sweep.asked import Files, Judged
 from vjepa_fer.workers import Lost
@@ -38,9 +39,9 @@ class Family:
         return self.cells[0].level
 
     @property
-    def rows(self) -> tuple[str, bool, bool]:
-        """What a row of its features is: the level, whether of a window, and whether its tokens are read as they are needed."""
-        return self.level, self.cells[0].windowed, PROBES[self.cells[0].probe].reads_tokens
+    def rows(self) -> tuple[str, Row, bool]:
+        """What its features are: the level, what a row is, and whether its tokens are read as they are needed."""
+        return self.level, self.cells[0].row, PROBES[self.cells[0].probe].reads_tokens
 
     def tasks(self) -> Iterator[Task]:
         """What is left to fit: the pending cells on each training part, and every cell on its inner folds."""

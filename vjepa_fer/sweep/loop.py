@@ -116,9 +116,9 @@ def sweep(
     cells = asked.cells
     files = Files(cache, asked, folds, reference, out)
     nested = protocol.nested and len(cells) > 1
-    groups: dict[tuple[str, bool, str], list[Cell]] = {}
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.level, cell.windowed, cell.probe), []).append(cell)
+        groups.setdefault((cell.level, cell.row, cell.probe), []).append(cell)
     families = [
         Family(files, tuple(group), Nest(cells=tuple(group), inner_folds=protocol.inner_folds) if nested else None)
         for group in groups.values()
@@ -145,15 +145,15 @@ def _winner(files: Files, nested: Sequence[Judged]) -> Judged:
 
 
 def _run_level(files: Files, families: Sequence[Family], jobs: int, advance: Callable[[str], None]) -> None:
-    """Do what is left to do on one level by clips or windows; it is read once, and only if something is left."""
+    """Do what is left to do on one level, a row a clip, window or view; it is read once, and only if something is left."""
     tasks = [(family, task) for family in families for task in family.tasks()]
     if not tasks:
         return
-    level, windowed, streamed = families[0].rows
+    level, row, streamed = families[0].rows
     if streamed:
-        features: Features | Windowed = files.tokens(level, windowed)
+        features: Features | Windowed = files.tokens(level, row)
     else:
-        features = files.windows(level) if windowed else files.cache.features(level)
+        features = files.cache.features(level) if row == "clip" else files.windows(level)
     check_features(features)
     splits = files.folds.rows(features) if files.given else check_splits(features, files.folds)
     targets = files.reference.targets if files.reference else None

@@ -90,7 +90,7 @@ def _check_fitted(run: Path, cell: Cell, recipe: AnyRecipe) -> None:
 
 
 def _rows(source: Source, cell: Cell) -> Features | Windowed:
-    """Rows as the sweep fitted them: of clips or windows, as vectors or as a stream of tokens."""
+    """Rows as the sweep fitted them: of clips, windows or views, as vectors or as a stream of tokens."""
     if not cell.windowed and not PROBES[cell.probe].reads_tokens:
         return source.features(cell.level)
     y, subjects, clip_ids = (
@@ -99,7 +99,7 @@ def _rows(source: Source, cell: Cell) -> Features | Windowed:
     if not PROBES[cell.probe].reads_tokens:
         windows = source.window_features(cell.level)
         return Windowed(windows.X, y, subjects, clip_ids, windows.clip_index)
-    tokens: Any = read_tokens(source, cell.level, by_window=cell.windowed)
+    tokens: Any = read_tokens(source, cell.level, cell.row)
     if cell.windowed:
         return Windowed(tokens, y, subjects, clip_ids, tokens.clip_index)
     return Features(tokens, y, subjects, clip_ids)

@@ -53,7 +53,7 @@ class Plan:
 class Tokens:
     """Tokens ``(N, T, D)`` behind an array, memory map or anything read by ``X[rows]``: a batch at a time, in float32.
 
-    A flat ``(N, T·D)`` matrix is cut into tokens of `embed_dim` numbers (without it, a row is one token).
+    Where `X` has ``lengths``, rows have as many tokens as these say, each its own number. A flat ``(N, T·D)`` matrix is cut into tokens of `embed_dim` numbers (without it, a row is one token).
 
     Raises
     ------
@@ -67,31 +67,36 @@ class Tokens:
         dim = embed_dim or X.shape[-1]
         if width % dim or (len(X.shape) > 2 and X.shape[-1] != dim):
             raise ProbeError(f"X of shape {tuple(X.shape)} does not hold tokens of embed_dim {dim}")
-        self.shape = (len(X), width // dim, dim)
+        self.dim = dim
+        self.lengths = np.asarray(getattr(X, "lengths", np.full(len(X), width // dim)))
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return len(self.lengths)
 
-    def read(self, rows: slice | NDArray) -> Tensor:
-        """Tokens ``(B, T, D)`` of some clips; `rows` ascend, as files are read in order."""
+    def read(self, rows: NDArray) -> Tensor:
+        """Tokens ``(B, T, D)`` of some clips; `rows` ascend, as files are read in order, and have equally many tokens."""
         import torch
 
-        tokens = np.asarray(self.X[rows], dtype=np.float32).reshape(-1, *self.shape[1:])
+        tokens = np.asarray(self.X[rows], dtype=np.float32).reshape(len(rows), -1, self.dim)
         if not np.isfinite(tokens.sum(dtype=np.float64)):
             bad = np.flatnonzero(~np.isfinite(tokens).all(axis=(1, 2)))
             if len(bad):
-                row = np.arange(len(self))[rows][bad[0]]
-                raise ProbeError(f"X holds NaN or infinity at row {row}: leave this clip out, or extract it again")
+                raise ProbeError(
+                    f"X holds NaN or infinity at row {rows[bad[0]]}: leave this clip out, or extract it again"
+                )
         return torch.from_numpy(tokens)
 
-    def in_order(self) -> Iterator[Tensor]:
+    def whole(self) -> Iterator[tuple[NDArray, Tensor]]:
+        """Every row once: row numbers and their tokens, a part after the other."""
         for rows in self.parts(np.arange(len(self))):
-            yield self.read(rows)
+            yield rows, self.read(rows)
 
-    def parts(self, rows: NDArray) -> list[NDArray]:
-        """Row numbers, cut into as few parts as memory allows."""
-        at_once = max(1, READ_AT_ONCE // (4 * self.shape[1] * self.shape[2]))
-        return [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    def parts(self, rows: NDArray) -> Iterator[NDArray]:
+        """Row numbers, cut into as few parts as memory allows, each of rows with equally many tokens: nothing is padded."""
+        for length in np.unique(self.lengths[rows]).tolist():
+            alike = rows[self.lengths[rows] == length]
+            at_once = max(1, READ_AT_ONCE // (4 * length * self.dim))
+            yield from (alike[start : start + at_once] for start in range(0, len(alike), at_once))
 
 
 def train_heads(
@@ -104,14 +109,14 @@ def train_heads(
     """
     import torch
 
-    shapes = parameter_shapes(dim=tokens.shape[2], num_classes=num_classes, depth=plan.depth, proj=plan.proj)
+    shapes = parameter_shapes(dim=tokens.dim, num_classes=num_classes, depth=plan.depth, proj=plan.proj)
     first = initial_parameters(shapes, plan.seed)
     stacked = {
         name: value.expand(len(heads), *value.shape).clone().to(plan.device).requires_grad_()
         for name, value in first.items()
     }
     optimizer = _Optimizer(stacked, heads, plan)
-    means, rescales = _all_statistics(tokens)
+    statistics = _all_statistics(tokens)
     labels = torch.from_numpy(codes)
     rng = np.random.default_rng(plan.seed)
     steps = math.ceil(len(tokens) / plan.batch_size) * plan.epochs
@@ -119,8 +124,10 @@ def train_heads(
     def losses(batch: NDArray) -> Iterator[Tensor]:
         for rows in tokens.parts(batch):
             part, wanted = tokens.read(rows).to(plan.device), labels[rows].to(plan.device)
-            known = (means[rows].to(plan.device), rescales[rows].to(plan.device))
-            logits = attentive_logits(stacked, part, known, num_heads=plan.num_heads, proj=plan.proj)
+            mean, rescale = (
+                torch.stack(own).to(plan.device) for own in zip(*(statistics[row] for row in rows), strict=True)
+            )
+            logits = attentive_logits(stacked, part, (mean, rescale), num_heads=plan.num_heads, proj=plan.proj)
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.repeat(len(heads)), reduction="sum")
             yield loss / len(batch)
 
@@ -177,35 +184,35 @@ def predict_probabilities(
     import torch
 
     held = {name: torch.from_numpy(value)[None].to(device) for name, value in parameters.items()}
-    parts = []
+    probabilities = np.empty((len(tokens), len(parameters["linear.bias"])))
     with torch.inference_mode():
-        for batch in tokens.in_order():
+        for rows, batch in tokens.whole():
             batch = batch.to(device)
             logits = attentive_logits(held, batch, token_statistics(batch), num_heads=num_heads, proj=proj)
-            parts.append(logits[0].double().softmax(dim=1).cpu().numpy())
-    return np.concatenate(parts)
+            probabilities[rows] = logits[0].double().softmax(dim=1).cpu().numpy()
+    return probabilities
 
 
 def query_weights(
     tokens: Tokens, parameters: Mapping[str, NDArray], *, num_heads: int, device: str
 ) -> NDArray[np.float32]:
-    """Attention ``(N, H, T)`` of one head's query."""
+    """Attention ``(N, H, T)`` of one head's query; all rows have T tokens."""
     import torch
 
     held = {name: torch.from_numpy(value)[None].to(device) for name, value in parameters.items()}
     with torch.inference_mode():
         parts = [
-            query_attention(held, batch.to(device), num_heads=num_heads).cpu().numpy() for batch in tokens.in_order()
+            query_attention(held, batch.to(device), num_heads=num_heads).cpu().numpy() for _, batch in tokens.whole()
         ]
     return np.concatenate(parts)
 
 
-def _all_statistics(tokens: Tokens) -> tuple[Tensor, Tensor]:
-    """Token statistics ``(N, T)`` of all clips, in one pass that also finds a clip with NaN before training starts."""
-    import torch
-
-    means, rescales = zip(*(token_statistics(batch) for batch in tokens.in_order()), strict=True)
-    return torch.cat(means), torch.cat(rescales)
+def _all_statistics(tokens: Tokens) -> list[tuple[Tensor, Tensor]]:
+    """Token statistics ``(T,)`` of each row, in one pass that also finds a row with NaN before training starts."""
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for rows, batch in tokens.whole():
+        found.update(zip(rows.tolist(), zip(*token_statistics(batch), strict=True), strict=True))
+    return [found[row] for row in range(len(tokens))]
 
 
 def _batches(num_clips: int, plan: Plan, rng: np.random.Generator) -> Iterator[NDArray]:
