@@ -24,6 +24,15 @@ ExcludeOption = Annotated[
     ),
 ]
 
+UnifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--unify-names",
+        help="Names that differ only in spelling (letter case, blanks, Unicode form, leading zeros, .0) are one name, which is shown; "
+        "without it they are refused.",
+    ),
+]
+
 
 @contextmanager
 def wrong_usage(hint: str | None = None) -> Iterator[None]:

@@ -8,7 +8,7 @@ from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
 from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
 from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
-from vjepa_fer.doors.shown import printable, printable_json
+from vjepa_fer.doors.shown import printable, printable_json, without_unseen
 from vjepa_fer.doors.tables import TABLE, TableLimits, parse_rows, read_rows
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "read_rows",
     "read_text",
     "unpacked",
+    "without_unseen",
 ]

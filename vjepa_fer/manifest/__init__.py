@@ -1,6 +1,6 @@
 """Tables and downloads go in; manifests come out: which clips, with which label and subject, checked.
 
-In reading order: `rows`, `tables` (a manifest, read and written) · `folder`, `walk` (any layout of files) · `corpora`, `ravdess`, `crema_d`,
+In reading order: `spelling`, `unify` (names that are one name) · `rows`, `tables` (a manifest, read and written) · `folder`, `walk` (any layout of files) · `corpora`, `ravdess`, `crema_d`,
 `listed`, `named` (known corpora) · `folds`, `official`, `shipped` (what comes along) · `label_names` (one name for what two corpora call
 differently) · `damage`, `absent` (clips that are damaged or have no features) · `choose` · `verify` (a download against the official list).
 """
@@ -19,11 +19,23 @@ from vjepa_fer.manifest.pictures import picture_rate, with_picture_rate
 from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
+from vjepa_fer.manifest.spelling import (
+    canonical,
+    is_missing,
+    one_spelling,
+    refuse_measurements,
+    refuse_missing,
+    refuse_spelled_twice,
+    respelled,
+    rows_of,
+    shown,
+)
 from vjepa_fer.manifest.subset import subset_of
 from vjepa_fer.manifest.tables import (
+    Listed,
     Table,
     manifest_csv,
-    parse_manifest,
+    parse_listed,
     read_manifest,
     read_table,
     rename_columns,
@@ -45,11 +57,13 @@ __all__ = [
     "Clip",
     "Damage",
     "FileFault",
+    "Listed",
     "Manifest",
     "Table",
     "Verification",
     "abridged",
     "absent_from",
+    "canonical",
     "check_label",
     "common_names",
     "corpus_manifest",
@@ -62,21 +76,29 @@ __all__ = [
     "find_videos",
     "folder_manifest",
     "is_damaged",
+    "is_missing",
     "leave_out",
     "look_through",
     "manifest_csv",
     "nearest",
+    "one_spelling",
     "only_where",
-    "parse_manifest",
+    "parse_listed",
     "picture_rate",
     "ravdess_clips",
     "ravdess_manifest",
     "read_label_map",
     "read_manifest",
     "read_table",
+    "refuse_measurements",
+    "refuse_missing",
+    "refuse_spelled_twice",
     "rename_columns",
     "require_column",
     "require_other_names",
+    "respelled",
+    "rows_of",
+    "shown",
     "subject_number",
     "subset_of",
     "verify_download",
