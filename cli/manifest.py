@@ -222,7 +222,9 @@ def _print_verification(result: Verification) -> None:
         say("--json lists every file")
 
 
-def _chosen(manifest: Manifest, where: list[str] | None, subset: Path | None = None, *, unify_names: bool = False) -> Manifest:
+def _chosen(
+    manifest: Manifest, where: list[str] | None, subset: Path | None = None, *, unify_names: bool = False
+) -> Manifest:
     from vjepa_fer.manifest import only_where, subset_of
 
     wanted: dict[str, list[str]] = {}

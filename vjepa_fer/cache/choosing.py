@@ -9,7 +9,7 @@ from pathlib import Path
 from vjepa_fer.cache.asked import read_cache_manifest
 from vjepa_fer.doors import read_text
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest, respelled, shown
 
 
 def chosen(
@@ -54,11 +54,18 @@ def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
 
 def _read_ids(path: Path, manifest: Manifest) -> frozenset[str]:
     try:
-        lines = read_text(path, error=CacheError, advice="a list of clip ids is expected, one a line").splitlines()
+        text = read_text(path, error=CacheError, advice="a list of clip ids is expected, one a line")
     except FileNotFoundError as error:
         raise CacheError(f"{path}: cannot be read as a list of clip ids ({error})") from error
-    ids = frozenset(line.strip() for line in lines if line.strip())
-    unknown = sorted(ids - {clip.clip_id for clip in manifest.clips})
+    lines = enumerate(text.removeprefix("\ufeff").splitlines(), start=1)
+    row_of = {line.strip(): number for number, line in lines if line.strip()}
+    ids, known = frozenset(row_of), {clip.clip_id for clip in manifest.clips}
+    for told, ours in respelled(row_of, known).items():
+        said, name = shown([told, ours])
+        raise CacheError(
+            f"{path}, row {row_of[told]}: {said} and the clip {name} differ only in spelling; write it as the cache does"
+        )
+    unknown = sorted(ids - known)
     if unknown:
         raise CacheError(f"{path}: {len(unknown)} ids are no clips of the cache, such as {unknown[0]!r}")
     return ids

@@ -16,6 +16,7 @@ from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
+from vjepa_fer.judging.table_names import Spelling, settle_names
 from vjepa_fer.manifest import (
     MOST_SHOWN,
     Table,
@@ -77,9 +78,11 @@ class PredictionTable:
     known: tuple[str, ...]
 
 
-def read_predictions(path: str | os.PathLike[str], *, scores: bool | None = False) -> Predictions:
+def read_predictions(
+    path: str | os.PathLike[str], *, scores: bool | None = False, spelling: Spelling = "refuse"
+) -> Predictions:
     """The predictions of :func:`read_prediction_table`."""
-    return read_prediction_table(path, scores=scores).predictions
+    return read_prediction_table(path, scores=scores, spelling=spelling).predictions
 
 
 def read_prediction_table(
@@ -89,6 +92,7 @@ def read_prediction_table(
     columns: Mapping[str, str] | None = None,
     foreign: bool = False,
     names: Mapping[str, str] | None = None,
+    spelling: Spelling = "refuse",
 ) -> PredictionTable:
     """Read anyone's table of predictions, a row a clip.
 
@@ -110,6 +114,8 @@ def read_prediction_table(
         column, and a clip once a fold, each fold being a model.
     names
         Label to common name, before the built-in ones; for `foreign`.
+    spelling
+        What becomes of names that differ only in spelling: see :func:`vjepa_fer.judging.table_names.settle_names`.
 
     Raises
     ------
@@ -121,6 +127,7 @@ def read_prediction_table(
     table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
     table = rename_columns(table, columns or {})
     _refuse_long(table)
+    table = settle_names(table, [name for name in table.header if name not in COLUMNS], spelling, foreign=foreign)
     headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
     for name in set(column) - {"subject"}:

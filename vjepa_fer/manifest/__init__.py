@@ -20,6 +20,7 @@ from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_ma
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.spelling import (
+    UNIFY,
     canonical,
     is_missing,
     one_spelling,
@@ -36,6 +37,7 @@ from vjepa_fer.manifest.tables import (
     Table,
     manifest_csv,
     parse_listed,
+    place_of,
     read_manifest,
     read_table,
     rename_columns,
@@ -53,6 +55,7 @@ __all__ = [
     "MOST_SHOWN",
     "PRESETS",
     "RAVDESS_LABELS",
+    "UNIFY",
     "Absent",
     "Clip",
     "Damage",
@@ -85,6 +88,7 @@ __all__ = [
     "only_where",
     "parse_listed",
     "picture_rate",
+    "place_of",
     "ravdess_clips",
     "ravdess_manifest",
     "read_label_map",

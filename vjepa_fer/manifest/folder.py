@@ -12,6 +12,7 @@ from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
 from vjepa_fer.manifest.pictures import about_pictures
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest.spelling import refuse_spelled_twice
 from vjepa_fer.manifest.tables import Table, manifest_from_table, read_table, rename_columns, require_column
 from vjepa_fer.manifest.unify import unified
 from vjepa_fer.manifest.walk import check_folder, file_notes, look_through
@@ -67,6 +68,7 @@ def folder_manifest(
     united: tuple[str, ...] = ()
     if unify_names:
         clips, united = unified(clips)
+    refuse_spelled_twice("clip ids", {clip.clip_id: clip.path for clip in clips}, f"{found.folder}: ")
     left_out = (
         f"{len(others):,} videos do not match the pattern and were left out: {abridged([o.as_posix() for o in others])}"
     )
@@ -178,7 +180,9 @@ def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
     """Under our names; the column that holds the paths may be asked to serve as ids too."""
     path = columns.get("path", "path")
     serves_twice = columns.get("clip_id") == path and "clip_id" not in table.header
-    return rename_columns(table, {ours: theirs for ours, theirs in columns.items() if not (serves_twice and ours == "clip_id")})
+    return rename_columns(
+        table, {ours: theirs for ours, theirs in columns.items() if not (serves_twice and ours == "clip_id")}
+    )
 
 
 def _with_column(table: Table, name: str, value: Callable[[Mapping[str, str]], str]) -> Table:

@@ -20,9 +20,9 @@ UNIFY = "--unify-names"
 ADVICE = f"spell them alike, or, where they are really different, rename one; {UNIFY} takes them for one name"
 
 MISSING = frozenset(
-    ("", "nan", "-nan", "na", "n/a", "#n/a", "#na", "#n/a n/a", "<na>", "nat", "none", "null", "(null)", "?", "-", "--", ".")
-    + ("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "#null!", "#value!", "#ref!", "#div/0!", "#name?", "#num!")
-)  # fmt: skip
+    "|nan|-nan|na|n/a|#n/a|#na|#n/a n/a|<na>|nat|none|null|(null)|?|-|--|.|1.#ind|-1.#ind|1.#qnan|-1.#qnan"
+    "|#null!|#value!|#ref!|#div/0!|#name?|#num!".split("|")
+)
 """What pandas, R, Weka, Excel and SQL write into a cell of which nothing is known, as :func:`canonical` has it."""
 
 MOST_NUMERIC_CLASSES = 12
@@ -147,7 +147,7 @@ def refuse_missing(
     """Raise where one of the names is a word for missing data; parameters as of :func:`refuse_spelled_twice`, `kind` in the singular."""
     for name, place in names.items():
         if is_missing(name):
-            said = f"{where}{place}: " if place else where
+            said = f"{where.removesuffix(': ')}, {place}: ".removeprefix(", ") if place else where
             raise error(
                 f"{said}{kind} {name!r} is a word for missing data, and every clip needs one; "
                 "fill it in or take the clips out, or where it is a real name, write it as nobody writes missing data (no_expression)"
@@ -163,7 +163,7 @@ def refuse_measurements(labels: Sequence[str], where: str = "", *, error: type[V
     fractions = any(value != round(value) for value in numbers)
     if fractions or len(set(numbers)) > MOST_NUMERIC_CLASSES:
         raise error(
-            f"{where}{len(labels)} labels that are numbers, from {min(numbers):g} to {max(numbers):g}: these look like measurements; "
+            f"{where}{len(labels):,} labels that are numbers, from {min(numbers):g} to {max(numbers):g}: these look like measurements; "
             "expected class names. Where they are classes, name them (low, high …)"
         )
 

@@ -158,9 +158,7 @@ def parse_listed(data: bytes, file: Path) -> Listed:
     return Listed(table.header, clips)
 
 
-def manifest_from_table(
-    table: Table, *, labels: Sequence[str] | None = None, unify_names: bool = False
-) -> Manifest:
+def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None, unify_names: bool = False) -> Manifest:
     """A table with our column names as a manifest; see :func:`read_manifest`."""
     _require_own(table)
     rows, clips = _clips(table, labels)
@@ -168,7 +166,9 @@ def manifest_from_table(
     if unify_names:
         clips, notes = unified(clips)
     where = f"{table.path}: "
-    named = {column: rows_of((row, clip.value(column)) for row, clip in zip(rows, clips, strict=True)) for column in _NAMES}
+    named = {
+        column: rows_of((row, clip.value(column)) for row, clip in zip(rows, clips, strict=True)) for column in _NAMES
+    }
     check_names(named["label"], named["subject"], where)
     refuse_missing("clip_id", named["clip_id"], where)
     refuse_spelled_twice("clip ids", named["clip_id"], where)
@@ -216,6 +216,15 @@ def require_column(table: Table, column: str) -> None:
             f"{table.path}: no column {column!r}; its columns are {abridged(table.header, MOST_SHOWN)}{nearest(column, table.header)}",
             f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv",
         )
+
+
+def place_of(manifest: Manifest, clip_id: str) -> str:
+    """Where a clip stands, for a message: the file and its row, where the manifest was read from one."""
+    if manifest.source is None or not manifest.source.is_file():
+        return "the manifest"
+    table = read_table(manifest.source)
+    rows = (f", row {number}" for number, row in table.rows if clip_id in row.values())
+    return f"{manifest.source}{next(rows, '')}"
 
 
 def rename_columns(table: Table, columns: Mapping[str, str]) -> Table:

@@ -37,6 +37,7 @@ def judge_table(
     by: Sequence[str] = (),
     policies: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    unify_names: bool = False,
 ) -> list[dict[str, Any]]:
     """Score a table of predictions, once or by each policy.
 
@@ -56,6 +57,8 @@ def judge_table(
         others. Classes are called by their common names then, and each fold may hold every clip: a fold is a model.
     names : mapping, optional
         Label to common name, before the built-in ones.
+    unify_names : bool
+        Names that differ only in spelling, in the table or from the manifest's, are one; otherwise they are refused.
 
     Returns
     -------
@@ -73,11 +76,18 @@ def judge_table(
         find_policy(name)
     path = Path(path) / PREDICTIONS_CSV if Path(path).is_dir() else Path(path)
     beside = facts_of_table(path)
-    table = read_prediction_table(path, scores=scores, columns=columns, foreign=bool(policies), names=names)
+    table = read_prediction_table(
+        path,
+        scores=scores,
+        columns=columns,
+        foreign=bool(policies),
+        names=names,
+        spelling="unify" if unify_names else "refuse",
+    )
     predictions, clips = table.predictions, manifest.clips if manifest else ()
     missing: tuple[str, ...] = ()
     if manifest is not None:
-        predictions, missing = join_manifest(predictions, manifest)
+        predictions, missing = join_manifest(predictions, manifest, unify_names=unify_names)
     if exclude:
         predictions = _without(predictions, damaged_among(predictions.clip_ids.tolist(), clips), str(path))
         left_out = damaged_among(missing, clips)
