@@ -20,8 +20,35 @@ UNIFY = "--unify-names"
 ADVICE = f"spell them alike, or, where they are really different, rename one; {UNIFY} takes them for one name"
 
 MISSING = frozenset(
-    "|nan|-nan|na|n/a|#n/a|#na|#n/a n/a|<na>|nat|none|null|(null)|?|-|--|.|1.#ind|-1.#ind|1.#qnan|-1.#qnan"
-    "|#null!|#value!|#ref!|#div/0!|#name?|#num!".split("|")
+    [
+        "",
+        "nan",
+        "-nan",
+        "na",
+        "n/a",
+        "#n/a",
+        "#na",
+        "#n/a n/a",
+        "<na>",
+        "nat",
+        "none",
+        "null",
+        "(null)",
+        "?",
+        "-",
+        "--",
+        ".",
+        "1.#ind",
+        "-1.#ind",
+        "1.#qnan",
+        "-1.#qnan",
+        "#null!",
+        "#value!",
+        "#ref!",
+        "#div/0!",
+        "#name?",
+        "#num!",
+    ]
 )
 """What pandas, R, Weka, Excel and SQL write into a cell of which nothing is known, as :func:`canonical` has it."""
 
