@@ -36,7 +36,8 @@ class Leak:
     ----------
     kind : str
         Of :data:`KINDS`.
-    fold : int
+    fold : str
+        Its name or number.
     shared : tuple of str
         What is on both sides, sorted: subjects, recordings …
     num_test : int
@@ -46,7 +47,7 @@ class Leak:
     """
 
     kind: str
-    fold: int
+    fold: str
     shared: tuple[str, ...]
     num_test: int
     pairs: tuple[tuple[str, str], ...]
@@ -96,10 +97,12 @@ def recording_of(clip_id: str) -> str:
     return match[1].lstrip("-") if match else ""
 
 
-def find_leaks(splits: Iterable[Split], shares: Mapping[str, np.ndarray]) -> tuple[Leak, ...]:
-    """Every kind of leak in every fold, by fold, gravest first; `shares` as :func:`identities` gives it."""
+def find_leaks(
+    splits: Iterable[Split], shares: Mapping[str, np.ndarray], fold_names: Sequence[str] = ()
+) -> tuple[Leak, ...]:
+    """Every kind of leak in every fold, by fold, gravest first; `shares` as :func:`identities` gives it, `fold_names` if not numbers."""
     found = (
-        _leak(kind, number, split, shares[kind], shares["clip"])
+        _leak(kind, fold_names[number] if fold_names else str(number), split, shares[kind], shares["clip"])
         for number, split in enumerate(splits)
         for kind in KINDS
         if kind in shares
@@ -107,7 +110,7 @@ def find_leaks(splits: Iterable[Split], shares: Mapping[str, np.ndarray]) -> tup
     return tuple(leak for leak in found if leak)
 
 
-def _leak(kind: str, fold: int, split: Split, values: np.ndarray, clip_ids: np.ndarray) -> Leak | None:
+def _leak(kind: str, fold: str, split: Split, values: np.ndarray, clip_ids: np.ndarray) -> Leak | None:
     shared = np.intersect1d(values[split.train], values[split.test])
     shared = shared[shared != ""]
     if len(shared) == 0:

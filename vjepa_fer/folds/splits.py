@@ -64,6 +64,16 @@ class Folds:
         return len(self.test_subjects)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """None: folds of subjects go by their number."""
+        return ()
+
+    @property
+    def fold_names(self) -> tuple[str, ...]:
+        """The number of each."""
+        return tuple(map(str, range(len(self))))
+
+    @property
     def sha256(self) -> str:
         """Of the folds themselves, whatever they are called: equal folds have equal hashes."""
         return hashlib.sha256(json.dumps(self.test_subjects, ensure_ascii=False).encode()).hexdigest()

@@ -22,6 +22,7 @@ from vjepa_fer.manifest import (
     Table,
     abridged,
     common_names,
+    natural_order,
     nearest,
     read_table,
     rename_columns,
@@ -53,7 +54,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     """
     if predictions.probabilities is None:
         raise RunError(f"{path}: predictions without probabilities cannot be written as a table of probabilities")
-    names, folds = np.array(predictions.classes), predictions.fold.tolist()
+    names, folds = np.array(predictions.classes), map(predictions.name_of_fold, predictions.fold.tolist())
     said = (predictions.clip_ids, names[predictions.truth], names[predictions.predicted], folds, predictions.subjects)
     rows = ([*row, *shares] for *row, shares in zip(*said, predictions.probabilities.tolist(), strict=True))
     write_durably(path, csv_text([*COLUMNS, *predictions.classes], rows))
@@ -153,11 +154,13 @@ def read_prediction_table(
         predicted = _class_numbers(table, "predicted_label", classes, called)
     if kind == "sums":  # a row's total is its number of windows, so this is their mean
         values /= values.sum(axis=1, keepdims=True)
+    fold, fold_names = _numbered(column.get("fold", ["0"] * len(truth)))
     predictions = Predictions(
         classes=classes,
         clip_ids=np.array(column["clip_id"]),
         subjects=np.array(column.get("subject", [""] * len(truth))),
-        fold=_fold_numbers(column.get("fold", ["0"] * len(truth))),
+        fold=fold,
+        fold_names=fold_names,
         truth=truth,
         predicted=predicted,
         probabilities=None if kind in ("scores", "decisions") else values,
@@ -294,14 +297,9 @@ def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Ma
     return np.array([number_of[called[row[column]]] for _, row in table.rows], np.int64)
 
 
-def _fold_numbers(names: Sequence[str]) -> np.ndarray:
-    """Folds numbered in the order of their names, numbers in these by size: fold9 before fold10."""
-    order = sorted(set(names), key=lambda name: ([_by_size(part) for part in re.split(r"([0-9]+)", name)], name))
-    number_of = {name: number for number, name in enumerate(order)}
-    return np.array([number_of[name] for name in names], np.int64)
-
-
-def _by_size(part: str) -> tuple[int, str]:
-    """Digits by the number that they are, however many; other text by itself."""
-    digits = part.lstrip("0") if part.isdecimal() else ""
-    return len(digits), digits or part
+def _numbered(folds: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Folds numbered in the natural order of their names, and these; () where the names are these numbers."""
+    names = tuple(natural_order(set(folds)))
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers = tuple(map(str, range(len(names))))
+    return np.array([number_of[name] for name in folds], np.int64), () if names == numbers else names

@@ -119,6 +119,23 @@ def respelled(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
     return {name: of_form[form] for name in strangers if (form := canonical(name)) in of_form}
 
 
+def natural_order(names: Iterable[str]) -> list[str]:
+    """The names, the numbers in them by size: fold9 before fold10, -1 before 0.
+
+    >>> natural_order(["10", "fold 10", "9", "fold 9", "-1"])
+    ['-1', '9', '10', 'fold 9', 'fold 10']
+    """
+    return sorted(
+        names, key=lambda name: (name[:1] != "-", [_by_size(part) for part in re.split(r"([0-9]+)", name)], name)
+    )
+
+
+def _by_size(part: str) -> tuple[int, str]:
+    """Digits by the number that they are, however many; other text by itself."""
+    digits = part.lstrip("0") if part.isdecimal() else ""
+    return len(digits), digits or part
+
+
 def shown(spellings: Sequence[str]) -> list[str]:
     """The spellings in quotation marks, characters written out where they would look alike."""
     composed = {unicodedata.normalize("NFC", repr(name)) for name in spellings}

@@ -84,4 +84,4 @@ def straddling(predictions: Predictions) -> tuple[str, ...]:
     fold = predictions.fold
     splits = [Split(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
     shares = identities(predictions.clip_ids.tolist(), predictions.subjects.tolist())
-    return tuple(map(str, find_leaks(splits, shares)))
+    return tuple(map(str, find_leaks(splits, shares, predictions.names_of_folds)))
