@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ def chosen(
     root : path
         The cache whose clips are meant: columns, values and ids that it does not have are refused.
     where : sequence of str
-        ``COLUMN=VALUE[,VALUE…]``; all must hold.
+        ``COLUMN=VALUE[,VALUE…]``; all must hold. A value that has a comma stands alone, or in quotation marks.
     clips_file : path, optional
         Clip ids, one a line; blank lines are skipped.
 
@@ -45,11 +46,24 @@ def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
         raise CacheError(
             f"{text!r} is not COLUMN=VALUE[,VALUE…] with one of the columns {abridged(manifest.columns, MOST_SHOWN)}"
         )
-    wanted = frozenset(value.strip() for value in values.split(","))
     known = {clip.value(column) for clip in manifest.clips}
+    wanted = _values(text, values, known)
     for value in sorted(wanted - known):
         raise CacheError(f"{text!r}: no clip has the {column} {value!r}{nearest(value, known)}")
     return column, wanted
+
+
+def _values(text: str, values: str, known: set[str]) -> frozenset[str]:
+    """The values in a list with commas; one that holds a comma stands alone or in quotation marks."""
+    parts = next(csv.reader([values], skipinitialspace=True), [])
+    listed = frozenset(value.strip() for value in parts)
+    alone = values.strip()
+    if len(listed) > 1 and alone in known and listed <= known:
+        raise CacheError(
+            f"{text!r}: there is a value {alone!r} and there are {' and '.join(map(repr, sorted(listed)))}; put a value with a comma "
+            "into double quotation marks, and the others each into theirs"
+        )
+    return frozenset([alone]) if alone in known else listed
 
 
 def _read_ids(path: Path, manifest: Manifest) -> frozenset[str]:

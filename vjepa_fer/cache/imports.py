@@ -19,7 +19,7 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
-from vjepa_fer.doors import TableLimits, from_spreadsheet, read_rows
+from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, read_rows
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
@@ -101,8 +101,8 @@ def _spelled_as(manifest: Manifest, table: FeatureTable, unify_names: bool) -> F
     ids = tuple(spelt.get(clip_id, clip_id) for clip_id in table.ids)
     twice = next((clip_id for clip_id, count in Counter(ids).items() if count > 1), None)
     if twice is not None:
-        told = [clip_id for clip_id in table.ids if spelt.get(clip_id, clip_id) == twice]
-        places = " and ".join(f"{text} ({table.place_of(i)})" for text, i in zip(shown(told), told, strict=True))
+        same = [clip_id for clip_id in table.ids if spelt.get(clip_id, clip_id) == twice]
+        places = " and ".join(f"{text} ({table.place_of(i)})" for text, i in zip(shown(same), same, strict=True))
         raise CacheError(f"{places} are one clip, so it has two rows; expected one row a clip")
     return dataclasses.replace(table, ids=ids)
 
@@ -208,22 +208,17 @@ def _numbers(texts: list[str], path: Path, row: int, names: list[str]) -> np.nda
     try:
         values = np.array([float(text) for text in texts])
     except ValueError:
-        values = np.array([_number(text) for text in texts])
+        values = np.array([as_number(text) for text in texts])
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(rounded))
     if len(bad):
         text = texts[bad[0]]
-        comma = "; write decimals with a point" if "," in text and np.isfinite(_number(text.replace(",", "."))) else ""
+        comma = (
+            "; write decimals with a point" if "," in text and np.isfinite(as_number(text.replace(",", "."))) else ""
+        )
         raise CacheError(f"{path}, row {row}: column {names[bad[0]]} holds {text!r}, expected a finite number{comma}")
     return rounded
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
 
 
 def check_ids(ids: list[str], path: Path) -> None:

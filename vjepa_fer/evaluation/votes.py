@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vjepa_fer.doors import as_number
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest import Clip
 
@@ -77,10 +78,7 @@ def _official(clips: Sequence[Clip]) -> list[Clip]:
 
 def _count(clip: Clip, column: str) -> float:
     text = clip.value(column)
-    try:
-        value = float(text or 0)
-    except ValueError:
-        value = -1.0
+    value = as_number(text or "0")
     if not 0 <= value < np.inf:
         raise ManifestError(f"clip {clip.clip_id!r}: {column} is {text!r}, expected a count of votes")
     return value

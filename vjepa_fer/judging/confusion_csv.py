@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vjepa_fer.doors import as_number
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.manifest import (
@@ -91,10 +92,7 @@ def _require_columns(table: Table) -> None:
 
 
 def _count(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = as_number(text)
     if not 0 <= value < math.inf:
         raise RunError(f"{where}: {text!r} is not a count of clips")
     return value

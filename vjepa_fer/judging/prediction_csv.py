@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import csv_text
+from vjepa_fer.doors import as_number, csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
 from vjepa_fer.judging.table_names import Spelling, settle_names
@@ -38,14 +38,13 @@ LONGEST_NAME = 1000
 TOLERANCE = 1e-3
 """How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
 
-DECIMAL_COMMA = re.compile(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$")
-"""What spreadsheets of half of Europe write, with semicolons between columns: ``0,75``."""
-
 Kind = Literal["probabilities", "sums", "scores", "decisions"]
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write the table: :data:`COLUMNS`, then a probability a class, with every digit that it has.
+
+    Where a class is called like one of these columns, ``p_`` stands in front of all classes.
 
     Raises
     ------
@@ -57,7 +56,16 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     names, folds = np.array(predictions.classes), map(predictions.name_of_fold, predictions.fold.tolist())
     said = (predictions.clip_ids, names[predictions.truth], names[predictions.predicted], folds, predictions.subjects)
     rows = ([*row, *shares] for *row, shares in zip(*said, predictions.probabilities.tolist(), strict=True))
-    write_durably(path, csv_text([*COLUMNS, *predictions.classes], rows))
+    beginning = _beginning(predictions.classes)
+    write_durably(path, csv_text([*COLUMNS, *(beginning + name for name in predictions.classes)], rows))
+
+
+def _beginning(classes: Sequence[str]) -> str:
+    """What stands in front of the class columns, so that a class called ``fold`` has a column of its own; mostly nothing."""
+    if set(classes).isdisjoint(COLUMNS):
+        return ""
+    beginnings = (f"{'p' * length}_" for length in itertools.count(1))  # with one mark, at which it is taken off again
+    return next(b for b in beginnings if {b + name for name in classes}.isdisjoint(classes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,10 +247,7 @@ def _refuse_twice(table: Table, columns: Sequence[str]) -> None:
 
 
 def _number(table: Table, number: int, row: dict[str, str], name: str) -> float:
-    try:
-        value = float(DECIMAL_COMMA.sub(r"\1.\2", row[name]))
-    except ValueError:
-        value = math.nan
+    value = as_number(row[name])
     if not math.isfinite(value):
         raise RunError(
             f"{table.path}, row {number}: {row[name]!r} in class column {name!r} is not a finite number; "

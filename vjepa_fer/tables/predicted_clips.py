@@ -72,7 +72,8 @@ def _as_spelled(
         raise RunError(
             f"with {UNIFY} clips of the predictions are one: {shortlist(list(spelt))} beside another spelling"
         )
-    return dataclasses.replace(predictions, **{column: np.array(united)})
+    names = {"clip_ids": predictions.clip_ids, "subjects": predictions.subjects, column: np.array(united)}
+    return dataclasses.replace(predictions, clip_ids=names["clip_ids"], subjects=names["subjects"])
 
 
 def straddling(predictions: Predictions) -> tuple[str, ...]:
