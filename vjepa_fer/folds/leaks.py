@@ -15,6 +15,7 @@ import numpy as np
 
 from vjepa_fer.errors import SplitError
 from vjepa_fer.folds.splits import Split, shortlist
+from vjepa_fer.manifest import one_spelling
 
 KINDS = {
     "clip": "the same clip",
@@ -78,13 +79,18 @@ def identities(
     """
     said = recordings or [""] * len(clip_ids)
     return {
-        "clip": np.array(clip_ids, dtype=str),
+        "clip": _alike(clip_ids),
         "content": np.array(contents or [""] * len(clip_ids), dtype=str),
-        "recording": np.array(
-            [name or recording_of(str(c)) for c, name in zip(clip_ids, said, strict=True)], dtype=str
-        ),
-        "subject": np.array(subjects, dtype=str),
+        "recording": _alike([name or recording_of(str(c)) for c, name in zip(clip_ids, said, strict=True)]),
+        "subject": _alike(subjects),
     }
+
+
+def _alike(names: Iterable[str]) -> np.ndarray:
+    """The names, str (num_clips,), those in one spelling that differ only in it: two corpora may call one person s1 and S01."""
+    said = list(map(str, names))
+    spelt = one_spelling(said)
+    return np.array([spelt.get(name, name) for name in said], dtype=str)
 
 
 def recording_of(clip_id: str) -> str:

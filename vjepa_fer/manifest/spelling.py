@@ -94,17 +94,22 @@ def spelled_twice(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def one_spelling(names: Iterable[str]) -> dict[str, str]:
-    """Each name that has several spellings → the most frequent of these, the first of equals.
+    """Each name that has several spellings → the most frequent of these, the first of equals; one that hides something only if all do.
 
     >>> one_spelling(["sad", "happy", "Happy", "happy"])
     {'happy': 'happy', 'Happy': 'happy'}
     """
     count = Counter(names)
     return {
-        name: max(spellings, key=lambda spelling: count[spelling])
+        name: max(spellings, key=lambda spelling: (_is_plain(spelling), count[spelling]))
         for spellings in spelled_twice(count)
         for name in spellings
     }
+
+
+def _is_plain(name: str) -> bool:
+    """Whether nothing of the name is unseen, doubled or in parts."""
+    return name == " ".join(unicodedata.normalize("NFC", without_unseen(name)).split()).strip(_QUOTES)
 
 
 def respelled(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
@@ -194,7 +199,7 @@ def refuse_missing(
             said = f"{where.removesuffix(': ')}, {place}: ".removeprefix(", ") if place else where
             raise error(
                 f"{said}{kind} {name!r} is a word for missing data, and every clip needs one; "
-                "fill it in or take the clips out, or where it is a real name, write it as nobody writes missing data (no_expression)"
+                "fill it in or take the clips out; where it is a real name, write another (no_expression)"
             )
 
 

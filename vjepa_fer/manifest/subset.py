@@ -42,7 +42,9 @@ def subset_of(manifest: Manifest, path: str | os.PathLike[str], *, unify_names: 
     absent: list[str] = []
     for number, line in lines:
         found = next((known[name] for name in _names(line) if name in known), set())
-        if not found and (spelt := next((alike[form] for form in map(canonical, _names(line)) if form in alike), "")):
+        if not found and (
+            spelt := next((alike[form] for form in map(canonical, _names(line)) if form and form in alike), "")
+        ):
             found = _accepted(known[spelt], line, f"{file}, row {number}", unify_names)
         if len(found) > 1:
             raise ManifestError(
@@ -98,6 +100,8 @@ def _by_name(manifest: Manifest) -> dict[str, set[str]]:
 
 
 def _tails(clip: Clip) -> Iterator[str]:
+    if not clip.path:
+        return
     parts = _plain(clip.path).split("/")
     for depth in range(1, min(len(parts), MOST_FOLDERS) + 1):
         yield "/".join(parts[-depth:])

@@ -31,8 +31,9 @@ def _respelled(clip: Clip, changed: dict[str, dict[str, str]]) -> Clip:
 
 def _notes(column: str, spelt: dict[str, str], clips: Sequence[Clip]) -> Iterator[str]:
     count = Counter(clip.value(column) for clip in clips)
-    united = [
-        " and ".join(f"{text} ({count[name]:,})" for name, text in zip(names, shown(names), strict=True))
-        for names in ([name for name in spelt if spelt[name] == kept] for kept in dict.fromkeys(spelt.values()))
-    ]
-    yield f"{column}: taken for one name each, in the most frequent spelling: {abridged(united, 6)}"
+    united = []
+    for kept in dict.fromkeys(spelt.values()):
+        names = [kept, *(name for name in spelt if spelt[name] == kept != name)]
+        ours, *others = (f"{text} ({count[name]:,})" for name, text in zip(names, shown(names), strict=True))
+        united.append(f"{' and '.join(others)} {'is' if len(others) == 1 else 'are'} {ours}")
+    yield f"{column}, taken for one name: {abridged(united, 6)}"
