@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.folds.splits import Split, shortlist
+from vjepa_fer.folds.splits import Split, refuse_other_spelling, shortlist
 from vjepa_fer.manifest import natural_order
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class ClipFolds:
             A clip that the manifest lacks, or a fold that has no clip left on a side.
         """
         here, listed = set(map(str, finished)), {c for f in (*self.train_clips, *self.test_clips) for c in f}
-        strangers = listed - here - set(map(str, asked))
+        asked_for = set(map(str, asked))
+        strangers = listed - here - asked_for
+        refuse_other_spelling(self.name, "clip", strangers, asked_for)
         if strangers:
             raise SplitError(
                 f"folds {self.name!r}: {len(strangers)} clips are not in the manifest: {shortlist(strangers)}; "

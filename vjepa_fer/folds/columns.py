@@ -120,7 +120,7 @@ def _notes(clips: Mapping[str, list[str]], test: list[str]) -> Iterator[str]:
 
 def _refuse_yes_and_no(column: str, marked: Mapping[str, list[str]]) -> None:
     values = {canonical(word) for word in marked}
-    named_so = re.search("train|test|val|split|part|usage|hold", canonical(column)) and values <= {"0", "1"}
+    named_so = re.search("train|test|val|split|part|usage|hold", canonical(column)) and values == {"0", "1"}
     if values and (values <= TRUTHS or named_so):
         raise SplitError(
             f"folds 'column:{column}': {' and '.join(map(repr, marked))} do not say which clips are trained on and which are tested; "
@@ -131,7 +131,7 @@ def _refuse_yes_and_no(column: str, marked: Mapping[str, list[str]]) -> None:
 def _named_folds(name: str, marked: dict[str, list[str]]) -> ClipFolds:
     always = next((word for word in marked if canonical(word) == NEVER_TESTED), None)
     whole = all(re.fullmatch("[0-9]+", canonical(word)) for word in marked if word != always)
-    untested = marked.pop(always) if always is not None and whole else []
+    untested = marked.pop(always) if always is not None and whole and len(marked) > 1 else []
     if not (2 - bool(untested)) <= len(marked) <= MAX_FOLDS:
         raise SplitError(f"folds {name!r}: {len(marked)} different values; 2 to {MAX_FOLDS} fold names are expected")
     names = natural_order(marked)
