@@ -109,7 +109,7 @@ def test_folds_of_a_file_in_another_spelling_are_refused_by_both(tmp_path):
     tested=st.lists(st.integers(-1, 12), min_size=3, max_size=20).filter(lambda t: len({*t} - {-1}) > 1 or {*t} > {-1})
 )
 def test_numbers_are_scikit_learns_predefined_split(tested):
-    folds = plan(list(map(str, tested)))
+    folds = plan(list(map(str, tested)), "fold")
     expected = PredefinedSplit(tested)
     assert folds.fold_names == tuple(map(str, sorted({*tested} - {-1})))
     for train, test, (train_rows, test_rows) in zip(folds.train_clips, folds.test_clips, expected.split(), strict=True):
