@@ -10,21 +10,24 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from test_cli_probe import call_json
 from vjepa_fer.cache import open_cache
-from vjepa_fer.cache.asked import add_manifest
+from vjepa_fer.cache.asked import add_manifest, unite_manifests
 from vjepa_fer.cache.choosing import chosen
 from vjepa_fer.cache.import_arrays import read_feature_table
 from vjepa_fer.cache.imports import FeatureTable, import_features
 from vjepa_fer.errors import CacheError, ManifestError, RunError
 from vjepa_fer.evaluation.votes import find_votes
+from vjepa_fer.features import join
 from vjepa_fer.folds import Split, find_leaks, identities
 from vjepa_fer.judging import compare_predictions, group_clips, read_confusion, read_predictions
 from vjepa_fer.manifest import (
     Clip,
     Manifest,
     canonical,
+    common_names,
     csv_manifest,
     folder_manifest,
     is_missing,
+    read_label_map,
     read_manifest,
     respelled,
     subset_of,
@@ -326,3 +329,22 @@ def test_runs_that_spell_clips_otherwise_are_not_compared_on_what_is_left(tmp_pa
     two = read_predictions(write(tmp_path / "b.csv", [(r[0].replace("c7", "C07"), *r[1:]) for r in rows], header))
     with pytest.raises(RunError, match="1 clips differ only in spelling, such as 'c7' in a and 'C07' in b"):
         compare_predictions({"a": one, "b": two}, intersect=True)
+
+
+def test_streams_and_parts_of_a_cache_are_joined_by_one_spelling(tmp_path):
+    one, _ = import_features(features(["c1", "c2"]), tmp_path / "a", study(["c1", "c2"]))
+    two, _ = import_features(features(["c1", "C02"]), tmp_path / "b", study(["c1", "C02"]))
+    with pytest.raises(CacheError, match="the clip 'c2' of a and 'C02' of b differ only in spelling"):
+        join({"a": one, "b": two})
+    with pytest.raises(CacheError, match="clip ids 'c2' and 'C02' differ only in spelling"):
+        unite_manifests({cache.root: cache.manifest for cache in (one, two)})
+
+
+def test_a_label_map_is_read_by_form_and_has_a_label_once(tmp_path):
+    path = write(tmp_path / "map.csv", [("ÄRGER", "anger")], "label,name")
+    assert common_names([unicodedata.normalize("NFD", "Ärger"), "HAPPINESS\u200b"], read_label_map(path)) == {
+        unicodedata.normalize("NFD", "Ärger"): "anger",
+        "HAPPINESS\u200b": "happy",
+    }
+    with pytest.raises(ManifestError, match=r"map\.csv: labels 'a' and 'A' differ only in spelling"):
+        read_label_map(write(tmp_path / "map.csv", [("a", "anger"), ("A", "sad")], "label,name"))

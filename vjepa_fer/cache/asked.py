@@ -165,5 +165,6 @@ def unite_manifests(manifests: Mapping[Path, Manifest]) -> Manifest:
                     raise CacheError(
                         f"{root}: clip {clip.clip_id} has the {column} {new!r}, {have!r} in a cache before it"
                     )
+    refuse_spelled_twice("clip ids", dict.fromkeys(known, ""), error=CacheError)
     columns = dict.fromkeys(column for manifest in manifests.values() for column in manifest.columns)
     return Manifest(clips=tuple(known.values()), columns=tuple(columns), source=None)
