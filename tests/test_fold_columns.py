@@ -43,7 +43,9 @@ def plan(values, column="part"):
         (["train", "dev", "eval"], "c2", "the validation part"),
         (["train", "eval", "test"], "c2", "the part kept for evaluation (1 clips) is neither"),
         (["learn", "valid", "tst"], "c2", "the validation part"),
-        (["trn", "nan", "te"], "c2", "1 clips are in no fold"),
+        (["trn", "nan", "tst"], "c2", "1 clips are in no fold"),
+        (["tr", "va", "te"], "c2", "the validation part"),
+        (["Training set", "dev-set", "test_set"], "c2", "the validation part"),
     ],
 )
 def test_words_for_parts_make_one_fold(words, tested, note):
@@ -91,6 +93,10 @@ def test_a_zero_or_one_under_the_name_of_a_part_is_no_fold(column):
     with pytest.raises(SplitError, match="'0' and '1' do not say which clips are trained on"):
         plan(["0", "1", "0"], column)
     assert plan(["0", "1", "0"], "fold").names == ("0", "1")
+
+
+def test_languages_are_folds():
+    assert plan(["tr", "de", "te"]).names == ("de", "te", "tr")
 
 
 def test_folds_of_a_file_in_another_spelling_are_refused_by_both(tmp_path):

@@ -14,6 +14,8 @@ from vjepa_fer.cache.asked import add_manifest, unite_manifests
 from vjepa_fer.cache.choosing import chosen
 from vjepa_fer.cache.import_arrays import read_feature_table
 from vjepa_fer.cache.imports import FeatureTable, import_features
+from vjepa_fer.cache.layout import MANIFEST_PIECES
+from vjepa_fer.cache.pieces import add_piece
 from vjepa_fer.errors import CacheError, ManifestError, RunError
 from vjepa_fer.evaluation.votes import find_votes
 from vjepa_fer.features import join
@@ -27,6 +29,7 @@ from vjepa_fer.manifest import (
     csv_manifest,
     folder_manifest,
     is_missing,
+    manifest_csv,
     read_label_map,
     read_manifest,
     respelled,
@@ -348,3 +351,16 @@ def test_a_label_map_is_read_by_form_and_has_a_label_once(tmp_path):
     }
     with pytest.raises(ManifestError, match=r"map\.csv: labels 'a' and 'A' differ only in spelling"):
         read_label_map(write(tmp_path / "map.csv", [("a", "anger"), ("A", "sad")], "label,name"))
+
+
+def test_a_cache_of_before_with_names_that_are_refused_now_is_mended_by_a_manifest(tmp_path):
+    ids = ["c1", "c2", "c3"]
+    cache, _ = import_features(features(ids), tmp_path / "c", study(ids))
+    odd = Clip("c2", "", "nan", "S2")  # s2 has c3
+    add_piece(cache.root / MANIFEST_PIECES, manifest_csv(("clip_id", "path", "label", "subject"), [odd]))
+    with pytest.raises(ManifestError, match="'nan' is a word for missing data") as refused:
+        open_cache(cache.root)
+    assert refused.value.lines[-1].endswith("takes a mended manifest: give it to extract or cache import once more")
+    (cache.root / "manifest.csv").unlink()
+    import_features(features(ids), cache.root, study(ids))
+    assert open_cache(cache.root).manifest.labels == ("a", "b")

@@ -104,7 +104,11 @@ def _unite(manifests: Iterable[Listed], root: Path) -> Manifest:
     for manifest in manifests:
         clips |= {clip.clip_id: clip for clip in manifest.clips}
         columns |= dict.fromkeys(manifest.columns)
-    return Manifest(clips=tuple(clips.values()), columns=tuple(columns), source=root / layout.MANIFEST_CSV)
+    try:
+        return Manifest(clips=tuple(clips.values()), columns=tuple(columns), source=root / layout.MANIFEST_CSV)
+    except ManifestError as error:
+        error.add_note(f"{root} takes a mended manifest: give it to extract or cache import once more")
+        raise
 
 
 def _require_copy(root: Path, united: Manifest) -> None:

@@ -22,22 +22,13 @@ from vjepa_fer.manifest import (
     refuse_spelled_twice,
 )
 
-TRAIN = ("train", "training", "trainset", "trn", "tr", "trainval", "traindev", "learn", "learning", "fit")
+TRAIN = ("train", "training", "trainset", "trainingset", "trn", "trainval", "traindev", "learn", "learning")
 VALIDATION = (
-    "val",
-    "valid",
-    "validation",
-    "validate",
-    "valset",
-    "dev",
-    "devel",
-    "develop",
-    "development",
-    "devset",
-    "publictest",
+    *("val", "valid", "validation", "validate", "valset", "validset", "validationset", "publictest"),
+    *("dev", "devel", "develop", "development", "devset", "developmentset"),
 )
-TEST = ("test", "testing", "testset", "tst", "te", "privatetest")
-EITHER = ("eval", "evaluation", "evalset", "evaluate", "holdout", "heldout")
+TEST = ("test", "testing", "testset", "testingset", "tst", "privatetest")
+EITHER = ("eval", "evaluation", "evalset", "evaluationset", "evaluate", "holdout", "holdoutset", "heldout")
 """The part that is tested where no other is called test, and otherwise one more that is kept out."""
 
 PARTS: Mapping[str, str] = {
@@ -45,6 +36,9 @@ PARTS: Mapping[str, str] = {
     for part, words in {"train": TRAIN, "validation": VALIDATION, "test": TEST, "either": EITHER}.items()
     for word in words
 }
+
+SHORT: Mapping[str, str] = {"tr": "train", "te": "test", "ts": "test", "va": "validation"}
+"""Known beside ``tr`` only, where no other word is: alone they are languages, and these make good folds."""
 
 NEVER_TESTED = "-1"
 """What scikit-learn's ``PredefinedSplit`` has for rows that are in every training part."""
@@ -76,8 +70,10 @@ def column_folds(column: str, manifest: Manifest) -> ClipFolds:
     for clip in manifest:
         if not is_missing(clip.value(column)):
             marked.setdefault(clip.value(column).strip(), []).append(clip.clip_id)
-    if any(_speaks_of_a_part(word) for word in marked):
-        return _split(name, marked)
+    words = {_word(text) for text in marked}
+    parts = {**PARTS, **SHORT} if "tr" in words <= {*PARTS, *SHORT} else PARTS
+    if parts is not PARTS or any(map(_speaks_of_a_part, words)):
+        return _split(name, marked, parts)
     _refuse_yes_and_no(column, marked)
     refuse_spelled_twice("fold names", dict.fromkeys(marked, ""), f"folds {name!r}: ", error=SplitError)
     return _named_folds(name, marked)
@@ -88,14 +84,14 @@ def _word(text: str) -> str:
     return re.sub(r"[ _\-./]", "", canonical(text))
 
 
-def _speaks_of_a_part(text: str) -> bool:
+def _speaks_of_a_part(word: str) -> bool:
     """Whether it is a word for a part, or holds one of those that nobody takes for the name of a fold."""
-    return _word(text) in PARTS or any(part in _word(text) for part in ("train", "test", "valid", "devel", "holdout"))
+    return word in PARTS or any(part in word for part in ("train", "test", "valid", "devel", "holdout"))
 
 
-def _split(name: str, marked: Mapping[str, list[str]]) -> ClipFolds:
+def _split(name: str, marked: Mapping[str, list[str]], parts: Mapping[str, str]) -> ClipFolds:
     for word in marked:
-        if _word(word) not in PARTS:
+        if _word(word) not in parts:
             known = [*TRAIN, *VALIDATION, *TEST, *EITHER]
             raise SplitError(
                 f"folds {name!r}: the column is a split into parts, and {word!r} ({len(marked[word]):,} clips, such as "
@@ -104,7 +100,7 @@ def _split(name: str, marked: Mapping[str, list[str]]) -> ClipFolds:
             )
     clips: dict[str, list[str]] = {"train": [], "validation": [], "test": [], "either": []}
     for word, ids in marked.items():
-        clips[PARTS[_word(word)]] += ids
+        clips[parts[_word(word)]] += ids
     test = clips["test"] or clips["either"] or clips["validation"]
     return ClipFolds(name, (tuple(clips["train"]),), (tuple(test),), "; ".join(_notes(clips, test)))
 

@@ -31,7 +31,7 @@ MERGED: Mapping[str, str] = MappingProxyType({"calm": "neutral"})
 
 
 def common_names(labels: Iterable[str], others: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Common name of each label; one that no table knows keeps its own name.
+    """Common name of each label; one that no table knows keeps its own, in the first of its spellings.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def common_names(labels: Iterable[str], others: Mapping[str, str] | None = None)
     """
     known = {spelling: name for name, spellings in SPELLINGS.items() for spelling in (name, *spellings)}
     by_form = known | {canonical(label): name for label, name in (others or {}).items()}
-    return {label: (others or {}).get(label, by_form.get(canonical(label), label)) for label in labels}
+    return {label: (others or {}).get(label) or by_form.setdefault(canonical(label), label) for label in labels}
 
 
 def require_other_names(classes: Sequence[str], names: Mapping[str, str]) -> None:
