@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs, words
+from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs, taken_for_one_name, words
 from .runs import print_figures, print_groups
 from .terminal import print_json, print_table, say, warn
 
@@ -168,6 +168,8 @@ def _warn_of(result: dict[str, Any]) -> None:
     from vjepa_fer.folds import shortlist
     from vjepa_fer.manifest import Damage
 
+    if result.get("united"):
+        warn(taken_for_one_name(dict(result["united"])))
     for leak in result["leaks"][:3]:
         warn(f"LEAKY, if each fold was trained on the others: {leak}")
     if result["values"] == "sums":

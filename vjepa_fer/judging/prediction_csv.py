@@ -16,7 +16,7 @@ from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import as_number, csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
-from vjepa_fer.judging.table_names import Spelling, settle_names
+from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
 from vjepa_fer.manifest import (
     MOST_SHOWN,
     Table,
@@ -80,11 +80,14 @@ class PredictionTable:
         Scores were used to decide and forgotten.
     known : tuple of str
         The class columns: what the classifier could say.
+    united : tuple of (str, str)
+        Names that were taken for another spelling of them, and that; sorted.
     """
 
     predictions: Predictions
     kind: Kind
     known: tuple[str, ...]
+    united: tuple[tuple[str, str], ...] = ()
 
 
 def read_predictions(
@@ -136,7 +139,9 @@ def read_prediction_table(
     table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
     table = rename_columns(table, columns or {})
     _refuse_long(table)
+    as_read = table
     table = settle_names(table, [name for name in table.header if name not in COLUMNS], spelling, foreign=foreign)
+    united = changed_names(as_read, table)
     headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
     for name in set(column) - {"subject"}:
@@ -173,7 +178,7 @@ def read_prediction_table(
         predicted=predicted,
         probabilities=None if kind in ("scores", "decisions") else values,
     )
-    return PredictionTable(predictions, kind, known)
+    return PredictionTable(predictions, kind, known, united)
 
 
 def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:

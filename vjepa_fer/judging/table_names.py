@@ -58,6 +58,15 @@ def settle_names(table: Table, classes: Sequence[str], spelling: Spelling, *, fo
     return table
 
 
+def changed_names(before: Table, after: Table) -> tuple[tuple[str, str], ...]:
+    """Each name that :func:`settle_names` took for another spelling of it, and that; sorted."""
+    if after is before:
+        return ()
+    rows = zip(before.rows, after.rows, strict=True)
+    cells = ((old, new) for (_, was), (_, now) in rows for old, new in zip(was.values(), now.values(), strict=True))
+    return tuple(sorted({(old, new) for old, new in cells if old != new}))
+
+
 def _refuse_missing(table: Table, where: str) -> None:
     for column in ("clip_id", *LABELS, "fold", "subject"):  # that cells are empty is for the reader to say
         refuse_missing(

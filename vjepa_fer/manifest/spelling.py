@@ -17,7 +17,7 @@ from vjepa_fer.doors import without_unseen
 from vjepa_fer.errors import ManifestError, VjepaFerError
 
 UNIFY = "--unify-names"
-ADVICE = f"spell them alike, or, where they are really different, rename one; {UNIFY} takes them for one name"
+ADVICE = f"spell them alike, or, where they are really different, rename one; {UNIFY} (extract, cache import, evaluate, manifest csv) takes them for one name"
 
 MISSING = frozenset(
     [

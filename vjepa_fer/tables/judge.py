@@ -64,7 +64,8 @@ def judge_table(
     -------
     list of dict
         A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold),
-        ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with policies also ``policy``,
+        ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with `unify_names` ``united`` (pairs of names
+        and the spelling that they were taken for); with policies also ``policy``,
         ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
 
     Raises
@@ -86,8 +87,15 @@ def judge_table(
     )
     predictions, clips = table.predictions, manifest.clips if manifest else ()
     missing: tuple[str, ...] = ()
+    united = {*table.united}
     if manifest is not None:
+        as_read = predictions
         predictions, missing = join_manifest(predictions, manifest, unify_names=unify_names)
+        united |= {
+            (was, now)
+            for was, now in zip(as_read.clip_ids.tolist(), predictions.clip_ids.tolist(), strict=True)
+            if was != now
+        }
     if exclude:
         predictions = _without(predictions, damaged_among(predictions.clip_ids.tolist(), clips), str(path))
         left_out = damaged_among(missing, clips)
@@ -99,6 +107,8 @@ def judge_table(
         "leaks": list(leaks),
         "damaged": damage_of(predictions.clip_ids.tolist(), clips).to_dict(),
     }
+    if unify_names:
+        said["united"] = [list(pair) for pair in sorted(united)]
     if manifest is not None:
         said |= {"n_missing": len(missing), "missing": list(missing)}
     groups = group_clips(manifest, by) if manifest else {}
