@@ -55,7 +55,10 @@ def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
 
 def _values(text: str, values: str, known: set[str]) -> frozenset[str]:
     """The values in a list with commas; one that holds a comma stands alone or in quotation marks."""
-    parts = next(csv.reader([values], skipinitialspace=True), [])
+    try:
+        parts = next(csv.reader([values], skipinitialspace=True), [])
+    except csv.Error:  # a line break, say
+        parts = values.split(",")
     listed = frozenset(value.strip() for value in parts)
     alone = values.strip()
     if len(listed) > 1 and alone in known and listed <= known:
