@@ -55,7 +55,10 @@ def subset(
     out: Out,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="COLUMN=VALUE[,VALUE…] of the manifest; may be repeated, all must hold.", show_default=False),
+        typer.Option(
+            help="COLUMN=VALUE[,VALUE…] of the manifest; may be repeated, all must hold. A value with a comma stands alone, or in double quotation marks.",
+            show_default=False,
+        ),
     ] = None,
     clips: Annotated[Path | None, typer.Option(help="A text file of clip ids, one a line.", show_default=False)] = None,
     anonymise: Anonymise = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
-from .options import CacheArgument
+from .options import CacheArgument, UnifyOption, taken_for_one_name
 from .terminal import say, warn
 
 
@@ -32,17 +32,23 @@ def import_(
             help="Feature columns, a name or a pattern such as 'AU*'; may be repeated.", show_default="all others"
         ),
     ] = None,
+    unify_names: UnifyOption = False,
 ) -> None:
     """Turn any table of features into a cache, so that stage 2 works with other people's features."""
     from vjepa_fer.cache.import_arrays import read_feature_table
     from vjepa_fer.cache.imports import import_features
-    from vjepa_fer.manifest import read_manifest
+    from vjepa_fer.manifest import read_manifest, respelled
 
-    clips = read_manifest(manifest)
+    clips = read_manifest(manifest, unify_names=unify_names)
+    for note in clips.notes:
+        warn(note)
     patterns = [p for value in columns or ["*"] for p in value.split(",")]
     table = read_feature_table(features, ids=id_column, values=values, columns=patterns)
-    made, surplus = import_features(table, cache, clips)
+    spelt = respelled(table.ids, (clip.clip_id for clip in clips))
+    made, surplus = import_features(table, cache, clips, unify_names=unify_names)
     say(f"{cache}: {len(made):,} clips × {len(table.columns)} features from {table.source}")
+    if spelt:
+        warn(taken_for_one_name(spelt))
     if surplus:
         warn(f"{len(surplus)} rows are not clips of {manifest} and were left out, such as {surplus[0]!r}")
     if made.failures:

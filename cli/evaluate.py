@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import ExcludeOption, JsonOption, check_exclude, pairs, words
+from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs, taken_for_one_name, words
 from .runs import print_figures, print_groups
 from .terminal import print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from vjepa_fer.manifest import Manifest
 
 
 def evaluate(
@@ -73,10 +76,11 @@ def evaluate(
             help="The table is a confusion matrix: a column true_label, then a column a predicted class, counts in it.",
         ),
     ] = False,
+    unify_names: UnifyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
-    from vjepa_fer.manifest import read_label_map, read_manifest
+    from vjepa_fer.manifest import read_label_map
     from vjepa_fer.tables import judge_confusion, judge_table
 
     check_exclude(exclude)
@@ -96,11 +100,12 @@ def evaluate(
             predictions,
             scores=scores,
             columns=dict(pairs(column or [], "--column", "OURS=THEIRS, such as clip_id=video")),
-            manifest=read_manifest(manifest) if manifest else None,
+            manifest=_manifest(manifest, unify_names) if manifest else None,
             exclude=exclude,
             by=words(by),
             policies=words(policy),
             names=names,
+            unify_names=unify_names,
         )
     if as_json:
         print_json({"schema": "vjepa-fer/evaluate/1", "results": results})
@@ -113,6 +118,15 @@ def evaluate(
         _print_policies(results)
     if not confusion:
         _warn_of(results[0])
+
+
+def _manifest(path: Path, unify_names: bool) -> Manifest:
+    from vjepa_fer.manifest import read_manifest
+
+    manifest = read_manifest(path, unify_names=unify_names)
+    for note in manifest.notes:
+        warn(note)
+    return manifest
 
 
 def _print_policies(results: list[dict[str, Any]]) -> None:
@@ -154,6 +168,8 @@ def _warn_of(result: dict[str, Any]) -> None:
     from vjepa_fer.folds import shortlist
     from vjepa_fer.manifest import Damage
 
+    if result.get("united"):
+        warn(taken_for_one_name(dict(result["united"])))
     for leak in result["leaks"][:3]:
         warn(f"LEAKY, if each fold was trained on the others: {leak}")
     if result["values"] == "sums":

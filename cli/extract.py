@@ -29,7 +29,7 @@ from vjepa_fer.recipe import (
 
 from .config_file import ConfigOption
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import JsonOption, memory_option, wrong_usage
+from .options import JsonOption, UnifyOption, memory_option, wrong_usage
 from .terminal import say, warn
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def extract(
             show_default=False,
         ),
     ] = None,
+    unify_names: UnifyOption = False,
     resolution: Annotated[
         str | None,
         typer.Option(
@@ -243,7 +244,9 @@ def extract(
         memory_bytes=memory_option(memory),
     )
     which: _Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
-    clips = read_manifest(manifest)
+    clips = read_manifest(manifest, unify_names=unify_names)
+    for note in clips.notes:
+        warn(note)
     clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
     with wrong_usage():

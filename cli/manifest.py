@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import ExcludeOption, JsonOption, check_exclude, pairs
+from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs
 from .progress import progress_bar
 from .terminal import print_json, print_table, say, warn
 
@@ -133,6 +133,7 @@ def folder(
     ] = None,
     subset: SubsetOption = None,
     picture_fps: PictureFpsOption = None,
+    unify_names: UnifyOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -140,8 +141,8 @@ def folder(
     from vjepa_fer.manifest import folder_manifest
 
     choice = {"pattern": pattern} if pattern else {}
-    manifest = folder_manifest(root, picture_fps=picture_fps, **choice)
-    _finish(_chosen(manifest, None, subset), out, force=force, as_json=as_json)
+    manifest = folder_manifest(root, picture_fps=picture_fps, unify_names=unify_names, **choice)
+    _finish(_chosen(manifest, None, subset, unify_names=unify_names), out, force=force, as_json=as_json)
 
 
 @app.command("csv")
@@ -157,6 +158,7 @@ def csv_(
         typer.Option(help="Folder that relative paths start at.", show_default="the table's folder"),
     ] = None,
     subset: SubsetOption = None,
+    unify_names: UnifyOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -164,8 +166,8 @@ def csv_(
     from vjepa_fer.manifest import csv_manifest
 
     columns = dict(pairs(column or [], "--column", "OURS=THEIRS, such as label=emotion"))
-    manifest = csv_manifest(table, columns=columns, root=root)
-    _finish(_chosen(manifest, None, subset), out, force=force, as_json=as_json)
+    manifest = csv_manifest(table, columns=columns, root=root, unify_names=unify_names)
+    _finish(_chosen(manifest, None, subset, unify_names=unify_names), out, force=force, as_json=as_json)
 
 
 @app.command()
@@ -220,7 +222,9 @@ def _print_verification(result: Verification) -> None:
         say("--json lists every file")
 
 
-def _chosen(manifest: Manifest, where: list[str] | None, subset: Path | None = None) -> Manifest:
+def _chosen(
+    manifest: Manifest, where: list[str] | None, subset: Path | None = None, *, unify_names: bool = False
+) -> Manifest:
     from vjepa_fer.manifest import only_where, subset_of
 
     wanted: dict[str, list[str]] = {}
@@ -228,7 +232,7 @@ def _chosen(manifest: Manifest, where: list[str] | None, subset: Path | None = N
         wanted.setdefault(column, []).append(value)
     for column, values in wanted.items():
         manifest = only_where(manifest, column, values)
-    return manifest if subset is None else subset_of(manifest, subset)
+    return manifest if subset is None else subset_of(manifest, subset, unify_names=unify_names)
 
 
 def _finish(manifest: Manifest, out: Path, *, force: bool, as_json: bool) -> None:

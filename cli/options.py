@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,15 @@ ExcludeOption = Annotated[
     str | None,
     typer.Option(
         "--exclude", metavar="damaged", help="Leave the clips out whose official file is damaged.", show_default=False
+    ),
+]
+
+UnifyOption = Annotated[
+    bool,
+    typer.Option(
+        "--unify-names",
+        help="Names that differ only in spelling (letter case, blanks, Unicode form, leading zeros, .0) are one name, which is shown; "
+        "without it they are refused.",
     ),
 ]
 
@@ -60,6 +69,13 @@ def pairs(options: list[str], name: str, form: str) -> list[tuple[str, str]]:
         if not left or not sign:
             raise typer.BadParameter(f"{option!r} is not {form}", param_hint=name)
     return [(left, right) for left, _, right in parted]
+
+
+def taken_for_one_name(spelt: Mapping[str, str]) -> str:
+    """What ``--unify-names`` united, on a line: the first few names and the spellings that they were taken for."""
+    from vjepa_fer.manifest import abridged, shown
+
+    return f"{len(spelt):,} names taken for others: {abridged(' is '.join(shown(pair)) for pair in spelt.items())}"
 
 
 def check_exclude(exclude: str | None) -> None:

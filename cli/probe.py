@@ -60,7 +60,7 @@ def probe(
         str,
         typer.Option(
             help="ravdess-5fold, ravdess-6fold, crema-d-5fold, crema-d-eing, subject-kfold:N, loso (each subject a fold), "
-            "column:NAME (a manifest column with train and test, or a fold's name) or file:FOLDS.json."
+            "column:NAME (a manifest column with train and test, or words like these, or a fold's name) or file:FOLDS.json."
         ),
     ] = DEFAULT_PROTOCOL.folds,
     params: Annotated[

@@ -292,7 +292,7 @@ def _fold_table(result: dict, names: Sequence[tuple[str, str]]) -> tuple[tuple[s
     if num_folds == 1:
         return ("", "one fold"), [(title, _number(result[key]["pooled"], key)) for key, title in names]
     if num_folds <= MAX_FOLD_COLUMNS:
-        head = [f"fold {number}" for number in range(num_folds)]
+        head = [f"fold {name}" for name in result.get("fold_names", range(num_folds))]
         rows = [
             (title, *(_number(v, key) for v in result[key]["folds"]), *_summary(result[key], key))
             for key, title in names

@@ -82,7 +82,7 @@ def test_clips_without_features_are_left_out_and_counted():
     ],
 )
 def test_a_source_that_holds_no_folds_is_refused(spec, message, monkeypatch):
-    monkeypatch.setattr("vjepa_fer.folds.sources.MAX_FOLDS", 1)
+    monkeypatch.setattr("vjepa_fer.folds.columns.MAX_FOLDS", 1)
     with pytest.raises(SplitError, match=message):
         plan(spec, manifest("split", ["train", "test", "train", "test"]))
 

@@ -81,8 +81,10 @@ def test_tables_as_other_programs_write_them_are_understood(tmp_path):
     text = 'frame, clip_id, AU01_r, note\r\n1, c0, 0.5,"two\nlines"\r\n2, c1, 1,x\r\n'
     table = read_feature_csv(write(tmp_path / "openface.csv", text), id_column="clip_id", columns=["AU*"])
     assert (table.ids, table.columns, table.values.tolist()) == (("c0", "c1"), ("AU01_r",), [[0.5], [1.0]])
-    with pytest.raises(CacheError, match="holds '1,5', expected a finite number; write decimals with a point"):
-        read_feature_csv(write(tmp_path / "de.csv", "clip_id;f\nc0;1,5\n"), id_column="clip_id", columns=["f"])
+    with pytest.raises(CacheError, match="holds '1,500', expected a finite number; write decimals with a point"):
+        read_feature_csv(write(tmp_path / "de.csv", "clip_id;f\nc0;1,500\n"), id_column="clip_id", columns=["f"])
+    decimal = read_feature_csv(write(tmp_path / "de.csv", "clip_id;f\nc0;1,5\n"), id_column="clip_id", columns=["f"])
+    assert decimal.values.tolist() == [[1.5]]
 
 
 def test_a_wild_card_takes_no_column_of_the_manifest(tmp_path):

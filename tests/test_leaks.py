@@ -35,7 +35,7 @@ def test_nothing_shared_is_no_leak():
 def test_each_kind_of_leak_is_found_on_its_own(kind, changes):
     told = {"clip_ids": ["a", "b"], "subjects": ["s1", "s2"]} | changes
     (leak,) = find_leaks(sides([0], [1]), identities(**told))
-    assert (leak.kind, leak.fold, leak.num_test) == (kind, 0, 1)
+    assert (leak.kind, leak.fold, leak.num_test) == (kind, "0", 1)
     assert leak.pairs == (tuple(told["clip_ids"]),)
 
 

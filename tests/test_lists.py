@@ -133,7 +133,7 @@ def test_only_what_is_new_is_added_and_the_newer_row_counts(tmp_path):
 
 def test_labels_that_do_not_go_together_are_refused_and_nothing_is_added(tmp_path, monkeypatch):
     prepare_cache(tmp_path, small_recipe(), clips("a"))
-    with pytest.raises(ManifestError, match="'SAD' and 'sad' differ only in letter case"):
+    with pytest.raises(ManifestError, match="'SAD' and 'sad' differ only in spelling"):
         add_manifest(tmp_path, clips("b", label="SAD"))
     assert ids_of(open_cache(tmp_path).manifest) == ["a"]
     from vjepa_fer.cache import asked
@@ -145,7 +145,7 @@ def test_labels_that_do_not_go_together_are_refused_and_nothing_is_added(tmp_pat
         return real(folder, text)
 
     monkeypatch.setattr(asked, "add_piece", just_after_another)
-    with pytest.raises(ManifestError, match="differ only in letter case"):
+    with pytest.raises(ManifestError, match="differ only in spelling"):
         add_manifest(tmp_path, clips("c"))
     assert sum("x,,SAD" in p.read_text() for p in (tmp_path / "manifest").iterdir()) == 1
     assert not any("c,/videos" in p.read_text() for p in (tmp_path / "manifest").iterdir())

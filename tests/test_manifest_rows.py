@@ -65,7 +65,7 @@ def test_a_clip_id_twice_is_refused():
 
 
 def test_labels_that_differ_only_in_case_are_refused():
-    with pytest.raises(ManifestError, match="labels 'Happy' and 'happy' differ only in letter case"):
+    with pytest.raises(ManifestError, match="labels 'Happy' and 'happy' differ only in spelling"):
         Manifest((make_clip("a"), make_clip("b", label="Happy")))
 
 

@@ -16,7 +16,7 @@ from vjepa_fer.cache.pieces import LARGEST_PIECE, add_piece, digest_of, piece_pa
 from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import read_bytes
 from vjepa_fer.errors import CacheError, ManifestError
-from vjepa_fer.manifest import Clip, Manifest, manifest_csv, parse_manifest, read_manifest
+from vjepa_fer.manifest import Clip, Listed, Manifest, manifest_csv, parse_listed, read_manifest, refuse_spelled_twice
 
 
 def add_manifest(root: Path, manifest: Manifest) -> Manifest:
@@ -30,11 +30,10 @@ def add_manifest(root: Path, manifest: Manifest) -> Manifest:
         The manifest does not go with what is there, such as labels that differ only in letter case; nothing is added then.
     """
     _adopt_version_1(root)
-    known = union_of_pieces(root)
-    rows = {clip.clip_id: clip for clip in known.clips} if known else {}
+    rows = {clip.clip_id: clip for piece in read_pieces(root) for clip in piece.clips}
     new = tuple(clip for clip in manifest.clips if rows.get(clip.clip_id) != clip)
     if new:
-        _add_checked(root, Manifest(clips=new, columns=manifest.columns))
+        _add_checked(root, Listed(manifest.columns, new))
     if new or not (root / layout.MANIFEST_CSV).exists():
         refresh_copy(root)
     united = union_of_pieces(root)
@@ -42,8 +41,9 @@ def add_manifest(root: Path, manifest: Manifest) -> Manifest:
     return united
 
 
-def _add_checked(root: Path, part: Manifest) -> None:
-    _unite([*read_pieces(root), part], root)  # before anything is written
+def _add_checked(root: Path, part: Listed) -> None:
+    united = _unite([*read_pieces(root), part], root)  # before anything is written
+    refuse_spelled_twice("clip ids", {clip.clip_id: "" for clip in united.clips}, f"{root}: ")
     piece = add_piece(root / layout.MANIFEST_PIECES, manifest_csv(part.columns, part.clips))
     try:
         union_of_pieces(root)
@@ -92,19 +92,23 @@ def union_of_pieces(root: Path) -> Manifest | None:
     return _unite(parts, root) if parts else None
 
 
-def read_pieces(root: Path) -> list[Manifest]:
-    """What each process added, in order."""
-    return [parse_manifest(read_piece(path), path) for path in piece_paths(root / layout.MANIFEST_PIECES)]
+def read_pieces(root: Path) -> list[Listed]:
+    """What each process added, in order; only their union need be right, so that a later piece can mend an earlier one."""
+    return [parse_listed(read_piece(path), path) for path in piece_paths(root / layout.MANIFEST_PIECES)]
 
 
-def _unite(manifests: Iterable[Manifest], root: Path) -> Manifest:
+def _unite(manifests: Iterable[Listed], root: Path) -> Manifest:
     """Clips of all, the first's order first; where two have a clip, the later row counts."""
     clips: dict[str, Clip] = {}
     columns: dict[str, None] = {}
     for manifest in manifests:
         clips |= {clip.clip_id: clip for clip in manifest.clips}
         columns |= dict.fromkeys(manifest.columns)
-    return Manifest(clips=tuple(clips.values()), columns=tuple(columns), source=root / layout.MANIFEST_CSV)
+    try:
+        return Manifest(clips=tuple(clips.values()), columns=tuple(columns), source=root / layout.MANIFEST_CSV)
+    except ManifestError as error:
+        error.add_note(f"{root} takes a mended manifest: give it to extract or cache import once more")
+        raise
 
 
 def _require_copy(root: Path, united: Manifest) -> None:
@@ -118,7 +122,7 @@ def _require_copy(root: Path, united: Manifest) -> None:
         raise CacheError(f"{path}: cannot be read ({error})") from error
     if digest_of(data) == digest_of(manifest_csv(united.columns, united.clips).encode()):
         return
-    said, columns = parse_manifest(data, path), united.columns
+    said, columns = parse_listed(data, path), united.columns
     if not set(said.columns) <= set(columns):
         raise CacheError(f"{path}: has other columns than it was written with; {_ADVICE}")
     known: dict[str, list[tuple[str, ...]]] = {}
@@ -165,5 +169,6 @@ def unite_manifests(manifests: Mapping[Path, Manifest]) -> Manifest:
                     raise CacheError(
                         f"{root}: clip {clip.clip_id} has the {column} {new!r}, {have!r} in a cache before it"
                     )
+    refuse_spelled_twice("clip ids", dict.fromkeys(known, ""), error=CacheError)
     columns = dict.fromkeys(column for manifest in manifests.values() for column in manifest.columns)
     return Manifest(clips=tuple(known.values()), columns=tuple(columns), source=None)

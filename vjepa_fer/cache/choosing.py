@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from vjepa_fer.cache.asked import read_cache_manifest
 from vjepa_fer.doors import read_text
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest, respelled, shown
 
 
 def chosen(
@@ -22,7 +23,7 @@ def chosen(
     root : path
         The cache whose clips are meant: columns, values and ids that it does not have are refused.
     where : sequence of str
-        ``COLUMN=VALUE[,VALUE…]``; all must hold.
+        ``COLUMN=VALUE[,VALUE…]``; all must hold. A value that has a comma stands alone, or in quotation marks.
     clips_file : path, optional
         Clip ids, one a line; blank lines are skipped.
 
@@ -45,20 +46,43 @@ def _condition(text: str, manifest: Manifest) -> tuple[str, frozenset[str]]:
         raise CacheError(
             f"{text!r} is not COLUMN=VALUE[,VALUE…] with one of the columns {abridged(manifest.columns, MOST_SHOWN)}"
         )
-    wanted = frozenset(value.strip() for value in values.split(","))
     known = {clip.value(column) for clip in manifest.clips}
+    wanted = _values(text, values, known)
     for value in sorted(wanted - known):
         raise CacheError(f"{text!r}: no clip has the {column} {value!r}{nearest(value, known)}")
     return column, wanted
 
 
+def _values(text: str, values: str, known: set[str]) -> frozenset[str]:
+    """The values in a list with commas; one that holds a comma stands alone or in quotation marks."""
+    try:
+        parts = next(csv.reader([values], skipinitialspace=True), [])
+    except csv.Error:  # a line break, say
+        parts = values.split(",")
+    listed = frozenset(value.strip() for value in parts)
+    alone = values.strip()
+    if len(listed) > 1 and alone in known and listed <= known:
+        raise CacheError(
+            f"{text!r}: there is a value {alone!r} and there are {' and '.join(map(repr, sorted(listed)))}; put a value with a comma "
+            "into double quotation marks, and the others each into theirs"
+        )
+    return frozenset([alone]) if alone in known else listed
+
+
 def _read_ids(path: Path, manifest: Manifest) -> frozenset[str]:
     try:
-        lines = read_text(path, error=CacheError, advice="a list of clip ids is expected, one a line").splitlines()
+        text = read_text(path, error=CacheError, advice="a list of clip ids is expected, one a line")
     except FileNotFoundError as error:
         raise CacheError(f"{path}: cannot be read as a list of clip ids ({error})") from error
-    ids = frozenset(line.strip() for line in lines if line.strip())
-    unknown = sorted(ids - {clip.clip_id for clip in manifest.clips})
+    lines = enumerate(text.removeprefix("\ufeff").splitlines(), start=1)
+    row_of = {line.strip(): number for number, line in lines if line.strip()}
+    ids, known = frozenset(row_of), {clip.clip_id for clip in manifest.clips}
+    for told, ours in respelled(row_of, known).items():
+        said, name = shown([told, ours])
+        raise CacheError(
+            f"{path}, row {row_of[told]}: {said} and the clip {name} differ only in spelling; write it as the cache does"
+        )
+    unknown = sorted(ids - known)
     if unknown:
         raise CacheError(f"{path}: {len(unknown)} ids are no clips of the cache, such as {unknown[0]!r}")
     return ids

@@ -121,7 +121,7 @@ def _read_npz(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarra
 
 def _read_npy(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, None]:
     try:
-        lines = read_text(ids, error=CacheError).splitlines()
+        lines = read_text(ids, error=CacheError).removeprefix("\ufeff").splitlines()
     except (FileNotFoundError, CacheError) as error:
         raise CacheError(
             f"{source}: an NPY file has no ids; expected a text file of them, one a line, at {ids}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
@@ -17,9 +19,9 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
-from vjepa_fer.doors import TableLimits, from_spreadsheet, read_rows
+from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, read_rows
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import COLUMNS, Manifest
+from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
 
 _FEATURES = TableLimits(size=8 << 30, cells=1 << 31)
@@ -28,21 +30,31 @@ _FEATURES = TableLimits(size=8 << 30, cells=1 << 31)
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Features by clip: `ids` of length N, `columns` of length D, `values` float32 (N, D), and which file they are."""
+    """Features by clip: `ids` of length N, `columns` of length D, `values` float32 (N, D), and which file they are.
+
+    `rows` are the row numbers of a text table, of length N; () for arrays.
+    """
 
     ids: tuple[str, ...]
     columns: tuple[str, ...]
     values: np.ndarray
     source: str
     source_sha256: str
+    rows: tuple[int, ...] = ()
+
+    def place_of(self, clip_id: str) -> str:
+        """Where an id stands, for a message."""
+        number = self.ids.index(clip_id)
+        return f"{self.source}, row {self.rows[number]}" if self.rows else f"{self.source}, id {number + 1:,}"
 
 
 def import_features(
-    table: FeatureTable, root: str | os.PathLike[str], manifest: Manifest
+    table: FeatureTable, root: str | os.PathLike[str], manifest: Manifest, *, unify_names: bool = False
 ) -> tuple[Cache, tuple[str, ...]]:
     """Write a feature table as a cache: one row a clip, level ``mean``, joined to the manifest by clip id.
 
-    A clip of the manifest that the table lacks is listed in ``failed.csv`` with the reason ``missing``.
+    A clip of the manifest that the table lacks is listed in ``failed.csv`` with the reason ``missing``. With `unify_names` an id that
+    differs from the manifest's only in spelling is that clip; otherwise it is refused.
 
     Returns
     -------
@@ -53,8 +65,9 @@ def import_features(
     Raises
     ------
     CacheError
-        No id in common, or the folder holds something else.
+        No id in common, one that is spelled otherwise, or the folder holds something else.
     """
+    table = _spelled_as(manifest, table, unify_names)
     row_of = {clip_id: row for row, clip_id in enumerate(table.ids)}
     wanted = [clip.clip_id for clip in manifest.clips]
     found = [clip_id for clip_id in wanted if clip_id in row_of]
@@ -74,6 +87,24 @@ def import_features(
     write_failures(Path(root), {i: _absent(i, table.source) for i in wanted if i not in row_of})
     known = set(wanted)
     return open_cache(root), tuple(clip_id for clip_id in table.ids if clip_id not in known)
+
+
+def _spelled_as(manifest: Manifest, table: FeatureTable, unify_names: bool) -> FeatureTable:
+    """The table with the manifest's spelling of its ids."""
+    spelt = respelled(table.ids, (clip.clip_id for clip in manifest.clips))
+    for theirs, ours in spelt.items() if not unify_names else ():
+        told, known = shown([theirs, ours])
+        raise CacheError(
+            f"{len(spelt):,} ids differ from the manifest's only in spelling, such as {told} ({table.place_of(theirs)}) from {known} "
+            f"({place_of(manifest, ours)}); spell them alike, or {UNIFY} takes them for one clip"
+        )
+    ids = tuple(spelt.get(clip_id, clip_id) for clip_id in table.ids)
+    twice = next((clip_id for clip_id, count in Counter(ids).items() if count > 1), None)
+    if twice is not None:
+        same = [clip_id for clip_id in table.ids if spelt.get(clip_id, clip_id) == twice]
+        places = " and ".join(f"{text} ({table.place_of(i)})" for text, i in zip(shown(same), same, strict=True))
+        raise CacheError(f"{places} are one clip, so it has two rows; expected one row a clip")
+    return dataclasses.replace(table, ids=ids)
 
 
 def _one_row(clip_id: str, vector: np.ndarray) -> ClipRows:
@@ -133,16 +164,19 @@ def _read_table(
     place = {name: number for number, name in enumerate(header)}
     positions, id_position = [place[name] for name in names], header.index(id_column)
     values: dict[str, np.ndarray] = {}
+    row_numbers: list[int] = []
     for number, row in rows:
         if len(row) != len(header):
             raise CacheError(f"{source}, row {number}: {len(row)} values, the header has {len(header)}")
         clip_id = from_spreadsheet(row[id_position].strip())
         if clip_id in values:
             raise CacheError(f"{source}, row {number}: the id {clip_id!r} stands twice; expected one row a clip")
+        row_numbers.append(number)
         values[clip_id] = _numbers([row[p] for p in positions], source, number, names)
     if not values:
         raise CacheError(f"{source}: only a header; expected one row a clip below it")
-    return FeatureTable(tuple(values), tuple(names), np.stack([*values.values()]), source.name, sha256_of_file(source))
+    stacked, digest = np.stack([*values.values()]), sha256_of_file(source)
+    return FeatureTable(tuple(values), tuple(names), stacked, source.name, digest, tuple(row_numbers))
 
 
 def sha256_of_file(path: Path) -> str:
@@ -174,22 +208,17 @@ def _numbers(texts: list[str], path: Path, row: int, names: list[str]) -> np.nda
     try:
         values = np.array([float(text) for text in texts])
     except ValueError:
-        values = np.array([_number(text) for text in texts])
+        values = np.array([as_number(text) for text in texts])
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(rounded))
     if len(bad):
         text = texts[bad[0]]
-        comma = "; write decimals with a point" if "," in text and np.isfinite(_number(text.replace(",", "."))) else ""
+        comma = (
+            "; write decimals with a point" if "," in text and np.isfinite(as_number(text.replace(",", "."))) else ""
+        )
         raise CacheError(f"{path}, row {row}: column {names[bad[0]]} holds {text!r}, expected a finite number{comma}")
     return rounded
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
 
 
 def check_ids(ids: list[str], path: Path) -> None:

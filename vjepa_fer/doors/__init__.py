@@ -1,14 +1,15 @@
 """What other people's files say goes in; bounded bytes, values of the type that was expected, and text that is safe to show come out.
 
-In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `tables` (CSV, row by row, up to limits), `objects` (JSON, value by value), `shown` (text for a
+In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `tables` (CSV, row by row, up to limits), `numbers` (in the cells of these), `objects` (JSON, value by value), `shown` (text for a
 terminal or a page), `sheets` (CSV, in which no cell is a formula), `bars` (progress on a terminal).
 """
 
 from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
 from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
+from vjepa_fer.doors.numbers import as_number
 from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
-from vjepa_fer.doors.shown import printable, printable_json
+from vjepa_fer.doors.shown import printable, printable_json, without_unseen
 from vjepa_fer.doors.tables import TABLE, TableLimits, parse_rows, read_rows
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Given",
     "TableLimits",
     "TooLargeError",
+    "as_number",
     "beside_bars",
     "canonical_json",
     "csv_text",
@@ -32,4 +34,5 @@ __all__ = [
     "read_rows",
     "read_text",
     "unpacked",
+    "without_unseen",
 ]

@@ -12,12 +12,25 @@ import re
 import struct
 from typing import Any
 
+_UNSEEN = (  # Unicode's default-ignorable characters, without those that are never written
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
 _NOT_SHOWN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # C0, delete, C1
     "\u2028\u2029\ufff9-\ufffb\ud800-\udfff"  # line and paragraph ends, annotations, bytes of a file name that are no Unicode
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"  # default-ignorable …
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    f"{_UNSEEN}]"
 )
+_ANY_UNSEEN = re.compile(f"[{_UNSEEN}]")
+
+
+def without_unseen(text: str) -> str:
+    r"""The text without the characters that nobody sees: joiners, marks of direction, byte order marks, soft hyphens.
+
+    >>> without_unseen("\ufeffha\u200bppy")
+    'happy'
+    """
+    return _ANY_UNSEEN.sub("", text)
 
 
 def printable(text: str) -> str:

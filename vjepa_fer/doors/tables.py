@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
@@ -44,6 +45,9 @@ class TableLimits:
 
 TABLE = TableLimits()
 
+_EXCEL = re.compile('"?sep=([,;\t|])"?[,;\t|]*', re.IGNORECASE)
+"""The line in front of the header by which Excel is told, and tells, what stands between cells."""
+
 
 def read_rows(
     path: str | os.PathLike[str],
@@ -61,7 +65,8 @@ def read_rows(
     path : path
         UTF-8 with or without BOM, any line ending; unpacked on the way when its name ends in ``.gz``.
     delimiter : callable, optional
-        First line that is not empty → what stands between cells; by default the most frequent of comma, semicolon and tab.
+        First line that is not empty → what stands between cells; by default the most frequent of comma, semicolon and tab. A line ``sep=;``
+        in front of it, as Excel writes one, says it first.
     limits : TableLimits
     error : type of VjepaFerError
     advice : str
@@ -158,17 +163,20 @@ class _Stream(io.RawIOBase):
 
 
 def _counted(lines: _Lines, delimiter: Callable[[str], str], limits: TableLimits) -> Iterator[tuple[int, list[str]]]:
-    blank, first = 0, ""
+    before, first, told = 0, "", ""
     for first in lines:
         lines.end_row()
-        if first.strip("\r\n"):
+        words = None if told else _EXCEL.fullmatch(first.strip("\r\n"))
+        if first.strip("\r\n") and words is None:
             break
-        blank += 1
+        told = words[1] if words else told
+        before += 1
     else:
         return
-    rest = csv.reader(itertools.chain([first], lines), delimiter=delimiter(first.strip("\r\n")), strict=True)
+    between = told or delimiter(first.strip("\r\n"))
+    rest = csv.reader(itertools.chain([first], lines), delimiter=between, strict=True)
     cells = 0
-    for number, row in enumerate(rest, start=blank + 1):
+    for number, row in enumerate(rest, start=before + 1):
         lines.end_row()
         cells += len(row)
         if len(row) > limits.columns:

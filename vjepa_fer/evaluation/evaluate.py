@@ -108,11 +108,11 @@ def cross_validate(
     check_features(features)
     started = time.perf_counter()
     splits = check_splits(features, folds)
-    leaks = find_leaks(splits, identities(features.clip_ids.tolist(), features.subjects.tolist()))
+    leaks = find_leaks(splits, identities(features.clip_ids.tolist(), features.subjects.tolist()), folds.fold_names)
     if not allow_leak:
         refuse_leaks(folds.name, leaks)
     decided = [fit_predict(features, split, [cell], seed)[0] for split in splits]
-    predictions, seconds = gather(features, splits, decided), time.perf_counter() - started
+    predictions, seconds = gather(features, splits, decided, folds.names), time.perf_counter() - started
     return Evaluation(
         cell=cell, folds=folds, seed=seed, predictions=predictions, seconds=seconds, leaks=tuple(map(str, leaks))
     )
@@ -135,8 +135,8 @@ def check_splits(features: AnyFeatures, folds: AnyFolds) -> list[Split]:
         Folds and clips do not fit, or a training part lacks a class that its test part asks for.
     """
     splits = folds.rows(features)
-    for number, split in enumerate(splits):
-        check_classes(features.y, split, f"fold {number} of {folds.name}")
+    for name, split in zip(folds.fold_names, splits, strict=True):
+        check_classes(features.y, split, f"fold {name} of {folds.name}")
     return splits
 
 
@@ -222,8 +222,10 @@ def fit_cells(
     return scaler, probes
 
 
-def gather(features: AnyFeatures, splits: Sequence[Split], decided: Sequence[Decided]) -> Predictions:
-    """One row a tested clip, from one answer a fold; `truth` may have classes that no training part has."""
+def gather(
+    features: AnyFeatures, splits: Sequence[Split], decided: Sequence[Decided], fold_names: tuple[str, ...] = ()
+) -> Predictions:
+    """One row a tested clip, from one answer a fold, and what the folds are called; `truth` may have classes that no training part has."""
     classes = np.unique(np.concatenate([features.y, *(answer.classes for answer in decided)]))
     truth = np.searchsorted(classes, features.y)
     probabilities, predicted = np.zeros((len(truth), len(classes))), np.zeros(len(truth), np.int64)
@@ -239,6 +241,7 @@ def gather(features: AnyFeatures, splits: Sequence[Split], decided: Sequence[Dec
         truth=truth,
         predicted=predicted,
         probabilities=probabilities,
+        fold_names=fold_names,
     )
     return everyone.take(fold_of >= 0)
 

@@ -79,7 +79,7 @@ class Study:
 
     def _inner_hits(self, task: Task) -> np.ndarray:
         train, seed = self.splits[task.outer].train, self.protocol.seed
-        where = f"fold {task.outer} of {self.folds.name}"
+        where = f"fold {self.folds.fold_names[task.outer]} of {self.folds.name}"
         hits = np.zeros(len(task.cells), np.int64)
         for split in inner_splits(self.features, train, task.inner_folds, seed=seed, where=where):
             decided = self._decide(split, task.cells)

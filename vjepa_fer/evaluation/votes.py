@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vjepa_fer.doors import as_number
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest import Clip
+from vjepa_fer.manifest import Clip, respelled, shown
 
 if TYPE_CHECKING:
     pass
@@ -59,6 +60,7 @@ def find_votes(clips: Sequence[Clip], source: str = "face") -> Votes | None:
         classes = _vote_classes(clips, source)
     if not classes:
         return None
+    _refuse_other_spelling(classes, source, clips)
     counts = [[_count(clip, f"{source}_{name}") for name in classes] for clip in clips]
     return Votes(classes, np.array(counts, np.float64))
 
@@ -66,6 +68,15 @@ def find_votes(clips: Sequence[Clip], source: str = "face") -> Votes | None:
 def _vote_classes(clips: Sequence[Clip], source: str) -> tuple[str, ...]:
     columns = {column for clip in clips for column in clip.extra if column.startswith(f"{source}_")}
     return tuple(sorted(column.partition("_")[2] for column in columns))
+
+
+def _refuse_other_spelling(classes: Sequence[str], source: str, clips: Sequence[Clip]) -> None:
+    """Refuse columns of votes that call a label otherwise: nobody would have voted for it."""
+    for theirs, label in respelled(classes, dict.fromkeys(clip.label for clip in clips)).items():
+        column, known = shown([f"{source}_{theirs}", label])
+        raise ManifestError(
+            f"the column of votes {column} and the label {known} differ only in spelling; spell them alike"
+        )
 
 
 def _official(clips: Sequence[Clip]) -> list[Clip]:
@@ -77,10 +88,7 @@ def _official(clips: Sequence[Clip]) -> list[Clip]:
 
 def _count(clip: Clip, column: str) -> float:
     text = clip.value(column)
-    try:
-        value = float(text or 0)
-    except ValueError:
-        value = -1.0
+    value = as_number(text or "0")
     if not 0 <= value < np.inf:
         raise ManifestError(f"clip {clip.clip_id!r}: {column} is {text!r}, expected a count of votes")
     return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures, open_cache
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.manifest import Clip, Manifest, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
 
 Fusion = Literal["early", "late"]
@@ -140,7 +141,7 @@ def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "ea
     Raises
     ------
     CacheError
-        Fewer than two streams, no clip in common, or a clip with different labels or subjects.
+        Fewer than two streams, no clip in common, one that is spelled differently, or a clip with different labels or subjects.
     """
     named = (
         dict(streams)
@@ -150,6 +151,7 @@ def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "ea
     if len(named) < 2:
         raise CacheError(f"joining needs at least two streams, got {len(named)}")
     common = frozenset.intersection(*(cache.done & {c.clip_id for c in cache.clips} for cache in named.values()))
+    _refuse_other_spelling({name: sorted(cache.done - common) for name, cache in named.items()})
     (first_name, first), *others = named.items()
     if not common:
         examples = ", ".join(f"{name} has {_example(cache)}" for name, cache in named.items())
@@ -159,6 +161,16 @@ def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "ea
         _refuse_contradiction(clips, first_name, cache, name)
     dropped = {n: tuple(c.clip_id for c in cache.clips if c.clip_id not in common) for n, cache in named.items()}
     return Joined(named, clips, dropped, fusion)
+
+
+def _refuse_other_spelling(left_out: Mapping[str, Sequence[str]]) -> None:
+    """Refuse clips that two streams spell differently; they would be left out."""
+    for (one, here), (other, there) in itertools.combinations(left_out.items(), 2):
+        for theirs, ours in respelled(there, here).items():
+            said, known = shown([theirs, ours])
+            raise CacheError(
+                f"the clip {known} of {one} and {said} of {other} differ only in spelling; spell them alike"
+            )
 
 
 def _example(cache: Cache) -> str:

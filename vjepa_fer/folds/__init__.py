@@ -1,6 +1,6 @@
 """Clips and their subjects go in; who is tested on whom, as data, and what leaks comes out.
 
-In reading order: `splits` (folds of subjects) · `clip_folds` (folds of clips, from a column or a file) · `sources` (the name that was typed
+In reading order: `splits` (folds of subjects) · `clip_folds` (folds of clips) · `columns` (these from a manifest column) · `sources` (the name that was typed
 becomes one of these) · `leaks` (what training and test parts share).
 """
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.folds.splits import Split, shortlist
+from vjepa_fer.folds.splits import Split, refuse_other_spelling, shortlist
+from vjepa_fer.manifest import natural_order
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
@@ -40,12 +41,15 @@ class ClipFolds:
         Clip ids of each fold, sorted. A clip may be on no side; it may be tested once.
     note : str
         What a reader of the numbers should know, such as how many clips of the lists are missing.
+    names : tuple of str
+        What the folds are called, in natural order (2 before 10); () where they go by their number.
     """
 
     name: str
     train_clips: ClipLists
     test_clips: ClipLists
     note: str = ""
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for side in ("train_clips", "test_clips"):
@@ -55,7 +59,11 @@ class ClipFolds:
                 f"folds {self.name!r}: {len(self.train_clips)} training lists and {len(self.test_clips)} test lists; "
                 "each fold needs both"
             )
-        for number, (train, test) in enumerate(zip(self.train_clips, self.test_clips, strict=True)):
+        if self.names and (list(self.names) != natural_order(set(self.names)) or len(self.names) != len(self)):
+            raise SplitError(
+                f"folds {self.name!r}: fold names must be one a fold, in natural order: {shortlist(list(self.names))}"
+            )
+        for number, train, test in zip(self.fold_names, self.train_clips, self.test_clips, strict=True):
             if not train or not test:
                 raise SplitError(f"folds {self.name!r}: fold {number} {'trains on' if test else 'tests'} no clip")
         twice = [clip for clip, count in Counter(c for fold in self.test_clips for c in fold).items() if count > 1]
@@ -66,6 +74,11 @@ class ClipFolds:
 
     def __len__(self) -> int:
         return len(self.test_clips)
+
+    @property
+    def fold_names(self) -> tuple[str, ...]:
+        """What each fold is called: its name, or its number."""
+        return self.names or tuple(map(str, range(len(self))))
 
     @property
     def sha256(self) -> str:
@@ -102,7 +115,9 @@ class ClipFolds:
             A clip that the manifest lacks, or a fold that has no clip left on a side.
         """
         here, listed = set(map(str, finished)), {c for f in (*self.train_clips, *self.test_clips) for c in f}
-        strangers = listed - here - set(map(str, asked))
+        asked_for = set(map(str, asked))
+        strangers = listed - here - asked_for
+        refuse_other_spelling(self.name, "clip", strangers, asked_for)
         if strangers:
             raise SplitError(
                 f"folds {self.name!r}: {len(strangers)} clips are not in the manifest: {shortlist(strangers)}; "

@@ -15,6 +15,7 @@ import numpy as np
 
 from vjepa_fer.errors import SplitError
 from vjepa_fer.folds.splits import Split, shortlist
+from vjepa_fer.manifest import one_spelling
 
 KINDS = {
     "clip": "the same clip",
@@ -36,7 +37,8 @@ class Leak:
     ----------
     kind : str
         Of :data:`KINDS`.
-    fold : int
+    fold : str
+        Its name or number.
     shared : tuple of str
         What is on both sides, sorted: subjects, recordings …
     num_test : int
@@ -46,7 +48,7 @@ class Leak:
     """
 
     kind: str
-    fold: int
+    fold: str
     shared: tuple[str, ...]
     num_test: int
     pairs: tuple[tuple[str, str], ...]
@@ -77,13 +79,18 @@ def identities(
     """
     said = recordings or [""] * len(clip_ids)
     return {
-        "clip": np.array(clip_ids, dtype=str),
+        "clip": _alike(clip_ids),
         "content": np.array(contents or [""] * len(clip_ids), dtype=str),
-        "recording": np.array(
-            [name or recording_of(str(c)) for c, name in zip(clip_ids, said, strict=True)], dtype=str
-        ),
-        "subject": np.array(subjects, dtype=str),
+        "recording": _alike([name or recording_of(str(c)) for c, name in zip(clip_ids, said, strict=True)]),
+        "subject": _alike(subjects),
     }
+
+
+def _alike(names: Iterable[str]) -> np.ndarray:
+    """The names, str (num_clips,), those in one spelling that differ only in it: two corpora may call one person s1 and S01."""
+    said = list(map(str, names))
+    spelt = one_spelling(said)
+    return np.array([spelt.get(name, name) for name in said], dtype=str)
 
 
 def recording_of(clip_id: str) -> str:
@@ -96,10 +103,12 @@ def recording_of(clip_id: str) -> str:
     return match[1].lstrip("-") if match else ""
 
 
-def find_leaks(splits: Iterable[Split], shares: Mapping[str, np.ndarray]) -> tuple[Leak, ...]:
-    """Every kind of leak in every fold, by fold, gravest first; `shares` as :func:`identities` gives it."""
+def find_leaks(
+    splits: Iterable[Split], shares: Mapping[str, np.ndarray], fold_names: Sequence[str] = ()
+) -> tuple[Leak, ...]:
+    """Every kind of leak in every fold, by fold, gravest first; `shares` as :func:`identities` gives it, `fold_names` if not numbers."""
     found = (
-        _leak(kind, number, split, shares[kind], shares["clip"])
+        _leak(kind, fold_names[number] if fold_names else str(number), split, shares[kind], shares["clip"])
         for number, split in enumerate(splits)
         for kind in KINDS
         if kind in shares
@@ -107,7 +116,7 @@ def find_leaks(splits: Iterable[Split], shares: Mapping[str, np.ndarray]) -> tup
     return tuple(leak for leak in found if leak)
 
 
-def _leak(kind: str, fold: int, split: Split, values: np.ndarray, clip_ids: np.ndarray) -> Leak | None:
+def _leak(kind: str, fold: str, split: Split, values: np.ndarray, clip_ids: np.ndarray) -> Leak | None:
     shared = np.intersect1d(values[split.train], values[split.test])
     shared = shared[shared != ""]
     if len(shared) == 0:

@@ -10,15 +10,13 @@ import numpy as np
 from vjepa_fer.doors import Given, TooLargeError, parse_object, read_bytes
 from vjepa_fer.errors import SplitError
 from vjepa_fer.folds.clip_folds import ClipFolds, ClipLists
+from vjepa_fer.folds.columns import column_folds
 from vjepa_fer.folds.splits import Folds, make_folds
-from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest import Clip, Manifest
 
 FORMAT = "vjepa-fer/folds/1"
 MAX_FOLDS_BYTES = 64 * 2**20
 AnyFolds = Folds | ClipFolds
-
-TRAIN, VALIDATION, TEST = {"train", "training"}, {"val", "valid", "validation", "dev"}, {"test", "testing"}
-MAX_FOLDS = 100
 
 
 def plan_folds(spec: str, manifest: Manifest, clips: tuple[Clip, ...], seed: int = 0) -> AnyFolds:
@@ -52,43 +50,6 @@ def plan_folds(spec: str, manifest: Manifest, clips: tuple[Clip, ...], seed: int
     return make_folds(spec, np.array([c.subject for c in clips]), np.array([c.label for c in clips]), seed)
 
 
-def column_folds(column: str, manifest: Manifest) -> ClipFolds:
-    """Folds that a manifest column spells out.
-
-    ``train`` / ``test`` (and ``val``) make one fold that trains on the first and tests the second; a validation part is on
-    neither side. Where no clip is marked test (AFEW's test labels are secret), the validation part is tested. Any other
-    values are fold names, each tested with everyone else trained on. A clip with an empty value is on no side.
-    """
-    if column not in manifest.columns:
-        raise SplitError(
-            f"folds 'column:{column}': the manifest has no such column; its columns are "
-            f"{abridged(manifest.columns, MOST_SHOWN)}{nearest(column, manifest.columns)}"
-        )
-    marked: dict[str, list[str]] = {}
-    for clip in manifest:
-        marked.setdefault(clip.value(column).strip(), []).append(clip.clip_id)
-    marked.pop("", None)
-    name = f"column:{column}"
-    if {word.lower() for word in marked} <= TRAIN | VALIDATION | TEST:
-        return _official(name, marked)
-    if not 2 <= len(marked) <= MAX_FOLDS:
-        raise SplitError(f"folds {name!r}: {len(marked)} different values; 2 to {MAX_FOLDS} fold names are expected")
-    names = sorted(marked, key=lambda word: (0, int(word), word) if word.isdecimal() else (1, 0, word))
-    train = tuple(tuple(c for other in names if other != fold for c in marked[other]) for fold in names)
-    return ClipFolds(name, train, tuple(tuple(marked[fold]) for fold in names))
-
-
-def _official(name: str, marked: dict[str, list[str]]) -> ClipFolds:
-    train, validation, test = (
-        [clip for word, clips in marked.items() if word.lower() in side for clip in clips]
-        for side in (TRAIN, VALIDATION, TEST)
-    )
-    note = f"the validation part ({len(validation)} clips) is neither trained on nor tested" if validation else ""
-    if not test:
-        test, note = validation, "no clip is marked test, so the validation part is tested"
-    return ClipFolds(name, (tuple(train),), (tuple(test),), note)
-
-
 def read_folds(path: str) -> AnyFolds:
     """Folds from a JSON file, named after it.
 
@@ -109,7 +70,8 @@ def folds_to_json(folds: AnyFolds) -> str:
     """Readable JSON with the hash in it; :func:`folds_from_json` gives an equal value back."""
     data: dict[str, Any] = {"format": FORMAT, "name": folds.name, "note": folds.note, "sha256": folds.sha256}
     if isinstance(folds, ClipFolds):
-        data |= {"train_clips": folds.train_clips, "test_clips": folds.test_clips}
+        names = {"fold_names": folds.names} if folds.names else {}
+        data |= {**names, "train_clips": folds.train_clips, "test_clips": folds.test_clips}
     else:
         data |= {"test_subjects": folds.test_subjects}
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
@@ -119,7 +81,7 @@ def folds_from_json(text: str | bytes, where: str) -> AnyFolds:
     """Read folds back; `where` names the file in messages.
 
     ``{"format": "vjepa-fer/folds/1", "name": …}`` and either ``"test_subjects": [[…], …]`` or ``"train_clips"`` with
-    ``"test_clips"``, a list a fold each. ``sha256`` is checked where it is there.
+    ``"test_clips"``, a list a fold each, and if the folds have names ``"fold_names"``. ``sha256`` is checked where it is there.
 
     Raises
     ------
@@ -140,7 +102,8 @@ def folds_from_json(text: str | bytes, where: str) -> AnyFolds:
 def _from_given(said: Given) -> AnyFolds:
     name, note = said.text("name"), said.text("note", "")
     if "test_clips" in said:
-        return ClipFolds(name, _lists(said, "train_clips"), _lists(said, "test_clips"), note)
+        names = said.texts("fold_names", optional=True)
+        return ClipFolds(name, _lists(said, "train_clips"), _lists(said, "test_clips"), note, names)
     return Folds(name, _lists(said, "test_subjects"), note)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vjepa_fer.errors import SplitError
-from vjepa_fer.manifest import PRESETS, subject_number
+from vjepa_fer.manifest import PRESETS, respelled, shown, subject_number
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
@@ -64,6 +64,16 @@ class Folds:
         return len(self.test_subjects)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """None: folds of subjects go by their number."""
+        return ()
+
+    @property
+    def fold_names(self) -> tuple[str, ...]:
+        """The number of each."""
+        return tuple(map(str, range(len(self))))
+
+    @property
     def sha256(self) -> str:
         """Of the folds themselves, whatever they are called: equal folds have equal hashes."""
         return hashlib.sha256(json.dumps(self.test_subjects, ensure_ascii=False).encode()).hexdigest()
@@ -81,6 +91,7 @@ class Folds:
             A subject is in no fold, a fold tests a subject that has no clip, or nobody is left to train on.
         """
         here, folded = set(map(str, subjects)), {s for fold in self.test_subjects for s in fold}
+        refuse_other_spelling(self.name, "subject", folded - here, here)
         _refuse_strangers(self.name, here - folded, "in no fold; add them to the folds or take their clips out")
         _refuse_strangers(
             self.name, folded - here, "in the folds but without a clip; were the folds made for another manifest?"
@@ -110,6 +121,16 @@ def _refuse_twice_tested(name: str, folds: tuple[tuple[str, ...], ...]) -> None:
 def _refuse_strangers(name: str, subjects: set[str], what: str) -> None:
     if subjects:
         raise SplitError(f"folds {name!r}: subject {shortlist(subjects)} {what}")
+
+
+def refuse_other_spelling(name: str, kind: str, strangers: set[str], ours: set[str]) -> None:
+    """Raise where the folds name what the manifest has in another spelling."""
+    for theirs, known in respelled(sorted(strangers), sorted(ours)).items():
+        said, there = shown([theirs, known])
+        raise SplitError(
+            f"folds {name!r}: the {kind} {said} in the folds and {there} in the manifest differ only in spelling; write it as the "
+            "manifest does"
+        )
 
 
 def shortlist(names: set[str] | list[str], most: int = 8) -> str:

@@ -17,6 +17,7 @@ from vjepa_fer.judging import metrics
 from vjepa_fer.judging.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
 from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p
+from vjepa_fer.manifest import respelled, shown
 
 FIGURES = ("war", "uar")
 LEVEL = 0.05
@@ -148,6 +149,7 @@ def _common_clips(predictions: Mapping[str, Predictions], intersect: bool) -> np
     ids = {name: set(one.clip_ids.tolist()) for name, one in predictions.items()}
     common = reduce(set.intersection, ids.values())
     extra = {name: clips - common for name, clips in ids.items() if clips - common}
+    _refuse_other_spelling(extra)
     if not common:
         raise RunError(f"{' and '.join(ids)} have no clip in common; are they of one data set?")
     if extra and not intersect:
@@ -158,6 +160,17 @@ def _common_clips(predictions: Mapping[str, Predictions], intersect: bool) -> np
         )
     first = next(iter(predictions.values())).clip_ids
     return first[np.isin(first, sorted(common))]
+
+
+def _refuse_other_spelling(extra: Mapping[str, set[str]]) -> None:
+    """Refuse clips of one that another has in another spelling: they would be left out, or not found."""
+    for (one, here), (other, there) in itertools.combinations(extra.items(), 2):
+        spelt = respelled(sorted(there), sorted(here))
+        for theirs, ours in spelt.items():
+            said, known = shown([theirs, ours])
+            raise RunError(
+                f"{len(spelt)} clips differ only in spelling, such as {known} in {one} and {said} in {other}; spell them alike"
+            )
 
 
 def _aligned(one: Predictions, clip_ids: np.ndarray, classes: tuple[str, ...]) -> Predictions:

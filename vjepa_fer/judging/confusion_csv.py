@@ -8,9 +8,20 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vjepa_fer.doors import as_number
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import MOST_CLASSES
-from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, common_names, nearest, read_table, require_other_names
+from vjepa_fer.manifest import (
+    MOST_SHOWN,
+    Table,
+    abridged,
+    common_names,
+    nearest,
+    read_table,
+    refuse_spelled_twice,
+    require_other_names,
+    rows_of,
+)
 
 TRUTH = "true_label"
 
@@ -45,6 +56,10 @@ def read_confusion(
     """
     table = read_table(path, check=_require_columns)
     columns, spelt = [name for name in table.header if name != TRUTH], [row[TRUTH] for _, row in table.rows]
+    refuse_spelled_twice("classes", dict.fromkeys(columns, ""), f"{table.path}, row 1: ", error=RunError)
+    refuse_spelled_twice(
+        "classes", rows_of((n, row[TRUTH]) for n, row in table.rows), f"{table.path}: ", error=RunError
+    )
     called = common_names([*columns, *spelt], names) if foreign else {name: name for name in [*columns, *spelt]}
     require_other_names(columns, called)
     said, truths = tuple(called[name] for name in columns), [called[name] for name in spelt]
@@ -77,10 +92,7 @@ def _require_columns(table: Table) -> None:
 
 
 def _count(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = as_number(text)
     if not 0 <= value < math.inf:
         raise RunError(f"{where}: {text!r} is not a count of clips")
     return value

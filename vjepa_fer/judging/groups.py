@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vjepa_fer.doors import as_number
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.intervals import Interval, subject_intervals
 from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest, refuse_spelled_twice
 
 Groups = Mapping[str, Mapping[str, str]]
 """Column → clip id → value."""
@@ -42,7 +43,9 @@ def _column(manifest: Manifest, name: str) -> dict[str, str]:
         raise ManifestError(
             f"no column {name!r} to group by; the manifest's columns are {abridged(known, MOST_SHOWN)}{nearest(name, known)}"
         )
-    return {clip.clip_id: clip.value(name).strip() or UNKNOWN for clip in manifest}
+    said = {clip.clip_id: clip.value(name).strip() or UNKNOWN for clip in manifest}
+    refuse_spelled_twice(f"values of {name!r}", dict.fromkeys(said.values(), ""))
+    return said
 
 
 def _age_band(clip: Clip) -> str:
@@ -50,13 +53,10 @@ def _age_band(clip: Clip) -> str:
     text = clip.value("age").strip()
     if not text:
         return UNKNOWN
-    try:
-        age = float(text)
-        decade = int(age // 10 * 10)
-    except (ValueError, OverflowError):
-        age = decade = -1
+    age = as_number(text)
     if not 0 <= age < 150:
         raise ManifestError(f"clip {clip.clip_id!r}: age {text!r} is not a number of years; group by age instead")
+    decade = int(age // 10 * 10)
     return f"{decade}–{decade + 9}"
 
 

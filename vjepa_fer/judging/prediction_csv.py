@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,16 @@ from typing import Literal
 import numpy as np
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import csv_text
+from vjepa_fer.doors import as_number, csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
+from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
 from vjepa_fer.manifest import (
     MOST_SHOWN,
     Table,
     abridged,
     common_names,
+    natural_order,
     nearest,
     read_table,
     rename_columns,
@@ -36,14 +38,13 @@ LONGEST_NAME = 1000
 TOLERANCE = 1e-3
 """How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
 
-DECIMAL_COMMA = re.compile(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$")
-"""What spreadsheets of half of Europe write, with semicolons between columns: ``0,75``."""
-
 Kind = Literal["probabilities", "sums", "scores", "decisions"]
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write the table: :data:`COLUMNS`, then a probability a class, with every digit that it has.
+
+    Where a class is called like one of these columns, ``p_`` stands in front of all classes.
 
     Raises
     ------
@@ -52,10 +53,19 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     """
     if predictions.probabilities is None:
         raise RunError(f"{path}: predictions without probabilities cannot be written as a table of probabilities")
-    names, folds = np.array(predictions.classes), predictions.fold.tolist()
+    names, folds = np.array(predictions.classes), map(predictions.name_of_fold, predictions.fold.tolist())
     said = (predictions.clip_ids, names[predictions.truth], names[predictions.predicted], folds, predictions.subjects)
     rows = ([*row, *shares] for *row, shares in zip(*said, predictions.probabilities.tolist(), strict=True))
-    write_durably(path, csv_text([*COLUMNS, *predictions.classes], rows))
+    beginning = _beginning(predictions.classes)
+    write_durably(path, csv_text([*COLUMNS, *(beginning + name for name in predictions.classes)], rows))
+
+
+def _beginning(classes: Sequence[str]) -> str:
+    """What stands in front of the class columns, so that a class called ``fold`` has a column of its own; mostly nothing."""
+    if set(classes).isdisjoint(COLUMNS):
+        return ""
+    beginnings = (f"{'p' * length}_" for length in itertools.count(1))  # with one mark, at which it is taken off again
+    return next(b for b in beginnings if {b + name for name in classes}.isdisjoint(classes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,16 +80,21 @@ class PredictionTable:
         Scores were used to decide and forgotten.
     known : tuple of str
         The class columns: what the classifier could say.
+    united : tuple of (str, str)
+        Names that were taken for another spelling of them, and that; sorted.
     """
 
     predictions: Predictions
     kind: Kind
     known: tuple[str, ...]
+    united: tuple[tuple[str, str], ...] = ()
 
 
-def read_predictions(path: str | os.PathLike[str], *, scores: bool | None = False) -> Predictions:
+def read_predictions(
+    path: str | os.PathLike[str], *, scores: bool | None = False, spelling: Spelling = "refuse"
+) -> Predictions:
     """The predictions of :func:`read_prediction_table`."""
-    return read_prediction_table(path, scores=scores).predictions
+    return read_prediction_table(path, scores=scores, spelling=spelling).predictions
 
 
 def read_prediction_table(
@@ -89,6 +104,7 @@ def read_prediction_table(
     columns: Mapping[str, str] | None = None,
     foreign: bool = False,
     names: Mapping[str, str] | None = None,
+    spelling: Spelling = "refuse",
 ) -> PredictionTable:
     """Read anyone's table of predictions, a row a clip.
 
@@ -110,6 +126,8 @@ def read_prediction_table(
         column, and a clip once a fold, each fold being a model.
     names
         Label to common name, before the built-in ones; for `foreign`.
+    spelling
+        What becomes of names that differ only in spelling: see :func:`vjepa_fer.judging.table_names.settle_names`.
 
     Raises
     ------
@@ -121,6 +139,9 @@ def read_prediction_table(
     table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
     table = rename_columns(table, columns or {})
     _refuse_long(table)
+    as_read = table
+    table = settle_names(table, [name for name in table.header if name not in COLUMNS], spelling, foreign=foreign)
+    united = changed_names(as_read, table)
     headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
     for name in set(column) - {"subject"}:
@@ -146,16 +167,18 @@ def read_prediction_table(
         predicted = _class_numbers(table, "predicted_label", classes, called)
     if kind == "sums":  # a row's total is its number of windows, so this is their mean
         values /= values.sum(axis=1, keepdims=True)
+    fold, fold_names = _numbered(column.get("fold", ["0"] * len(truth)))
     predictions = Predictions(
         classes=classes,
         clip_ids=np.array(column["clip_id"]),
         subjects=np.array(column.get("subject", [""] * len(truth))),
-        fold=_fold_numbers(column.get("fold", ["0"] * len(truth))),
+        fold=fold,
+        fold_names=fold_names,
         truth=truth,
         predicted=predicted,
         probabilities=None if kind in ("scores", "decisions") else values,
     )
-    return PredictionTable(predictions, kind, known)
+    return PredictionTable(predictions, kind, known, united)
 
 
 def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
@@ -229,10 +252,7 @@ def _refuse_twice(table: Table, columns: Sequence[str]) -> None:
 
 
 def _number(table: Table, number: int, row: dict[str, str], name: str) -> float:
-    try:
-        value = float(DECIMAL_COMMA.sub(r"\1.\2", row[name]))
-    except ValueError:
-        value = math.nan
+    value = as_number(row[name])
     if not math.isfinite(value):
         raise RunError(
             f"{table.path}, row {number}: {row[name]!r} in class column {name!r} is not a finite number; "
@@ -287,14 +307,9 @@ def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Ma
     return np.array([number_of[called[row[column]]] for _, row in table.rows], np.int64)
 
 
-def _fold_numbers(names: Sequence[str]) -> np.ndarray:
-    """Folds numbered in the order of their names, numbers in these by size: fold9 before fold10."""
-    order = sorted(set(names), key=lambda name: ([_by_size(part) for part in re.split(r"([0-9]+)", name)], name))
-    number_of = {name: number for number, name in enumerate(order)}
-    return np.array([number_of[name] for name in names], np.int64)
-
-
-def _by_size(part: str) -> tuple[int, str]:
-    """Digits by the number that they are, however many; other text by itself."""
-    digits = part.lstrip("0") if part.isdecimal() else ""
-    return len(digits), digits or part
+def _numbered(folds: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Folds numbered in the natural order of their names, and these; () where the names are these numbers."""
+    names = tuple(natural_order(set(folds)))
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers = tuple(map(str, range(len(names))))
+    return np.array([number_of[name] for name in folds], np.int64), () if names == numbers else names

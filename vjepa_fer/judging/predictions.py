@@ -30,6 +30,8 @@ class Predictions:
         Class numbers.
     probabilities : ndarray of float64, shape (num_clips, num_classes), or None
         Rows sum to 1; None when only scores were given.
+    fold_names : tuple of str
+        What fold 0, 1 … are called, in natural order; () where they go by their number.
     """
 
     classes: tuple[str, ...]
@@ -39,6 +41,7 @@ class Predictions:
     truth: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray | None = field(repr=False)
+    fold_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in ("clip_ids", "subjects", "fold", "truth", "predicted")}
@@ -54,6 +57,15 @@ class Predictions:
     def num_subjects(self) -> int:
         """How many subjects are known by name."""
         return len(set(self.subjects.tolist()) - {""})
+
+    def name_of_fold(self, number: int) -> str:
+        """What a fold of :attr:`fold` is called."""
+        return self.fold_names[number] if self.fold_names else str(number)
+
+    @property
+    def names_of_folds(self) -> list[str]:
+        """What the folds are called that have a clip, in the order of their numbers."""
+        return [self.name_of_fold(number) for number in np.unique(self.fold).tolist()]
 
     @property
     def confusion(self) -> np.ndarray:
@@ -71,7 +83,7 @@ class Predictions:
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         columns = ("clip_ids", "subjects", "fold", "truth", "predicted")
         values = {name: getattr(self, name)[rows] for name in columns}
-        return Predictions(classes=self.classes, probabilities=probabilities, **values)
+        return Predictions(classes=self.classes, probabilities=probabilities, fold_names=self.fold_names, **values)
 
 
 @dataclass(frozen=True)
@@ -137,7 +149,7 @@ def _classless_folds(predictions: Predictions) -> str:
         return ""
     first = ", ".join(np.array(predictions.classes)[lacking[folds[0]]])
     return (
-        f"{len(folds)} of {len(clips)} folds do not test every class (fold {folds[0]}: no {first}); "
+        f"{len(folds)} of {len(clips)} folds do not test every class (fold {predictions.names_of_folds[folds[0]]}: no {first}); "
         "their UAR and F1 are means over the classes that they have"
     )
 

@@ -38,16 +38,16 @@ def only_where(manifest: Manifest, column: str, values: Sequence[str]) -> Manife
     Raises
     ------
     ManifestError
-        No such column, or no clip has one of these values there; the message lists what there is.
+        No such column, or a value that no clip has there; the message lists what there is.
     """
     _require_column(manifest, column)
-    kept = [clip for clip in manifest if clip.value(column) in values]
-    if not kept:
-        there = sorted({clip.value(column) for clip in manifest})
+    there = sorted({clip.value(column) for clip in manifest})
+    absent = [value for value in values if value not in there]
+    if absent:
         raise ManifestError(
-            f"no clip has {column}={' or '.join(values)}; there are {abridged(there, 12)}{nearest(values[0], there)}"
+            f"no clip has {column}={' or '.join(absent)}; there are {abridged(there, 12)}{nearest(absent[0], there)}"
         )
-    return manifest.where(kept)
+    return manifest.where(clip for clip in manifest if clip.value(column) in values)
 
 
 def _require_column(manifest: Manifest, column: str) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
 from vjepa_fer.manifest.pictures import about_pictures
-from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest, abridged
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest.spelling import refuse_spelled_twice
 from vjepa_fer.manifest.tables import Table, manifest_from_table, read_table, rename_columns, require_column
+from vjepa_fer.manifest.unify import unified
 from vjepa_fer.manifest.walk import check_folder, file_notes, look_through
 
 CLASS_FOLDERS = r"(?P<label>[^/]+)/.+"
@@ -25,7 +27,11 @@ NO_SUBJECTS = (
 
 
 def folder_manifest(
-    root: str | os.PathLike[str], *, pattern: str = CLASS_FOLDERS, picture_fps: float | None = None
+    root: str | os.PathLike[str],
+    *,
+    pattern: str = CLASS_FOLDERS,
+    picture_fps: float | None = None,
+    unify_names: bool = False,
 ) -> Manifest:
     r"""Videos and folders of pictures below a folder, label and subject taken from their paths.
 
@@ -43,6 +49,8 @@ def folder_manifest(
         ``(?P<subject>[^/]+)/(?P<label>[^/]+)/.+`` reads ``anna/happy/3.mp4``.
     picture_fps
         Pictures a second of clips that are folders of them, for the column ``fps``.
+    unify_names
+        Labels and subjects that differ only in spelling (``Happy/``, ``happy/``) are one; otherwise they are refused.
 
     Raises
     ------
@@ -57,12 +65,17 @@ def folder_manifest(
     made = [_clip(path.relative_to(found.folder), path, match) for path, match in matched.items() if match]
     require_some(made, found.folder, f"videos whose relative path matches {pattern}", others)
     clips, twice = _told_apart(made)
+    united: tuple[str, ...] = ()
+    if unify_names:
+        clips, united = unified(clips)
+    refuse_spelled_twice("clip ids", {clip.clip_id: clip.path for clip in clips}, f"{found.folder}: ")
     left_out = (
         f"{len(others):,} videos do not match the pattern and were left out: {abridged([o.as_posix() for o in others])}"
     )
     notes = (
         *([left_out] if others else []),
         *twice,
+        *united,
         *([] if "subject" in rule.groupindex else [NO_SUBJECTS]),
         *found.unread,
         *file_notes([Path(clip.path) for clip in clips]),
@@ -124,6 +137,7 @@ def csv_manifest(
     *,
     columns: Mapping[str, str] | None = None,
     root: str | os.PathLike[str] | None = None,
+    unify_names: bool = False,
 ) -> Manifest:
     """Any table with one row a clip as a manifest.
 
@@ -133,21 +147,28 @@ def csv_manifest(
         The table.
     columns
         Which of its columns is what: ``{"label": "emotion", "subject": "speaker"}``. Columns that have our name already
-        need no entry; a table without ``clip_id`` gets the file names without suffix.
+        need no entry; a table without ``clip_id``, or whose ``clip_id`` is its path, gets the file names without suffix. Without
+        ``subject`` each clip counts as a subject of its own, and a note says so.
     root
         Folder that relative paths start at; the table's own when not given.
+    unify_names
+        As of :func:`vjepa_fer.manifest.read_manifest`.
 
     Raises
     ------
     ManifestError
         The table cannot be used; the message names file, row, column and value.
     """
-    table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
-    table = rename_columns(table, columns or {})
+    table = read_table(path, check=lambda headed: _require_columns(_renamed(headed, columns or {})))
+    table = _renamed(table, columns or {})
     if "clip_id" not in table.header:
-        rows = tuple((number, {"clip_id": Path(row["path"]).stem, **row}) for number, row in table.rows)
-        table = dataclasses.replace(table, header=("clip_id", *table.header), rows=rows)
-    manifest = manifest_from_table(table)
+        table = _with_column(table, "clip_id", lambda row: Path(row["path"]).stem)
+    notes = []
+    if "subject" not in table.header:
+        notes = [f"{NO_SUBJECTS}; the table's columns are {abridged(table.header, MOST_SHOWN)}"]
+        table = _with_column(table, "subject", lambda row: row["clip_id"])
+    manifest = manifest_from_table(table, unify_names=unify_names)
+    manifest = dataclasses.replace(manifest, notes=(*notes, *manifest.notes))
     if root is None:
         return manifest
     base = check_folder(root)
@@ -155,6 +176,22 @@ def csv_manifest(
     return manifest.where(clips)
 
 
+def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
+    """Under our names; the column that holds the paths may be asked to serve as ids too."""
+    path = columns.get("path", "path")
+    serves_twice = columns.get("clip_id") == path and "clip_id" not in table.header
+    return rename_columns(
+        table, {ours: theirs for ours, theirs in columns.items() if not (serves_twice and ours == "clip_id")}
+    )
+
+
+def _with_column(table: Table, name: str, value: Callable[[Mapping[str, str]], str]) -> Table:
+    rows = tuple((number, {name: value(row), **row}) for number, row in table.rows)
+    return dataclasses.replace(table, header=(name, *table.header), rows=rows)
+
+
 def _require_columns(table: Table) -> None:
-    for column in ("clip_id" if "clip_id" in table.header else "path", "label", "subject"):
+    for column in ("clip_id" if "clip_id" in table.header else "path", "label"):
         require_column(table, column)
+    if nearest("subject", table.header):  # a name mistyped is no table without subjects
+        require_column(table, "subject")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.spelling import canonical, refuse_spelled_twice
 from vjepa_fer.manifest.tables import read_table
 
 SPELLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -30,16 +31,17 @@ MERGED: Mapping[str, str] = MappingProxyType({"calm": "neutral"})
 
 
 def common_names(labels: Iterable[str], others: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Common name of each label; one that no table knows keeps its own name.
+    """Common name of each label; one that no table knows keeps its own, in the first of its spellings.
 
     Parameters
     ----------
     labels : iterable of str
     others : mapping, optional
-        Label to name, looked at first; see :func:`read_label_map`.
+        Label to name, looked at first, by its canonical form where it is spelled otherwise; see :func:`read_label_map`.
     """
     known = {spelling: name for name, spellings in SPELLINGS.items() for spelling in (name, *spellings)}
-    return {label: (others or {}).get(label, known.get(label.lower(), label)) for label in labels}
+    by_form = known | {canonical(label): name for label, name in (others or {}).items()}
+    return {label: (others or {}).get(label) or by_form.setdefault(canonical(label), label) for label in labels}
 
 
 def require_other_names(classes: Sequence[str], names: Mapping[str, str]) -> None:
@@ -59,7 +61,7 @@ def read_label_map(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises
     ------
     ManifestError
-        Not such a table, an empty value, or a label twice.
+        Not such a table, an empty value, or a label twice, be it in two spellings.
     """
     table = read_table(path)
     names: dict[str, str] = {}
@@ -70,4 +72,5 @@ def read_label_map(path: str | os.PathLike[str]) -> dict[str, str]:
         if not row["label"] or not row["name"] or row["label"] in names:
             raise ManifestError(f"{table.path}, row {number}: a label or name is empty, or the label stands twice")
         names[row["label"]] = row["name"]
+    refuse_spelled_twice("labels", dict.fromkeys(names, ""), f"{table.path}: ")
     return names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
+from vjepa_fer.doors import as_number
 from vjepa_fer.errors import ManifestError, VideoError
 from vjepa_fer.manifest.rows import Clip, Manifest
 
@@ -30,10 +31,7 @@ def picture_rate(clip: Clip) -> float | None:
     text = clip.value(RATE).strip()
     if not text or not is_pictures(clip):
         return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
+    rate = as_number(text)
     if not SLOWEST <= rate <= FASTEST:
         message = (
             f"its fps {text!r} in the manifest is not a number of pictures a second from {SLOWEST:g} to {FASTEST:,.0f}"

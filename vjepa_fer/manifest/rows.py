@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.spelling import refuse_measurements, refuse_missing, refuse_spelled_twice
 
 COLUMNS = ("clip_id", "path", "label", "subject")
 """The columns that vjepa-fer itself reads; a manifest may carry any further ones."""
@@ -107,7 +108,8 @@ class Manifest:
     Raises
     ------
     ManifestError
-        No clips, a clip_id twice, or two labels that differ only in letter case.
+        No clips, a clip_id twice, labels or subjects that differ only in spelling or are words for missing data, or labels that
+        are measurements.
     """
 
     clips: tuple[Clip, ...]
@@ -123,7 +125,7 @@ class Manifest:
         if not self.clips:
             raise ManifestError(f"{where}no clips in the manifest; it needs at least one row below its header")
         _check_unique([clip.clip_id for clip in self.clips], where)
-        _check_spelling(self.labels, where)
+        check_names(dict.fromkeys(self.labels, ""), dict.fromkeys(self.subjects, ""), where)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -171,12 +173,12 @@ def _check_unique(clip_ids: Sequence[str], where: str) -> None:
         raise ManifestError(f"{where}clip_id {clip_id!r} is there {count} times; every clip needs its own")
 
 
-def _check_spelling(labels: Sequence[str], where: str) -> None:
-    spelt: dict[str, str] = {}
-    for label in labels:
-        other = spelt.setdefault(label.casefold(), label)
-        if other != label:
-            raise ManifestError(f"{where}labels {other!r} and {label!r} differ only in letter case; spell them alike")
+def check_names(labels: Mapping[str, str], subjects: Mapping[str, str], where: str) -> None:
+    """Refuse labels and subjects, each with the place where it stands, from which no right figure can come; see :class:`Manifest`."""
+    for kind, names in (("label", labels), ("subject", subjects)):
+        refuse_missing(kind, names, where)
+        refuse_spelled_twice(f"{kind}s", names, where)
+    refuse_measurements(tuple(labels), where)
 
 
 def check_label(label: str, known: Sequence[str]) -> None:

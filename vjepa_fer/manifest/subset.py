@@ -15,6 +15,7 @@ from pathlib import Path
 from vjepa_fer.doors import TooLargeError, printable, read_bytes
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.rows import Clip, Manifest, abridged
+from vjepa_fer.manifest.spelling import ADVICE, canonical, shown
 from vjepa_fer.manifest.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 
 LARGEST_LIST = 64 << 20
@@ -22,7 +23,7 @@ MOST_FOLDERS = 6
 """So much of the end of a path can be in a list."""
 
 
-def subset_of(manifest: Manifest, path: str | os.PathLike[str]) -> Manifest:
+def subset_of(manifest: Manifest, path: str | os.PathLike[str], *, unify_names: bool = False) -> Manifest:
     """The clips that a list names, in the manifest's order; a note says which of its names are not there.
 
     A first line that names no clip, and holds no digit, is taken for a header.
@@ -30,15 +31,21 @@ def subset_of(manifest: Manifest, path: str | os.PathLike[str]) -> Manifest:
     Raises
     ------
     ManifestError
-        The list cannot be read, names no clip of the manifest, or one of its names means several clips.
+        The list cannot be read, names no clip of the manifest, or one of its names means several clips, or one in another spelling;
+        `unify_names` accepts the latter.
     """
     file = Path(path)
     lines = _lines(file)
     known = _by_name(manifest)
+    alike = {canonical(name): name for name in known}
     kept: set[str] = set()
     absent: list[str] = []
     for number, line in lines:
         found = next((known[name] for name in _names(line) if name in known), set())
+        if not found and (
+            spelt := next((alike[form] for form in map(canonical, _names(line)) if form and form in alike), "")
+        ):
+            found = _accepted(known[spelt], line, f"{file}, row {number}", unify_names)
         if len(found) > 1:
             raise ManifestError(
                 f"{file}, row {number}: {line[:100]!r} stands for {len(found)} clips, such as {abridged(sorted(found), 2)}: "
@@ -56,6 +63,13 @@ def subset_of(manifest: Manifest, path: str | os.PathLike[str]) -> Manifest:
     shown = abridged([printable(line[:60]) for line in absent])
     chosen = manifest.where(clip for clip in manifest if clip.clip_id in kept)
     return dataclasses.replace(chosen, notes=(*manifest.notes, *([note + shown] if absent else [])))
+
+
+def _accepted(clips: set[str], line: str, where: str, unify_names: bool) -> set[str]:
+    if not unify_names:
+        told, name = shown([line[:100], min(clips)])
+        raise ManifestError(f"{where}: {told} and the clip {name} differ only in spelling; {ADVICE}")
+    return clips
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:
@@ -86,6 +100,8 @@ def _by_name(manifest: Manifest) -> dict[str, set[str]]:
 
 
 def _tails(clip: Clip) -> Iterator[str]:
+    if not clip.path:
+        return
     parts = _plain(clip.path).split("/")
     for depth in range(1, min(len(parts), MOST_FOLDERS) + 1):
         yield "/".join(parts[-depth:])

@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import TABLE, csv_text, from_spreadsheet, parse_rows, read_rows
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, check_names, nearest
+from vjepa_fer.manifest.spelling import refuse_missing, refuse_spelled_twice, rows_of
+from vjepa_fer.manifest.unify import unified
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,16 @@ def _as_dict(file: Path, number: int, header: Sequence[str], row: Sequence[str])
     return {name: cell for name, cell in zip(header, row, strict=True)}  # noqa: C416 - a fifth smaller than dict(zip())
 
 
-def read_manifest(path: str | os.PathLike[str], *, labels: Sequence[str] | None = None) -> Manifest:
+class Listed(NamedTuple):
+    """The columns and clips of a table, each clip by itself right; whether they go together, a :class:`Manifest` says."""
+
+    columns: tuple[str, ...]
+    clips: tuple[Clip, ...]
+
+
+def read_manifest(
+    path: str | os.PathLike[str], *, labels: Sequence[str] | None = None, unify_names: bool = False
+) -> Manifest:
     """Read a manifest; its columns are ``clip_id, path, label, subject`` and any further ones.
 
     Parameters
@@ -128,23 +140,46 @@ def read_manifest(path: str | os.PathLike[str], *, labels: Sequence[str] | None 
         The table. Without a column ``path`` it can be used for imported features only.
     labels
         The labels that may occur; any when not given.
+    unify_names
+        Names that differ only in spelling are one name, in its most frequent spelling, and a note says so; otherwise they are refused.
 
     Raises
     ------
     ManifestError
         The table cannot be used; the message names file, row, column and value.
     """
-    return manifest_from_table(read_table(path, check=_require_own), labels=labels)
+    return manifest_from_table(read_table(path, check=_require_own), labels=labels, unify_names=unify_names)
 
 
-def parse_manifest(data: bytes, file: Path) -> Manifest:
-    """The bytes of a manifest, read from `file`; see :func:`read_manifest`."""
-    return manifest_from_table(parse_table(data, file, check=_require_own))
+def parse_listed(data: bytes, file: Path) -> Listed:
+    """The clips in the bytes of a manifest that this program wrote to `file`; see :func:`read_manifest`."""
+    table = parse_table(data, file, check=_require_own)
+    _, clips = _clips(table, None)
+    return Listed(table.header, clips)
 
 
-def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None) -> Manifest:
+def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None, unify_names: bool = False) -> Manifest:
     """A table with our column names as a manifest; see :func:`read_manifest`."""
     _require_own(table)
+    rows, clips = _clips(table, labels)
+    notes: tuple[str, ...] = ()
+    if unify_names:
+        clips, notes = unified(clips)
+    where = f"{table.path}: "
+    named = {
+        column: rows_of((row, clip.value(column)) for row, clip in zip(rows, clips, strict=True)) for column in _NAMES
+    }
+    check_names(named["label"], named["subject"], where)
+    refuse_missing("clip_id", named["clip_id"], where)
+    refuse_spelled_twice("clip ids", named["clip_id"], where)
+    return Manifest(clips=clips, columns=table.header, source=table.path, notes=notes)
+
+
+_NAMES = ("clip_id", "label", "subject")
+
+
+def _clips(table: Table, labels: Sequence[str] | None) -> tuple[list[int], tuple[Clip, ...]]:
+    """Row numbers and clips."""
     first_row: dict[str, int] = {}
     clips = []
     for number, row in table.rows:
@@ -153,11 +188,11 @@ def manifest_from_table(table: Table, *, labels: Sequence[str] | None = None) ->
             _check_first(clips[-1].clip_id, number, first_row)
         except ManifestError as error:
             raise ManifestError(f"{table.path}, row {number}: {error}") from None
-    return Manifest(clips=tuple(clips), columns=table.header, source=table.path)
+    return list(first_row.values()), tuple(clips)
 
 
 def _require_own(table: Table) -> None:
-    for column in ("clip_id", "label", "subject"):
+    for column in _NAMES:
         require_column(table, column)
 
 
@@ -181,6 +216,15 @@ def require_column(table: Table, column: str) -> None:
             f"{table.path}: no column {column!r}; its columns are {abridged(table.header, MOST_SHOWN)}{nearest(column, table.header)}",
             f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv",
         )
+
+
+def place_of(manifest: Manifest, clip_id: str) -> str:
+    """Where a clip stands, for a message: the file and its row, where the manifest was read from one."""
+    if manifest.source is None or not manifest.source.is_file():
+        return "the manifest"
+    table = read_table(manifest.source)
+    rows = (f", row {number}" for number, row in table.rows if clip_id in row.values())
+    return f"{manifest.source}{next(rows, '')}"
 
 
 def rename_columns(table: Table, columns: Mapping[str, str]) -> Table:

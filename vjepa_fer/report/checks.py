@@ -91,11 +91,11 @@ def _far_fold(n: RunNumbers) -> Iterator[Check]:
     folds = np.array(n.result["war"]["folds"])
     if len(folds) < 4:
         return
-    far = []
+    far, names = [], n.predictions.names_of_folds
     for number, value in enumerate(folds):
         others = np.delete(folds, number)
         if abs(value - others.mean()) > max(FAR_POINTS, FAR_SDS * others.std(ddof=1)):
-            far.append(f"fold {number} ({value:.1f} %, the others {others.mean():.1f})")
+            far.append(f"fold {names[number]} ({value:.1f} %, the others {others.mean():.1f})")
     if far:
         yield Check("look", f"Far from the other folds: {', '.join(far[:3])}. Look at who was tested in it.")
     else:

@@ -174,20 +174,21 @@ def _view(number: int, numbers: RunNumbers) -> dict[str, Any]:
         "checks": run_checks(numbers),
         "rows": numbers.row_percent.tolist(),
         "folds": sorted(set(numbers.predictions.fold.tolist())),
+        "fold_name": numbers.predictions.name_of_fold,
         "points": _points(numbers),
         "plan": _plan(numbers),
         "tested": [
             sorted(set(numbers.predictions.take(numbers.predictions.fold == fold).subjects.tolist()))
             for fold in sorted(set(numbers.predictions.fold.tolist()))
         ],
-        "choices": _choices(evaluation.choices),
+        "choices": _choices(evaluation.choices, evaluation.folds.fold_names),
     }
 
 
-def _choices(choices: Sequence[Choice]) -> list[tuple[int, str, float]]:
+def _choices(choices: Sequence[Choice], folds: Sequence[str]) -> list[tuple[str, str, float]]:
     """Each fold, the cell that it chose, and its WAR on the inner folds in percent."""
     titles = cell_titles([choice.cell for choice in choices])
-    return [(fold, title, 100 * choices[fold].war) for fold, title in enumerate(titles)]
+    return [(folds[number], title, 100 * choices[number].war) for number, title in enumerate(titles)]
 
 
 def _plan(numbers: RunNumbers) -> list[tuple[str, str]]:
@@ -221,6 +222,7 @@ def _points(numbers: RunNumbers) -> dict[str, Any] | None:
         "predicted": said.predicted[rows].tolist(),
         "subject": [number_of[name] for name in said.subjects[rows].tolist()],
         "fold": said.fold[rows].tolist(),
+        "folds": said.fold_names,
         "xy": shown.xy.round(4).tolist(),
     }
 

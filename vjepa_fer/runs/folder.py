@@ -255,7 +255,7 @@ def read_checked_predictions(described: Description) -> Predictions:
     """
     path, result = described.folder / PREDICTIONS_CSV, described.said.object("result")
     described.read(PREDICTIONS_CSV)
-    predictions = read_predictions(path)
+    predictions = read_predictions(path, spelling="kept")
     if "confusion" in result and result.raw("confusion") != predictions.confusion.tolist():
         war, said = 100 * score(predictions)["war"].pooled, result.object("war").number("pooled")
         raise RunError(

@@ -33,7 +33,7 @@ def figures_of(predictions: Predictions, statistics: Statistics = USUAL) -> dict
     """Headline figures in percent, the pooled confusion matrix, and how many clips and subjects they rest on.
 
     ``by_class`` has each class' recall, precision and F1 over all clips, with its interval and fold by fold, None where there is
-    nothing to divide by. ``ece`` is in percent, ``log_loss`` in nats; both are None where there are no probabilities.
+    nothing to divide by. ``fold_names`` is there where folds do not go by their number. ``ece`` is in percent, ``log_loss`` in nats; both are None where there are no probabilities.
     """
     intervals, trust = intervals_of(predictions, **dataclasses.asdict(statistics)), calibration(predictions)
     figures = intervals.figures
@@ -46,6 +46,7 @@ def figures_of(predictions: Predictions, statistics: Statistics = USUAL) -> dict
         "classes": list(predictions.classes),
         "confusion": predictions.confusion.tolist(),
         "confusion_by_fold": predictions.confusion_by_fold.tolist(),
+        **({"fold_names": predictions.names_of_folds} if predictions.fold_names else {}),
         "n_clips": len(predictions),
         "n_subjects": predictions.num_subjects,
         "notes": list(notes_on(predictions)),

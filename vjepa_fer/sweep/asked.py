@@ -187,7 +187,7 @@ class Files:
         recordings = [clip.value("recording") for clip in self.cache.clips]
         contents = [cached.source_sha256 for cached in self.cache]
         shares = identities(who.clip_ids.tolist(), who.subjects.tolist(), recordings, contents)
-        leaks = find_leaks(self.folds.rows(who), shares)
+        leaks = find_leaks(self.folds.rows(who), shares, self.folds.fold_names)
         if not self.protocol.allow_leak:
             refuse_leaks(self.folds.name, leaks)
         return tuple(map(str, leaks))

@@ -82,7 +82,7 @@ class Family:
             cell=self.cells[self.pending[position]],
             folds=study.folds,
             seed=study.protocol.seed,
-            predictions=gather(study.features, study.splits, decided),
+            predictions=gather(study.features, study.splits, decided, study.folds.names),
             seconds=sum(answer.seconds for answer in fitted) / len(self.pending),
             leaks=self.files.leaks,
             groups=self.files.groups,

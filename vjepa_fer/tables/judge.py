@@ -37,6 +37,7 @@ def judge_table(
     by: Sequence[str] = (),
     policies: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    unify_names: bool = False,
 ) -> list[dict[str, Any]]:
     """Score a table of predictions, once or by each policy.
 
@@ -56,12 +57,15 @@ def judge_table(
         others. Classes are called by their common names then, and each fold may hold every clip: a fold is a model.
     names : mapping, optional
         Label to common name, before the built-in ones.
+    unify_names : bool
+        Names that differ only in spelling, in the table or from the manifest's, are one; otherwise they are refused.
 
     Returns
     -------
     list of dict
         A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold),
-        ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with policies also ``policy``,
+        ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with `unify_names` ``united`` (pairs of names
+        and the spelling that they were taken for); with policies also ``policy``,
         ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
 
     Raises
@@ -73,11 +77,25 @@ def judge_table(
         find_policy(name)
     path = Path(path) / PREDICTIONS_CSV if Path(path).is_dir() else Path(path)
     beside = facts_of_table(path)
-    table = read_prediction_table(path, scores=scores, columns=columns, foreign=bool(policies), names=names)
+    table = read_prediction_table(
+        path,
+        scores=scores,
+        columns=columns,
+        foreign=bool(policies),
+        names=names,
+        spelling="unify" if unify_names else "refuse",
+    )
     predictions, clips = table.predictions, manifest.clips if manifest else ()
     missing: tuple[str, ...] = ()
+    united = {*table.united}
     if manifest is not None:
-        predictions, missing = join_manifest(predictions, manifest)
+        as_read = predictions
+        predictions, missing = join_manifest(predictions, manifest, unify_names=unify_names)
+        united |= {
+            (was, now)
+            for was, now in zip(as_read.clip_ids.tolist(), predictions.clip_ids.tolist(), strict=True)
+            if was != now
+        }
     if exclude:
         predictions = _without(predictions, damaged_among(predictions.clip_ids.tolist(), clips), str(path))
         left_out = damaged_among(missing, clips)
@@ -89,6 +107,8 @@ def judge_table(
         "leaks": list(leaks),
         "damaged": damage_of(predictions.clip_ids.tolist(), clips).to_dict(),
     }
+    if unify_names:
+        said["united"] = [list(pair) for pair in sorted(united)]
     if manifest is not None:
         said |= {"n_missing": len(missing), "missing": list(missing)}
     groups = group_clips(manifest, by) if manifest else {}

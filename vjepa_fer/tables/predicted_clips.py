@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.folds import Split, find_leaks, identities, shortlist
 from vjepa_fer.judging import Predictions
-from vjepa_fer.manifest import Manifest
+from vjepa_fer.manifest import UNIFY, Manifest, respelled, shown
 
 
 class Joined(NamedTuple):
@@ -20,17 +21,19 @@ class Joined(NamedTuple):
     missing: tuple[str, ...]
 
 
-def join_manifest(predictions: Predictions, manifest: Manifest) -> Joined:
+def join_manifest(predictions: Predictions, manifest: Manifest, *, unify_names: bool = False) -> Joined:
     """Look every predicted clip up; a subject that the table does not tell is the manifest's.
 
-    Labels are not compared: a table may be about perceived labels, or call anger ANG.
+    With `unify_names` clips and subjects that the table spells otherwise are the manifest's too. Labels are not compared: a table may be about perceived labels, or call anger ANG.
 
     Raises
     ------
     RunError
-        A clip that the manifest lacks, or a subject that is another one there.
+        A clip that the manifest lacks, or a subject that is another one there, be it in spelling only.
     """
     known = {clip.clip_id: clip.subject for clip in manifest}
+    predictions = _as_spelled(predictions, "clip_ids", "clip", known, unify_names)
+    predictions = _as_spelled(predictions, "subjects", "subject", known.values(), unify_names)
     strangers = [clip for clip in predictions.clip_ids.tolist() if clip not in known]
     if strangers:
         raise RunError(
@@ -50,6 +53,29 @@ def join_manifest(predictions: Predictions, manifest: Manifest) -> Joined:
     return Joined(dataclasses.replace(predictions, subjects=subjects), missing)
 
 
+def _as_spelled(
+    predictions: Predictions, column: str, kind: str, ours: Iterable[str], unify_names: bool
+) -> Predictions:
+    """The predictions with the manifest's spelling of one column's names."""
+    said = getattr(predictions, column).tolist()
+    spelt = respelled(filter(None, said), ours)
+    for theirs, known in spelt.items() if not unify_names else ():
+        told, name = shown([theirs, known])
+        raise RunError(
+            f"{len(spelt)} {kind}s differ only in spelling, such as {told} in the predictions and {name} in the manifest; spell them "
+            "alike, or --unify-names takes them for one name"
+        )
+    if not spelt:
+        return predictions
+    united = [spelt.get(name, name) for name in said]
+    if kind == "clip" and len(set(united)) < len(set(said)):
+        raise RunError(
+            f"with {UNIFY} clips of the predictions are one: {shortlist(list(spelt))} beside another spelling"
+        )
+    names = {"clip_ids": predictions.clip_ids, "subjects": predictions.subjects, column: np.array(united)}
+    return dataclasses.replace(predictions, clip_ids=names["clip_ids"], subjects=names["subjects"])
+
+
 def straddling(predictions: Predictions) -> tuple[str, ...]:
     """What is tested in more than one fold, in words: whoever trained on the other folds has met it.
 
@@ -59,4 +85,4 @@ def straddling(predictions: Predictions) -> tuple[str, ...]:
     fold = predictions.fold
     splits = [Split(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in np.unique(fold)]
     shares = identities(predictions.clip_ids.tolist(), predictions.subjects.tolist())
-    return tuple(map(str, find_leaks(splits, shares)))
+    return tuple(map(str, find_leaks(splits, shares, predictions.names_of_folds)))

@@ -31,18 +31,19 @@
     const data = JSON.parse(document.getElementById(chart.dataset.points).textContent);
     const circles = [...chart.querySelectorAll("circle")];
     const legend = chart.querySelector(".legend");
+    const foldName = (f) => (data.folds && data.folds.length ? data.folds[f] : f);
     const folds = [...new Set(data.fold || [])].sort((a, b) => a - b);
     const wrong = (i) => data.predicted && data.true[i] !== data.predicted[i];
     const kinds = {
       "class": { key: (i) => data.true[i], names: data.classes },
       subject: { key: (i) => data.subject[i], names: data.subjects.map((s) => s || "unknown") },
-      fold: { key: (i) => folds.indexOf(data.fold[i]), names: folds.map((f) => "fold " + f) },
+      fold: { key: (i) => folds.indexOf(data.fold[i]), names: folds.map((f) => "fold " + foldName(f)) },
       "right or wrong": { key: (i) => (wrong(i) ? 1 : 0), names: ["right", "wrong"], colours: ["--calm", "--bad"] },
       "what stands out": { key: (i) => data.mark[i], names: ["usual", "near-duplicate", "far"], colours: ["--calm", "--look", "--bad"] },
     };
     circles.forEach((circle, i) => {
       circle.dataset.tip = data.clips[i] + "\n" + data.classes[data.true[i]] + (wrong(i) ? ", taken for " + data.classes[data.predicted[i]] : "")
-        + "\nsubject " + (data.subjects[data.subject[i]] || "unknown") + (data.fold ? ", fold " + data.fold[i] : "");
+        + "\nsubject " + (data.subjects[data.subject[i]] || "unknown") + (data.fold ? ", fold " + foldName(data.fold[i]) : "");
     });
     const hue = (number) => Math.floor(number * 137.508) % 360;
     const colour = (kind, number) => (kind === "class" ? "k" + (number % 12) : "");
