@@ -37,10 +37,11 @@ class Recorder(Probe):
 
     seen: list
 
-    def fit(self, x, y):
-        self.classes_ = np.unique(y)
-        self.seen.append(("fit", set(x[:, 0].astype(int).tolist())))
-        return self
+    def __init__(self):
+        pass
+
+    def _learn(self, training):
+        self.seen.append(("fit", set(training.X[:, 0].astype(int).tolist())))
 
     def predict(self, x):
         self.seen.append(("predict", set(x[:, 0].astype(int).tolist())))

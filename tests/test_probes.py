@@ -15,7 +15,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.manifest import RAVDESS_LABELS
-from vjepa_fer.probes import PROBES, make_probe, probe_parameters
+from vjepa_fer.probes import PROBES, fit_probes, make_probe, probe_class, probe_parameters
+from vjepa_fer.probes.base import Probe, ProbeWithGroups, ProbeWithWeights
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 ACTION_UNITS = SHARED / "data" / "ravdess" / "openface_au_mean.csv"
@@ -210,6 +211,40 @@ def test_centroids_are_the_weighted_class_means(faces):
     for code, label in enumerate(["angry", "happy", "sad"]):
         expected = np.average(X[y == label], axis=0, weights=weights[y == label])
         np.testing.assert_allclose(centroids[code], expected)
+
+
+def test_every_probe_is_fitted_through_the_same_door():
+    doors = {Probe.fit, ProbeWithWeights.fit, ProbeWithGroups.fit}
+    for name in PROBES:
+        cls = probe_class(name)
+        assert cls.fit in doors, f"{name} has a fit of its own"
+        assert cls.fit_together.__func__ is Probe.fit_together.__func__
+
+
+@pytest.mark.parametrize("name", ["mlp", "knn", "attentive"])
+def test_weights_are_refused_where_clips_cannot_be_weighed(name, faces):
+    message = f"{probe_class(name).__name__} cannot weigh clips: fit it without sample_weight"
+    with pytest.raises(ProbeError, match=message):
+        fit_probes([make_probe(name)], *faces[:2], sample_weight=np.ones(90))
+
+
+@pytest.mark.parametrize("name", ["logreg", "lightgbm", "svm", "centroid"])
+def test_a_class_without_weight_is_named(name, faces):
+    X, y, _, _ = faces
+    with pytest.raises(ProbeError, match="class 'happy' has no weight: leave its clips out"):
+        make_probe(name).fit(X, y, sample_weight=(y != "happy").astype(float))
+
+
+def test_subjects_are_one_a_clip_for_every_probe(probe, faces):
+    with pytest.raises(ProbeError, match="groups has 89 entries, but X has 90 rows: give one subject a row"):
+        fit_probes([probe], *faces[:2], groups=np.arange(89))
+
+
+def test_a_parameter_that_cannot_be_used_is_named_before_any_probe_learns(faces):
+    good, bad = make_probe("knn"), make_probe("knn", {"k": 0})
+    with pytest.raises(ProbeError, match="n_neighbors is 0"):
+        fit_probes([good, bad], *faces[:2])
+    assert not hasattr(good, "classes_")
 
 
 def test_importing_and_listing_the_probes_imports_no_learning_library():

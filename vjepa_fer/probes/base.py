@@ -1,4 +1,4 @@
-"""What every probe shares: arrays are checked at the door, and scikit-learn finds the estimator it expects.
+"""What every probe shares: one door to a fit, and the estimator that scikit-learn expects.
 
 scikit-learn takes seconds to import, so nothing here needs it: a probe has the parameters, tags and messages that
 scikit-learn's tools look for, and imports it only when one of them asks.
@@ -7,23 +7,50 @@ scikit-learn's tools look for, and imports it only when one of them asks.
 from __future__ import annotations
 
 import inspect
-import numbers
-import sys
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
+from vjepa_fer.probes.checks import (
+    check_classes,
+    check_every_class_counts,
+    check_features,
+    check_groups,
+    check_weights,
+)
 from vjepa_fer.probes.learnt import Held, Learnt
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What a probe is fitted on, checked.
+
+    Attributes
+    ----------
+    X : ndarray (N, D), float32 or float64
+        Features; or tokens ``(N, T, D)``, for a probe that reads them.
+    codes : ndarray (N,) of int
+        Places of the labels in the sorted ``classes_``; each class is there.
+    weights : ndarray (N,) of float64, or None
+        What each clip counts; each class has some weight.
+    groups : ndarray (N,), or None
+        Subjects.
+    """
+
+    X: Any
+    codes: NDArray[np.intp]
+    weights: NDArray[np.float64] | None
+    groups: NDArray | None
 
 
 class Probe:
     """A light classifier on features: ``fit(X, y)``, ``predict(X)``, ``predict_proba(X)``, ``classes_``.
 
-    A subclass stores its parameters in ``__init__`` under their own names, learns in ``fit`` and answers in
+    A subclass stores its parameters in ``__init__`` under their own names, learns in ``_learn`` and answers in
     ``_probabilities``; labels may be strings, and columns of ``predict_proba`` follow the sorted ``classes_``.
     """
 
@@ -86,7 +113,7 @@ class Probe:
         return probabilities, self.predict(X)
 
     @classmethod
-    def answer_together(cls, probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, NDArray]]:
+    def answer_together(cls, probes: Sequence[Self], X: ArrayLike) -> list[tuple[NDArray, NDArray]]:
         """:meth:`answer` of many fitted probes of this class; a class that can share work between them does."""
         return [probe.answer(X) for probe in probes]
 
@@ -95,10 +122,21 @@ class Probe:
         hits = self.predict(X) == np.asarray(y)
         return float(np.average(hits, weights=check_weights(sample_weight, len(hits))))
 
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from features ``(N, D)`` and labels ``(N,)``; some probes also take weights, or subjects, ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels, weights, subjects or parameters that cannot be used.
+        """
+        self.fit_together([self], X, y)
+        return self
+
     @classmethod
     def fit_together(
         cls,
-        probes: Sequence[Probe],
+        probes: Sequence[Self],
         X: ArrayLike,
         y: ArrayLike,
         *,
@@ -107,25 +145,38 @@ class Probe:
     ) -> None:
         """Fit many probes of this class on the same clips, ``(N, D)``; a class that can share work between them does.
 
+        Everything is checked here, before anything is learnt: the parameters of all, then the clips, once.
+
         Raises
         ------
         ProbeError
-            `sample_weight` is given, but this probe cannot weigh clips.
+            As :meth:`fit`; or `sample_weight` is given, but this probe cannot weigh clips.
         """
-        wanted = {"sample_weight": sample_weight, "groups": groups}
-        known = inspect.signature(cls.fit).parameters
-        if sample_weight is not None and "sample_weight" not in known:
+        if sample_weight is not None and "sample_weight" not in inspect.signature(cls.fit).parameters:
             raise ProbeError(f"{cls.__name__} cannot weigh clips: fit it without sample_weight")
-        passed = {name: value for name, value in wanted.items() if name in known}
         for probe in probes:
-            probe.fit(X, y, **passed)
+            probe._check_parameters()
+        first, *others = probes
+        training = first._check_training(X, y, sample_weight, groups)
+        for probe in others:
+            probe._copy_training(first)
+        for family in _families(probes, but_for=cls.apart):
+            family[0]._learn_together(family, training)
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn from features ``(N, D)`` and labels ``(N,)``; some probes also take weights or groups ``(N,)``."""
-        raise NotImplementedError
+    apart: ClassVar[tuple[str, ...]] = ()
+    """Parameters in which probes may differ and yet share the work of a fit."""
 
     classes_: NDArray
     n_features_in_: int
+
+    def _learn(self, training: TrainingSet) -> None:
+        """Learn from clips that were checked; ``classes_`` and ``n_features_in_`` are there."""
+        raise NotImplementedError
+
+    def _learn_together(self, family: Sequence[Self], training: TrainingSet) -> None:
+        """:meth:`_learn` of probes that differ from this one, the first of them, in :attr:`apart` alone."""
+        for probe in family:
+            probe._learn(training)
 
     def _learnt(self) -> Learnt:
         """What a file must hold beside parameters and classes."""
@@ -159,20 +210,22 @@ class Probe:
     def _probabilities(self, X: NDArray) -> NDArray:
         raise NotImplementedError
 
-    def _check_training(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray[np.intp]]:
-        """Check what `fit` was given; return features ``(N, D)`` and class codes ``(N,)`` of the sorted ``classes_``."""
-        features = check_features(X)
-        codes = self._learn_classes(y, len(features))
-        self._remember_features(X, features)
-        return features, codes
+    def _check_training(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, groups: ArrayLike | None
+    ) -> TrainingSet:
+        """Check what `fit` was given, and learn which classes there are."""
+        features = self._check_clips(X)
+        self.classes_, codes = check_classes(y, len(features))
+        weights = check_weights(sample_weight, len(features))
+        if weights is not None:
+            check_every_class_counts(self.classes_, codes, weights)
+        return TrainingSet(features, codes, weights, check_groups(groups, len(features)))
 
-    def _learn_classes(self, y: ArrayLike, num_rows: int) -> NDArray[np.intp]:
-        classes, codes = np.unique(_check_labels(y, num_rows), return_inverse=True)
-        if len(classes) < 2:
-            name = classes.tolist()[0]
-            raise ProbeError(f"y holds one class only ({name!r}): a probe needs clips of at least two classes")
-        self.classes_ = classes
-        return codes
+    def _check_clips(self, X: Any) -> Any:
+        """Check what is to be learnt from, ``(N, D)``, and remember how wide it is."""
+        features = check_features(X)
+        self._remember_features(X, features)
+        return features
 
     def _remember_features(self, X: Any, features: NDArray) -> None:
         self.n_features_in_ = features.shape[1]
@@ -198,177 +251,49 @@ class Probe:
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit(X, y) first")
 
 
-def check_features(X: ArrayLike) -> NDArray:
-    """Feature matrix ``(N, D)``, finite, float32 or float64 (other numbers become float64); copied only to convert.
+class ProbeWithWeights(Probe):
+    """A probe whose training clips may count differently."""
 
-    Raises
-    ------
-    ProbeError
-        Not two-dimensional, empty, sparse, complex, or with NaN or infinity; the message gives row and column.
-    """
-    if hasattr(X, "tocsr"):
-        raise ProbeError("X is a sparse matrix, which probes do not take: pass a dense array, X.toarray()")
-    features = np.asarray(X)
-    if features.dtype.kind == "c":
-        raise ProbeError("Complex data not supported: X must hold real numbers")
-    if features.dtype not in (np.float32, np.float64):
-        features = features.astype(np.float64)
-    if features.ndim != 2:
-        raise ProbeError(
-            f"X has shape {features.shape}, but probes take (clips, features). Reshape your data: "
-            "X.reshape(1, -1) for one clip, X.reshape(-1, 1) for one feature"
-        )
-    if features.shape[0] == 0:
-        raise ProbeError(f"Found array with 0 sample(s) (shape={features.shape}) while a minimum of 1 is required.")
-    if features.shape[1] == 0:
-        raise ProbeError(f"Found array with 0 feature(s) (shape={features.shape}) while a minimum of 1 is required.")
-    _check_finite(features)
-    return features
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from features ``(N, D)``, labels ``(N,)`` and what each clip counts ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels, weights or parameters that cannot be used, or a class without any weight.
+        """
+        self.fit_together([self], X, y, sample_weight=sample_weight)
+        return self
 
 
-def _check_finite(features: NDArray) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(features.sum(dtype=np.float64)):  # one pass, no copy: NaN and infinity both survive a sum
-            return
-    bad = np.argwhere(~np.isfinite(features))
-    if len(bad) == 0:
-        return
-    row, column = bad[0]
-    value = "NaN" if np.isnan(features[row, column]) else "infinity"
-    raise ProbeError(
-        f"X holds NaN or infinity in {len(bad)} places, the first {value} at row {row}, column {column}: "
-        "leave these clips out, or extract or import them again"
-    )
+class ProbeWithGroups(Probe):
+    """A probe that may hold subjects out of its training clips."""
+
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Learn from features ``(N, D)``, labels ``(N,)`` and subjects ``(N,)``.
+
+        Raises
+        ------
+        ProbeError
+            Features, labels, subjects or parameters that cannot be used, or too few clips or subjects to hold some out.
+        """
+        self.fit_together([self], X, y, groups=groups)
+        return self
 
 
-def _check_labels(y: ArrayLike, num_rows: int) -> NDArray:
-    if y is None:
-        raise ProbeError("fit requires y to be passed, but the target y is None")
-    labels = np.asarray(y)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        _warn_about_column()
-        labels = labels[:, 0]
-    if labels.ndim != 1 or len(labels) != num_rows:
-        raise ProbeError(f"y has shape {labels.shape}, but X has {num_rows} rows: give one label a row")
-    if labels.dtype.kind == "f":
-        _check_whole(labels)
-    return labels
+P = TypeVar("P", bound=Probe)
 
 
-def _check_whole(labels: NDArray) -> None:
-    if not np.isfinite(labels).all():
-        raise ProbeError("y holds NaN or infinity: a label is missing")
-    if (labels != np.floor(labels)).any():
-        raise ProbeError("Unknown label type: y holds fractions, but probes tell classes apart")
-
-
-def check_weights(sample_weight: ArrayLike | None, num_rows: int) -> NDArray[np.float64] | None:
-    """Weights ``(N,)`` as float64, or None for none.
-
-    Raises
-    ------
-    ProbeError
-        Another shape, a weight negative or not finite, or all of them zero.
-    """
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.ndim == 0:
-        return np.full(num_rows, float(weights))
-    if weights.shape != (num_rows,):
-        raise ProbeError(f"sample_weight has shape {weights.shape}, but X has {num_rows} rows: give one weight a row")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ProbeError("sample_weight must be finite and at least 0")
-    if not weights.any():
-        raise ProbeError("sample_weight is zero everywhere: no clip counts")
-    return weights
-
-
-def check_every_class_counts(classes: NDArray, codes: NDArray[np.intp], weights: NDArray) -> None:
-    """Refuse weights ``(N,)`` under which a class of `classes` has no weight left, naming it.
-
-    Raises
-    ------
-    ProbeError
-    """
-    totals = np.bincount(codes, weights=weights, minlength=len(classes))
-    if not totals.all():
-        raise ProbeError(f"class {classes.tolist()[totals.argmin()]!r} has no weight: leave its clips out")
-
-
-def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> None:
-    """Refuse a parameter that is not a finite number above a bound, or not at `least` as large as one, naming it.
-
-    Raises
-    ------
-    ProbeError
-    """
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool) and np.isfinite(float(value))
-    if not number or (above is not None and value <= above) or (least is not None and value < least):
-        bound = f"above {above}" if least is None else f"of at least {least}"
-        raise ProbeError(f"{name} is {value!r}, but must be a number {bound}")
-
-
-def check_whole(name: str, value: Any, *, least: int) -> None:
-    """Refuse a parameter that is not a whole number of at least `least`, naming it.
-
-    Raises
-    ------
-    ProbeError
-    """
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-        raise ProbeError(f"{name} is {value!r}, but must be a whole number of at least {least}")
-
-
-def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Refuse a parameter that is none of its choices, naming it and them.
-
-    Raises
-    ------
-    ProbeError
-    """
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise ProbeError(f"{name} {value!r} is not one of {', '.join(map(str, choices))}")
-
-
-def check_class_weight(value: Any) -> None:
-    """Refuse what is no class weight: None, "balanced", or a number of at least 0 by label.
-
-    Raises
-    ------
-    ProbeError
-    """
-    if isinstance(value, Mapping):
-        for label, weight in value.items():
-            check_number(f"class_weight of {label!r}", weight, least=0)
-    else:
-        check_choice("class_weight", value, (None, "balanced"))
+def _families(probes: Sequence[P], *, but_for: Sequence[str]) -> list[list[P]]:
+    """Probes with the same parameters but for some, each in the order given."""
+    families: dict[str, list[P]] = {}
+    for probe in probes:
+        shared = {name: value for name, value in probe.get_params().items() if name not in but_for}
+        families.setdefault(repr(shared), []).append(probe)
+    return list(families.values())
 
 
 def softmax(scores: NDArray) -> NDArray:
     """Probabilities ``(N, K)`` of scores ``(N, K)``, safe for large scores; order is kept within each row."""
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
-
-
-def seed_of(random_state: int | None) -> int:
-    """The seed of a probe: without a `random_state` it is 0, so that a run can be repeated without having said so.
-
-    Raises
-    ------
-    ProbeError
-        Not a whole number.
-    """
-    if random_state is not None:
-        check_whole("random_state", random_state, least=0)
-    return 0 if random_state is None else random_state
-
-
-def _warn_about_column() -> None:
-    message = "A column-vector y was passed when a 1d array was expected: pass y.ravel()"
-    if "sklearn" in sys.modules:
-        from sklearn.exceptions import DataConversionWarning
-
-        warnings.warn(message, DataConversionWarning, stacklevel=4)
-    else:
-        warnings.warn(message, UserWarning, stacklevel=4)

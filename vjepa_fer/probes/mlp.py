@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.base import Probe, check_choice, check_number, check_whole, seed_of, softmax
+from vjepa_fer.probes.base import ProbeWithGroups, TrainingSet, softmax
+from vjepa_fer.probes.checks import check_choice, check_number, check_whole, seed_of
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.perceptron import Layers, Network, Training, forward, train_networks
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
 
 
-class MLPProbe(Probe):
+class MLPProbe(ProbeWithGroups):
     """Hidden layers of rectified units, trained with Adam: scikit-learn's ``MLPClassifier`` in initial weights and rules.
 
     Parameters
@@ -76,47 +77,15 @@ class MLPProbe(Probe):
     layers_: Layers
     n_iter_: int
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Train the network: features ``(N, D)``, labels ``(N,)``, and subjects ``(N,)`` for early stopping.
+    apart = ("alpha", "learning_rate_init", "random_state")
 
-        Raises
-        ------
-        ProbeError
-            Features, labels or parameters that cannot be used, or too few clips or subjects to hold some out.
-        """
-        self.fit_together([self], X, y, groups=groups)
-        return self
-
-    @classmethod
-    def fit_together(
-        cls,
-        probes: Sequence[Probe],
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> None:
-        """Fit many of these on the same clips: those that differ in alpha, rate and seed alone share every step."""
-        if sample_weight is not None:
-            raise ProbeError("MLPProbe cannot weigh clips: fit it without sample_weight")
-        families: dict[str, list[MLPProbe]] = {}
-        own = ("alpha", "learning_rate_init", "random_state")
-        for probe in probes:
-            assert isinstance(probe, cls)
-            probe._check_parameters()
-            shared = {k: v for k, v in probe.get_params().items() if k not in own}
-            families.setdefault(repr(shared), []).append(probe)
-        for family in families.values():
-            family[0]._fit_stack(family, X, y, groups)
-
-    def _fit_stack(self, family: Sequence[MLPProbe], X: ArrayLike, y: ArrayLike, groups: ArrayLike | None) -> None:
-        features, codes = self._check_training(X, y)
-        train, held_out = self._hold_out(codes, groups)
+    def _learn_together(self, family: Sequence[Self], training: TrainingSet) -> None:
+        features, codes = training.X, training.codes
+        train, held_out = self._hold_out(codes, training.groups)
         reduction = fit_reduction(features[train], self.n_components)
         features = features if reduction is None else reduction.apply(features)
         hidden = self.hidden_layer_sizes
-        training = Training(
+        plan = Training(
             hidden=(hidden,) if isinstance(hidden, int | np.integer) else tuple(hidden),
             batch_size=min(200, len(train)) if self.batch_size == "auto" else int(self.batch_size),
             max_iter=self.max_iter,
@@ -126,19 +95,16 @@ class MLPProbe(Probe):
             held_out=held_out,
         )
         networks = [Network(p.alpha, p.learning_rate_init, seed_of(p.random_state)) for p in family]
-        trained = train_networks(features, codes, len(self.classes_), networks, training)
+        trained = train_networks(features, codes, len(self.classes_), networks, plan)
         for probe, (layers, epochs) in zip(family, trained, strict=True):
-            probe._copy_training(self)
             probe.reduction_, probe.layers_, probe.n_iter_ = reduction, layers, epochs
 
-    def _hold_out(self, codes: NDArray[np.intp], groups: ArrayLike | None) -> tuple[NDArray, NDArray]:
+    def _hold_out(self, codes: NDArray[np.intp], groups: NDArray | None) -> tuple[NDArray, NDArray]:
         """Clips to train on and clips to judge by, without a subject in both."""
         rows = np.arange(len(codes))
         if not self.early_stopping:
             return rows, rows[:0]
-        units = np.unique(rows if groups is None else np.asarray(groups), return_inverse=True)[1]
-        if len(units) != len(rows):
-            raise ProbeError(f"groups has {len(units)} entries, but X has {len(rows)} rows: give one subject a row")
+        units = np.unique(rows if groups is None else groups, return_inverse=True)[1]
         order = np.random.default_rng(0).permutation(units.max() + 1)
         chosen = order[: max(1, round(self.validation_fraction * len(order)))]
         held = np.isin(units, chosen)

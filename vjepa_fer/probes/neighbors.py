@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.base import (
-    Probe,
-    check_choice,
-    check_every_class_counts,
-    check_weights,
-    check_whole,
-    softmax,
-)
+from vjepa_fer.probes.base import Probe, ProbeWithWeights, TrainingSet, softmax
+from vjepa_fer.probes.checks import check_choice, check_whole
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.ties import preference
 
@@ -52,18 +46,8 @@ class KnnProbe(Probe):
         self.weights = weights
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Keep the training clips: features ``(N, D)`` and labels ``(N,)``.
-
-        Raises
-        ------
-        ProbeError
-            Features or labels that cannot be used, or fewer training clips than `n_neighbors`.
-        """
-        self._check_parameters()
-        features, codes = self._check_training(X, y)
-        self._keep(features, codes)
-        return self
+    def _learn(self, training: TrainingSet) -> None:
+        self._keep(training.X, training.codes)
 
     def _check_parameters(self) -> None:
         check_whole("n_neighbors", self.n_neighbors, least=1)
@@ -100,7 +84,7 @@ class KnnProbe(Probe):
         return self.model_.predict_proba(X)[:, self.rank_]
 
 
-class CentroidProbe(Probe):
+class CentroidProbe(ProbeWithWeights):
     """The nearest class mean: the cheapest baseline there is.
 
     Probabilities are a softmax of ``-d²/(2 s²)``, where d is the distance to a class mean and s² the mean of d² of the
@@ -118,27 +102,16 @@ class CentroidProbe(Probe):
         self.metric = metric
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Average each class over its clips: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
-
-        Raises
-        ------
-        ProbeError
-            Features, labels or weights that cannot be used, or a class without any weight.
-        """
-        self._check_parameters()
-        features, codes = self._check_training(X, y)
-        weights = check_weights(sample_weight, len(features))
-        weights = np.ones(len(features)) if weights is None else weights
-        check_every_class_counts(self.classes_, codes, weights)
-        members = np.zeros((len(self.classes_), len(features)))
-        members[codes, np.arange(len(features))] = weights
+    def _learn(self, training: TrainingSet) -> None:
+        codes, rows = training.codes, np.arange(len(training.codes))
+        weights = np.ones(len(rows)) if training.weights is None else training.weights
+        members = np.zeros((len(self.classes_), len(rows)))
+        members[codes, rows] = weights
         totals = members.sum(axis=1, keepdims=True)
-        points = self._points(features)
+        points = self._points(training.X)
         self.centroids_ = self._points(members @ points / totals)  # (K, D)
         own = np.square(points - self.centroids_[codes]).sum(axis=1)
         self.spread_ = float(np.average(own, weights=weights))
-        return self
 
     def _learnt(self) -> Learnt:
         return Learnt({"centroids": self.centroids_}, {"spread": self.spread_})

@@ -27,7 +27,8 @@ from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.errors import MissingExtraError, ProbeError
 from vjepa_fer.features import Scaler
 from vjepa_fer.probes import PROBES, probe_class
-from vjepa_fer.probes.base import Probe, seed_of
+from vjepa_fer.probes.base import Probe
+from vjepa_fer.probes.checks import seed_of
 from vjepa_fer.probes.description import (
     ADVICE,
     CHANGED,

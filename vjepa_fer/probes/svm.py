@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from vjepa_fer.probes.base import Probe, check_choice, check_class_weight, check_number, check_weights, softmax
+from vjepa_fer.probes.base import ProbeWithWeights, TrainingSet, softmax
+from vjepa_fer.probes.checks import check_choice, check_class_weight, check_number
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.ties import preference
 
 
-class SvmProbe(Probe):
+class SvmProbe(ProbeWithWeights):
     """Support vector machine.
 
     ``predict`` is that of scikit-learn's ``SVC`` (one against one, majority vote; of equally good classes the first, in the order
@@ -50,22 +51,12 @@ class SvmProbe(Probe):
         self.class_weight = class_weight
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Find the boundary between classes: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
-
-        Raises
-        ------
-        ProbeError
-            Features, labels, weights or parameters that cannot be used.
-        """
+    def _learn(self, training: TrainingSet) -> None:
         from sklearn.svm import SVC
 
-        self._check_parameters()
-        features, codes = self._check_training(X, y)
-        weights = check_weights(sample_weight, len(features))
         rank = np.argsort(preference(self.classes_))
         found = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma, class_weight=self._class_weight_by_rank(rank))
-        found.fit(features, rank[codes], sample_weight=weights)
+        found.fit(training.X, rank[training.codes], sample_weight=training.weights)
         sign = -1 if len(self.classes_) == 2 else 1  # scikit-learn turns a lone pair round
         self.machine_ = Machine(
             vectors=found.support_vectors_,
@@ -74,7 +65,6 @@ class SvmProbe(Probe):
             intercepts=sign * found.intercept_,
             gamma=float(found._gamma) if self.kernel == "rbf" else None,
         )
-        return self
 
     def _check_parameters(self) -> None:
         check_number("C", self.C, above=0)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.probes.attentive.model import PROJ, QUERY, depth_of, parameter_shapes
-from vjepa_fer.probes.base import Probe, check_choice, check_number, check_whole, seed_of
+from vjepa_fer.probes.base import Probe, TrainingSet
+from vjepa_fer.probes.checks import check_choice, check_number, check_whole, seed_of
 from vjepa_fer.probes.learnt import Held, Learnt
 
 ATTENTIVE_PRESETS: dict[str, dict[str, Any]] = {
@@ -123,46 +124,13 @@ class AttentiveProbe(Probe):
     num_heads_: int
     n_iter_: int
 
-    def fit(self, X: Any, y: ArrayLike) -> Self:
-        """Train on tokens ``(N, T, D)`` and labels ``(N,)``.
+    apart = ("lr", "weight_decay")
 
-        Raises
-        ------
-        ProbeError
-            Tokens, labels or parameters that cannot be used.
-        MissingExtraError
-            torch is not installed.
-        """
-        self.fit_together([self], X, y)
-        return self
-
-    @classmethod
-    def fit_together(
-        cls,
-        probes: Sequence[Probe],
-        X: Any,
-        y: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> None:
-        """Fit many of these on the same tokens: those that differ in rate and decay alone share every pass over them."""
+    def _learn_together(self, family: Sequence[Self], training: TrainingSet) -> None:
         require_extra("extract", ("torch",), "the attentive probe")
-        if sample_weight is not None:
-            raise ProbeError("AttentiveProbe cannot weigh clips: fit it without sample_weight")
-        families: dict[str, list[AttentiveProbe]] = {}
-        for probe in probes:
-            assert isinstance(probe, cls)
-            probe._check_parameters()
-            shared = {k: v for k, v in probe.get_params().items() if k not in ("lr", "weight_decay")}
-            families.setdefault(repr(shared), []).append(probe)
-        for family in families.values():
-            family[0]._fit_heads(family, X, y)
+        from vjepa_fer.probes.attentive.training import Head, Plan, Tokens, train_heads
 
-    def _fit_heads(self, family: Sequence[AttentiveProbe], X: Any, y: ArrayLike) -> None:
-        from vjepa_fer.probes.attentive.training import Head, Plan, train_heads
-
-        tokens, codes = self._check_tokens(X, y)
+        tokens = Tokens(training.X, self.embed_dim)
         plan = Plan(
             depth=self.depth,
             num_heads=math.gcd(self.num_heads, tokens.shape[2]),
@@ -181,9 +149,8 @@ class AttentiveProbe(Probe):
         at_once = self._heads_at_once(tokens.shape[2])
         for start in range(0, len(heads), at_once):
             some = slice(start, start + at_once)
-            trained = train_heads(tokens, codes, len(self.classes_), heads[some], plan)
+            trained = train_heads(tokens, training.codes, len(self.classes_), heads[some], plan)
             for probe, parameters in zip(family[some], trained, strict=True):
-                probe._copy_training(self)
                 probe.parameters_, probe.num_heads_, probe.n_iter_ = parameters, plan.num_heads, self.epochs
 
     def _heads_at_once(self, dim: int) -> int:
@@ -191,15 +158,12 @@ class AttentiveProbe(Probe):
         numbers = sum(math.prod(shape) for shape in shapes.values())
         return max(1, TRAINING_BYTES // (4 * 4 * numbers))  # parameters, gradients, two moments; four bytes each
 
-    def _check_tokens(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[np.intp]]:
-        from vjepa_fer.probes.attentive.training import Tokens
-
+    def _check_clips(self, X: Any) -> Any:
+        """Tokens are only measured here: they may lie on a disk, and are checked as they are read."""
         if getattr(X, "ndim", 2) <= 2:  # a feature matrix, checked as any other
-            features, codes = self._check_training(X, y)
-            return Tokens(features, self.embed_dim), codes
-        codes = self._learn_classes(y, len(X))
-        self.n_features_in_ = int(np.prod(X.shape[1:]))
-        return Tokens(X, self.embed_dim), codes
+            return super()._check_clips(X)
+        self.n_features_in_ = math.prod(X.shape[1:])
+        return X
 
     def _check_parameters(self) -> None:
         for name in ("depth", "num_heads", "epochs", "batch_size"):

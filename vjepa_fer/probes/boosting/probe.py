@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.base import (
-    Probe,
-    check_every_class_counts,
-    check_number,
-    check_weights,
-    check_whole,
-    seed_of,
-    softmax,
-)
+from vjepa_fer.probes.base import ProbeWithWeights, TrainingSet, softmax
 from vjepa_fer.probes.boosting.text import read_trees
 from vjepa_fer.probes.boosting.trees import Trees
+from vjepa_fer.probes.checks import check_number, check_whole, seed_of
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
 
 
-class BoostingProbe(Probe):
+class BoostingProbe(ProbeWithWeights):
     """Gradient-boosted decision trees, deterministic.
 
     An embedding spreads what it knows over all its dimensions, and a tree reads one at a time: on principal directions,
-    learnt from the training clips, trees are both faster and better (``benchmarks/bench_probes.json`` has the comparison
+    learnt from the training clips, trees are both faster and better (``benchmarks/bench_probes_boosting.json`` has the comparison
     that the defaults come from). Features are binned from the training clips of each fit.
 
     Parameters
@@ -70,27 +63,16 @@ class BoostingProbe(Probe):
     trees_: Trees
     model_text_: str
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Grow the trees: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
-
-        Raises
-        ------
-        ProbeError
-            Features, labels, weights or parameters that cannot be used.
-        """
+    def _learn(self, training: TrainingSet) -> None:
         import lightgbm
 
-        self._check_parameters()
-        features, codes = self._check_training(X, y)
-        weights = check_weights(sample_weight, len(features))
+        features, codes, weights = training.X, training.codes, training.weights
         if weights is not None:
-            check_every_class_counts(self.classes_, codes, weights)
             features, codes, weights = features[weights > 0], codes[weights > 0], weights[weights > 0]
         self.reduction_ = fit_reduction(features, self.n_components)
         data = lightgbm.Dataset(self._reduced(features), codes, weight=weights)
         model = lightgbm.train(self._settings(), data, num_boost_round=self.n_estimators)
         self._take(model.model_to_string())
-        return self
 
     def _take(self, text: str) -> None:
         """Trees from LightGBM's text: the same way after a fit and from a file, so that both answer alike."""

@@ -9,20 +9,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.probes.base import (
-    Probe,
-    check_class_weight,
-    check_every_class_counts,
-    check_number,
-    check_weights,
-    softmax,
-)
+from vjepa_fer.probes.base import ProbeWithWeights, TrainingSet, softmax
+from vjepa_fer.probes.checks import check_class_weight, check_every_class_counts, check_number
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.logistic.path import LogisticPath, class_weights, fit_logistic_path
 from vjepa_fer.probes.logistic.spaces import times_features
 
 
-class LogisticProbe(Probe):
+class LogisticProbe(ProbeWithWeights):
     """Multinomial logistic regression with an L2 penalty: scikit-learn's ``LogisticRegression``, objective for objective.
 
     Parameters
@@ -64,48 +58,16 @@ class LogisticProbe(Probe):
     intercept_: NDArray
     n_iter_: int
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Minimise the penalised cross-entropy: features ``(N, D)``, labels ``(N,)``, weights ``(N,)``.
+    apart = ("C", "random_state")
 
-        Raises
-        ------
-        ProbeError
-            Features, labels, weights or parameters that cannot be used.
-        """
-        self.fit_together([self], X, y, sample_weight=sample_weight)
-        return self
-
-    @classmethod
-    def fit_together(
-        cls,
-        probes: Sequence[Probe],
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        sample_weight: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> None:
-        """Fit many of these on the same clips: those that differ in C alone share every matrix product."""
-        families: dict[tuple, list[LogisticProbe]] = {}
-        for probe in probes:
-            assert isinstance(probe, cls)
-            probe._check_parameters()
-            families.setdefault((repr(probe.class_weight), probe.tol, probe.max_iter), []).append(probe)
-        for family in families.values():
-            family[0]._fit_path(family, X, y, sample_weight)
-
-    def _fit_path(
-        self, family: Sequence[LogisticProbe], X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-    ) -> None:
-        features, codes = self._check_training(X, y)
-        weights = check_weights(sample_weight, len(features))
-        weights = class_weights(self.class_weight, self.classes_, codes, weights)
+    def _learn_together(self, family: Sequence[Self], training: TrainingSet) -> None:
+        features, codes = training.X, training.codes
+        weights = class_weights(self.class_weight, self.classes_, codes, training.weights)
         if weights is not None:
             check_every_class_counts(self.classes_, codes, weights)
         C = [probe.C for probe in family]
         path = fit_logistic_path(features, codes, C=C, sample_weight=weights, tol=self.tol, max_iter=self.max_iter)
         for number, probe in enumerate(family):
-            probe._copy_training(self)
             probe._take(path, number)
 
     def _check_parameters(self) -> None:
@@ -124,20 +86,19 @@ class LogisticProbe(Probe):
             warnings.warn(
                 f"logistic regression with C={self.C:g} has not converged after {self.n_iter_} steps: scale the "
                 "features, or raise max_iter",
-                stacklevel=6,
+                stacklevel=5,
             )
 
     @classmethod
-    def answer_together(cls, probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, NDArray]]:
+    def answer_together(cls, probes: Sequence[Self], X: ArrayLike) -> list[tuple[NDArray, NDArray]]:
         """:meth:`answer` of many: those that were fitted on the same classes share one matrix product."""
-        fitted = [probe for probe in probes if isinstance(probe, LogisticProbe)]
-        features = fitted[0]._check_known(X)
-        shapes = {getattr(probe, "coef_", np.empty(0)).shape for probe in fitted}
+        features = probes[0]._check_known(X)
+        shapes = {getattr(probe, "coef_", np.empty(0)).shape for probe in probes}
         if len(shapes) > 1:
             return super().answer_together(probes, X)
-        scores = times_features(np.stack([probe.coef_ for probe in fitted]), features)
-        probabilities = [probe._shares(own) for probe, own in zip(fitted, scores, strict=True)]
-        return [(p, probe.classes_[p.argmax(axis=1)]) for p, probe in zip(probabilities, fitted, strict=True)]
+        scores = times_features(np.stack([probe.coef_ for probe in probes]), features)
+        probabilities = [probe._shares(own) for probe, own in zip(probes, scores, strict=True)]
+        return [(p, probe.classes_[p.argmax(axis=1)]) for p, probe in zip(probabilities, probes, strict=True)]
 
     def _probabilities(self, X: NDArray) -> NDArray:
         return self._shares(times_features(self.coef_[None], X)[0])

@@ -209,17 +209,14 @@ def _go(space: Space, problem: Problem, place: _Place, step: _Step) -> tuple[NDA
 def _solve(
     space: Space, model: _Model, gradients: NDArray, smallest: NDArray, tol: float, most: int
 ) -> tuple[_Step, NDArray]:
-    """Minimise the models by conjugate gradients.
+    """Minimise the models by conjugate gradients, until the error is small beside `tol` or the decrease found.
 
-    The error of a direction in units of the loss is ``rᵀ H⁻¹ r / 2``, r being what is left of the gradient. With M, the
-    preconditioner, this is at most ``rᵀ M⁻¹ r / (2 θ)``, θ being the smallest eigenvalue of ``M⁻¹ H``: taken from the smallest
-    Ritz value, which conjugate gradients find on the way. It is also at most ``|r|² / 2`` over the penalty.
+    Of each problem the smallest eigenvalue known before goes in, and that known now comes out.
     """
     count = len(gradients)
     found, promised = np.zeros(gradients.shape, space.dtype), np.zeros(count)
     error, taken = np.full(count, np.inf), np.zeros(count, np.intp)
-    lanczos, coupling = np.zeros((count, most, most)), np.zeros(count)
-    first = smallest == 1  # nothing is known yet of the smallest eigenvalue
+    spectra = _Spectra(smallest, most)
     left, residuals = np.arange(count), space.centre(-gradients.astype(space.dtype))
     conditioned = space.centre(space.precondition(residuals, model.curvature, model.penalties))
     size, search = space.inner(residuals, conditioned).astype(np.float64), conditioned
@@ -236,31 +233,51 @@ def _solve(
         conditioned = space.centre(space.precondition(residuals, model.curvature, model.penalties))
         new_size = space.inner(residuals, conditioned).astype(np.float64)
         ratio = np.where(usable, np.maximum(new_size, 0) / np.where(usable, size, 1), 0.0)
-        inverse = 1 / np.where(usable, length, 1)
-        lanczos[left, step, step] = inverse + coupling[left]
-        if step + 1 < most:
-            lanczos[left, step, step + 1] = lanczos[left, step + 1, step] = np.sqrt(ratio) * inverse
-        coupling[left] = ratio * inverse
+        spectra.add(left, step, 1 / np.where(usable, length, 1), ratio)
+        go_on = np.ones(len(left), bool)
         if (
-            step > HARD and step % 10 and usable.all()
-        ):  # an eigenvalue problem of its own, too large to be solved each time
-            size, search = new_size, conditioned + ratio[:, None].astype(space.dtype) * search
-            continue
-        ritz = np.linalg.eigvalsh(lanczos[left, : step + 1, : step + 1])[:, 0]
-        smallest[left] = np.minimum(smallest[left], np.maximum(ritz, 1e-30))
-        estimate = np.where(new_size >= 0, new_size / (2 * smallest[left]), np.inf)
-        estimate[first[left] & (step < LEAST_STEPS)] = np.inf
-        error[left] = np.minimum(estimate, _bound(space, model, residuals, conditioned))
-        go_on = (error[left] > np.maximum(tol / SAFETY, promised[left] / 100)) & usable
+            step <= HARD or step % 10 == 0 or not usable.all()
+        ):  # eigenvalues of many steps are too dear to be had each time
+            estimate = spectra.error(left, step, new_size)
+            error[left] = np.minimum(estimate, _bound(space, model, residuals, conditioned))
+            go_on = (error[left] > np.maximum(tol / SAFETY, promised[left] / 100)) & usable
         if not go_on.any():
             break
         left, model, size, residuals = left[go_on], model.take(go_on), new_size[go_on], residuals[go_on]
         search = conditioned[go_on] + ratio[go_on, None].astype(space.dtype) * search[go_on]
-    return _Step(found, promised, error, taken), smallest
+    return _Step(found, promised, error, taken), spectra.smallest
+
+
+class _Spectra:
+    """What conjugate gradients tell of each problem's ``M⁻¹ H`` on their way, M being the preconditioner: Lanczos' matrices.
+
+    The error of a direction in units of the loss is ``rᵀ H⁻¹ r / 2``, r being what is left of the gradient. This is at most
+    ``rᵀ M⁻¹ r / (2 θ)``, θ being the smallest eigenvalue of ``M⁻¹ H``, which the matrices' smallest comes near from above.
+    """
+
+    def __init__(self, smallest: NDArray, most: int) -> None:
+        self.smallest, self.first = smallest, smallest == 1  # nothing is known yet of the smallest eigenvalue
+        self.lanczos, self.coupling = np.zeros((len(smallest), most, most)), np.zeros(len(smallest))
+
+    def add(self, left: NDArray[np.intp], step: int, inverse: NDArray, ratio: NDArray) -> None:
+        """Row `step` of those that are left: one over the length gone, and by how much the residual's square is smaller."""
+        self.lanczos[left, step, step] = inverse + self.coupling[left]
+        if step + 1 < self.lanczos.shape[1]:
+            beside = np.sqrt(ratio) * inverse
+            self.lanczos[left, step, step + 1] = self.lanczos[left, step + 1, step] = beside
+        self.coupling[left] = ratio * inverse
+
+    def error(self, left: NDArray[np.intp], step: int, size: NDArray) -> NDArray:
+        """Estimates ``(J,)`` after a step, from ``rᵀ M⁻¹ r``: infinite while too few steps have been taken to tell."""
+        ritz = np.linalg.eigvalsh(self.lanczos[left, : step + 1, : step + 1])[:, 0]
+        self.smallest[left] = np.minimum(self.smallest[left], np.maximum(ritz, 1e-30))
+        estimate = np.where(size >= 0, size / (2 * self.smallest[left]), np.inf)
+        estimate[self.first[left] & (step < LEAST_STEPS)] = np.inf
+        return estimate
 
 
 def _bound(space: Space, model: _Model, residuals: NDArray, conditioned: NDArray) -> NDArray:
-    """The error at most, ``(J,)``: no second derivative is smaller than the penalty's, and those by intercept are known."""
+    """The error ``rᵀ H⁻¹ r / 2`` at most, ``(J,)``: no second derivative is smaller than the penalty's, and those by intercept are known."""
     free = space.num_classes
     intercepts = dots(residuals[:, -free:], conditioned[:, -free:])
     inner = space.inner(residuals, residuals) - dots(residuals[:, -free:], residuals[:, -free:])

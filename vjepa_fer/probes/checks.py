@@ -1,0 +1,215 @@
+"""What a probe is given goes in: features, labels, weights, parameters; it comes out checked, or is refused by name."""
+
+from __future__ import annotations
+
+import numbers
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vjepa_fer.errors import ProbeError
+
+
+def check_features(X: ArrayLike) -> NDArray:
+    """Feature matrix ``(N, D)``, finite, float32 or float64 (other numbers become float64); copied only to convert.
+
+    Raises
+    ------
+    ProbeError
+        Not two-dimensional, empty, sparse, complex, or with NaN or infinity; the message gives row and column.
+    """
+    if hasattr(X, "tocsr"):
+        raise ProbeError("X is a sparse matrix, which probes do not take: pass a dense array, X.toarray()")
+    features = np.asarray(X)
+    if features.dtype.kind == "c":
+        raise ProbeError("Complex data not supported: X must hold real numbers")
+    if features.dtype not in (np.float32, np.float64):
+        features = features.astype(np.float64)
+    if features.ndim != 2:
+        raise ProbeError(
+            f"X has shape {features.shape}, but probes take (clips, features). Reshape your data: "
+            "X.reshape(1, -1) for one clip, X.reshape(-1, 1) for one feature"
+        )
+    if features.shape[0] == 0:
+        raise ProbeError(f"Found array with 0 sample(s) (shape={features.shape}) while a minimum of 1 is required.")
+    if features.shape[1] == 0:
+        raise ProbeError(f"Found array with 0 feature(s) (shape={features.shape}) while a minimum of 1 is required.")
+    _check_finite(features)
+    return features
+
+
+def _check_finite(features: NDArray) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(features.sum(dtype=np.float64)):  # one pass, no copy: NaN and infinity both survive a sum
+            return
+    bad = np.argwhere(~np.isfinite(features))
+    if len(bad) == 0:
+        return
+    row, column = bad[0]
+    value = "NaN" if np.isnan(features[row, column]) else "infinity"
+    raise ProbeError(
+        f"X holds NaN or infinity in {len(bad)} places, the first {value} at row {row}, column {column}: "
+        "leave these clips out, or extract or import them again"
+    )
+
+
+def check_classes(y: ArrayLike, num_rows: int) -> tuple[NDArray, NDArray[np.intp]]:
+    """Sorted classes ``(K,)`` and which of them each of the labels ``(N,)`` is, ``(N,)``.
+
+    Raises
+    ------
+    ProbeError
+        Another number of labels, one missing or a fraction, or all of them the same.
+    """
+    classes, codes = np.unique(_check_labels(y, num_rows), return_inverse=True)
+    if len(classes) < 2:
+        name = classes.tolist()[0]
+        raise ProbeError(f"y holds one class only ({name!r}): a probe needs clips of at least two classes")
+    return classes, codes
+
+
+def _check_labels(y: ArrayLike, num_rows: int) -> NDArray:
+    if y is None:
+        raise ProbeError("fit requires y to be passed, but the target y is None")
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        _warn_about_column()
+        labels = labels[:, 0]
+    if labels.ndim != 1 or len(labels) != num_rows:
+        raise ProbeError(f"y has shape {labels.shape}, but X has {num_rows} rows: give one label a row")
+    if labels.dtype.kind == "f":
+        _check_whole(labels)
+    return labels
+
+
+def _check_whole(labels: NDArray) -> None:
+    if not np.isfinite(labels).all():
+        raise ProbeError("y holds NaN or infinity: a label is missing")
+    if (labels != np.floor(labels)).any():
+        raise ProbeError("Unknown label type: y holds fractions, but probes tell classes apart")
+
+
+def check_weights(sample_weight: ArrayLike | None, num_rows: int) -> NDArray[np.float64] | None:
+    """Weights ``(N,)`` as float64, or None for none.
+
+    Raises
+    ------
+    ProbeError
+        Another shape, a weight negative or not finite, or all of them zero.
+    """
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.ndim == 0:
+        return np.full(num_rows, float(weights))
+    if weights.shape != (num_rows,):
+        raise ProbeError(f"sample_weight has shape {weights.shape}, but X has {num_rows} rows: give one weight a row")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ProbeError("sample_weight must be finite and at least 0")
+    if not weights.any():
+        raise ProbeError("sample_weight is zero everywhere: no clip counts")
+    return weights
+
+
+def check_every_class_counts(classes: NDArray, codes: NDArray[np.intp], weights: NDArray) -> None:
+    """Refuse weights ``(N,)`` under which a class of `classes` has no weight left, naming it.
+
+    Raises
+    ------
+    ProbeError
+    """
+    totals = np.bincount(codes, weights=weights, minlength=len(classes))
+    if not totals.all():
+        raise ProbeError(f"class {classes.tolist()[totals.argmin()]!r} has no weight: leave its clips out")
+
+
+def check_groups(groups: ArrayLike | None, num_rows: int) -> NDArray | None:
+    """Subjects ``(N,)``, or None for none.
+
+    Raises
+    ------
+    ProbeError
+        Another shape.
+    """
+    if groups is None:
+        return None
+    subjects = np.asarray(groups)
+    if subjects.shape != (num_rows,):
+        raise ProbeError(f"groups has {subjects.size} entries, but X has {num_rows} rows: give one subject a row")
+    return subjects
+
+
+def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> None:
+    """Refuse a parameter that is not a finite number above a bound, or not at `least` as large as one, naming it.
+
+    Raises
+    ------
+    ProbeError
+    """
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool) and np.isfinite(float(value))
+    if not number or (above is not None and value <= above) or (least is not None and value < least):
+        bound = f"above {above}" if least is None else f"of at least {least}"
+        raise ProbeError(f"{name} is {value!r}, but must be a number {bound}")
+
+
+def check_whole(name: str, value: Any, *, least: int) -> None:
+    """Refuse a parameter that is not a whole number of at least `least`, naming it.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ProbeError(f"{name} is {value!r}, but must be a whole number of at least {least}")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Refuse a parameter that is none of its choices, naming it and them.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+        raise ProbeError(f"{name} {value!r} is not one of {', '.join(map(str, choices))}")
+
+
+def check_class_weight(value: Any) -> None:
+    """Refuse what is no class weight: None, "balanced", or a number of at least 0 by label.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if isinstance(value, Mapping):
+        for label, weight in value.items():
+            check_number(f"class_weight of {label!r}", weight, least=0)
+    else:
+        check_choice("class_weight", value, (None, "balanced"))
+
+
+def seed_of(random_state: int | None) -> int:
+    """The seed of a probe: without a `random_state` it is 0, so that a run can be repeated without having said so.
+
+    Raises
+    ------
+    ProbeError
+        Not a whole number.
+    """
+    if random_state is not None:
+        check_whole("random_state", random_state, least=0)
+    return 0 if random_state is None else random_state
+
+
+def _warn_about_column() -> None:
+    message = "A column-vector y was passed when a 1d array was expected: pass y.ravel()"
+    if "sklearn" in sys.modules:
+        from sklearn.exceptions import DataConversionWarning
+
+        warnings.warn(message, DataConversionWarning, stacklevel=7)  # where fit was called
+    else:
+        warnings.warn(message, UserWarning, stacklevel=7)
