@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.probes.logistic.bases import BLOCK, Basis, feature_basis
+from vjepa_fer.probes.logistic.dense import prove
 from vjepa_fer.probes.logistic.descent import Problem, minimise
 from vjepa_fer.probes.logistic.newton import finish
 from vjepa_fer.probes.logistic.spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
 
 LOOSE, NEAR = 100, 1
 """How much sooner the first round, along the leading directions alone, and the second may stop than the last."""
+
+SMALL, WORK = 1000, 4e8
+"""Weights, and products in the second derivative, of the largest problem whose end is proven, and mended where it is not."""
 
 MOST_DESCENT = 100
 """Steps of either; where they do not do, the last round goes on with second derivatives."""
@@ -52,7 +56,7 @@ def fit_logistic_path(
     Parameters
     ----------
     X : ndarray (N, D), float32 or float64
-        Features; the descent runs in their precision, and is finished in float64.
+        Features; the descent runs in their precision, and is finished in float64. Small problems are float64 throughout.
     codes : ndarray (N,) of int
         Classes 0 … K-1, each with some weight.
     C : sequence of float
@@ -74,19 +78,27 @@ def fit_logistic_path(
         X, codes, weights = X[counted], codes[counted], weights[counted]
     num_classes, total = int(codes.max()) + 1, weights.sum()
     weights = weights / total
-    centred, centre = _centre(X, weights)
     C_values = np.asarray(C, np.float64)
     # scikit-learn penalises one row of weights for two classes; two rows hold half of it each, so a half of its square
     penalties = (2 if num_classes == 2 else 1) / (C_values * total)
     problem = Problem(codes, weights, penalties)
-    found = _fit_by_clip if len(centred) < centred.shape[1] else _fit_by_feature
-    W, intercepts, n_iter, converged = found(centred, problem, num_classes, tol, max_iter)
+    small = _is_small(X, num_classes)
+    centred, centre = _centre(X, weights, exact=small)
+    W, intercepts, n_iter, converged = _fit(centred, problem, num_classes, tol, max_iter)
+    if small:
+        W, intercepts, more, converged = prove(centred, problem, W, intercepts, tol=tol, max_iter=max_iter)
+        n_iter = n_iter + more
     intercepts = intercepts - W.reshape(-1, W.shape[2]).dot(centre).reshape(intercepts.shape)
     return LogisticPath(C_values, W, intercepts, n_iter, converged)
 
 
-def _centre(X: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
-    """Features around zero and what was taken off, ``(D,)``; features that are nearly there are not copied.
+def _is_small(X: NDArray, num_classes: int) -> bool:
+    rank = min(X.shape) + 1
+    return num_classes * rank <= SMALL and (num_classes * rank) ** 2 * len(X) <= WORK
+
+
+def _centre(X: NDArray, weights: NDArray, *, exact: bool) -> tuple[NDArray, NDArray]:
+    """Features around zero and what was taken off, ``(D,)``: float64 where `exact`, else those that are nearly there as they are.
 
     Intercepts are free, so this changes no optimum: it only spares the descent one very long direction.
     """
@@ -94,6 +106,8 @@ def _centre(X: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
     for first in range(0, len(X), BLOCK):
         rows = slice(first, first + BLOCK)
         centre += weights[rows] @ X[rows].astype(np.float64)
+    if exact:
+        return X - centre, centre
     centre = centre.astype(X.dtype)
     size = np.sqrt(np.vdot(X, X) / len(X))  # of a typical clip
     if np.linalg.norm(centre) < 0.01 * size:
@@ -102,6 +116,17 @@ def _centre(X: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
 
 
 _Fit = tuple[NDArray, NDArray, NDArray, NDArray]
+
+
+def _fit(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
+    """By clip or by feature, whichever is smaller; as it is with no features where rounding has left nothing to go on with."""
+    found = _fit_by_clip if len(X) < X.shape[1] else _fit_by_feature
+    count = len(problem.penalties)
+    try:
+        return found(X, problem, num_classes, tol, max_iter)
+    except np.linalg.LinAlgError:
+        start = np.zeros((count, num_classes, X.shape[1])), np.zeros((count, num_classes))
+        return *start, np.zeros(count, np.intp), np.zeros(count, bool)
 
 
 def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
