@@ -143,6 +143,21 @@ def check_groups(groups: ArrayLike | None, num_rows: int) -> NDArray | None:
     return subjects
 
 
+def check_probabilities(probabilities: NDArray, probe: str) -> None:
+    """Refuse probabilities ``(N, K)`` that are none, naming the probe: they would make a run that nobody can read.
+
+    Raises
+    ------
+    ProbeError
+    """
+    bad = ~np.isfinite(probabilities).all(axis=1)
+    if bad.any():
+        raise ProbeError(
+            f"{probe} has no probabilities for {bad.sum():,} of {len(bad):,} clips, the first in row {bad.argmax()}: "
+            "numbers have grown out of bounds; scale the features (--scale standard), or ask for less (smaller C or rate)"
+        )
+
+
 def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> None:
     """Refuse a parameter that is not a finite number above a bound, or not at `least` as large as one, naming it.
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import ProbeWithWeights, TrainingSet, softmax
 from vjepa_fer.probes.checks import check_choice, check_class_weight, check_number
 from vjepa_fer.probes.learnt import Held, Learnt
@@ -56,7 +57,10 @@ class SvmProbe(ProbeWithWeights):
 
         rank = np.argsort(preference(self.classes_))
         found = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma, class_weight=self._class_weight_by_rank(rank))
-        found.fit(training.X, rank[training.codes], sample_weight=training.weights)
+        try:
+            found.fit(training.X, rank[training.codes], sample_weight=training.weights)
+        except ValueError as error:  # what was given is checked, so it is about numbers out of bounds
+            raise ProbeError(f"no support vector machine comes of these features: {error}") from error
         sign = -1 if len(self.classes_) == 2 else 1  # scikit-learn turns a lone pair round
         self.machine_ = Machine(
             vectors=found.support_vectors_,

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from vjepa_fer.probes.logistic.descent import Problem, cross_entropy
 from vjepa_fer.probes.logistic.spaces import Space
 
+LARGEST = 2000
+"""Weights, along what the clips span, of the largest problem whose second derivative is written out."""
+
 SAFETY = 10
 """How far below the tolerance both the proof and the last step's promise must be."""
 
@@ -47,19 +50,23 @@ def prove(
     clips, right, count = left[:, keep] * lengths[keep], right[keep], len(weights)
     weights, intercepts = weights.copy(), intercepts.copy()
     steps, certain = np.zeros(count, np.intp), np.zeros(count, bool)
+    if weights.shape[1] * (clips.shape[1] + 1) > LARGEST:
+        return weights, intercepts, steps, certain
     for number in range(count):
-        place = Place(weights[number] @ right.T * size, intercepts[number])
-        if not all(np.isfinite(part).all() for part in place):
-            place = _prior(problem, *place.weights.shape)
         penalty = problem.penalties[number] / size**2
+        place = _better(clips, Place(weights[number] @ right.T * size, intercepts[number]), problem, penalty)
         place, steps[number], certain[number] = _minimise(clips, place, problem, penalty, tol, max_iter)
         weights[number], intercepts[number] = place.weights @ right / size, place.intercepts
     return weights, intercepts, steps, certain
 
 
-def _prior(problem: Problem, num_classes: int, rank: int) -> Place:
-    logs = np.log(np.bincount(problem.codes, weights=problem.weights, minlength=num_classes))
-    return Place(np.zeros((num_classes, rank)), logs - logs.mean())
+def _better(clips: NDArray, place: Place, problem: Problem, penalty: float) -> Place:
+    """The place, or that without any weights where a descent has lost itself so far that its loss is none, or larger."""
+    logs = np.log(np.bincount(problem.codes, weights=problem.weights, minlength=len(place.weights)))
+    plain = Place(np.zeros_like(place.weights), logs - logs.mean())
+    with np.errstate(over="ignore", invalid="ignore"):
+        reached = _look(clips, place, problem, penalty)[0]
+    return place if reached < _look(clips, plain, problem, penalty)[0] else plain
 
 
 def finish_densely(

@@ -119,14 +119,22 @@ _Fit = tuple[NDArray, NDArray, NDArray, NDArray]
 
 
 def _fit(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
-    """By clip or by feature, whichever is smaller; as it is with no features where rounding has left nothing to go on with."""
+    """By clip or by feature, whichever is smaller; what rounding leaves without a result is begun anew, by what the clips span."""
     found = _fit_by_clip if len(X) < X.shape[1] else _fit_by_feature
     count = len(problem.penalties)
     try:
-        return found(X, problem, num_classes, tol, max_iter)
+        weights, intercepts, n_iter, converged = found(X, problem, num_classes, tol, max_iter)
     except np.linalg.LinAlgError:
-        start = np.zeros((count, num_classes, X.shape[1])), np.zeros((count, num_classes))
-        return *start, np.zeros(count, np.intp), np.zeros(count, bool)
+        weights, intercepts = np.zeros((count, num_classes, X.shape[1])), np.zeros((count, num_classes))
+        n_iter, converged = np.zeros(count, np.intp), np.zeros(count, bool)
+        intercepts += np.nan
+    lost = ~(np.isfinite(weights).all(axis=(1, 2)) & np.isfinite(intercepts).all(axis=1))
+    if lost.any():
+        weights[lost], intercepts[lost] = 0, 0
+        own = replace(problem, penalties=problem.penalties[lost])
+        found = prove(X.astype(np.float64), own, weights[lost], intercepts[lost], tol=tol, max_iter=max_iter)
+        weights[lost], intercepts[lost], n_iter[lost], converged[lost] = found
+    return weights, intercepts, n_iter, converged
 
 
 def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
