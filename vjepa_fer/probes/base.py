@@ -7,7 +7,7 @@ scikit-learn's tools look for, and imports it only when one of them asks.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -168,6 +168,11 @@ class Probe:
 
     classes_: NDArray
     n_features_in_: int
+
+    @property
+    def settled(self) -> Mapping[str, int | None]:
+        """Of a fitted probe, what the training clips made of the parameters that are "auto"; None: features as they are."""
+        return {}
 
     def _learn(self, training: TrainingSet) -> None:
         """Learn from clips that were checked; ``classes_`` and ``n_features_in_`` are there."""

@@ -1,0 +1,170 @@
+"""Is any probe's default worse than its library's own, on tables of any size and kind?
+
+    python benchmarks/bench_defaults.py [--small] [--minutes 10]
+
+Both sides on the same standardised clips, trained on three quarters of the subjects and tested on the rest, a draw of the data a
+seed. Embeddings spread what they know over all columns, along a falling spectrum or an even one; tables of measures hold it in a
+dozen columns beside noise. The gain is ours minus theirs in points; its interval is the mean over seeds ± two standard errors,
+each at least that of a single test clip's. Cells come smallest first, and the file says which did not fit into the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from measured import machine  # pins BLAS to one thread, so it comes before numpy
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa_fer.probes import make_probe
+
+SEEDS = 5
+PROBES = ("centroid", "knn", "logreg", "svm", "mlp", "lightgbm")
+MOST_SECONDS = {"lightgbm": 40_000 * 6, "mlp": 10_000_000}
+"""Clips times columns up to which a library's own default is tried: above, it alone takes minutes a fit here."""
+
+
+class Table(NamedTuple):
+    kind: str
+    num_clips: int
+    dim: int
+    num_classes: int
+
+
+class Fold(NamedTuple):
+    train: NDArray
+    y: NDArray
+    test: NDArray
+    y_test: NDArray
+
+
+TABLES = (
+    Table("measures", 36, 12, 3),
+    Table("falling", 36, 768, 3),
+    Table("measures", 90, 35, 6),
+    Table("falling", 96, 256, 6),
+    Table("even", 96, 256, 6),
+    Table("measures", 200, 35, 6),
+    Table("measures", 200, 412, 6),
+    Table("falling", 200, 768, 6),
+    Table("falling", 576, 256, 6),
+    Table("even", 576, 200, 6),
+    Table("measures", 576, 412, 6),
+    Table("falling", 1500, 768, 6),
+    Table("even", 1500, 768, 6),
+    Table("measures", 2452, 35, 8),
+    Table("measures", 2452, 412, 8),
+    Table("falling", 96, 10240, 6),
+    Table("falling", 2452, 1280, 8),
+    Table("measures", 7442, 35, 6),
+    Table("falling", 7442, 1280, 6),
+    Table("falling", 2452, 10240, 8),
+)
+
+
+def draw(table: Table, seed: int) -> Fold:
+    rng = np.random.default_rng([seed, table.num_clips, table.dim])
+    num_subjects = max(4, min(24, table.num_clips // table.num_classes))
+    numbers = np.arange(table.num_clips)
+    subjects, y = numbers % num_subjects, numbers // num_subjects % table.num_classes
+    X = _measures(table, subjects, y, rng) if table.kind == "measures" else _embedding(table, subjects, y, rng)
+    test = subjects % 4 == 0
+    centre, spread = X[~test].mean(axis=0), X[~test].std(axis=0)
+    X = ((X - centre) / np.where(spread > 0, spread, 1)).astype(np.float32)
+    return Fold(X[~test], y[~test], X[test], y[test])
+
+
+def _measures(table: Table, subjects: NDArray, y: NDArray, rng: np.random.Generator) -> NDArray:
+    means = 1.2 * rng.normal(size=(table.num_classes, 12))
+    told = means[y] + rng.normal(size=(table.num_clips, 12)) + 0.3 * rng.normal(size=(subjects.max() + 1, 12))[subjects]
+    return np.column_stack([told, rng.normal(size=(table.num_clips, table.dim - 12))])
+
+
+def _embedding(table: Table, subjects: NDArray, y: NDArray, rng: np.random.Generator) -> NDArray:
+    dim = table.dim
+    spectrum = np.arange(1, dim + 1) ** (-0.55 if table.kind == "falling" else 0.0)
+    told = (0.8 if table.num_clips < 100 else 0.4 if table.num_clips < 1000 else 0.2) * rng.normal(size=(table.num_classes, dim))
+    X = rng.normal(size=(table.num_clips, dim)) + rng.normal(size=(subjects.max() + 1, dim))[subjects] + told[y]
+    X *= spectrum
+    for first in range(0, dim, 1280):  # spread over the columns, strong and weak ones together
+        columns = np.arange(first // 1280, dim, max(1, dim // 1280))[:1280]
+        X[:, columns] = X[:, columns] @ np.linalg.qr(rng.normal(size=(len(columns), len(columns))))[0]
+    return X
+
+
+def theirs(name: str, num_clips: int) -> Any:
+    """The library's own estimator with its own defaults, but for threads, seeds and logs."""
+    import lightgbm
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.svm import SVC
+
+    makers: dict[str, Callable[[], Any]] = {
+        "centroid": NearestCentroid,
+        "knn": KNeighborsClassifier,
+        "logreg": LogisticRegression,
+        "svm": SVC,
+        "mlp": lambda: MLPClassifier(random_state=0),
+        "lightgbm": lambda: lightgbm.LGBMClassifier(random_state=0, n_jobs=1, verbosity=-1),
+    }
+    return makers[name]()
+
+
+def compare(table: Table, name: str, seeds: int) -> dict[str, Any]:
+    ours, others, settled, seconds = [], [], [], [0.0, 0.0]
+    for seed in range(seeds):
+        fold = draw(table, seed)
+        probe = make_probe(name, {}, random_state=0)
+        for number, (model, found) in enumerate(((probe, ours), (theirs(name, table.num_clips), others))):
+            started = time.process_time()
+            model.fit(fold.train, fold.y)
+            found.append(100 * float((model.predict(fold.test) == fold.y_test).mean()))
+            seconds[number] += time.process_time() - started
+        settled.append(dict(probe.settled))
+    gains = np.subtract(ours, others)
+    one_clip = 100 / len(fold.y_test)
+    half = 2 * max(gains.std(ddof=1) if seeds > 1 else 0.0, one_clip) / np.sqrt(seeds)
+    return {
+        **table._asdict(),
+        "probe": name,
+        "ours": round(float(np.mean(ours)), 2),
+        "theirs": round(float(np.mean(others)), 2),
+        "gain": [round(float(gains.mean() + side * half), 2) for side in (-1, 0, 1)],
+        "seconds": [round(s, 2) for s in seconds],
+        **({"settled": settled[0]} if settled[0] else {}),
+        "below": bool(gains.mean() + half < 0),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="see that it runs, and keep nothing")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    started, cells, left_out = time.monotonic(), [], []
+    for table in TABLES[:2] if asked.small else TABLES:
+        for name in PROBES:
+            cell = f"{name} on {table.num_clips} × {table.dim} {table.kind}"
+            too_large = table.num_clips * table.dim > MOST_SECONDS.get(name, 2e7)
+            if too_large or time.monotonic() - started > 60 * asked.minutes:
+                left_out.append(cell)
+                continue
+            large = table.num_clips * table.dim > 500_000
+            cells.append(compare(table, name, 2 if asked.small or large else SEEDS))
+            print(cell, {k: v for k, v in cells[-1].items() if k not in Table._fields}, flush=True)
+    result = {"machine": machine(), "below": [c for c in cells if c["below"]], "left_out": left_out, "cells": cells}
+    if not asked.small:
+        Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
