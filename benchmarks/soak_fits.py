@@ -4,6 +4,8 @@ Each logistic objective is compared with its minimum, found by Newton's method f
 below: the objective is strongly convex in the weights, so that it lies at most ``|gradient|² / (2 penalty)`` further down.
 """
 
+# ruff: noqa: I001  (measured pins threads before numpy loads its BLAS)
+
 from __future__ import annotations
 
 import argparse
@@ -44,7 +46,9 @@ class Objective:
 
     def value(self, w: NDArray) -> float:
         logits = self.clips @ w.reshape(self.num_classes, -1).T
-        return float((logsumexp(logits, axis=1) - (logits * self.hits).sum(1)).mean() + (self.penalties * w * w).sum() / 2)
+        return float(
+            (logsumexp(logits, axis=1) - (logits * self.hits).sum(1)).mean() + (self.penalties * w * w).sum() / 2
+        )
 
     def _shares(self, w: NDArray) -> NDArray:
         logits = self.clips @ w.reshape(self.num_classes, -1).T

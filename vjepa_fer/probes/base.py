@@ -20,7 +20,9 @@ from vjepa_fer.probes.checks import (
     check_every_class_counts,
     check_features,
     check_groups,
+    check_names,
     check_weights,
+    column_names,
 )
 from vjepa_fer.probes.learnt import Held, Learnt
 
@@ -235,12 +237,13 @@ class Probe:
     def _remember_features(self, X: Any, features: NDArray) -> None:
         self.n_features_in_ = features.shape[1]
         self.__dict__.pop("feature_names_in_", None)
-        names = np.asarray(getattr(X, "columns", []), dtype=object)
-        if len(names) and all(isinstance(name, str) for name in names):
+        names = column_names(X)
+        if names is not None:
             self.feature_names_in_ = names
 
     def _check_known(self, X: ArrayLike) -> NDArray:
         self._check_fitted()
+        check_names(self.__dict__.get("feature_names_in_"), column_names(X), type(self).__name__)
         features = check_features(X)
         if features.shape[1] != self.n_features_in_:
             raise ProbeError(

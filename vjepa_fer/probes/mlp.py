@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import ProbeWithGroups, TrainingSet, softmax
-from vjepa_fer.probes.checks import check_choice, check_number, check_whole, seed_of
+from vjepa_fer.probes.checks import check_choice, check_number, check_whole, seed_of, warn_of_budget
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.perceptron import Layers, Network, Training, forward, train_networks
 from vjepa_fer.probes.reduction import Reduction, directions_of, fit_reduction, reduction_arrays, reduction_from
@@ -31,7 +31,7 @@ class MLPProbe(ProbeWithGroups):
     batch_size : int or "auto"
         Clips a step; "auto" is 200, or all if there are fewer.
     max_iter : int
-        Most epochs: a budget, not a failure when it is used up.
+        Most epochs; using them up is a warning.
     tol, n_iter_no_change : float, int
         Training ends when the loss has not fallen by `tol` for so many epochs.
     early_stopping : bool
@@ -100,9 +100,15 @@ class MLPProbe(ProbeWithGroups):
         trained = train_networks(features, codes, len(self.classes_), networks, plan)
         for probe, (layers, epochs) in zip(family, trained, strict=True):
             probe.reduction_, probe.layers_, probe.n_iter_ = reduction, layers, epochs
+        unfinished = sum(probe.n_iter_ == self.max_iter for probe in family)
+        if unfinished:
+            which = f"{unfinished} of {len(family)} perceptrons have" if len(family) > 1 else "the perceptron has"
+            warn_of_budget(
+                f"{which} used up max_iter={self.max_iter} epochs, and could go on: raise max_iter", stacklevel=4
+            )
 
     def _reduce(self, features: NDArray) -> Reduction | None:
-        if self.n_components == AUTO:
+        if isinstance(self.n_components, str):  # "auto"; another was refused
             return network_reduction(features)
         return fit_reduction(features, self.n_components)
 

@@ -99,6 +99,7 @@ class BoostingProbe(ProbeWithWeights):
     def _take(self, text: str) -> None:
         """Trees from LightGBM's text: the same way after a fit and from a file, so that both answer alike."""
         width = self.n_features_in_ if self.reduction_ is None else self.reduction_.num_directions
+        self.n_iter_ = self.n_estimators
         self.trees_ = read_trees(text, num_classes=len(self.classes_), num_features=width)
         self.model_text_ = text
 
