@@ -76,9 +76,9 @@ class BoostingProbe(ProbeWithWeights):
         features, codes, weights = training.X, training.codes, training.weights
         if weights is not None:
             features, codes, weights = features[weights > 0], codes[weights > 0], weights[weights > 0]
-        auto = self.n_components == AUTO
-        self.reduction_ = tree_reduction(features, codes) if auto else fit_reduction(features, self.n_components)
-        self.leaf_ = smallest_leaf(len(features)) if self.min_child_samples == AUTO else self.min_child_samples
+        asked, leaf = self.n_components, self.min_child_samples  # a text is "auto"; another was refused
+        self.reduction_ = tree_reduction(features, codes) if isinstance(asked, str) else fit_reduction(features, asked)
+        self.leaf_ = smallest_leaf(len(features)) if isinstance(leaf, str) else leaf
         data = lightgbm.Dataset(self._reduced(features), codes, weight=weights)
         model = lightgbm.train(self._settings(), data, num_boost_round=self.n_estimators)
         self._take(model.model_to_string())

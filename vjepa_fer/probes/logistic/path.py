@@ -140,8 +140,8 @@ def _fit(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: i
     if lost.any():
         weights[lost], intercepts[lost] = 0, 0
         own = replace(problem, penalties=problem.penalties[lost])
-        found = prove(X.astype(np.float64), own, weights[lost], intercepts[lost], tol=tol, max_iter=max_iter)
-        weights[lost], intercepts[lost], n_iter[lost], converged[lost] = found
+        begun = prove(X.astype(np.float64), own, weights[lost], intercepts[lost], tol=tol, max_iter=max_iter)
+        weights[lost], intercepts[lost], n_iter[lost], converged[lost] = begun
     return weights, intercepts, n_iter, converged
 
 
