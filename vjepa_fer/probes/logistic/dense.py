@@ -44,6 +44,8 @@ def prove(
 
     With them the Newton steps taken, and whether each is proven to be within, ``(J,)``. Nothing is done to what is so already.
     """
+    if min(X.shape) > LARGEST:  # to see what they span would itself take long
+        return weights, intercepts, np.zeros(len(weights), np.intp), np.zeros(len(weights), bool)
     size = max(np.abs(X).max(), 1.0)  # squares of the largest numbers that there are would be infinite
     left, lengths, right = np.linalg.svd(X / size, full_matrices=False)
     keep = lengths > np.finfo(np.float64).eps * lengths[0]

@@ -90,9 +90,13 @@ def fit_logistic_path(
     centred, centre = _centre(X, weights, exact=small)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at
         W, intercepts, n_iter, converged = _fit(centred, problem, num_classes, tol, max_iter)
-        if small:
-            W, intercepts, more, converged = prove(centred, problem, W, intercepts, tol=tol, max_iter=max_iter)
-            n_iter = n_iter + more
+        unsure = _unsure(W, intercepts, converged) if not small else np.ones(len(C_values), bool)
+        if unsure.any():
+            own = replace(problem, penalties=penalties[unsure])
+            start = np.nan_to_num(W[unsure]), np.nan_to_num(intercepts[unsure])
+            begun = prove(centred.astype(np.float64, copy=False), own, *start, tol=tol, max_iter=max_iter)
+            W[unsure], intercepts[unsure], more, converged[unsure] = begun
+            n_iter[unsure] += more
     intercepts = intercepts - W.reshape(-1, W.shape[2]).dot(centre).reshape(intercepts.shape)
     return LogisticPath(C_values, W, intercepts, n_iter, converged)
 
@@ -127,22 +131,20 @@ _Fit = tuple[NDArray, NDArray, NDArray, NDArray]
 
 
 def _fit(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
-    """By clip or by feature, whichever is smaller; what rounding leaves without a result is begun anew, by what the clips span."""
+    """By clip or by feature, whichever is smaller; NaN where rounding leaves nothing to go on with."""
     found = _fit_by_clip if len(X) < X.shape[1] else _fit_by_feature
     count = len(problem.penalties)
     try:
-        weights, intercepts, n_iter, converged = found(X, problem, num_classes, tol, max_iter)
+        return found(X, problem, num_classes, tol, max_iter)
     except np.linalg.LinAlgError:
-        weights, intercepts = np.zeros((count, num_classes, X.shape[1])), np.zeros((count, num_classes))
-        n_iter, converged = np.zeros(count, np.intp), np.zeros(count, bool)
-        intercepts += np.nan
-    lost = ~(np.isfinite(weights).all(axis=(1, 2)) & np.isfinite(intercepts).all(axis=1))
-    if lost.any():
-        weights[lost], intercepts[lost] = 0, 0
-        own = replace(problem, penalties=problem.penalties[lost])
-        begun = prove(X.astype(np.float64), own, weights[lost], intercepts[lost], tol=tol, max_iter=max_iter)
-        weights[lost], intercepts[lost], n_iter[lost], converged[lost] = begun
-    return weights, intercepts, n_iter, converged
+        weights, intercepts = np.full((count, num_classes, X.shape[1]), np.nan), np.full((count, num_classes), np.nan)
+        return weights, intercepts, np.zeros(count, np.intp), np.zeros(count, bool)
+
+
+def _unsure(weights: NDArray, intercepts: NDArray, converged: NDArray) -> NDArray[np.bool_]:
+    """Which problems have to be begun anew: copies and rows of zeros span less than their number, so that it may be cheap."""
+    finite = np.isfinite(weights).all(axis=(1, 2)) & np.isfinite(intercepts).all(axis=1)
+    return ~finite | ~converged
 
 
 def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
