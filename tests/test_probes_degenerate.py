@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -204,3 +205,18 @@ def test_a_budget_used_up_is_scikit_learns_warning():
             assert make_probe(name, params).fit(X, codes).n_iter_ >= 1
     with pytest.warns(ConvergenceWarning, match="2 of 2 perceptrons have used up max_iter=2 epochs"):
         fit_probes([make_probe("mlp", {"max_iter": 2}, random_state=seed) for seed in (0, 1)], X, codes)
+
+
+def test_the_whole_soak_was_run_and_found_nothing():
+    result = json.loads((BENCHMARKS / "soak_fits.json").read_text())
+    assert (result["single"]["fits"], result["grid"]["fits"]) == (3456, 810)
+    for part in ("single", "grid"):
+        assert (result[part]["broken"], result[part]["missed in silence"]) == (0, 0)
+        assert result[part]["largest excess"] <= result["tolerance"]
+    assert all(result[name]["broken"] == 0 for name in ("mlp", "lightgbm", "svm", "knn", "centroid"))
+
+
+def test_no_default_was_worse_than_its_librarys_own():
+    result = json.loads((BENCHMARKS / "bench_defaults.json").read_text())
+    assert result["below"] == []
+    assert {cell["probe"] for cell in result["cells"]} == {"mlp", "lightgbm", "logreg", "svm", "centroid", "knn"}
