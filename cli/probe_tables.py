@@ -105,6 +105,7 @@ def _print_results(swept: Swept, ranked: Sequence[Judged]) -> None:
         f"%{_over(len(first['war']['folds']))}{common}",
         *_damage_words(first),
         *_label_words(first),
+        *_settled_words(ranked),
     ]
     head = (*COLUMNS, *(name for name, key in VOTE_COLUMNS if _shows(first, key)))
     if swept.chosen:
@@ -151,6 +152,14 @@ def _label_words(result: dict[str, Any]) -> list[str]:
         else ""
     )
     return [f"labels: {result['labels']}{least}"]
+
+
+def _settled_words(cells: Sequence[Judged]) -> list[str]:
+    """A line a probe on what its training parts made of parameters that are "auto"."""
+    from vjepa_fer.runs import settled_words
+
+    said = ((one.to_dict()["probe"], settled_words(one.evaluation.settled)) for one in cells)
+    return list(dict.fromkeys(f"{probe}, auto: {words}" for probe, words in said if words))
 
 
 def _shows(result: dict[str, Any], key: str) -> bool:

@@ -140,6 +140,7 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
 def _before(run: Run) -> Iterator[str]:
     """What must be read before a run's figures."""
     from vjepa_fer.manifest import Damage
+    from vjepa_fer.runs import settled_words
 
     if run.evaluation.leaks:
         yield "LEAKY, not comparable"
@@ -150,6 +151,8 @@ def _before(run: Run) -> Iterator[str]:
         yield str(run.evaluation.damage)
     if run.evaluation.absent:
         yield str(run.evaluation.absent)
+    if run.evaluation.settled:
+        yield f"auto: {settled_words(run.evaluation.settled)}"
 
 
 @app.command()

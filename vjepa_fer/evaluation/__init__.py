@@ -17,6 +17,7 @@ from vjepa_fer.evaluation.evaluate import (
     cross_validate,
     fit_predict,
     gather,
+    settled_in,
 )
 from vjepa_fer.evaluation.fitted import FittedProbe, fit_on_all, read_fitted, save_fitted
 from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
@@ -50,4 +51,5 @@ __all__ = [
     "read_fitted",
     "run_tasks_on",
     "save_fitted",
+    "settled_in",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,8 @@ class Evaluation:
         How its intervals are made.
     beside : mapping
         What counted as right and what raters said; see :meth:`vjepa_fer.evaluation.reference.VoteBook.beside`.
+    settled : tuple of mapping
+        What each fold's training part made of the probe's parameters that are "auto"; empty where none is.
     """
 
     cell: Plan
@@ -68,6 +71,7 @@ class Evaluation:
     among: int = 1
     statistics: Statistics = field(default_factory=Statistics)
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    settled: tuple[Mapping[str, int | None], ...] = ()
 
     @property
     def scores(self) -> Mapping[str, Score]:
@@ -114,16 +118,31 @@ def cross_validate(
     decided = [fit_predict(features, split, [cell], seed)[0] for split in splits]
     predictions, seconds = gather(features, splits, decided, folds.names), time.perf_counter() - started
     return Evaluation(
-        cell=cell, folds=folds, seed=seed, predictions=predictions, seconds=seconds, leaks=tuple(map(str, leaks))
+        cell=cell,
+        folds=folds,
+        seed=seed,
+        predictions=predictions,
+        seconds=seconds,
+        leaks=tuple(map(str, leaks)),
+        settled=settled_in(decided),
     )
 
 
+def settled_in(decided: Sequence[Decided]) -> tuple[Mapping[str, int | None], ...]:
+    """What each fold made of parameters that are "auto"; empty where there are none."""
+    return tuple(one.settled for one in decided) if any(one.settled for one in decided) else ()
+
+
 class Decided(NamedTuple):
-    """A fitted probe's answer: its classes, probabilities (num_rows, num_classes), labels (num_rows,)."""
+    """A fitted probe's answer: its classes, probabilities (num_rows, num_classes), labels (num_rows,).
+
+    `settled` is what its training part made of parameters that are "auto".
+    """
 
     classes: np.ndarray
     probabilities: np.ndarray
     labels: np.ndarray
+    settled: Mapping[str, int | None] = MappingProxyType({})
 
 
 def check_splits(features: AnyFeatures, folds: AnyFolds) -> list[Split]:
@@ -176,7 +195,7 @@ def _fit_predict_scaled(
     if scaler is not None:
         test = scaler.apply(test, out=test if test.dtype == np.float32 else None)
     said = zip(fits, probes, answer_probes(probes, test), strict=True)
-    answers = {key: Decided(np.asarray(probe.classes_), *answer) for key, probe, answer in said}
+    answers = {key: Decided(np.asarray(probe.classes_), *answer, dict(probe.settled)) for key, probe, answer in said}
     for cell in cells:
         yield _joined(answers[_fit_key(cell)], cell, np.searchsorted(split.test, clips))
 
@@ -192,7 +211,7 @@ def _joined(answer: Decided, cell: Cell, clip: np.ndarray) -> Decided:
         return answer
     votes = np.searchsorted(answer.classes, answer.labels)
     joined = join_windows(rule_of(cell.decision), answer.probabilities, votes, clip)
-    return Decided(answer.classes, joined.probabilities, answer.classes[joined.predicted])
+    return Decided(answer.classes, joined.probabilities, answer.classes[joined.predicted], answer.settled)
 
 
 def fit_cells(

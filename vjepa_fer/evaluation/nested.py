@@ -109,4 +109,7 @@ def _stitch(nest: Nest, choices: Sequence[Choice], sources: Sequence[Evaluation]
         probabilities[rows] = np.asarray(source.predictions.probabilities)[rows]
     predictions = dataclasses.replace(first.predictions, predicted=predicted, probabilities=probabilities)
     chosen = dataclasses.replace(first, cell=nest, predictions=predictions, seconds=seconds, choices=tuple(choices))
-    return dataclasses.replace(chosen, selection="nested", among=len(nest.cells))
+    settled = tuple(source.settled[fold] if source.settled else {} for fold, source in enumerate(sources))
+    return dataclasses.replace(
+        chosen, selection="nested", among=len(nest.cells), settled=settled if any(settled) else ()
+    )

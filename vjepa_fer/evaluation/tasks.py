@@ -98,7 +98,7 @@ def _averaged(streams: Sequence[Decided]) -> Decided:
     if len(streams) == 1:
         return streams[0]
     classes, probabilities = streams[0].classes, np.mean([one.probabilities for one in streams], axis=0)
-    return Decided(classes, probabilities, classes[probabilities.argmax(axis=1)])
+    return Decided(classes, probabilities, classes[probabilities.argmax(axis=1)], streams[0].settled)
 
 
 def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Generator[Done, None, None]:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import Probe
+from vjepa_fer.probes.checks import check_probabilities
 
 __all__ = [
     "PROBES",
@@ -165,12 +166,19 @@ def answer_probes(probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, 
     """Probabilities ``(N, K)`` and labels ``(N,)`` from each of many fitted probes, for features ``(N, D)``.
 
     What probes of one kind can share they do: a grid of C that was fitted together answers with one matrix product.
+
+    Raises
+    ------
+    ProbeError
+        Features that cannot be used, or numbers so large that a probe has no probabilities of them.
     """
     found: dict[int, tuple[NDArray, NDArray]] = {}
     for cls in dict.fromkeys(type(probe) for probe in probes):
         numbers = [number for number, probe in enumerate(probes) if type(probe) is cls]
         answers = cls.answer_together([probes[number] for number in numbers], X)
         found.update(zip(numbers, answers, strict=True))
+    for number, probe in enumerate(probes):
+        check_probabilities(found[number][0], repr(probe))
     return [found[number] for number in range(len(probes))]
 
 

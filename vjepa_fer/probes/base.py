@@ -7,7 +7,7 @@ scikit-learn's tools look for, and imports it only when one of them asks.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -20,7 +20,9 @@ from vjepa_fer.probes.checks import (
     check_every_class_counts,
     check_features,
     check_groups,
+    check_names,
     check_weights,
+    column_names,
 )
 from vjepa_fer.probes.learnt import Held, Learnt
 
@@ -169,6 +171,11 @@ class Probe:
     classes_: NDArray
     n_features_in_: int
 
+    @property
+    def settled(self) -> Mapping[str, int | None]:
+        """Of a fitted probe, what the training clips made of the parameters that are "auto"; None: features as they are."""
+        return {}
+
     def _learn(self, training: TrainingSet) -> None:
         """Learn from clips that were checked; ``classes_`` and ``n_features_in_`` are there."""
         raise NotImplementedError
@@ -230,12 +237,13 @@ class Probe:
     def _remember_features(self, X: Any, features: NDArray) -> None:
         self.n_features_in_ = features.shape[1]
         self.__dict__.pop("feature_names_in_", None)
-        names = np.asarray(getattr(X, "columns", []), dtype=object)
-        if len(names) and all(isinstance(name, str) for name in names):
+        names = column_names(X)
+        if names is not None:
             self.feature_names_in_ = names
 
     def _check_known(self, X: ArrayLike) -> NDArray:
         self._check_fitted()
+        check_names(self.__dict__.get("feature_names_in_"), column_names(X), type(self).__name__)
         features = check_features(X)
         if features.shape[1] != self.n_features_in_:
             raise ProbeError(

@@ -75,6 +75,7 @@ def check_classes(y: ArrayLike, num_rows: int) -> tuple[NDArray, NDArray[np.intp
 def _check_labels(y: ArrayLike, num_rows: int) -> NDArray:
     if y is None:
         raise ProbeError("fit requires y to be passed, but the target y is None")
+    _check_present(y)
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
         _warn_about_column()
@@ -86,11 +87,67 @@ def _check_labels(y: ArrayLike, num_rows: int) -> NDArray:
     return labels
 
 
+def _check_present(y: ArrayLike) -> None:
+    """Refuse labels that are None, NaN or pandas' NA, before NumPy makes a text of them; a missing number is seen later."""
+    plain = isinstance(y, list | tuple)
+    values = list(y) if plain else np.asarray(y).ravel().tolist() if np.asarray(y).dtype.kind == "O" else []  # type: ignore[arg-type]
+    missing = [row for row, value in enumerate(values) if _is_missing(value)]
+    if missing:
+        raise ProbeError(
+            f"y holds no label in {len(missing):,} of {len(values):,} rows, the first {values[missing[0]]!r} in row "
+            f"{missing[0]}: a label is missing (NaN); leave these clips out, or give them one"
+        )
+
+
+def _is_missing(value: Any) -> bool:
+    nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
+    return value is None or nan or type(value).__name__ in ("NAType", "NaTType")
+
+
 def _check_whole(labels: NDArray) -> None:
     if not np.isfinite(labels).all():
         raise ProbeError("y holds NaN or infinity: a label is missing")
     if (labels != np.floor(labels)).any():
         raise ProbeError("Unknown label type: y holds fractions, but probes tell classes apart")
+
+
+def column_names(X: Any) -> NDArray | None:
+    """Names of the columns of a data frame ``(D,)``, where all of them are texts; None of anything else."""
+    names = np.asarray(getattr(X, "columns", []), dtype=object)
+    return names if len(names) and all(isinstance(name, str) for name in names) else None
+
+
+def check_names(known: NDArray | None, given: NDArray | None, probe: str) -> None:
+    """Refuse columns that are not those of the fit, in its order; where only one of both has names, say so.
+
+    Raises
+    ------
+    ProbeError
+    """
+    if known is None and given is None:
+        return
+    if known is None:
+        warnings.warn(f"X has feature names, but {probe} was fitted without feature names", stacklevel=4)
+    elif given is None:
+        warnings.warn(f"X does not have valid feature names, but {probe} was fitted with feature names", stacklevel=4)
+    elif list(known) != list(given):
+        raise ProbeError(
+            f"The feature names should match those that were passed during fit.\n{_difference(known, given)}"
+        )
+
+
+def _difference(known: NDArray, given: NDArray) -> str:
+    """As scikit-learn puts it, whose tools look for these words."""
+    new, gone = sorted({*given} - {*known}), sorted({*known} - {*given})
+    if not new and not gone:
+        return "Feature names must be in the same order as they were in fit.\n"
+    parts = (("Feature names unseen at fit time", new), ("Feature names seen at fit time, yet now missing", gone))
+    lines = [
+        f"{what}:\n" + "".join(f"- {name}\n" for name in names[:5]) + "- ...\n" * (len(names) > 5)
+        for what, names in parts
+        if names
+    ]
+    return "".join(lines)
 
 
 def check_weights(sample_weight: ArrayLike | None, num_rows: int) -> NDArray[np.float64] | None:
@@ -143,6 +200,21 @@ def check_groups(groups: ArrayLike | None, num_rows: int) -> NDArray | None:
     return subjects
 
 
+def check_probabilities(probabilities: NDArray, probe: str) -> None:
+    """Refuse probabilities ``(N, K)`` that are none, naming the probe: they would make a run that nobody can read.
+
+    Raises
+    ------
+    ProbeError
+    """
+    bad = ~np.isfinite(probabilities).all(axis=1)
+    if bad.any():
+        raise ProbeError(
+            f"{probe} has no probabilities for {bad.sum():,} of {len(bad):,} clips, the first in row {bad.argmax()}: "
+            "numbers have grown out of bounds; scale the features (--scale standard), or ask for less (smaller C or rate)"
+        )
+
+
 def check_number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> None:
     """Refuse a parameter that is not a finite number above a bound, or not at `least` as large as one, naming it.
 
@@ -190,6 +262,32 @@ def check_class_weight(value: Any) -> None:
             check_number(f"class_weight of {label!r}", weight, least=0)
     else:
         check_choice("class_weight", value, (None, "balanced"))
+
+
+def check_weighted_classes(class_weight: Any, classes: NDArray) -> None:
+    """Refuse a weight for a class that no training clip has, naming it and those there are.
+
+    Raises
+    ------
+    ProbeError
+    """
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known] if isinstance(class_weight, Mapping) else []
+    if unknown:
+        raise ProbeError(
+            f"class_weight names {', '.join(map(repr, unknown))}, which no training clip is; the classes are "
+            f"{', '.join(map(repr, known))}"
+        )
+
+
+def warn_of_budget(message: str, *, stacklevel: int) -> None:
+    """Say that a fit has used up its steps, in scikit-learn's own kind of warning for whoever has it loaded."""
+    category: type[Warning] = UserWarning
+    if "sklearn" in sys.modules:
+        from sklearn.exceptions import ConvergenceWarning
+
+        category = ConvergenceWarning
+    warnings.warn(message, category, stacklevel=stacklevel + 1)
 
 
 def seed_of(random_state: int | None) -> int:

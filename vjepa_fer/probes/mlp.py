@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import ProbeWithGroups, TrainingSet, softmax
-from vjepa_fer.probes.checks import check_choice, check_number, check_whole, seed_of
+from vjepa_fer.probes.checks import check_choice, check_number, check_whole, seed_of, warn_of_budget
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.perceptron import Layers, Network, Training, forward, train_networks
-from vjepa_fer.probes.reduction import Reduction, fit_reduction, reduction_arrays, reduction_from
+from vjepa_fer.probes.reduction import Reduction, directions_of, fit_reduction, reduction_arrays, reduction_from
+from vjepa_fer.probes.suited import AUTO, check_directions, network_reduction
 
 
 class MLPProbe(ProbeWithGroups):
@@ -30,7 +31,7 @@ class MLPProbe(ProbeWithGroups):
     batch_size : int or "auto"
         Clips a step; "auto" is 200, or all if there are fewer.
     max_iter : int
-        Most epochs: a budget, not a failure when it is used up.
+        Most epochs; using them up is a warning.
     tol, n_iter_no_change : float, int
         Training ends when the loss has not fallen by `tol` for so many epochs.
     early_stopping : bool
@@ -38,9 +39,10 @@ class MLPProbe(ProbeWithGroups):
         ``fit(…, groups=subjects)`` whole subjects are held out, else single clips.
     validation_fraction : float
         Which part of the subjects, or clips, is held out then.
-    n_components : int or None
+    n_components : int, None or "auto"
         Learn on so many principal directions of the training clips, several times faster; None: on the features as they
-        are, as when there are no more than that.
+        are, as when there are no more than that. "auto" is 256 where there are 1,024 training clips, and these
+        directions hold 85 % of their variance; else None.
     random_state : int or None
         Of the initial weights; None is 0. Batches and held-out clips are the same for every seed, so that seeds can be
         trained side by side.
@@ -58,7 +60,7 @@ class MLPProbe(ProbeWithGroups):
         n_iter_no_change: int = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_components: int | None = 256,
+        n_components: int | str | None = AUTO,
         random_state: int | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -82,7 +84,7 @@ class MLPProbe(ProbeWithGroups):
     def _learn_together(self, family: Sequence[Self], training: TrainingSet) -> None:
         features, codes = training.X, training.codes
         train, held_out = self._hold_out(codes, training.groups)
-        reduction = fit_reduction(features[train], self.n_components)
+        reduction = self._reduce(features[train])
         features = features if reduction is None else reduction.apply(features)
         hidden = self.hidden_layer_sizes
         plan = Training(
@@ -98,6 +100,21 @@ class MLPProbe(ProbeWithGroups):
         trained = train_networks(features, codes, len(self.classes_), networks, plan)
         for probe, (layers, epochs) in zip(family, trained, strict=True):
             probe.reduction_, probe.layers_, probe.n_iter_ = reduction, layers, epochs
+        unfinished = sum(probe.n_iter_ == self.max_iter for probe in family)
+        if unfinished:
+            which = f"{unfinished} of {len(family)} perceptrons have" if len(family) > 1 else "the perceptron has"
+            warn_of_budget(
+                f"{which} used up max_iter={self.max_iter} epochs, and could go on: raise max_iter", stacklevel=4
+            )
+
+    def _reduce(self, features: NDArray) -> Reduction | None:
+        if isinstance(self.n_components, str):  # "auto"; another was refused
+            return network_reduction(features)
+        return fit_reduction(features, self.n_components)
+
+    @property
+    def settled(self) -> dict[str, int | None]:
+        return {"n_components": directions_of(self.reduction_)} if self.n_components == AUTO else {}
 
     def _hold_out(self, codes: NDArray[np.intp], groups: NDArray | None) -> tuple[NDArray, NDArray]:
         """Clips to train on and clips to judge by, without a subject in both."""
@@ -128,8 +145,7 @@ class MLPProbe(ProbeWithGroups):
             raise ProbeError(f"validation_fraction is {self.validation_fraction!r}, but must be below 1")
         if self.batch_size != "auto":
             check_whole("batch_size", self.batch_size, least=1)
-        if self.n_components is not None:
-            check_whole("n_components", self.n_components, least=1)
+        check_directions(self.n_components)
         for size in np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)):
             check_whole("hidden_layer_sizes", size, least=1)
 

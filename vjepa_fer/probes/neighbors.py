@@ -134,7 +134,9 @@ class CentroidProbe(ProbeWithWeights):
         points, centroids = self._points(X), self.centroids_
         # |x - c|² without |x|², which is the same for every class
         distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T
-        return softmax(-distances / (2 * max(self.spread_, np.finfo(float).tiny)))
+        distances -= distances.min(axis=1, keepdims=True)  # of one clip a class the spread is 0, and all but 0 is far
+        with np.errstate(over="ignore"):
+            return softmax(-distances / (2 * max(self.spread_, np.finfo(float).tiny)))
 
 
 def _check_metric(metric: str) -> None:

@@ -63,6 +63,11 @@ def _leading_vectors(matrix: NDArray, number: int) -> NDArray:
     return vectors @ np.linalg.eigh(vectors.T @ (matrix @ vectors))[1][:, ::-1][:, :number]
 
 
+def directions_of(reduction: Reduction | None) -> int | None:
+    """How many directions there are; None for features as they are."""
+    return None if reduction is None else reduction.num_directions
+
+
 def reduction_arrays(reduction: Reduction | None) -> dict[str, NDArray]:
     """A reduction as named arrays for a file; none for None."""
     return {} if reduction is None else {"centre": reduction.centre, "directions": reduction.directions}

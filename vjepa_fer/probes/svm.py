@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import ProbeWithWeights, TrainingSet, softmax
-from vjepa_fer.probes.checks import check_choice, check_class_weight, check_number
+from vjepa_fer.probes.checks import check_choice, check_class_weight, check_number, check_weighted_classes
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.ties import preference
 
@@ -54,9 +55,14 @@ class SvmProbe(ProbeWithWeights):
     def _learn(self, training: TrainingSet) -> None:
         from sklearn.svm import SVC
 
+        check_weighted_classes(self.class_weight, self.classes_)
         rank = np.argsort(preference(self.classes_))
         found = SVC(C=self.C, kernel=self.kernel, gamma=self.gamma, class_weight=self._class_weight_by_rank(rank))
-        found.fit(training.X, rank[training.codes], sample_weight=training.weights)
+        try:
+            found.fit(training.X, rank[training.codes], sample_weight=training.weights)
+        except ValueError as error:  # what was given is checked, so it is about numbers out of bounds
+            raise ProbeError(f"no support vector machine comes of these features: {error}") from error
+        self.n_iter_ = int(np.max(found.n_iter_))
         sign = -1 if len(self.classes_) == 2 else 1  # scikit-learn turns a lone pair round
         self.machine_ = Machine(
             vectors=found.support_vectors_,
@@ -79,7 +85,7 @@ class SvmProbe(ProbeWithWeights):
         if not isinstance(self.class_weight, dict):
             return self.class_weight
         ranks = dict(zip(self.classes_.tolist(), rank.tolist(), strict=True))
-        return {ranks[label]: weight for label, weight in self.class_weight.items() if label in ranks}
+        return {ranks[label]: weight for label, weight in self.class_weight.items()}
 
     def _decide(self, X: NDArray) -> NDArray:
         order = preference(self.classes_)

@@ -36,7 +36,7 @@ from vjepa_fer.runs.finding import (
     to_report,
 )
 from vjepa_fer.runs.folder import FITTED, Run, check_run, load_fitted, read_plan, read_run, write_run
-from vjepa_fer.runs.results import SCHEMA, figures_of, figures_of_counts, result_of, shown
+from vjepa_fer.runs.results import SCHEMA, figures_of, figures_of_counts, result_of, settled_words, shown
 from vjepa_fer.runs.settings import digest_of_clips, run_settings
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "run_settings",
     "runs_of",
     "runs_that_stand_for",
+    "settled_words",
     "shown",
     "to_report",
     "write_run",

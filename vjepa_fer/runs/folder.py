@@ -172,6 +172,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         among=among,
         statistics=experiment.statistics if experiment else Statistics(),
         beside=read_beside(result),
+        settled=_read_settled(result, len(folds)),
     )
     facts = (said.text("cache", ""), said.text("created", ""), said.mapping("versions", optional=True))
     return Run(Path(path), settings, evaluation, *facts, experiment)
@@ -243,6 +244,14 @@ def _read_choices(result: Given, plan: Plan, num_folds: int) -> tuple[Choice, ..
     if len(choices) != (num_folds if cells else 0) or any(choice.cell not in cells for choice in choices):
         result.refuse("chosen", "one of the cells for each fold" if cells else "nothing: the run is of one cell")
     return choices
+
+
+def _read_settled(result: Given, num_folds: int) -> tuple[Mapping[str, int | None], ...]:
+    """What each fold made of parameters that are "auto"; empty where none was, and in runs of before."""
+    said = result.objects("settled", optional=True)
+    if said and len(said) != num_folds:
+        result.refuse("settled", f"one entry for each of {num_folds} folds")
+    return tuple({name: None if one.raw(name) is None else one.whole(name) for name in one} for one in said)
 
 
 def read_checked_predictions(described: Description) -> Predictions:

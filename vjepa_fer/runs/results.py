@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,6 +130,7 @@ def result_of(evaluation: Evaluation, run: str | None = None) -> dict[str, Any]:
         "selection": evaluation.selection,
         "among": evaluation.among,
         **chosen,
+        **({"settled": [dict(one) for one in evaluation.settled]} if evaluation.settled else {}),
         "folds": evaluation.folds.name,
         "leaky": bool(evaluation.leaks),
         "leaks": list(evaluation.leaks),
@@ -141,6 +143,17 @@ def result_of(evaluation: Evaluation, run: str | None = None) -> dict[str, Any]:
         **evaluation.beside,
         "run": run,
     }
+
+
+def settled_words(settled: Sequence[Mapping[str, int | None]]) -> str:
+    """``n_components 128 in 4 folds, none in 1; min_child_samples 20``: what became of parameters that are "auto"."""
+    words = []
+    for name in dict.fromkeys(name for one in settled for name in one):
+        counts = Counter("none" if one[name] is None else str(one[name]) for one in settled if name in one)
+        several = len(counts) > 1
+        shares = (f"{value} in {count}" if several else value for value, count in counts.most_common())
+        words.append(f"{name} {', '.join(shares)}{' folds' if several else ''}")
+    return "; ".join(words)
 
 
 def shown(value: Mapping[str, Any]) -> str:

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vjepa_fer.evaluation import Answer, Decided, Evaluation, Study, Task, choose, gather, nested_evaluation
+from vjepa_fer.evaluation import (
+    Answer,
+    Decided,
+    Evaluation,
+    Study,
+    Task,
+    choose,
+    gather,
+    nested_evaluation,
+    settled_in,
+)
 from vjepa_fer.experiment import Cell, Nest
 from vjepa_fer.features import Row
 from vjepa_fer.probes import PROBES
@@ -86,4 +96,5 @@ class Family:
             seconds=sum(answer.seconds for answer in fitted) / len(self.pending),
             leaks=self.files.leaks,
             groups=self.files.groups,
+            settled=settled_in(decided),
         )

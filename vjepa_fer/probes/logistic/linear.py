@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Self
 
@@ -10,7 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vjepa_fer.probes.base import ProbeWithWeights, TrainingSet, softmax
-from vjepa_fer.probes.checks import check_class_weight, check_every_class_counts, check_number
+from vjepa_fer.probes.checks import (
+    check_class_weight,
+    check_every_class_counts,
+    check_number,
+    check_weighted_classes,
+    warn_of_budget,
+)
 from vjepa_fer.probes.learnt import Held, Learnt
 from vjepa_fer.probes.logistic.path import LogisticPath, class_weights, fit_logistic_path
 from vjepa_fer.probes.logistic.spaces import times_features
@@ -62,6 +67,7 @@ class LogisticProbe(ProbeWithWeights):
 
     def _learn_together(self, family: Sequence[Self], training: TrainingSet) -> None:
         features, codes = training.X, training.codes
+        check_weighted_classes(self.class_weight, self.classes_)
         weights = class_weights(self.class_weight, self.classes_, codes, training.weights)
         if weights is not None:
             check_every_class_counts(self.classes_, codes, weights)
@@ -83,7 +89,7 @@ class LogisticProbe(ProbeWithWeights):
         self.coef_, self.intercept_ = weights, intercepts
         self.n_iter_ = max(int(path.n_iter[number]), 1)
         if not path.converged[number]:
-            warnings.warn(
+            warn_of_budget(
                 f"logistic regression with C={self.C:g} has not converged after {self.n_iter_} steps: scale the "
                 "features, or raise max_iter",
                 stacklevel=5,

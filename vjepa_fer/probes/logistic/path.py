@@ -13,12 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.probes.logistic.bases import BLOCK, Basis, feature_basis
+from vjepa_fer.probes.logistic.dense import prove
 from vjepa_fer.probes.logistic.descent import Problem, minimise
 from vjepa_fer.probes.logistic.newton import finish
 from vjepa_fer.probes.logistic.spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
 
 LOOSE, NEAR = 100, 1
 """How much sooner the first round, along the leading directions alone, and the second may stop than the last."""
+
+SMALL, WORK = 1000, 4e8
+"""Weights, and products in the second derivative, of the largest problem whose end is proven, and mended where it is not."""
+
+FAR = 30
+"""How many times as long as a typical clip the longest may be, in squares, for a problem up to twice as large not to be proven:
+what is far from all others bends the preconditioner, and with it the estimates of the error."""
 
 MOST_DESCENT = 100
 """Steps of either; where they do not do, the last round goes on with second derivatives."""
@@ -52,7 +60,7 @@ def fit_logistic_path(
     Parameters
     ----------
     X : ndarray (N, D), float32 or float64
-        Features; the descent runs in their precision, and is finished in float64.
+        Features; the descent runs in their precision, and is finished in float64. Small problems are float64 throughout.
     codes : ndarray (N,) of int
         Classes 0 … K-1, each with some weight.
     C : sequence of float
@@ -74,19 +82,35 @@ def fit_logistic_path(
         X, codes, weights = X[counted], codes[counted], weights[counted]
     num_classes, total = int(codes.max()) + 1, weights.sum()
     weights = weights / total
-    centred, centre = _centre(X, weights)
     C_values = np.asarray(C, np.float64)
     # scikit-learn penalises one row of weights for two classes; two rows hold half of it each, so a half of its square
     penalties = (2 if num_classes == 2 else 1) / (C_values * total)
     problem = Problem(codes, weights, penalties)
-    found = _fit_by_clip if len(centred) < centred.shape[1] else _fit_by_feature
-    W, intercepts, n_iter, converged = found(centred, problem, num_classes, tol, max_iter)
+    small = _is_small(X, num_classes)
+    centred, centre = _centre(X, weights, exact=small)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at
+        W, intercepts, n_iter, converged = _fit(centred, problem, num_classes, tol, max_iter)
+        unsure = _unsure(W, intercepts, converged) if not small else np.ones(len(C_values), bool)
+        if unsure.any():
+            own = replace(problem, penalties=penalties[unsure])
+            start = np.nan_to_num(W[unsure]), np.nan_to_num(intercepts[unsure])
+            begun = prove(centred.astype(np.float64, copy=False), own, *start, tol=tol, max_iter=max_iter)
+            W[unsure], intercepts[unsure], more, converged[unsure] = begun
+            n_iter[unsure] += more
     intercepts = intercepts - W.reshape(-1, W.shape[2]).dot(centre).reshape(intercepts.shape)
     return LogisticPath(C_values, W, intercepts, n_iter, converged)
 
 
-def _centre(X: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
-    """Features around zero and what was taken off, ``(D,)``; features that are nearly there are not copied.
+def _is_small(X: NDArray, num_classes: int) -> bool:
+    size = num_classes * (min(X.shape) + 1)
+    if size > 2 * SMALL or size**2 * len(X) > WORK * (1 + (size > SMALL)):
+        return False
+    squares = np.square(X - X.mean(axis=0, dtype=np.float64)).sum(axis=1)
+    return size <= SMALL or bool(squares.max() > FAR * squares.mean())
+
+
+def _centre(X: NDArray, weights: NDArray, *, exact: bool) -> tuple[NDArray, NDArray]:
+    """Features around zero and what was taken off, ``(D,)``: float64 where `exact`, else those that are nearly there as they are.
 
     Intercepts are free, so this changes no optimum: it only spares the descent one very long direction.
     """
@@ -94,6 +118,8 @@ def _centre(X: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
     for first in range(0, len(X), BLOCK):
         rows = slice(first, first + BLOCK)
         centre += weights[rows] @ X[rows].astype(np.float64)
+    if exact:
+        return X - centre, centre
     centre = centre.astype(X.dtype)
     size = np.sqrt(np.vdot(X, X) / len(X))  # of a typical clip
     if np.linalg.norm(centre) < 0.01 * size:
@@ -102,6 +128,23 @@ def _centre(X: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
 
 
 _Fit = tuple[NDArray, NDArray, NDArray, NDArray]
+
+
+def _fit(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
+    """By clip or by feature, whichever is smaller; NaN where rounding leaves nothing to go on with."""
+    found = _fit_by_clip if len(X) < X.shape[1] else _fit_by_feature
+    count = len(problem.penalties)
+    try:
+        return found(X, problem, num_classes, tol, max_iter)
+    except np.linalg.LinAlgError:
+        weights, intercepts = np.full((count, num_classes, X.shape[1]), np.nan), np.full((count, num_classes), np.nan)
+        return weights, intercepts, np.zeros(count, np.intp), np.zeros(count, bool)
+
+
+def _unsure(weights: NDArray, intercepts: NDArray, converged: NDArray) -> NDArray[np.bool_]:
+    """Which problems have to be begun anew: copies and rows of zeros span less than their number, so that it may be cheap."""
+    finite = np.isfinite(weights).all(axis=(1, 2)) & np.isfinite(intercepts).all(axis=1)
+    return ~finite | ~converged
 
 
 def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
