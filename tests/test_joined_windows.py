@@ -371,6 +371,6 @@ def test_each_window_of_a_timeline_is_a_sequence_of_its_own(filmed):
 
 def test_a_plan_counts_the_joined_copy():
     recipe = small_recipe()
-    windows = (Window(0, (0, 1), 1), Window(3, (0, 1), 2))
+    windows = (Window(0, (0, 1), 1, 2), Window(3, (0, 1), 2, 2))
     plain = bytes_of_vectors(recipe, "tokens", windows, "window")
     assert bytes_of_vectors(recipe, "tokens", windows, "view") == plain * (4 + 2 * 3) // 4
