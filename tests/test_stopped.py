@@ -97,7 +97,8 @@ def test_stopped_politely_a_sweep_leaves_nothing_at_all(sweep, tmp_path, number,
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_package_that_hangs_holds_up_nobody_who_stops_the_doctor(start, tmp_path, monkeypatch, number, status):
-    (tmp_path / "h5py.py").write_text("open('at-0', 'w').close()\nimport time\ntime.sleep(600)\n")
+    there = str(tmp_path / "at-0")
+    (tmp_path / "h5py.py").write_text(f"open({there!r}, 'w').close()\nimport time\ntime.sleep(600)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     family = start([VJEPA_FER, "doctor", "."], others=1, ready=lambda: (tmp_path / "at-0").exists())
     assert family.stop(number) == status

@@ -20,8 +20,8 @@ COLUMNS = ("clip_id", "path", "label", "subject")
 LONGEST_COMPARED = 100
 """Characters of names that are looked for among others like them: it takes the square, and nobody mistypes longer ones."""
 
-LONGEST_SHOWN = 500
-"""Characters of a name in a message: a path may be long, a name of megabytes hides what it says."""
+LONGEST_LIST = 3000
+"""Characters that a message spends on names: of a few they may be long paths, of many they are cut, for none may hide what it says."""
 
 MOST_SHOWN = 50
 """Columns and classes that a message lists: nobody reads more, and a line of megabytes hides what it says."""
@@ -205,5 +205,6 @@ def abridged(names: Iterable[str], limit: int = 3) -> str:
     """The first few names, the longest cut off, and how many more there are."""
     names = list(names)
     rest = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    shown = (name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…" for name in names[:limit])
+    longest = max(LONGEST_LIST // limit, LONGEST_COMPARED)
+    shown = (name if len(name) <= longest else f"{name[:longest]}…" for name in names[:limit])
     return ", ".join(shown) + rest
