@@ -1,6 +1,6 @@
 """What a command has to say goes in; it goes out as text that the terminal only shows: results to stdout, the rest to stderr.
 
-Names from files may hold anything, so no other file here prints (``tests/test_terminal.py``). One argument is one line: a line break
+Names from files may hold anything, so no other file here prints (``tests/cli/test_terminal.py``). One argument is one line: a line break
 inside it came with a name, and is written out as ``\\n``. The same goes for a cell of a table.
 """
 

@@ -1,7 +1,7 @@
 """The command line goes in, its reference page comes out: ``python docs/commands.py > docs/reference/commands.md``.
 
 It reads the functions behind the commands, with their annotations, and so does not depend on how a Typer version words its help.
-tests/test_docs_commands.py compares the page with what this program prints: no option can be added without its line there.
+tests/docs/test_docs_commands.py compares the page with what this program prints: no option can be added without its line there.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "vjepa_fer"
 HEAD = """# The house
 
 How the code is parted, for whoever wants to change it. A room takes something and gives something; it imports the rooms above it in this
-table, none below, and is entered by what its `__init__` exports. `tests/test_layering.py` holds both.
+table, none below, and is entered by what its `__init__` exports. `tests/house/test_layering.py` holds both.
 
 | room | what goes in, what comes out | imports |
 | --- | --- | --- |

@@ -1,7 +1,7 @@
 """The name of a file comes in; whether it is a video's, a picture's or another file's by its suffix goes out.
 
 libav looks at what is in a file, not at its name, so that any name works when it is given by itself. In a folder the suffix decides
-what is looked at. The list is libav's own for the containers that are opened (``tests/test_suffixes.py`` compares), without those of
+what is looked at. The list is libav's own for the containers that are opened (``tests/manifest/test_suffixes.py`` compares), without those of
 sound and of single pictures, and with the further names that cameras, discs and players give to the same containers.
 """
 
