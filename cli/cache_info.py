@@ -65,9 +65,15 @@ def _counts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("clips missing", f"{len(facts['missing']):,}"),
         ("clips failed", f"{facts['clips_failed']:,}"),
         ("windows × views", f"{facts['rows']:,}"),
-        ("labels, subjects", f"{len(facts['labels'])}, {len(facts['subjects'])}"),
+        ("labels, subjects", f"{len(facts['labels'])}, {_subjects(facts)}"),
         ("shards", f"{facts['shards']:,}, {bytes_for_people(facts['disk_bytes'])}"),
     ]
+
+
+def _subjects(facts: Mapping[str, Any]) -> str:
+    from vjepa_fer.judging import subjects_in_words
+
+    return subjects_in_words(len(facts["subjects"]), facts["clips_asked"]).removesuffix(" subjects")
 
 
 def _words(value: Any) -> str:

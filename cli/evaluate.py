@@ -38,6 +38,14 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="OURS=THEIRS", help="Such as clip_id=video; may be repeated.", show_default="same names"),
     ] = None,
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,…",
+            help="Which columns are classes, where neither their names nor what sums to one tells.",
+            show_default=False,
+        ),
+    ] = "",
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -73,10 +81,19 @@ def evaluate(
         bool,
         typer.Option(
             "--confusion",
-            help="The table is a confusion matrix: a column true_label, then a column a predicted class, counts in it.",
+            help="The table is a confusion matrix: a column true_label, then a column a predicted class, counts or each row's "
+            "percentages in it. Margins and figures beside them are left out.",
         ),
     ] = False,
     unify_names: UnifyOption = False,
+    sizes: Annotated[
+        str,
+        typer.Option(
+            metavar="CLASS=CLIPS,…",
+            help="With --confusion, for a table in percent: how many clips each true class has.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
@@ -91,14 +108,17 @@ def evaluate(
             "needs --policy: labels are compared across corpora only there", param_hint="--label-map"
         )
     names = read_label_map(label_map) if label_map else None
+    if sizes and not confusion:
+        raise typer.BadParameter("needs --confusion: predictions are counted", param_hint="--sizes")
     if confusion:
-        if manifest or exclude or column or scores is not None:
+        if manifest or exclude or column or classes or scores is not None:
             raise typer.BadParameter("a confusion matrix names no clips and no scores", param_hint="--confusion")
-        results = judge_confusion(predictions, policies=words(policy), names=names)
+        results = judge_confusion(predictions, sizes=_sizes(sizes), policies=words(policy), names=names)
     else:
         results = judge_table(
             predictions,
             scores=scores,
+            classes=words(classes),
             columns=dict(pairs(column or [], "--column", "OURS=THEIRS, such as clip_id=video")),
             manifest=_manifest(manifest, unify_names) if manifest else None,
             exclude=exclude,
@@ -116,6 +136,7 @@ def evaluate(
             print_groups(results[0]["by"])
     else:
         _print_policies(results)
+    say(*_roles(results[0]["columns"]))
     if not confusion:
         _warn_of(results[0])
 
@@ -127,6 +148,25 @@ def _manifest(path: Path, unify_names: bool) -> Manifest:
     for note in manifest.notes:
         warn(note)
     return manifest
+
+
+def _sizes(text: str) -> dict[str, float]:
+    said = dict(pairs(words(text), "--sizes", "CLASS=CLIPS, such as happy=489,sad=379"))
+    try:
+        sizes = {name: float(number) for name, number in said.items()}
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--sizes") from error
+    if not all(0 < size < float("inf") for size in sizes.values()):
+        raise typer.BadParameter("a class has one clip at least", param_hint="--sizes")
+    return sizes
+
+
+def _roles(columns: dict[str, list[str]]) -> list[str]:
+    """What each column of the table was taken as."""
+    from vjepa_fer.manifest import MOST_SHOWN, abridged
+
+    heads = {"read": "columns", "classes": "classes", "left_out": "left out, being no class", "sizes": "class sizes"}
+    return [f"{heads[what]} ({len(names)}): {abridged(names, MOST_SHOWN)}" for what, names in columns.items() if names]
 
 
 def _print_policies(results: list[dict[str, Any]]) -> None:

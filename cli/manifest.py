@@ -237,6 +237,7 @@ def _chosen(
 
 def _finish(manifest: Manifest, out: Path, *, force: bool, as_json: bool) -> None:
     """Write the manifest, then show what is in it."""
+    from vjepa_fer.judging import subjects_in_words
     from vjepa_fer.manifest import write_manifest
 
     for note in manifest.notes:
@@ -246,7 +247,8 @@ def _finish(manifest: Manifest, out: Path, *, force: bool, as_json: bool) -> Non
         print_json(_facts(manifest, out))
     else:
         _print_summary(manifest)
-    say(f"{out}: {len(manifest):,} clips, {len(manifest.subjects):,} subjects, {len(manifest.labels)} labels")
+    subjects = subjects_in_words(len(manifest.subjects), len(manifest))
+    say(f"{out}: {len(manifest):,} clips, {subjects}, {len(manifest.labels)} labels")
 
 
 def _facts(manifest: Manifest, out: Path) -> dict[str, Any]:

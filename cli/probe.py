@@ -240,6 +240,7 @@ def probe(
 def _show(outcome: Outcome, as_json: bool) -> None:
     from vjepa_fer.runs import SCHEMA
 
+    say(*outcome.roles)
     if outcome.joined is not None:
         _say_what_was_joined(outcome.joined)
     if outcome.fitted is not None:

@@ -49,6 +49,8 @@ def _say_what_became(swept: Swept) -> None:
         _warn_of_folds(everything[0].evaluation)
         if everything[0].evaluation.absent:
             warn(str(everything[0].evaluation.absent))
+        for line in everything[0].evaluation.beside.get("unaudited", ()):
+            say(f"the search for leaks did not see {line}")
     resumed = sum(one.resumed for one in everything)
     if resumed:
         say(f"{resumed} of {len(everything)} runs were there already and were not fitted again")
@@ -86,6 +88,7 @@ def _transfer_figures(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _warn_of_folds(evaluation: Evaluation) -> None:
+    from vjepa_fer.judging import notes_on
     from vjepa_fer.manifest import PRESETS
 
     folds = evaluation.folds
@@ -94,6 +97,9 @@ def _warn_of_folds(evaluation: Evaluation) -> None:
         warn(f"{folds.name}: {folds.note}{published}")
     for leak in evaluation.leaks[:3]:
         warn(f"LEAKY: {leak}")
+    if not evaluation.predictions.subjects_known:
+        for note in notes_on(evaluation.predictions)[-1:]:
+            warn(note)
 
 
 def _print_results(swept: Swept, ranked: Sequence[Judged]) -> None:
@@ -101,7 +107,7 @@ def _print_results(swept: Swept, ranked: Sequence[Judged]) -> None:
     shared = [name for name in AXES if len({one.to_dict()[name] for one in ranked}) == 1]
     common = "".join(f"; {name} {first[name]}" for name in shared)
     title = [
-        f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {first['n_subjects']} subjects, {first['folds']}",
+        f"{'LEAKY, not comparable: ' if first['leaky'] else ''}{first['n_clips']:,} clips, {_subjects(first)}, {first['folds']}",
         f"%{_over(len(first['war']['folds']))}{common}",
         *_damage_words(first),
         *_label_words(first),
@@ -121,6 +127,12 @@ def _print_results(swept: Swept, ranked: Sequence[Judged]) -> None:
     names = cell_names(ranked, shared)
     rows = [(names[id(one)], *_figures(one.to_dict())) for one in ranked]
     print_table(head, [*rows, *_people(first, len(head))], title=title)
+
+
+def _subjects(result: dict[str, Any]) -> str:
+    from vjepa_fer.judging import subjects_in_words
+
+    return subjects_in_words(result["n_subjects"], result["n_clips"])
 
 
 def cell_names(cells: Sequence[Judged], shared: Sequence[str]) -> dict[int, str]:

@@ -77,8 +77,12 @@ PICKING = "picked from these rows, a figure would be chosen on the test parts"
 
 
 def _shared_words(result: dict, shared: Sequence[str]) -> str:
-    words = {"folds": result["folds"], "n_clips": f"{result['n_clips']:,} clips"}
-    return ", ".join(words[name] for name in shared)
+    from vjepa_fer.judging import subjects_in_words
+
+    num_clips, num_subjects = result["n_clips"], result["n_subjects"]
+    words = {"folds": result["folds"], "n_clips": f"{num_clips:,} clips"}
+    unknown = [subjects_in_words(num_subjects, num_clips)] * (num_subjects == num_clips and "n_clips" in shared)
+    return ", ".join([words[name] for name in shared] + unknown)
 
 
 def _list_table(
@@ -128,6 +132,8 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"schema": "vjepa-fer/run/1", "settings": dict(found.settings), "result": result})
         return
+    for line in result.get("unaudited", ()):
+        say(f"the search for leaks did not see {line}")
     leaks = [f"LEAKY: {leak}" for leak in result["leaks"][:NUM_LEAKS]]
     more = len(result["leaks"]) - len(leaks)
     title = [str(run), *leaks, *([f"LEAKY: and {more} more"] if more else [])]
@@ -231,6 +237,8 @@ def _run_name(run: Run, asked: Path) -> str:
 
 def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
     """The runs with a letter each, then every pair, figure by figure."""
+    from vjepa_fer.judging import subjects_in_words
+
     result = found.to_dict()
     letters = (a + b for b in ("", *string.digits) for a in string.ascii_uppercase)
     letter = dict(zip(found.predictions, letters, strict=False))
@@ -243,7 +251,7 @@ def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
         )
         for run in result["runs"]
     ]
-    title = f"{result['n_clips']:,} clips in common, {result['n_subjects']} subjects; %, all clips pooled"
+    title = f"{result['n_clips']:,} clips in common, {subjects_in_words(result['n_subjects'], result['n_clips'])}; %, all clips pooled"
     print_table(("run", "WAR", "UAR", "left out"), rows, title=title)
     for figure, head in (("war", "WAR"), ("uar", "UAR")):
         chosen = [d for d in result["differences"] if d["figure"] == figure]
@@ -252,7 +260,8 @@ def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
 
 
 def _difference_cells(difference: dict) -> tuple[str, ...]:
-    real = "LEAKY" if difference["leaky"] else "yes" if difference["real"] else "no"
+    verdict = {None: "cannot be judged", True: "yes", False: "no"}[difference["real"]]
+    real = "LEAKY" if difference["leaky"] else verdict
     low, high = difference["interval"]
     p_values = (f"{difference[name]:.4f}" for name in ("p", "p_holm", "p_mcnemar"))
     return f"{difference['value']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", *p_values, real
@@ -261,10 +270,11 @@ def _difference_cells(difference: dict) -> tuple[str, ...]:
 def print_figures(result: dict, *, title: Sequence[str] = ()) -> None:
     """Figures per fold, their intervals, recall by class and the pooled confusion matrix; then what a reader should know."""
     names = [("war", "WAR"), ("uar", "UAR"), ("macro_f1", "macro-F1"), ("weighted_f1", "w-F1")]
+    names = [(key, name) for key, name in names if result[key]]
     trust = [("ece", "ECE"), ("log_loss", "log-loss")] if result["ece"] else []
     units = "%; log-loss in nats" if trust else "%"
     print_table(*_fold_table(result, names + trust), title=[*title, units])
-    if result["war"]["interval"]:
+    if result["uar"]["interval"]:
         spans = [(name, *(_number(end, key) for end in result[key]["interval"])) for key, name in names + trust]
         print_table(("95 % over subjects, pooled", "from", "to"), spans)
     print_table(("class", "clips", "recall", "95 %", "precision", "F1"), list(_class_rows(result)))
@@ -291,7 +301,7 @@ def _people_rows(result: dict) -> Iterator[tuple[str, str]]:
 
 def _fold_table(result: dict, names: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """A column a fold; the lowest and the highest only, where more would not fit beside each other."""
-    num_folds = len(result["war"]["folds"])
+    num_folds = len(result["uar"]["folds"])
     if num_folds == 1:
         return ("", "one fold"), [(title, _number(result[key]["pooled"], key)) for key, title in names]
     if num_folds <= MAX_FOLD_COLUMNS:
@@ -339,7 +349,8 @@ def _class_rows(result: dict) -> Iterator[tuple]:
         )
         ends = one.get("recall_interval")
         span = "–" if ends is None else f"{ends[0]:.1f}–{ends[1]:.1f}"
-        yield label, f"{one['n_clips']:,}", recall, span, precision, f1
+        clips = "–" if one["n_clips"] is None else f"{one['n_clips']:,}"
+        yield label, clips, recall, span, precision, f1
 
 
 def _short(value: object) -> object:

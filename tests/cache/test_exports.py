@@ -192,11 +192,9 @@ def test_nothing_is_read_through_a_link(tmp_path, name, kind):
 
 
 def test_a_file_of_a_kind_that_does_not_come_in_is_named_so(tmp_path):
-    (tmp_path / "x.parquet").write_bytes(b"PAR1")
-    with pytest.raises(
-        CacheError, match=r"unknown suffix '.parquet'; features come in as one of .csv, .tsv, .txt, .npz"
-    ):
-        read_feature_table(tmp_path / "x.parquet")
+    (tmp_path / "x.mat").write_bytes(b"PAR1")
+    with pytest.raises(CacheError, match=r"unknown suffix '.mat'; features come in as one of .csv, .tsv, .txt, .npz"):
+        read_feature_table(tmp_path / "x.mat")
 
 
 def packed_npy(path, name, header, data, method=zipfile.ZIP_DEFLATED):

@@ -1,9 +1,11 @@
 """Promises of vjepa_fer.judging.compare: paired on identical clips, judged over subjects, everything else refused or counted."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+from scipy.stats import permutation_test
 
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging import Predictions, compare_predictions
@@ -131,3 +133,39 @@ def test_other_folds_are_noted_and_other_names_for_the_same_folds_are_not():
     assert compare_predictions({"x": one, "y": dataclasses.replace(one, fold=(one.fold + 1) % 3)}).notes == ()
     (note,) = compare_predictions({"x": one, "y": dataclasses.replace(one, fold=np.arange(240) % 3)}).notes
     assert note.startswith("x and y were tested in different folds")
+
+
+def all_right_and_half_right(num_subjects, num_runs=2):
+    """Each subject's four clips: the first run gets all right, every other one half."""
+    subjects = np.repeat([f"s{n}" for n in range(num_subjects)], 4)
+    truth = np.tile([0, 1], 2 * num_subjects)
+    half = np.where(np.arange(len(truth)) % 4 < 2, truth, 1 - truth)
+    said = [truth, *[half] * (num_runs - 1)]
+    return {
+        f"run{n}": Predictions(
+            classes=("x", "y"),
+            clip_ids=np.array([f"c{k}" for k in range(len(truth))]),
+            subjects=subjects,
+            fold=np.zeros(len(truth), int),
+            truth=truth,
+            predicted=predicted,
+            probabilities=None,
+        )
+        for n, predicted in enumerate(said)
+    }
+
+
+@pytest.mark.parametrize("num_runs", [2, 3])
+@pytest.mark.parametrize("num_subjects", range(2, 12))
+def test_with_too_few_subjects_it_is_said_that_nothing_can_be_judged(num_subjects, num_runs):
+    found = compare_predictions(all_right_and_half_right(num_subjects, num_runs))
+    first = found.differences[0]
+    gain = np.full(num_subjects, 2.0)
+    exact = permutation_test(
+        (gain,), np.sum, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+    ).pvalue
+    pairs = num_runs * (num_runs - 1) // 2
+    assert first.p == pytest.approx(exact)
+    assert first.real is (True if pairs * exact < 0.05 else None)
+    assert any("cannot be judged" in note for note in found.notes) == (first.real is None)
+    assert json.loads(json.dumps(found.to_dict()))["differences"][0]["real"] == first.real

@@ -44,7 +44,7 @@ def make_cache(folder, table):
         writer.writerow(["clip_id", *(f"f{n}" for n in range(table.X.shape[1]))])
         writer.writerows([c, *x] for c, x in zip(table.clip_ids, table.X.tolist(), strict=True))
     clips = [Clip(str(c), "", str(y), str(s)) for c, y, s in zip(table.clip_ids, table.y, table.subjects, strict=True)]
-    imported = read_feature_csv(path, id_column="clip_id", columns=["f*"])
+    imported = read_feature_csv(path, id_column="clip_id", columns=[f"f{n}" for n in range(table.X.shape[1])])
     import_features(imported, folder / "cache", Manifest(clips=tuple(clips)))
     return folder / "cache"
 

@@ -191,10 +191,10 @@ def test_a_label_map_that_is_none_is_refused(tmp_path, text, message):
 
 
 def spelt(table, prefix, **labels):
-    """The same faces as another corpus would name them."""
+    """Nearly the same faces as another corpus would name them."""
     y = np.array([labels.get(label, label) for label in table.y])
     return Features(
-        table.X,
+        table.X + np.float32((ord(prefix) - ord("a")) / 1000),  # recordings of its own
         y,
         np.array([prefix + s for s in table.subjects]),
         np.array([prefix + c for c in table.clip_ids]),

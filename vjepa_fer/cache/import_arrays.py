@@ -1,4 +1,4 @@
-"""Features in an NPY, NPZ or HDF5 file go in, a checked feature table comes out. Nothing is unpickled, nothing is believed."""
+"""Features in a file of any kind, or a folder of NPY files, go in, a checked feature table comes out. Nothing is unpickled, nothing is believed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,23 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from vjepa_fer.cache.column_roles import Role
 from vjepa_fer.cache.hdf5 import link_type, plain_dataset
-from vjepa_fer.cache.imports import FeatureTable, check_ids, match_columns, read_feature_csv, sha256_of_file
+from vjepa_fer.cache.import_clips import hdf5_clips, read_npy_folder, stack_clips
+from vjepa_fer.cache.import_exports import read_parquet, read_safetensors
+from vjepa_fer.cache.imports import (
+    FeatureTable,
+    check_ids,
+    match_columns,
+    named_by,
+    read_feature_csv,
+    roles_of_others,
+    sha256_of_file,
+)
 from vjepa_fer.cache.npy import MAX_BYTES, most_bytes, read_npy, read_npz
+from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.doors import read_text
-from vjepa_fer.errors import CacheError
+from vjepa_fer.errors import CacheError, VjepaFerError
 
 MOST_ROWS, MOST_COLUMNS = 10_000_000, 1 << 20
 """Each has a name, which takes a hundred times the room of a number."""
@@ -35,12 +47,14 @@ def read_feature_table(
     Parameters
     ----------
     path : path
-        ``.csv``/``.tsv``/``.txt``; ``.npz`` or ``.h5``/``.hdf5`` with an array of ids (N,) and one of values (N, D); ``.npy``
-        with values (N, D).
+        ``.csv``/``.tsv``/``.txt``, packed (``.gz``) or not; ``.npz`` or ``.h5``/``.hdf5`` with an array of ids (N,) and one of
+        values (N, D), or with one array a clip, (D,) or (T, D), under its id; ``.npy`` with values (N, D); ``.safetensors``
+        and ``.parquet`` as :func:`vjepa_fer.cache.exports.export_features` writes them; a folder of ``.npy``, one a clip.
     ids : str
         Name of the column, array or dataset that holds the clip ids. For ``.npy``: a text file, one id a line.
     values : str
-        Name of the array or dataset that holds the values; not used for CSV and NPY.
+        Name of the array or dataset that holds the values; not used for CSV, NPY and Parquet. For a folder: names of its files,
+        ``*.npy`` unless they are given; what stands for the ``*`` is the clip id.
     columns : sequence of str
         Which features, names or patterns. The columns of arrays are an array ``columns`` beside them, or ``X_0``, ``X_1`` ….
 
@@ -50,9 +64,18 @@ def read_feature_table(
         Names the file and what is wrong with it.
     """
     source = Path(path)
+    if source.is_dir():
+        clip_ids, array, sha256 = read_npy_folder(source, values if "*" in values else "*.npy")
+        return _checked_table(
+            source, clip_ids, array, None, values if "*" not in values else "X", "file names", columns, sha256
+        )
     if not source.is_file():
-        raise CacheError(f"{source}: no such file")
+        raise CacheError(f"{source}: no such file or folder")
     suffix = source.suffix.lower()
+    if suffix == ".gz":
+        suffix = Path(source.stem).suffix.lower()
+        if suffix not in TABLE_SUFFIXES:
+            raise CacheError(f"{source}: only tables are read packed; unpack it first")
     if suffix in TABLE_SUFFIXES:
         return read_feature_csv(source, id_column=ids, columns=columns)
     reader = _READERS.get(suffix)
@@ -61,7 +84,7 @@ def read_feature_table(
         raise CacheError(f"{source}: unknown suffix {source.suffix!r}; features come in as one of {known}")
     try:
         clip_ids, array, names = reader(source, ids, values)
-    except CacheError:
+    except VjepaFerError:
         raise
     except (
         OSError,
@@ -76,11 +99,18 @@ def read_feature_table(
         raise CacheError(f"{source}: cannot be read as {source.suffix[1:].upper()} ({str(error)[:200]})") from error
     except zipfile.BadZipFile as error:
         raise CacheError(f"{source}: not a whole NPZ file ({error})") from error
-    return _checked_table(source, clip_ids, array, names, values, columns)
+    return _checked_table(source, clip_ids, array, names, values, ids, columns, sha256_of_file(source))
 
 
 def _checked_table(
-    source: Path, clip_ids: list[str], array: np.ndarray, names: list[str] | None, values: str, columns: Sequence[str]
+    source: Path,
+    clip_ids: list[str],
+    array: np.ndarray,
+    names: list[str] | None,
+    values: str,
+    ids: str,
+    columns: Sequence[str],
+    sha256: str,
 ) -> FeatureTable:
     if array.ndim == 2 and (len(array) > MOST_ROWS or array.shape[1] > MOST_COLUMNS):
         raise CacheError(
@@ -99,19 +129,18 @@ def _checked_table(
         raise CacheError(f"{source}: {len(names)} column names, but {array.shape[1]} columns of values")
     place = {name: number for number, name in enumerate(names)}
     chosen = [place[name] for name in match_columns(names, columns, None, source)]
-    with np.errstate(over="ignore"):
-        table = array[:, chosen].astype(np.float32)
-    bad = np.argwhere(~np.isfinite(table))
-    if len(bad):
-        row, column = bad[0]
-        raise CacheError(f"{source}: clip {clip_ids[row]}: {names[chosen[column]]} is not a finite number in float32")
     chosen_names = tuple(names[n] for n in chosen)
-    return FeatureTable(tuple(clip_ids), chosen_names, table, source.name, sha256_of_file(source))
+    table = to_float32(array if chosen == list(range(len(names))) else array[:, chosen], chosen_names, clip_ids, source)
+    others = (Role(ids, "clip ids"), *roles_of_others(names, chosen_names, None))
+    asked = named_by(chosen_names, columns)
+    return FeatureTable(tuple(clip_ids), chosen_names, table, source.name, sha256, (), asked, others)
 
 
 def _read_npz(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
     with source.open("rb") as file:
         arrays = read_npz(file, source, (ids, values, "columns"))
+        if not arrays:
+            return *stack_clips(read_npz(file, source).items(), source), None
     for name in (ids, values):
         if name not in arrays:
             raise CacheError(f"{source}: no array {name!r}; the arrays are {', '.join(sorted(arrays)) or 'others'}")
@@ -131,6 +160,9 @@ def _read_npy(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarra
 
 def _read_hdf5(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, list[str] | None]:
     with h5py.File(source, "r", locking=False) as file:
+        if link_type(file.id, values.partition("/")[0]) is None and link_type(file.id, ids.partition("/")[0]) is None:
+            clips = ((clip_id, _bounded(file, name, source)) for clip_id, name in hdf5_clips(file, values, source))
+            return *stack_clips(clips, source), None
         array = _bounded(file, values, source)
         clip_ids = _texts(_bounded(file, ids, source), source)
         names = None if link_type(file.id, "columns") is None else _texts(_bounded(file, "columns", source), source)
@@ -168,4 +200,6 @@ _READERS: dict[str, Callable[[Path, str, str], tuple[list[str], np.ndarray, list
     ".npy": _read_npy,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
+    ".safetensors": read_safetensors,
+    ".parquet": read_parquet,
 }

@@ -7,16 +7,18 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from pathlib import Path
 
 import numpy as np
 
+from vjepa_fer.cache.column_roles import UNNAMED, Role, telling_columns
 from vjepa_fer.cache.failures import Failure, write_failures
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.reader import Cache, open_cache
+from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, read_rows
@@ -30,9 +32,23 @@ _FEATURES = TableLimits(size=8 << 30, cells=1 << 31)
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Features by clip: `ids` of length N, `columns` of length D, `values` float32 (N, D), and which file they are.
+    """Features by clip, and which file they are.
 
-    `rows` are the row numbers of a text table, of length N; () for arrays.
+    Attributes
+    ----------
+    ids : tuple of str
+        Of length N.
+    columns : tuple of str
+        Of length D: the features.
+    values : ndarray of float32, shape (N, D)
+    source, source_sha256 : str
+        Name and hash of the file.
+    rows : tuple of int
+        Row numbers of a text table, of length N; () for arrays.
+    named : frozenset of str
+        The columns that were asked for letter by letter, not by a pattern.
+    others : tuple of Role
+        Every other column of the file, and what it is instead of a feature.
     """
 
     ids: tuple[str, ...]
@@ -41,11 +57,55 @@ class FeatureTable:
     source: str
     source_sha256: str
     rows: tuple[int, ...] = ()
+    named: frozenset[str] = field(default=frozenset(), repr=False)
+    others: tuple[Role, ...] = field(default=(), repr=False)
 
     def place_of(self, clip_id: str) -> str:
         """Where an id stands, for a message."""
         number = self.ids.index(clip_id)
         return f"{self.source}, row {self.rows[number]}" if self.rows else f"{self.source}, id {number + 1:,}"
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What every column was taken as, the features first."""
+        return (*(Role(name, "features") for name in self.columns), *self.others)
+
+
+def without_telling_columns(table: FeatureTable, manifest: Manifest) -> tuple[FeatureTable, tuple[Role, ...]]:
+    """The table without the columns that a pattern took and that are no features: row numbers, the label, the person.
+
+    Returns
+    -------
+    table : FeatureTable
+        The same one where there are none.
+    named : tuple of Role
+        Such columns that stay, because they were asked for letter by letter.
+
+    Raises
+    ------
+    CacheError
+        A column without a name that is none of these, or no column is left.
+    """
+    telling = telling_columns(table.columns, table.values, table.ids, manifest)
+    nameless = [n for n in table.columns if UNNAMED.fullmatch(n) and n not in telling and n not in table.named]
+    if nameless:
+        raise CacheError(
+            f"{table.source}: {nameless[0]!r} is a column without a name, so nobody can tell what it is; name it in the "
+            "file, or choose the features by --columns"
+        )
+    out = [name for name in table.columns if name in telling and name not in table.named]
+    if len(out) == len(table.columns):
+        said = ", ".join(f"{name} ({telling[name]})" for name in out[:3])
+        raise CacheError(f"{table.source}: no feature column is left: {said}; name those to take by --columns")
+    named = tuple(
+        Role(name, "features", telling[name]) for name in table.columns if name in telling and name not in out
+    )
+    if not out:
+        return table, named
+    kept = [number for number, name in enumerate(table.columns) if name not in set(out)]
+    others = (*table.others, *(Role(name, "left out", telling[name]) for name in out))
+    columns = tuple(table.columns[number] for number in kept)
+    return replace(table, columns=columns, values=table.values[:, kept], others=others), named
 
 
 def import_features(
@@ -54,13 +114,14 @@ def import_features(
     """Write a feature table as a cache: one row a clip, level ``mean``, joined to the manifest by clip id.
 
     A clip of the manifest that the table lacks is listed in ``failed.csv`` with the reason ``missing``. With `unify_names` an id that
-    differs from the manifest's only in spelling is that clip; otherwise it is refused.
+    differs from the manifest's only in spelling is that clip; otherwise it is refused. Columns that are no
+    features stay out; see :func:`without_telling_columns`.
 
     Returns
     -------
     cache : Cache
     surplus : tuple of str
-        Ids of the table that the manifest lacks; they are not imported.
+        Ids of the table that the manifest lacks; they are not imported. What an earlier import brought is none of them: it stays.
 
     Raises
     ------
@@ -76,6 +137,7 @@ def import_features(
             f"{table.source}: none of its {len(table.ids)} ids is a clip of the manifest: "
             f"{table.ids[0]!r} in the table, {wanted[0]!r} in the manifest; is --id-column the right column?"
         )
+    table, _ = without_telling_columns(table, manifest)
     recipe = ImportedRecipe(source=table.source, source_sha256=table.source_sha256, columns=table.columns)
     prepare_cache(root, recipe, manifest)
     done = open_cache(root).done
@@ -85,7 +147,7 @@ def import_features(
             writer.add(_one_row(clip_id, table.values[row_of[clip_id]]))
     writer.flush()
     write_failures(Path(root), {i: _absent(i, table.source) for i in wanted if i not in row_of})
-    known = set(wanted)
+    known = {*wanted, *done}
     return open_cache(root), tuple(clip_id for clip_id in table.ids if clip_id not in known)
 
 
@@ -160,6 +222,9 @@ def _read_table(
         raise CacheError(f"{source}: empty; expected a header and one row a clip")
     if id_column not in header:
         raise CacheError(f"{source}: no column {id_column!r}; the columns are {_some(header)}")
+    if header.count(id_column) > 1:
+        raise CacheError(f"{source}: the column {id_column!r} stands twice in the header")
+    header = [name or f"Unnamed: {number}" for number, name in enumerate(header)]  # as pandas calls it
     names = match_columns(header, columns, id_column, source)
     place = {name: number for number, name in enumerate(header)}
     positions, id_position = [place[name] for name in names], header.index(id_column)
@@ -175,8 +240,27 @@ def _read_table(
         values[clip_id] = _numbers([row[p] for p in positions], source, number, names)
     if not values:
         raise CacheError(f"{source}: only a header; expected one row a clip below it")
-    stacked, digest = np.stack([*values.values()]), sha256_of_file(source)
-    return FeatureTable(tuple(values), tuple(names), stacked, source.name, digest, tuple(row_numbers))
+    table = to_float32([*values.values()], names, list(values), source)
+    others = (Role(id_column, "clip ids"), *roles_of_others(header, names, id_column))
+    sha256 = sha256_of_file(source)
+    return FeatureTable(
+        tuple(values), tuple(names), table, source.name, sha256, tuple(row_numbers), named_by(names, columns), others
+    )
+
+
+def named_by(names: Sequence[str], columns: Sequence[str]) -> frozenset[str]:
+    """Which of the names were asked for letter by letter."""
+    return frozenset(names) & frozenset(columns)
+
+
+def roles_of_others(header: Sequence[str], names: Sequence[str], id_column: str | None) -> tuple[Role, ...]:
+    """What columns are that are neither features nor ids."""
+    taken = {*names, id_column}
+    rest = [name for name in header if name not in taken]
+    return tuple(
+        Role(name, "left out", "is a column of manifests") if name in COLUMNS else Role(name, "not asked for")
+        for name in rest
+    )
 
 
 def sha256_of_file(path: Path) -> str:
@@ -188,9 +272,10 @@ def sha256_of_file(path: Path) -> str:
 def match_columns(header: list[str], patterns: Sequence[str], id_column: str | None, path: Path) -> list[str]:
     """The feature columns that the patterns name, in the file's order.
 
-    A pattern with wild cards never takes a manifest's columns (path, label, subject), which our own exports carry.
+    A pattern with wild cards never takes a manifest's columns (path, label, subject), which our own exports carry. What is the
+    name of a column is that column and no pattern; where names hold brackets (``mfcc_sma[1]``), a bracket is a bracket.
     """
-    matches = [re.compile(translate(pattern)).match for pattern in patterns]
+    matches = [_matcher(pattern, header) for pattern in patterns]
     for pattern, match in zip(patterns, matches, strict=True):
         if not any(map(match, header)):
             raise CacheError(f"{path}: no column matches {pattern!r}; the columns are {_some(header)}")
@@ -203,8 +288,16 @@ def match_columns(header: list[str], patterns: Sequence[str], id_column: str | N
     return names
 
 
+def _matcher(pattern: str, header: list[str]) -> Callable[[str], object]:
+    if pattern in header:
+        return pattern.__eq__
+    if any("[" in name for name in header):
+        pattern = pattern.replace("[", "[[]")
+    return re.compile(translate(pattern)).match
+
+
 def _numbers(texts: list[str], path: Path, row: int, names: list[str]) -> np.ndarray:
-    """One row of features, float32 (D,)."""
+    """One row of features, float64 (D,), each of which is finite in float32 too."""
     try:
         values = np.array([float(text) for text in texts])
     except ValueError:
@@ -218,7 +311,7 @@ def _numbers(texts: list[str], path: Path, row: int, names: list[str]) -> np.nda
             "; write decimals with a point" if "," in text and np.isfinite(as_number(text.replace(",", "."))) else ""
         )
         raise CacheError(f"{path}, row {row}: column {names[bad[0]]} holds {text!r}, expected a finite number{comma}")
-    return rounded
+    return values
 
 
 def check_ids(ids: list[str], path: Path) -> None:

@@ -32,7 +32,7 @@ def read_npy(path: Path) -> np.ndarray:
         Not an NPY file.
     """
     with path.open("rb") as file:
-        return _read_array(file, os.fstat(file.fileno()).st_size, str(path))
+        return read_npy_bytes(file, os.fstat(file.fileno()).st_size, str(path))
 
 
 def read_npz(
@@ -63,14 +63,14 @@ def read_npz(
             if info.file_size > most_bytes(min(info.compress_size, size)) or room < 0:
                 raise CacheError(f"{source}: {name} says more bytes than the file can hold")
             with archive.open(info) as member:
-                arrays[name] = _read_array(member, info.file_size, f"{source}: {name}")
+                arrays[name] = read_npy_bytes(member, info.file_size, f"{source}: {name}")
                 if member.read(1):  # reading to the end also compares the CRC
                     raise CacheError(f"{source}: {name} goes on after its last number")
         return arrays
 
 
-def _read_array(file: IO[bytes], size: int, what: str) -> np.ndarray:
-    """One array, after its header was compared with how many bytes there are."""
+def read_npy_bytes(file: IO[bytes], size: int, what: str) -> np.ndarray:
+    """One array of a file of `size` bytes that is called `what`, after its header was compared with how many bytes there are."""
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:

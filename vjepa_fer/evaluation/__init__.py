@@ -1,8 +1,8 @@
 """An experiment's cells go in; they come out fitted, predicted and chosen, and nobody has looked at the test part.
 
 In reading order: `evaluate` (one honest prediction a clip) · `nested` (the choice on inner folds) · `tasks` (the unit of work, in one process
-or several) · `votes`, `reference`, `ceiling` (how raters saw clips, what counts as right, how well people do) · `fitted` (one probe on all
-clips) · `fusion` (predictions of several).
+or several) · `votes`, `reference`, `ceiling` (how raters saw clips, what counts as right, how well people do) · `roles` (what a manifest's
+columns are taken as) · `fitted` (one probe on all clips) · `fusion` (predictions of several).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from vjepa_fer.evaluation.evaluate import (
 from vjepa_fer.evaluation.fitted import FittedProbe, fit_on_all, read_fitted, save_fitted
 from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.evaluation.reference import LabelledCache, Reference, make_reference
+from vjepa_fer.evaluation.roles import manifest_roles
 from vjepa_fer.evaluation.tasks import Answer, Study, Task, run_tasks_on
 from vjepa_fer.evaluation.votes import CREMA_D
 
@@ -46,6 +47,7 @@ __all__ = [
     "gather",
     "human_ceiling",
     "make_reference",
+    "manifest_roles",
     "nested_evaluation",
     "pick_winner",
     "read_fitted",

@@ -22,7 +22,7 @@ from vjepa_fer.manifest import Clip, Manifest
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache, CachedClip, Features
-from vjepa_fer.evaluation.votes import Votes, find_votes
+from vjepa_fer.evaluation.votes import SOURCES, Votes, find_votes
 
 Ties = Literal["skip", "split", "soft"]
 TIES: dict[str, str] = {
@@ -30,7 +30,7 @@ TIES: dict[str, str] = {
     "split": "a tied clip counts in equal parts for each of its most frequent labels",
     "soft": "a tied clip counts for every label by its share of the votes",
 }
-SOURCES = ("face", "av")
+
 KINDS = ("intended", "perceived", "votes")
 
 

@@ -7,11 +7,13 @@ becomes one of these) · `leaks` (what training and test parts share).
 from __future__ import annotations
 
 from vjepa_fer.folds.clip_folds import ClipFolds
+from vjepa_fer.folds.copies import FEWEST_COLUMNS, identical_rows
 from vjepa_fer.folds.leaks import find_leaks, identities, recording_of, refuse_leaks
 from vjepa_fer.folds.sources import MAX_FOLDS_BYTES, AnyFolds, folds_from_json, folds_to_json, plan_folds
 from vjepa_fer.folds.splits import Split, make_folds, shortlist, stratified_subjects
 
 __all__ = [
+    "FEWEST_COLUMNS",
     "MAX_FOLDS_BYTES",
     "AnyFolds",
     "ClipFolds",
@@ -19,6 +21,7 @@ __all__ = [
     "find_leaks",
     "folds_from_json",
     "folds_to_json",
+    "identical_rows",
     "identities",
     "make_folds",
     "plan_folds",

@@ -20,6 +20,7 @@ from vjepa_fer.manifest import one_spelling
 KINDS = {
     "clip": "the same clip",
     "content": "the same file content",
+    "features": "the same features",
     "recording": "the same recording",
     "subject": "the same subject",
 }
@@ -54,8 +55,8 @@ class Leak:
     pairs: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        what = {"content": "files"}.get(self.kind, f"{self.kind}s")
-        names = "" if self.kind == "content" else f" ({shortlist(list(self.shared), NUM_SHOWN)})"
+        what = {"content": "files", "features": "rows of them"}.get(self.kind, f"{self.kind}s")
+        names = "" if self.kind in ("content", "features") else f" ({shortlist(list(self.shared), NUM_SHOWN)})"
         examples = "; ".join(f"{train} trained on, {test} tested" for train, test in self.pairs)
         return (
             f"fold {self.fold}: {KINDS[self.kind]} on both sides: {len(self.shared)} {what}{names}, "
@@ -145,5 +146,7 @@ def refuse_leaks(name: str, leaks: Sequence[Leak]) -> None:
     remedy = "Use subject-independent folds (subject-kfold:5, loso, a preset)"
     if name.startswith("test-on:"):
         remedy = "Where two corpora share names and not people, rename the subjects in the manifest of one"
+    if {leak.kind for leak in leaks} == {"features"}:
+        remedy = "Clips with the same features are one recording under two names: keep one of each in the manifest"
     lines = [f"folds {name!r} leak: what is tested is known from training.", *lines]
     raise SplitError(*lines, f"{remedy}; --allow-leak goes on and labels every figure LEAKY.")

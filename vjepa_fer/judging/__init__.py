@@ -20,7 +20,7 @@ from vjepa_fer.judging.policies import (
     shared_classes,
 )
 from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predictions, write_predictions
-from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score
+from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score, subjects_in_words
 
 __all__ = [
     "POLICIES",
@@ -46,5 +46,6 @@ __all__ = [
     "read_predictions",
     "score",
     "shared_classes",
+    "subjects_in_words",
     "write_predictions",
 ]

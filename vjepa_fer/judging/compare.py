@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -15,8 +16,8 @@ from vjepa_fer.errors import RunError
 from vjepa_fer.folds import shortlist
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
-from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p
+from vjepa_fer.judging.predictions import SUBJECTS_UNKNOWN, Predictions
+from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p, smallest_p
 from vjepa_fer.manifest import respelled, shown
 
 FIGURES = ("war", "uar")
@@ -42,6 +43,8 @@ class Difference:
         Exact, over clips as if they were independent: a second opinion that is too easily impressed.
     leaky : bool
         One of them was tested on what it knew from training.
+    judgeable : bool
+        There are subjects enough that some difference between the two could be called real.
     """
 
     first: str
@@ -53,11 +56,17 @@ class Difference:
     p_holm: float
     p_mcnemar: float
     leaky: bool = False
+    judgeable: bool = True
 
     @property
-    def real(self) -> bool:
-        """Chance does as much in fewer than one of twenty worlds, counting every pair that was looked at; never where one leaks."""
-        return self.p_holm < LEVEL and not self.leaky
+    def real(self) -> bool | None:
+        """Chance does as much in fewer than one of twenty worlds, counting every pair that was looked at; never where one leaks.
+
+        None where so few subjects can tell neither.
+        """
+        if not self.judgeable and not self.leaky:
+            return None
+        return bool(self.p_holm < LEVEL and not self.leaky)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; differences in percentage points."""
@@ -223,8 +232,19 @@ def _all_pairs(
         value = float(score(second.confusion) - score(first.confusion))
         low, high = np.quantile(score(worlds[b]) - score(worlds[a]), (0.025, 0.975))
         interval = Interval(float(low), float(high))
-        differences.append(Difference(a, b, figure, value, interval, p, p_holm, mcnemar, a in leaky or b in leaky))
+        leaks, judgeable = a in leaky or b in leaky, is_judgeable(first.num_subjects, len(pairs))
+        differences.append(Difference(a, b, figure, value, interval, p, p_holm, mcnemar, leaks, judgeable))
     return differences
+
+
+def is_judgeable(num_subjects: int, num_pairs: int) -> bool:
+    """Whether a difference between two of some runs can be called real at all: a coin a subject gives p = 2/2ⁿ at best."""
+    return num_pairs * smallest_p(num_subjects) < LEVEL
+
+
+def fewest_subjects(num_pairs: int) -> int:
+    """How many it takes for a difference to be called real, where all go one way."""
+    return next(number for number in itertools.count(1) if is_judgeable(number, num_pairs))
 
 
 def _by_subject(first: Predictions, second: Predictions, figure: str) -> np.ndarray:
@@ -239,10 +259,29 @@ def _by_subject(first: Predictions, second: Predictions, figure: str) -> np.ndar
 
 def _notes(aligned: Mapping[str, Predictions]) -> tuple[str, ...]:
     (first_name, first), *others = aligned.items()
-    return tuple(
+    other_folds = (
         f"{first_name} and {name} were tested in different folds: part of a difference is what each was trained on"
         for name, one in others
         if not _same_partition(first.fold, one.fold)
+    )
+    return (*_too_few(first.num_subjects, math.comb(len(aligned), 2)), *_unknown_subjects(first), *other_folds)
+
+
+def _too_few(num_subjects: int, num_pairs: int) -> tuple[str, ...]:
+    if is_judgeable(num_subjects, num_pairs):
+        return ()
+    pairs = "" if num_pairs == 1 else f" for {num_pairs} pairs"
+    return (
+        f"cannot be judged: {num_subjects} subjects. Even if all of them went one way, p would be "
+        f"{smallest_p(num_subjects):.4g}; at least {fewest_subjects(num_pairs)} subjects are needed{pairs}",
+    )
+
+
+def _unknown_subjects(predictions: Predictions) -> tuple[str, ...]:
+    if predictions.subjects_known:
+        return ()
+    return (
+        f"no subjects are known: {SUBJECTS_UNKNOWN}, so chance was judged over clips, which flatters every difference",
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import as_number, csv_text
 from vjepa_fer.errors import RunError
+from vjepa_fer.judging.class_columns import TOLERANCE, meets, require_classes, without_beginning
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
 from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
 from vjepa_fer.manifest import (
@@ -34,9 +35,6 @@ COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
-
-TOLERANCE = 1e-3
-"""How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
 
 Kind = Literal["probabilities", "sums", "scores", "decisions"]
 
@@ -80,6 +78,8 @@ class PredictionTable:
         Scores were used to decide and forgotten.
     known : tuple of str
         The class columns: what the classifier could say.
+    columns : mapping of str to tuple of str
+        What the table's columns were taken as: ``read`` (with a meaning of their own), ``classes`` and ``left_out``.
     united : tuple of (str, str)
         Names that were taken for another spelling of them, and that; sorted.
     """
@@ -87,6 +87,7 @@ class PredictionTable:
     predictions: Predictions
     kind: Kind
     known: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
     united: tuple[tuple[str, str], ...] = ()
 
 
@@ -102,6 +103,7 @@ def read_prediction_table(
     *,
     scores: bool | None = None,
     columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] = (),
     foreign: bool = False,
     names: Mapping[str, str] | None = None,
     spelling: Spelling = "refuse",
@@ -114,13 +116,16 @@ def read_prediction_table(
         A table as :func:`vjepa_fer.manifest.read_table` takes it: UTF-8 with or without BOM, commas, semicolons or tabs,
         ``.gz`` or not; decimal commas are points, and ``'=x`` is ``=x``. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
         value, the first of equals), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
-        beginning in front of it (``prob_sad``). With ``predicted_label`` they may all be absent.
+        beginning in front of it (``prob_sad``). With ``predicted_label`` they may all be absent. A further column of numbers is a class
+        only if the rows sum to one with it, or it is called like an expression; otherwise it is left out, or refused.
     scores
         True: the class columns are scores of any size; only their order counts, and what needs probabilities is not reported.
         False: they are probabilities. None: probabilities, unless most rows add up to more than one and none to less, with
         nothing negative: then they are sums of probabilities over windows, as the paper's logs hold.
     columns
         Which of the table's columns is what: ``{"clip_id": "clip"}``.
+    classes
+        The class columns; otherwise they are found.
     foreign
         The classifier was trained on another corpus: call all classes by their common names, accept true labels that are no class
         column, and a clip once a fold, each fold being a model.
@@ -142,34 +147,47 @@ def read_prediction_table(
     as_read = table
     table = settle_names(table, [name for name in table.header if name not in COLUMNS], spelling, foreign=foreign)
     united = changed_names(as_read, table)
-    headed, only_decisions = _class_columns(table)
     column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
     for name in set(column) - {"subject"}:
         _refuse_empty(table, name)
     _refuse_twice(table, ("clip_id", "fold") if foreign and "fold" in column else ("clip_id",))
+    labels: set[str] = {*column["true_label"], *column.get("predicted_label", ())}
+    compared = names if foreign else {}
+    headed, only_decisions = _class_columns(table, labels, compared, classes)
     if only_decisions and foreign:
         raise RunError(f"{table.path}: across corpora a column a class is needed, to know what could have been said")
-    values = _decisions(table, headed) if only_decisions else _values(table, headed)
+    left_out: tuple[str, ...] = ()
+    if only_decisions:
+        bare, values = headed, _decisions(table, headed)
+        left_out = tuple(name for name in table.header if name not in COLUMNS)
+    else:
+        found = without_beginning(headed, labels, compared)
+        if not classes:
+            asked = found.headed
+            found = require_classes(
+                found, labels, compared, lambda: _values(table, asked), are_scores=scores, where=str(table.path)
+            )
+        headed, bare = found.headed, found.bare
+        left_out = tuple(name for name in table.header if name not in (*COLUMNS, *headed))
+        values = _values(table, headed)
     kind = "decisions" if only_decisions else _kind(values, scores)
     if kind == "probabilities":
         _check_probabilities(table, values)
-    labels = [*column["true_label"], *column.get("predicted_label", ())]
-    bare = _without_beginning(headed, set(labels), names if foreign else {})
     called = common_names([*labels, *bare], names) if foreign else {name: name for name in [*labels, *bare]}
     require_other_names(bare, called)
     known = tuple(called[name] for name in bare)
     abroad = sorted({called[label] for label in column["true_label"]} - set(known)) if foreign else []
-    classes = (*known, *abroad)
-    _refuse_many(table, classes)
+    everything = (*known, *abroad)
+    _refuse_many(table, everything)
     values = np.column_stack([values, np.zeros((len(values), len(abroad)))])
-    truth, predicted = _class_numbers(table, "true_label", classes, called), values[:, : len(known)].argmax(axis=1)
+    truth, predicted = _class_numbers(table, "true_label", everything, called), values[:, : len(known)].argmax(axis=1)
     if "predicted_label" in column:
-        predicted = _class_numbers(table, "predicted_label", classes, called)
+        predicted = _class_numbers(table, "predicted_label", everything, called)
     if kind == "sums":  # a row's total is its number of windows, so this is their mean
         values /= values.sum(axis=1, keepdims=True)
     fold, fold_names = _numbered(column.get("fold", ["0"] * len(truth)))
     predictions = Predictions(
-        classes=classes,
+        classes=everything,
         clip_ids=np.array(column["clip_id"]),
         subjects=np.array(column.get("subject", [""] * len(truth))),
         fold=fold,
@@ -178,13 +196,25 @@ def read_prediction_table(
         predicted=predicted,
         probabilities=None if kind in ("scores", "decisions") else values,
     )
-    return PredictionTable(predictions, kind, known, united)
+    taken = {
+        "read": tuple(name for name in table.header if name in COLUMNS),
+        "classes": () if only_decisions else headed,
+        "left_out": left_out,
+    }
+    return PredictionTable(predictions, kind, known, taken, united)
 
 
-def _class_columns(table: Table) -> tuple[tuple[str, ...], bool]:
-    """The class columns; or where there are only decisions, all labels, sorted, and True."""
-    classes = tuple(name for name in table.header if name not in COLUMNS)
-    only_decisions = not classes and "predicted_label" in table.header
+def _class_columns(
+    table: Table, labels: set[str], names: Mapping[str, str] | None, asked: Sequence[str]
+) -> tuple[tuple[str, ...], bool]:
+    """The columns that may be classes; or where there are only decisions, all labels, sorted, and True."""
+    absent = [name for name in asked if name not in table.header]
+    if absent:
+        raise RunError(f"{table.path}, row 1: no column {absent[0]!r} for --classes{nearest(absent[0], table.header)}")
+    classes = tuple(name for name in table.header if name in (asked or table.header) and name not in COLUMNS)
+    only_decisions = "predicted_label" in table.header and not (
+        asked or meets(without_beginning(classes, labels, names).bare, labels, names)
+    )
     if only_decisions:
         classes = tuple(sorted({row[name] for _, row in table.rows for name in ("true_label", "predicted_label")}))
     elif len(classes) < 2:
@@ -279,21 +309,6 @@ def _check_probabilities(table: Table, values: np.ndarray) -> None:
             row = int(wrong.argmax())
             shown = ", ".join(f"{v:g}" for v in values[row])
             raise RunError(f"{table.path}, row {table.rows[row][0]}: {what} ({shown}); {hint}")
-
-
-def _without_beginning(headed: Sequence[str], labels: set[str], names: Mapping[str, str] | None) -> tuple[str, ...]:
-    """The class columns without what all of them begin with, where only that makes labels of them: ``conf_SAD`` is SAD."""
-
-    def meet(columns: Sequence[str]) -> bool:
-        if names == {}:
-            return bool(labels & set(columns))
-        return bool(set(common_names(labels, names).values()) & set(common_names(columns, names).values()))
-
-    for end in (end for end, mark in enumerate(headed[0], start=1) if mark in "_-:. "):
-        bare = tuple(name.removeprefix(headed[0][:end]) for name in headed)
-        if all(b and b != h for b, h in zip(bare, headed, strict=True)) and meet(bare) and not meet(headed):
-            return bare
-    return tuple(headed)
 
 
 def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Mapping[str, str]) -> np.ndarray:

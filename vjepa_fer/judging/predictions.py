@@ -14,6 +14,16 @@ MOST_CLASSES = 1000
 """A confusion matrix of more would fill the memory before anyone saw that the columns are something else."""
 
 
+SUBJECTS_UNKNOWN = "every clip is a subject of its own"
+
+
+def subjects_in_words(num_subjects: int, num_clips: int) -> str:
+    """``12 subjects``, or that none are known where there are as many as clips."""
+    if num_subjects == num_clips > 1:
+        return f"no subjects known ({SUBJECTS_UNKNOWN})"
+    return f"{num_subjects:,} subjects" if num_subjects else "no subjects known"
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Predictions:
     """What a classifier said about every clip, each clip once.
@@ -66,6 +76,11 @@ class Predictions:
     def names_of_folds(self) -> list[str]:
         """What the folds are called that have a clip, in the order of their numbers."""
         return [self.name_of_fold(number) for number in np.unique(self.fold).tolist()]
+
+    @property
+    def subjects_known(self) -> bool:
+        """Whether some subject has two clips: where each clip is a subject of its own, nobody knows who is who."""
+        return self.num_subjects > 0 and not self.num_subjects == len(self) > 1
 
     @property
     def confusion(self) -> np.ndarray:
@@ -138,7 +153,7 @@ def _ece(part: Predictions) -> float:
 
 def notes_on(predictions: Predictions) -> tuple[str, ...]:
     """What a reader of the figures should know: folds that do not test every class, clips without a subject."""
-    return tuple(note for note in (_classless_folds(predictions), _nameless_clips(predictions)) if note)
+    return tuple(note for note in (_classless_folds(predictions), _unknown_subjects(predictions)) if note)
 
 
 def _classless_folds(predictions: Predictions) -> str:
@@ -154,8 +169,10 @@ def _classless_folds(predictions: Predictions) -> str:
     )
 
 
-def _nameless_clips(predictions: Predictions) -> str:
+def _unknown_subjects(predictions: Predictions) -> str:
     nameless = int((predictions.subjects == "").sum())
-    if not 0 < nameless < len(predictions):
-        return ""
-    return f"{nameless} of {len(predictions)} clips have no subject, so there are no intervals"
+    if 0 < nameless < len(predictions):
+        return f"{nameless} of {len(predictions)} clips have no subject, so there are no intervals"
+    if not nameless and not predictions.subjects_known:
+        return f"no subjects are known: {SUBJECTS_UNKNOWN}, so a person may be on both sides of a fold, and intervals are too narrow"
+    return ""

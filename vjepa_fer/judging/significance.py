@@ -39,6 +39,11 @@ def sign_flip_p(differences: np.ndarray, *, num_draws: int = NUM_DRAWS, seed: in
     return (hits + 1) / (num_draws + 1)
 
 
+def smallest_p(num_subjects: int) -> float:
+    """The least that :func:`sign_flip_p` can be: all subjects on one side."""
+    return 2 / 2**num_subjects if num_subjects <= math.log2(MAX_EXACT_PATTERNS) else 1 / (NUM_DRAWS + 1)
+
+
 def mcnemar_p(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar p, from how many clips only the first, and only the second classifier got right."""
     discordant, fewer = only_first + only_second, min(only_first, only_second)

@@ -8,13 +8,13 @@ differently) · `damage`, `absent` (clips that are damaged or have no features) 
 from __future__ import annotations
 
 from vjepa_fer.manifest.absent import Absent, absent_from
-from vjepa_fer.manifest.choose import is_damaged, only_where, without_damaged
+from vjepa_fer.manifest.choose import DAMAGED, is_damaged, only_where, without_damaged
 from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest
 from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
 from vjepa_fer.manifest.damage import Damage, damage_of, damaged_among, leave_out
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.folds import PRESETS, subject_number
-from vjepa_fer.manifest.label_names import MERGED, common_names, read_label_map, require_other_names
+from vjepa_fer.manifest.label_names import MERGED, SPELLINGS, common_names, read_label_map, require_other_names
 from vjepa_fer.manifest.pictures import picture_rate, with_picture_rate
 from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
@@ -51,11 +51,13 @@ from vjepa_fer.manifest.walk import find_videos, look_through
 __all__ = [
     "COLUMNS",
     "CORPORA",
+    "DAMAGED",
     "FAULTS",
     "MERGED",
     "MOST_SHOWN",
     "PRESETS",
     "RAVDESS_LABELS",
+    "SPELLINGS",
     "UNIFY",
     "Absent",
     "Clip",

@@ -38,6 +38,8 @@ def sort_checks(found: Iterable[Check]) -> tuple[Check, ...]:
 def _leaks(n: RunNumbers) -> Iterator[Check]:
     if n.result["leaks"]:
         yield Check("bad", f"LEAKY: training and test parts share something. {n.result['leaks'][0]}.")
+    elif n.result.get("unaudited"):
+        yield Check("good", "The leak audit found nothing on both sides of a fold, as far as it could look.")
     else:
         yield Check("good", "The leak audit found no clip, recording, file or subject on both sides of a fold.")
 
@@ -129,8 +131,19 @@ def _few_subjects(n: RunNumbers) -> Iterator[Check]:
             "look",
             f"{unknown:,} clips have no subject: folds cannot be called subject-independent, and there are no intervals.",
         )
+    elif not n.predictions.subjects_known:
+        yield Check(
+            "look",
+            "No subjects are known: every clip is a subject of its own. A person may be on both sides of a fold, and the intervals "
+            "are too narrow.",
+        )
     elif num < FEW_SUBJECTS:
         yield Check("look", f"Only {num} subjects: intervals over so few are rough, and mostly too narrow.")
+
+
+def _unaudited(n: RunNumbers) -> Iterator[Check]:
+    for line in n.result.get("unaudited", ()):
+        yield Check("look", f"The search for leaks did not see {line}.")
 
 
 def _calibration(n: RunNumbers) -> Iterator[Check]:
@@ -193,6 +206,7 @@ CHECKS: tuple[Callable[[RunNumbers], Iterator[Check]], ...] = (
     _far_fold,
     _classes,
     _few_subjects,
+    _unaudited,
     _calibration,
     _damaged,
     _absent,

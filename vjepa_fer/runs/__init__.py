@@ -36,7 +36,15 @@ from vjepa_fer.runs.finding import (
     to_report,
 )
 from vjepa_fer.runs.folder import FITTED, Run, check_run, load_fitted, read_plan, read_run, write_run
-from vjepa_fer.runs.results import SCHEMA, figures_of, figures_of_counts, result_of, settled_words, shown
+from vjepa_fer.runs.results import (
+    SCHEMA,
+    figures_of,
+    figures_of_counts,
+    figures_of_shares,
+    result_of,
+    settled_words,
+    shown,
+)
 from vjepa_fer.runs.settings import digest_of_clips, run_settings
 
 __all__ = [
@@ -58,6 +66,7 @@ __all__ = [
     "facts_of_table",
     "figures_of",
     "figures_of_counts",
+    "figures_of_shares",
     "finished_run",
     "list_runs",
     "load_fitted",

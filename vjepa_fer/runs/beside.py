@@ -10,7 +10,7 @@ VOTES = ("vote_cross_entropy", "vote_entropy")
 
 
 def read_beside(result: Given) -> dict[str, Any]:
-    """What counted as right, what raters said, and which classes were trained on; each where the run has it.
+    """What counted as right, what raters said, what no audit could look at, and which classes were trained on; each where the run has it.
 
     See :meth:`vjepa_fer.evaluation.reference.VoteBook.beside` for the words.
 
@@ -28,6 +28,8 @@ def read_beside(result: Given) -> dict[str, Any]:
         said["agreement"] = result.number("agreement")
     if any(name in result for name in VOTES):
         said |= {name: result.number(name) for name in VOTES}
+    if "unaudited" in result:
+        said["unaudited"] = list(result.texts("unaudited"))
     if "trained_classes" in result:
         said["trained_classes"] = list(result.texts("trained_classes"))
     return said

@@ -78,6 +78,23 @@ def figures_of_counts(classes: Sequence[str], confusion: np.ndarray) -> dict[str
     }
 
 
+def figures_of_shares(classes: Sequence[str], shares: np.ndarray) -> dict[str, Any]:
+    """What :func:`figures_of_counts` says, as far as percentages of each true class (C, C) tell it: recalls, and their mean.
+
+    All else needs the sizes of the classes: WAR, macro-F1, precision are None.
+    """
+    figures = figures_of_counts(classes, np.round(100 * shares, 4))
+    nothing = {"n_clips": None, "precision": None, "f1": None}
+    return figures | {
+        **dict.fromkeys(("war", "macro_f1", "weighted_f1", "n_clips")),
+        "by_class": {label: one | nothing for label, one in figures["by_class"].items()},
+        "notes": [
+            "the table is in percent of each true class: how many clips a class has is not known, so there are recalls and UAR only; "
+            "--sizes happy=489,sad=379,… or a column support gives the other figures"
+        ],
+    }
+
+
 def _by_class(predictions: Predictions, intervals: Intervals) -> dict[str, dict[str, Any]]:
     pooled, by_fold = predictions.confusion, predictions.confusion_by_fold
     answer: dict[str, dict[str, Any]] = {}

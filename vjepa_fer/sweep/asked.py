@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
-from typing import Protocol as Protocol_
+from typing import Any
 
 import numpy as np
 
-from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures
+from vjepa_fer.cache import Features
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
 from vjepa_fer.evaluation import Evaluation, Reference, VoteBook, make_reference
 from vjepa_fer.experiment import Cell, Experiment, Nest, Plan, folder_name, plan_title
 from vjepa_fer.features import Joined, Row, TokenStream, Windowed
-from vjepa_fer.folds import AnyFolds, find_leaks, identities, plan_folds, refuse_leaks
+from vjepa_fer.folds import AnyFolds, plan_folds
 from vjepa_fer.judging import group_clips
-from vjepa_fer.manifest import Clip, Manifest, absent_from, damage_of
+from vjepa_fer.manifest import Clip, absent_from, damage_of
 from vjepa_fer.runs import BEST, Run, digest_of_clips, finished_run, result_of, run_settings, write_run
+from vjepa_fer.sweep.audit import audit
+from vjepa_fer.sweep.source import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,42 +65,6 @@ class Judged:
         return result_of(self.evaluation, str(self.run) if self.run else None)
 
 
-class Source(Protocol_):
-    """What a sweep needs of a cache."""
-
-    @property
-    def clips(self) -> tuple[Clip, ...]:
-        """Those that are evaluated, in order."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """What else is known of them."""
-
-    @property
-    def caches(self) -> tuple[Cache, ...]:
-        """What it was made from."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the recipe, or of all recipes that were joined."""
-
-    @property
-    def root(self) -> Path:
-        """The folder."""
-
-    def only(self, keep: Callable[[Clip], bool]) -> Self:
-        """The same with some of the clips."""
-
-    def __iter__(self) -> Iterator[CachedClip]:
-        """The clips as they are cached, in the order of `clips`."""
-
-    def features(self, level: str) -> Features:
-        """The level as a feature matrix, one row a clip."""
-
-    def window_features(self, level: str) -> WindowFeatures:
-        """The level as a feature matrix, one row a window."""
-
-
 def read_tokens(source: Source, level: str, row: Row) -> TokenStream:
     """A stream of the tokens of a source's clips, for probes that take tokens.
 
@@ -143,13 +107,13 @@ class Files:
             self.source["exclude"] = protocol.exclude
         kept = None if reference is None else dataclasses.replace(reference, kept=np.ones(len(cache.clips), bool))
         self.votes = VoteBook(cache.clips, kept or make_reference("intended", cache.clips))
-        self.leaks = self._audit()
+        self.leaks, self.unaudited = audit(cache, self._who(), self.folds, allow_leak=protocol.allow_leak)
         self.groups = group_clips(cache.manifest, protocol.by)
 
     def completed(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation with what raters said of its clips, which files are damaged or absent, and across corpora the classes
+        """The evaluation with what raters said of its clips, what no audit could see, which files are damaged or absent, and across corpora the classes
         trained on."""
-        beside = self.votes.beside(evaluation.predictions)
+        beside = self.votes.beside(evaluation.predictions) | {"unaudited": list(self.unaudited)}
         if self.given:
             train = self.folds.rows(self._who())[0].train
             beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
@@ -180,17 +144,6 @@ class Files:
             np.array([getattr(clip, name) for clip in self.cache.clips]) for name in ("label", "subject", "clip_id")
         )
         return Features(np.empty((len(y), 0), np.float32), y, subjects, clip_ids)
-
-    def _audit(self) -> tuple[str, ...]:
-        """What training and test parts share, in words, before anything is fitted."""
-        who = self._who()
-        recordings = [clip.value("recording") for clip in self.cache.clips]
-        contents = [cached.source_sha256 for cached in self.cache]
-        shares = identities(who.clip_ids.tolist(), who.subjects.tolist(), recordings, contents)
-        leaks = find_leaks(self.folds.rows(who), shares, self.folds.fold_names)
-        if not self.protocol.allow_leak:
-            refuse_leaks(self.folds.name, leaks)
-        return tuple(map(str, leaks))
 
     def resume(self, plan: Plan) -> Judged | None:
         """The plan's result as it lies on disk, or None."""

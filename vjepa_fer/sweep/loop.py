@@ -22,8 +22,9 @@ from vjepa_fer.features import Joined, Windowed
 from vjepa_fer.folds import AnyFolds
 from vjepa_fer.manifest import leave_out
 from vjepa_fer.runs import BEST
-from vjepa_fer.sweep.asked import Files, Judged, Source
+from vjepa_fer.sweep.asked import Files, Judged
 from vjepa_fer.sweep.family import Family
+from vjepa_fer.sweep.source import Source
 
 Progress = Callable[[int], AbstractContextManager[Callable[[str], None]]]
 """Told how many fits there are; gives a function to call with a word after each."""

@@ -16,8 +16,9 @@ from vjepa_fer.features import Windowed
 from vjepa_fer.probes import PROBES
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
-from vjepa_fer.sweep.asked import Judged, Source, read_tokens
+from vjepa_fer.sweep.asked import Judged, read_tokens
 from vjepa_fer.sweep.loop import Swept
+from vjepa_fer.sweep.source import Source
 
 
 def best_cell(swept: Swept) -> Judged:

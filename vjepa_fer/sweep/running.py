@@ -5,7 +5,7 @@ The command line, files and Python all end here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,18 @@ from typing import Any
 
 from vjepa_fer.cache import Cache, open_cache
 from vjepa_fer.errors import ExperimentError, VjepaFerError
-from vjepa_fer.evaluation import LabelledCache, Reference, human_ceiling, make_reference
+from vjepa_fer.evaluation import LabelledCache, Reference, human_ceiling, make_reference, manifest_roles
 from vjepa_fer.experiment import Experiment
 from vjepa_fer.features import Joined, join
-from vjepa_fer.manifest import leave_out
+from vjepa_fer.manifest import abridged, leave_out
+from vjepa_fer.recipe import ImportedRecipe
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Progress, Swept, sweep
 from vjepa_fer.sweep.refit import refit_best
 from vjepa_fer.sweep.transfer import Transfer, run_transfer
+
+MOST_NAMED = 12
+"""Columns of features that are listed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,8 @@ class Outcome:
     experiment : Experiment
         With every parameter written out.
     swept : Swept
+    roles : tuple of str
+        Lines: what was taken as features, and what each column of the manifest was taken as.
     transfer : Transfer or None
         With ``experiment.test_on``, the same under each policy.
     joined : Joined or None
@@ -46,6 +52,7 @@ class Outcome:
 
     experiment: Experiment
     swept: Swept
+    roles: tuple[str, ...] = ()
     transfer: Transfer | None = None
     joined: Joined | None = None
     reference: Reference | None = None
@@ -105,7 +112,7 @@ def run_experiment(
         done = run_transfer(
             opened, test, asked.cells, asked.protocol, policies=asked.policies, names=asked.label_names or None, **work
         )
-        return Outcome(asked, done.swept, transfer=done)
+        return Outcome(asked, done.swept, _roles([*opened.caches, test], asked), transfer=done)
     return _run_folds(asked, opened, work)
 
 
@@ -122,7 +129,22 @@ def _run_folds(asked: Experiment, opened: Any, work: dict[str, Any]) -> Outcome:
         fitted = refit_best(source, swept, recipe=opened.recipe, seed=seed, targets=targets)
     joined = opened if isinstance(opened, Joined) else None
     human = human_ceiling(clips, reference)
-    return Outcome(asked, swept, joined=joined, reference=reference, human=human, fitted=fitted)
+    roles = _roles(opened.caches, asked)
+    return Outcome(asked, swept, roles, joined=joined, reference=reference, human=human, fitted=fitted)
+
+
+def _roles(caches: Sequence[Cache], asked: Experiment) -> tuple[str, ...]:
+    """What was taken as features, cache by cache, and as what the columns of the first manifest were."""
+    levels = ", ".join(dict.fromkeys(cell.level for cell in asked.cells))
+    lines = []
+    for cache in caches:
+        recipe = cache.recipe
+        if isinstance(recipe, ImportedRecipe):
+            names = f"{len(recipe.columns):,} columns of {recipe.source}: {abridged(recipe.columns, MOST_NAMED)}"
+        else:
+            names = f"{levels} of {recipe.encoder.name}"
+        lines.append(f"features: {names}")
+    return (*lines, *manifest_roles(caches[0].manifest, folds=asked.protocol.folds, by=asked.protocol.by))
 
 
 def _open(asked: Experiment) -> Any:

@@ -23,7 +23,7 @@ from vjepa_fer.judging import (
     shared_classes,
 )
 from vjepa_fer.manifest import Clip, Manifest, damage_of, damaged_among
-from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table, figures_of, figures_of_counts
+from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table, figures_of, figures_of_counts, figures_of_shares
 from vjepa_fer.tables.predicted_clips import join_manifest, straddling
 
 
@@ -32,6 +32,7 @@ def judge_table(
     *,
     scores: bool | None = None,
     columns: Mapping[str, str] | None = None,
+    classes: Sequence[str] = (),
     manifest: Manifest | None = None,
     exclude: str | None = None,
     by: Sequence[str] = (),
@@ -43,7 +44,7 @@ def judge_table(
 
     Parameters
     ----------
-    path, scores, columns
+    path, scores, columns, classes
         A run folder stands for its own predictions, which must be as the run wrote them; an edited table is judged outside of it.
         See :func:`vjepa_fer.judging.prediction_csv.read_prediction_table`.
     manifest : Manifest, optional
@@ -63,7 +64,7 @@ def judge_table(
     Returns
     -------
     list of dict
-        A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold),
+        A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold), ``columns`` (what was taken as what),
         ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with `unify_names` ``united`` (pairs of names
         and the spelling that they were taken for); with policies also ``policy``,
         ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
@@ -81,6 +82,7 @@ def judge_table(
         path,
         scores=scores,
         columns=columns,
+        classes=classes,
         foreign=bool(policies),
         names=names,
         spelling="unify" if unify_names else "refuse",
@@ -103,6 +105,7 @@ def judge_table(
     leaks = () if policies else beside.leaks or straddling(predictions)
     said: dict[str, Any] = {
         "values": table.kind,
+        "columns": {what: list(found) for what, found in table.columns.items()},
         "leaky": bool(leaks),
         "leaks": list(leaks),
         "damaged": damage_of(predictions.clip_ids.tolist(), clips).to_dict(),
@@ -150,17 +153,29 @@ def _without(predictions: Predictions, damaged: set[str], where: str) -> Predict
 
 
 def judge_confusion(
-    path: str | os.PathLike[str], *, policies: Sequence[str] = (), names: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    sizes: Mapping[str, float] | None = None,
+    policies: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Score a published confusion matrix, as it is or by each policy; `policies` and `names` as in :func:`judge_table`.
+    """Score a published confusion matrix, as it is or by each policy; `policies` and `names` as in :func:`judge_table`, `sizes` as in
+    :func:`vjepa_fer.judging.confusion_csv.read_confusion`.
 
     Raises
     ------
     ManifestError, RunError
         Not a confusion matrix, or a policy that cannot be applied to one.
     """
-    classes, said, counts = read_confusion(path, foreign=bool(policies), names=names)
+    table = read_confusion(path, sizes=sizes, foreign=bool(policies), names=names)
+    taken = {"columns": {what: list(found) for what, found in table.columns.items()}}
+    if table.unit == "shares" and policies:
+        raise RunError(
+            f"{path}: a policy leaves clips out, and of percentages nobody knows how many; --sizes gives them"
+        )
+    if table.unit == "shares":
+        return [figures_of_shares(table.classes, table.counts) | taken]
     if not policies:
-        return [figures_of_counts(classes, counts)]
-    scored = [apply_policy_to_counts(name, classes, counts, frozenset(said)) for name in policies]
-    return [{**figures_of_counts(one.classes, one.confusion), **one.to_dict()} for one in scored]
+        return [figures_of_counts(table.classes, table.counts) | taken]
+    scored = [apply_policy_to_counts(name, table.classes, table.counts, frozenset(table.known)) for name in policies]
+    return [{**figures_of_counts(one.classes, one.confusion), **one.to_dict(), **taken} for one in scored]
