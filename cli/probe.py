@@ -50,7 +50,7 @@ def probe(
         typer.Option(
             "--probe",
             "-p",
-            help="logreg, mlp, lightgbm, knn, svm, centroid, attentive (on grid or tokens, with torch); several with commas.",
+            help="logreg, mlp, lightgbm, knn, svm, centroid, attentive, efficient (these two on grid or tokens, with torch); several with commas.",
         ),
     ] = DEFAULT_CELL.probe,
     features: Annotated[
@@ -79,7 +79,7 @@ def probe(
     decision: Annotated[
         str,
         typer.Option(
-            help="How a clip's windows become one decision: mean-feature; joined-windows (attentive only: one sequence of tokens "
+            help="How a clip's windows become one decision: mean-feature; joined-windows (attentive and efficient: one sequence of tokens "
             "a view, probabilities averaged over views, as V-JEPA's own evaluation); or joined after the probe: mean-probability, "
             "sum, vote, mean-logit; several with commas.",
         ),

@@ -7,7 +7,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("untimed")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads in each would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -123,7 +123,13 @@ def test_no_file_differs_in_a_byte_and_the_answers_in_silence(kind, tmp_path):
     rng, recipe = np.random.default_rng(0), small_recipe()
     X, y = rng.normal(size=(40, 4)).astype(np.float32), np.arange(40) % 2
     probe = make_probe(
-        kind, {"lightgbm": {"n_estimators": 1}, "attentive": {"epochs": 1}, "mlp": {"max_iter": 2}}.get(kind)
+        kind,
+        {
+            "lightgbm": {"n_estimators": 1},
+            "attentive": {"epochs": 1},
+            "efficient": {"epochs": 1},
+            "mlp": {"max_iter": 2},
+        }.get(kind),
     )
     expects = {"level": "mean", "recipe": fingerprint(recipe)}
     saved = SavedProbe(probe.fit(X, y), fit_scaler("standard", X), expects)

@@ -61,7 +61,7 @@ def test_a_sweep_trains_the_attentive_probe_on_tokens(cache, decision, monkeypat
     shapes = []
     real = make_probe("attentive").__class__._check_clips
     monkeypatch.setattr(
-        "vjepa_fer.probes.attentive.probe.AttentiveProbe._check_clips",
+        "vjepa_fer.probes.attentive.token_probe.TokenProbe._check_clips",
         lambda self, X: shapes.append(X.shape[1:]) or real(self, X),
     )
     cells = make_cells(["attentive"], ["grid:2"], QUICK, scales=["standard"], decisions=[decision])

@@ -260,14 +260,15 @@ def test_a_probe_that_judges_windows_is_fitted_again_and_joins_its_answers(drawn
     assert described["expects"]["decision"] == decision
 
 
-@pytest.fixture(scope="module")
-def attentive(drawn, tmp_path_factory):
-    """The run of an attentive probe on tokens (8 × 2 × 2 of 64 numbers), two heads."""
-    folder = tmp_path_factory.mktemp("attentive")
+@pytest.fixture(scope="module", params=["attentive", "efficient"])
+def attentive(request, drawn, tmp_path_factory):
+    """The run of a probe on tokens (8 × 2 × 2 of 64 numbers), two heads or queries."""
+    folder = tmp_path_factory.mktemp(request.param)
     recipe = open_cache(drawn[0] / "cache").recipe
-    params = [f"embed_dim={recipe.encoder.embed_dim}", "num_heads=2", "epochs=2"]
+    looks = {"attentive": "num_heads=2", "efficient": "num_queries=2"}[request.param]
+    params = [f"embed_dim={recipe.encoder.embed_dim}", looks, "epochs=2"]
     options = [word for text in params for word in ("--param", text)]
-    call("probe", drawn[0] / "cache", "-p", "attentive", "--features", "tokens", "--scale", "none",
+    call("probe", drawn[0] / "cache", "-p", request.param, "--features", "tokens", "--scale", "none",
          "--folds", "subject-kfold:2", *options, "--out", folder, "--refit")  # fmt: skip
     return next(folder.iterdir())
 

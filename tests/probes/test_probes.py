@@ -22,8 +22,11 @@ SHARED = Path(__file__).resolve().parents[3] / "shared"
 ACTION_UNITS = SHARED / "data" / "ravdess" / "openface_au_mean.csv"
 RAVDESS_5FOLD = ({2, 5, 14, 15, 16}, {3, 6, 7, 13, 18}, {10, 11, 12, 19, 20}, {8, 17, 21, 23, 24}, {1, 4, 9, 22})
 
-OURS = {"attentive": {"epochs": 30, "lr": 3e-3}}  # one token a clip
-QUICK = {"attentive": {"epochs": 4}}  # scikit-learn's checks fit each probe some hundred times
+OURS = {"attentive": {"epochs": 30, "lr": 3e-3}, "efficient": {"epochs": 60, "lr": 1e-2}}  # one token a clip
+QUICK = {
+    "attentive": {"epochs": 4},
+    "efficient": {"epochs": 4},
+}  # scikit-learn's checks fit each probe some hundred times
 
 EXPECTED_FAILURES = {
     # libsvm stops at a tolerance of 1e-3, so repeated and weighted rows end at slightly different machines; scikit-learn

@@ -21,7 +21,7 @@ from vjepa_fer.errors import ProbeError, RecipeError, RunError
 from vjepa_fer.evaluation.evaluate import Targets, check_features, fit_cells
 from vjepa_fer.experiment import DECISIONS, MEAN_FEATURE, Cell, Row, row_of, rule_of
 from vjepa_fer.features import Windowed
-from vjepa_fer.probes.attentive.probe import AttentiveProbe
+from vjepa_fer.probes.attentive.token_probe import TokenProbe
 from vjepa_fer.probes.saving import SavedProbe, load_probe, save_probe
 from vjepa_fer.recipe import (
     AnyRecipe,
@@ -105,7 +105,7 @@ class FittedProbe:
         return np.array([number_of[label] for label in labels.tolist()])
 
     def attention(self, X: np.ndarray, *, level: str, recipe: AnyRecipe) -> np.ndarray:
-        """How much an attentive probe looks at each token of features (num_rows, dim): float32 (num_rows, num_heads, num_tokens).
+        """How much a probe on tokens looks at each token of features (num_rows, dim): float32 (num_rows, num_heads, num_tokens).
 
         Raises
         ------
@@ -115,7 +115,7 @@ class FittedProbe:
             Another recipe.
         """
         probe = self.probe.probe
-        if not isinstance(probe, AttentiveProbe):
+        if not isinstance(probe, TokenProbe):
             raise ProbeError(
                 f"{type(probe).__name__} looks at no tokens; `probe --probe attentive --refit` fits one that does"
             )

@@ -95,15 +95,15 @@ def token_shape(fitted: FittedProbe, recipe: Recipe) -> tuple[int, int, int]:
     kind, side = parse_level(level_read(fitted))
     steps, height, width = recipe.token_grid
     shape = {"tokens": (steps, height, width), "grid": (steps, side or 0, side or 0), "frames": (steps, 1, 1)}.get(kind)
-    query = getattr(fitted.probe.probe, "parameters_", {}).get("pooler.query_tokens")
-    if query is not None and shape and query.shape[2] == recipe.encoder.embed_dim:
+    seen: int | None = getattr(fitted.probe.probe, "embed_dim_", None)
+    if shape and seen == recipe.encoder.embed_dim:
         return shape
-    if query is None:
+    if seen is None:
         raise ProbeError(
             f"{type(fitted.probe.probe).__name__} looks at no tokens; `probe --probe attentive --refit` fits one that does"
         )
     raise ProbeError(
-        f"the probe sees level {fitted.level} as vectors of {query.shape[2]} numbers, not as the encoder's tokens of "
+        f"the probe sees level {fitted.level} as vectors of {seen} numbers, not as the encoder's tokens of "
         f"{recipe.encoder.embed_dim}: fit it on tokens, grid or frames with --param embed_dim={recipe.encoder.embed_dim}"
     )
 

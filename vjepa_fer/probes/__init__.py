@@ -66,6 +66,13 @@ PROBES: dict[str, ProbeEntry] = {
         presets="ATTENTIVE_PRESETS",
         reads_tokens=True,
     ),
+    "efficient": ProbeEntry(
+        "attentive.efficient",
+        "EfficientProbe",
+        "efficient probing: a few learned queries on tokens (needs torch)",
+        presets="EFFICIENT_PRESETS",
+        reads_tokens=True,
+    ),
 }
 
 

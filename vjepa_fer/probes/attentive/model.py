@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,40 @@ EPSILON = 1e-5
 CROSS = "pooler.cross_attention_block."
 QUERY = "pooler.query_tokens"
 PROJ = f"{CROSS}xattn.proj.weight"
+
+
+@dataclass(frozen=True)
+class OfficialModel:
+    """What is trained, as :class:`~vjepa_fer.probes.attentive.training.Model` asks for it.
+
+    Attributes
+    ----------
+    depth : int
+        Counts the cross-attention; ``depth - 1`` blocks precede it.
+    num_heads : int
+    proj : bool
+        The cross-attention's output projection is applied.
+    """
+
+    depth: int
+    num_heads: int
+    proj: bool
+
+    def shapes(self, *, dim: int, num_classes: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one head's parameters."""
+        return parameter_shapes(dim=dim, num_classes=num_classes, depth=self.depth, proj=self.proj)
+
+    def initial(self, shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:
+        """One head's first parameters."""
+        return initial_parameters(shapes, seed)
+
+    def logits(self, parameters: Mapping[str, Tensor], tokens: Tensor, statistics: tuple[Tensor, Tensor]) -> Tensor:
+        """Logits ``(M, B, K)``."""
+        return attentive_logits(parameters, tokens, statistics, num_heads=self.num_heads, proj=self.proj)
+
+    def attention(self, parameters: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
+        """Weights ``(B, H, T)`` of one head's query."""
+        return query_attention(parameters, tokens, num_heads=self.num_heads)
 
 
 def depth_of(names: Iterable[str]) -> int:

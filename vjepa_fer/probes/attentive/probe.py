@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.probes.attentive.model import PROJ, QUERY, depth_of, parameter_shapes
-from vjepa_fer.probes.base import Probe, TrainingSet
-from vjepa_fer.probes.checks import check_choice, check_number, check_whole, seed_of
+from vjepa_fer.probes.attentive.model import PROJ, QUERY, OfficialModel, depth_of, parameter_shapes
+from vjepa_fer.probes.attentive.token_probe import SCHEDULES, TokenProbe
+from vjepa_fer.probes.checks import check_choice, check_whole
 from vjepa_fer.probes.learnt import Held, Learnt
 
 ATTENTIVE_PRESETS: dict[str, dict[str, Any]] = {
-    # the paper's run (V-JEPA 1's recipe): decay falls with the rate, biases and norms are spared, gradients clipped
-    "paper": {
-        "depth": 1,
-        "proj": True,
-        "lr": 1e-3,
-        "weight_decay": 0.01,
-        "final_weight_decay": 1e-6,
-        "decay_biases": False,
-        "clip_grad": 1.0,
-        "epochs": 20,
-        "batch_size": 256,
-    },
-    # V-JEPA 2's: three blocks more, constant decay on everything, no clipping; it tries 20 pairs of lr and weight_decay
-    "vjepa2": {
-        "depth": 4,
-        "proj": False,
-        "lr": 1e-3,
-        "weight_decay": 0.01,
-        "final_weight_decay": None,
-        "decay_biases": True,
-        "clip_grad": None,
-        "epochs": 20,
-        "batch_size": 256,
-    },
+    "paper": {"depth": 1, "proj": True, **SCHEDULES["paper"]},
+    "vjepa2": {"depth": 4, "proj": False, **SCHEDULES["vjepa2"]},  # three blocks more
 }
 """Parameters for ``make_probe("attentive", ATTENTIVE_PRESETS["paper"])``."""
 
@@ -49,16 +27,11 @@ VJEPA2_GRID = [
 ]
 """The 20 pairs that V-JEPA 2 trains side by side; :func:`vjepa_fer.probes.fit_probes` does so too."""
 
-TRAINING_BYTES = 2 * 2**30
-"""Memory that heads trained side by side may take with gradients and moments; more heads go in several passes."""
 
-
-class AttentiveProbe(Probe):
+class AttentiveProbe(TokenProbe):
     """One learned query attends to a clip's tokens; an MLP and a linear layer decide.
 
-    Takes tokens ``(N, T, D)``, or a flat ``(N, T·D)`` matrix with `embed_dim`; arrays, memory maps, and anything read by
-    ``X[rows]`` are streamed batch by batch, in whatever precision they are stored. Rows may have different numbers of tokens, said by
-    ``X.lengths``: those of a batch that have equally many are read together, and the gradient is summed. Float32 on the CPU.
+    Tokens and training are those of :class:`~vjepa_fer.probes.attentive.token_probe.TokenProbe`.
 
     Parameters
     ----------
@@ -69,20 +42,8 @@ class AttentiveProbe(Probe):
         at depth 1, no otherwise.
     num_heads : int
         Attention heads, 16 in all published classifiers; where it does not divide D, the largest common divisor is used.
-    embed_dim : int or None
-        D, for flat features.
-    lr, weight_decay, final_weight_decay : float
-        AdamW's; the rate falls to 0 and the decay to `final_weight_decay` (None: it stays) along half a cosine.
-    decay_biases : bool
-        Whether biases and norms decay too.
-    clip_grad : float or None
-        Largest norm of the gradient.
-    epochs, batch_size : int
-        Passes over the clips, and clips a step.
-    device : str
-        "cpu", "cuda" or "mps".
-    random_state : int or None
-        Of first parameters and batches; None is 0.
+    embed_dim, lr, weight_decay, final_weight_decay, decay_biases, clip_grad, epochs, batch_size, device, random_state
+        As there.
 
     Attributes
     ----------
@@ -110,111 +71,33 @@ class AttentiveProbe(Probe):
         self.depth = depth
         self.proj = proj
         self.num_heads = num_heads
-        self.embed_dim = embed_dim
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.final_weight_decay = final_weight_decay
-        self.decay_biases = decay_biases
-        self.clip_grad = clip_grad
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.device = device
-        self.random_state = random_state
-
-    parameters_: dict[str, NDArray]
-    num_heads_: int
-    n_iter_: int
-
-    apart = ("lr", "weight_decay")
-
-    def _learn_together(self, family: Sequence[Self], training: TrainingSet) -> None:
-        require_extra("extract", ("torch",), "the attentive probe")
-        from vjepa_fer.probes.attentive.training import Head, Plan, Tokens, train_heads
-
-        tokens = Tokens(training.X, self.embed_dim)
-        plan = Plan(
-            depth=self.depth,
-            num_heads=math.gcd(self.num_heads, tokens.dim),
-            proj=self._applies_proj(),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            clip_grad=self.clip_grad,
-            decay_biases=self.decay_biases,
-            seed=seed_of(self.random_state),
-            device=self.device,
+        super().__init__(
+            embed_dim=embed_dim,
+            lr=lr,
+            weight_decay=weight_decay,
+            final_weight_decay=final_weight_decay,
+            decay_biases=decay_biases,
+            clip_grad=clip_grad,
+            epochs=epochs,
+            batch_size=batch_size,
+            device=device,
+            random_state=random_state,
         )
-        heads = [
-            Head(p.lr, p.weight_decay, p.weight_decay if p.final_weight_decay is None else p.final_weight_decay)
-            for p in family
-        ]
-        at_once = self._heads_at_once(tokens.dim)
-        for start in range(0, len(heads), at_once):
-            some = slice(start, start + at_once)
-            trained = train_heads(tokens, training.codes, len(self.classes_), heads[some], plan)
-            for probe, parameters in zip(family[some], trained, strict=True):
-                probe.parameters_, probe.num_heads_, probe.n_iter_ = parameters, plan.num_heads, self.epochs
 
-    def _heads_at_once(self, dim: int) -> int:
-        shapes = parameter_shapes(dim=dim, num_classes=len(self.classes_), depth=self.depth, proj=self._applies_proj())
-        numbers = sum(math.prod(shape) for shape in shapes.values())
-        return max(1, TRAINING_BYTES // (4 * 4 * numbers))  # parameters, gradients, two moments; four bytes each
+    def _model(self, num_heads: int) -> OfficialModel:
+        return OfficialModel(self.depth, num_heads, self._applies_proj())
 
-    def _check_clips(self, X: Any) -> Any:
-        """Tokens are only measured here: they may lie on a disk, and are checked as they are read."""
-        if getattr(X, "ndim", 2) <= 2:  # a feature matrix, checked as any other
-            return super()._check_clips(X)
-        self.n_features_in_ = math.prod(X.shape[1:])
-        return X
+    def _heads_for(self, dim: int) -> int:
+        return math.gcd(self.num_heads, dim)
 
     def _check_parameters(self) -> None:
-        for name in ("depth", "num_heads", "epochs", "batch_size"):
+        super()._check_parameters()
+        for name in ("depth", "num_heads"):
             check_whole(name, getattr(self, name), least=1)
-        if self.embed_dim is not None:
-            check_whole("embed_dim", self.embed_dim, least=1)
-        check_number("lr", self.lr, above=0)
-        check_number("weight_decay", self.weight_decay, least=0)
-        if self.final_weight_decay is not None:
-            check_number("final_weight_decay", self.final_weight_decay, least=0)
-        if self.clip_grad is not None:
-            check_number("clip_grad", self.clip_grad, above=0)
         check_choice("proj", self.proj, (True, False, None))
-        check_choice("decay_biases", self.decay_biases, (True, False))
-        check_choice("device", str(self.device).partition(":")[0], ("cpu", "cuda", "mps"))
 
     def _applies_proj(self) -> bool:
         return self.depth == 1 if self.proj is None else self.proj
-
-    def predict_proba(self, X: Any) -> NDArray:
-        """Probabilities ``(N, K)`` of tokens ``(N, T, D)``; T may differ from that of training."""
-        from vjepa_fer.probes.attentive.training import Tokens, predict_probabilities
-
-        self._check_fitted()
-        dim = self.parameters_[QUERY].shape[2]
-        if getattr(X, "ndim", 2) <= 2:
-            X = self._check_known(X)
-        tokens = Tokens(X, dim)
-        return predict_probabilities(
-            tokens, self.parameters_, num_heads=self.num_heads_, proj=self._applies_proj(), device=self.device
-        )
-
-    def attention(self, X: Any) -> NDArray:
-        """How much the query looks at each token ``(N, T, D)``: weights float32 ``(N, num_heads, T)`` that sum to 1 over T."""
-        from vjepa_fer.probes.attentive.training import Tokens, query_weights
-
-        self._check_fitted()
-        if getattr(X, "ndim", 2) <= 2:
-            X = self._check_known(X)
-        tokens = Tokens(X, self.parameters_[QUERY].shape[2])
-        return query_weights(tokens, self.parameters_, num_heads=self.num_heads_, device=self.device)
-
-    def predict(self, X: Any) -> NDArray:
-        """Predicted labels ``(N,)`` of tokens ``(N, T, D)``."""
-        return self.answer(X)[1]
-
-    def answer(self, X: Any) -> tuple[NDArray, NDArray]:
-        """Probabilities ``(N, K)`` and predicted labels ``(N,)`` of tokens ``(N, T, D)``, which are read once."""
-        probabilities = self.predict_proba(X)
-        return probabilities, self.classes_[probabilities.argmax(axis=1)]
 
     @classmethod
     def from_parameters(
@@ -261,14 +144,6 @@ class AttentiveProbe(Probe):
             raise ProbeError(
                 f"tokens of {dim} numbers do not go into {self.num_heads_} heads and {self.n_features_in_} features"
             )
-
-    def _least_features(self) -> NDArray:
-        return np.zeros((1, 1, self.parameters_[QUERY].shape[2]), np.float32)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.poor_score = True  # on toy data: the layer norm of one token of two features leaves a sign
-        return tags
 
 
 def check_shapes(parameters: Mapping[str, NDArray], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,29 +1,39 @@
-"""Frozen tokens and labels come in; attentive heads trained side by side, each with its own rate and decay, come out."""
+"""Frozen tokens, labels and a model come in; heads trained side by side, each with its own rate and decay, come out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes.attentive.model import (
-    attentive_logits,
-    initial_parameters,
-    parameter_shapes,
-    query_attention,
-    token_statistics,
-)
+from vjepa_fer.probes.attentive.model import token_statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 READ_AT_ONCE = 128 * 2**20
 """Bytes of tokens, as float32, that are in memory at once; a clip at least."""
+
+
+class Model(Protocol):
+    """A head's architecture. `parameters` hold every tensor by its name, with the number of heads in front."""
+
+    def shapes(self, *, dim: int, num_classes: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one head's parameters."""
+
+    def initial(self, shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:
+        """One head's first parameters."""
+
+    def logits(self, parameters: Mapping[str, Tensor], tokens: Tensor, statistics: tuple[Tensor, Tensor]) -> Tensor:
+        """Logits ``(M, B, K)`` of M heads on tokens ``(B, T, D)`` with their :func:`token_statistics`."""
+
+    def attention(self, parameters: Mapping[str, Tensor], tokens: Tensor) -> Tensor:
+        """How much one head looks at each token: ``(B, H, T)``, a softmax over T."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +49,7 @@ class Head:
 class Plan:
     """What heads trained side by side share."""
 
-    depth: int
-    num_heads: int
-    proj: bool
+    model: Model
     epochs: int
     batch_size: int
     clip_grad: float | None
@@ -102,15 +110,14 @@ class Tokens:
 def train_heads(
     tokens: Tokens, codes: NDArray[np.intp], num_classes: int, heads: Sequence[Head], plan: Plan
 ) -> list[dict[str, NDArray]]:
-    """Parameters of each head under their official names, float32, after `plan.epochs` passes over all clips.
+    """Parameters of each head under their names, float32, after `plan.epochs` passes over all clips.
 
     Every head starts at the same parameters and sees the same batches, so that it ends where it would have ended alone.
     AdamW; rate and decay follow half a cosine, the rate down to 0; each head's gradient is clipped by itself.
     """
     import torch
 
-    shapes = parameter_shapes(dim=tokens.dim, num_classes=num_classes, depth=plan.depth, proj=plan.proj)
-    first = initial_parameters(shapes, plan.seed)
+    first = plan.model.initial(plan.model.shapes(dim=tokens.dim, num_classes=num_classes), plan.seed)
     stacked = {
         name: value.expand(len(heads), *value.shape).clone().to(plan.device).requires_grad_()
         for name, value in first.items()
@@ -127,7 +134,7 @@ def train_heads(
             mean, rescale = (
                 torch.stack(own).to(plan.device) for own in zip(*(statistics[row] for row in rows), strict=True)
             )
-            logits = attentive_logits(stacked, part, (mean, rescale), num_heads=plan.num_heads, proj=plan.proj)
+            logits = plan.model.logits(stacked, part, (mean, rescale))
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.repeat(len(heads)), reduction="sum")
             yield loss / len(batch)
 
@@ -178,7 +185,7 @@ class _Optimizer:
 
 
 def predict_probabilities(
-    tokens: Tokens, parameters: Mapping[str, NDArray], *, num_heads: int, proj: bool, device: str
+    tokens: Tokens, parameters: Mapping[str, NDArray], model: Model, *, device: str
 ) -> NDArray[np.float64]:
     """Probabilities ``(N, K)`` of one head."""
     import torch
@@ -188,22 +195,20 @@ def predict_probabilities(
     with torch.inference_mode():
         for rows, batch in tokens.whole():
             batch = batch.to(device)
-            logits = attentive_logits(held, batch, token_statistics(batch), num_heads=num_heads, proj=proj)
+            logits = model.logits(held, batch, token_statistics(batch))
             probabilities[rows] = logits[0].double().softmax(dim=1).cpu().numpy()
     return probabilities
 
 
 def query_weights(
-    tokens: Tokens, parameters: Mapping[str, NDArray], *, num_heads: int, device: str
+    tokens: Tokens, parameters: Mapping[str, NDArray], model: Model, *, device: str
 ) -> NDArray[np.float32]:
-    """Attention ``(N, H, T)`` of one head's query; all rows have T tokens."""
+    """Attention ``(N, H, T)`` of one head; all rows have T tokens."""
     import torch
 
     held = {name: torch.from_numpy(value)[None].to(device) for name, value in parameters.items()}
     with torch.inference_mode():
-        parts = [
-            query_attention(held, batch.to(device), num_heads=num_heads).cpu().numpy() for _, batch in tokens.whole()
-        ]
+        parts = [model.attention(held, batch.to(device)).cpu().numpy() for _, batch in tokens.whole()]
     return np.concatenate(parts)
 
 
