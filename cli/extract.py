@@ -18,7 +18,6 @@ from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import (
     FaceCrop,
     Mode,
-    Precision,
     Preprocessing,
     Rule,
     Sampling,
@@ -61,7 +60,12 @@ def extract(
         str | None, typer.Option(help="Which state dict of the file.", show_default="the one of its family")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[Precision, typer.Option(help="Of the encoder's matrix products.")] = "float32",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(
+            help="Of the encoder's matrix products; auto: bfloat16 on CUDA cards that have it (A100 and later), else float32."
+        ),
+    ] = "auto",
     level: Annotated[
         list[str] | None,
         typer.Option(
@@ -203,7 +207,7 @@ def extract(
         from vjepa_fer.video.faces import require_faces
 
         require_faces()
-    from vjepa_fer.encoder import compile_encoder, load_encoder, pick_device
+    from vjepa_fer.encoder import load_encoder, pick_device
     from vjepa_fer.encoder.loading.registry import find_encoder
     from vjepa_fer.extract import (
         ExtractSettings,
@@ -212,6 +216,7 @@ def extract(
         measure_seconds,
         plan_extraction,
         recipe_without_weights,
+        settle_precision,
         with_weights_of,
     )
     from vjepa_fer.manifest import read_manifest, with_picture_rate
@@ -242,6 +247,7 @@ def extract(
         accept_resize=accept_resize,
         min_frames=min_frames,
         memory_bytes=memory_option(memory),
+        compile_blocks=compile_blocks,
     )
     which: _Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
     clips = read_manifest(manifest, unify_names=unify_names)
@@ -249,6 +255,8 @@ def extract(
         warn(note)
     clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
+    places = [name.strip() for name in (devices or device).split(",")]
+    settled = settle_precision(precision, places, cache)
     with wrong_usage():
         planned = recipe_without_weights(
             model,
@@ -256,12 +264,11 @@ def extract(
             sampling=sampling,
             storage=storage,
             num_views=views,
-            precision=precision,
+            precision=settled.precision,
             face_crop=face,
             square_pixels=square_pixels,
             state_key=state_key,
         )
-    places = [name.strip() for name in (devices or device).split(",")]
     with stoppable(cache):
         if dry_run and weights is None:
             planned = with_weights_of(cache, planned)
@@ -274,13 +281,11 @@ def extract(
                 weights=weights,
                 state_key=state_key,
                 device=pick_device(place),
-                precision=precision,
+                precision=settled.precision,
                 resolution=size,
             )
             for place in places
         ]
-        if compile_blocks:
-            encoders = [compile_encoder(each) for each in encoders]
         encoder = encoders[0]
         recipe = make_recipe(
             encoder,
@@ -294,11 +299,20 @@ def extract(
             warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
         devices_named = ", ".join(str(each.device) for each in encoders)
         say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
+        if settled.why:
+            say(f"precision: {settled.why}")
         plan, left = plan_extraction(clips, cache, recipe, **which)
         if dry_run:
             count = default_workers() if workers is None else workers
             seconds = measure_seconds(
-                plan, left, encoder, recipe, workers=count, devices=len(encoders), batch_size=batch_size
+                plan,
+                left,
+                encoder,
+                recipe,
+                workers=count,
+                devices=len(encoders),
+                batch_size=batch_size,
+                compile_blocks=compile_blocks,
             )
             show_plan(dataclasses.replace(plan, seconds=seconds), cache, as_json=as_json)
             return

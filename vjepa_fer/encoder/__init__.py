@@ -20,10 +20,17 @@ __all__ = [
     "encoder_spec",
     "load_encoder",
     "pick_device",
+    "require_compiling",
 ]
 
 if TYPE_CHECKING:
-    from vjepa_fer.encoder.loading.load import LoadedEncoder, compile_encoder, load_encoder, pick_device
+    from vjepa_fer.encoder.loading.load import (
+        LoadedEncoder,
+        compile_encoder,
+        load_encoder,
+        pick_device,
+        require_compiling,
+    )
     from vjepa_fer.encoder.model.vit import build_encoder
     from vjepa_fer.encoder.model.zoo import encoder_names, encoder_spec
 
@@ -32,6 +39,7 @@ _HOMES = {
     "compile_encoder": "loading.load",
     "load_encoder": "loading.load",
     "pick_device": "loading.load",
+    "require_compiling": "loading.load",
     "build_encoder": "model.vit",
     "encoder_names": "model.zoo",
     "encoder_spec": "model.zoo",

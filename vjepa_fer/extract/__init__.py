@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
 from vjepa_fer.extract.plan import Plan, measure_seconds, plan_extraction, recipe_without_weights, with_weights_of
+from vjepa_fer.extract.precision import settle_precision
 
 __all__ = [
     "ExtractSettings",
@@ -14,5 +15,6 @@ __all__ = [
     "measure_seconds",
     "plan_extraction",
     "recipe_without_weights",
+    "settle_precision",
     "with_weights_of",
 ]

@@ -6,16 +6,17 @@ numbers do not depend on what shared its batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.encoder import LoadedEncoder, compile_encoder
 from vjepa_fer.errors import VjepaFerError
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.levels import encode_levels
+from vjepa_fer.extract.links import Landing, Levels, link_to
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import normalise
 
@@ -51,6 +52,9 @@ class RowEncoder(Protocol):
     def close(self) -> None:
         """Let go of what was held for the next call."""
 
+    def compile(self) -> None:
+        """Have torch fuse the encoder's small operations, for the batches to come."""
+
 
 class Batcher:
     """Runs batches on one device: the next one starts before the results of the last are fetched.
@@ -67,9 +71,10 @@ class Batcher:
     """
 
     def __init__(self, encoder: LoadedEncoder, recipe: Recipe, clock: StageClock, *, size: int | None = None) -> None:
-        self.encoder, self.recipe, self.clock = encoder, recipe, clock
+        self.encoder, self.recipe = encoder, recipe
+        self.link = link_to(encoder.device, clock)
         self.size = size or auto_batch_size(encoder, recipe)
-        self._flying: tuple[list[Row], dict[str, torch.Tensor], torch.cuda.Event | None] | None = None
+        self._flying: tuple[list[Row], Landing] | None = None
 
     @property
     def at_once(self) -> int:
@@ -96,12 +101,9 @@ class Batcher:
         """Finish the rows of the batch that is still on the device."""
         if self._flying is None:
             return
-        rows, levels, event = self._flying
+        rows, landing = self._flying
         self._flying = None
-        if event is not None:
-            with self.clock.stage("encode"):
-                event.synchronize()
-        arrays = {kind: tensor.numpy() for kind, tensor in levels.items()}
+        arrays = {kind: tensor.numpy() for kind, tensor in landing.wait().items()}
         for position, row in enumerate(rows):
             row.finish({kind: array[position] for kind, array in arrays.items()})
 
@@ -109,23 +111,28 @@ class Batcher:
         """Give up the batch that is on the device."""
         self._flying = None
 
-    def _launch(self, rows: list[Row]) -> tuple[list[Row], dict[str, torch.Tensor], torch.cuda.Event | None]:
-        with self.clock.stage("transfer"):
-            pixels = normalise(self._stage(rows), self.recipe.preprocessing)
-        with self.clock.stage("encode"):
-            levels = encode_levels(self.encoder, pixels, self.recipe)
-            return rows, *_send_home(levels)
+    def compile(self, *, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Have torch compile the encoder's block for batches of this size, and for no other."""
+        height, width = self.recipe.preprocessing.crop_shape
+        shape = (self.size, 3, self.recipe.sampling.frames_per_window, height, width)
+        compile_encoder(self.encoder, shape, backend=backend)
+
+    def _launch(self, rows: list[Row]) -> tuple[list[Row], Landing]:
+        pixels = self.link.send(self._stage(rows))
+        levels = self.link.run(lambda: self._levels(pixels))
+        return rows, self.link.fetch(levels)
+
+    def _levels(self, pixels: torch.Tensor) -> Levels:
+        return encode_levels(self.encoder, normalise(pixels, self.recipe.preprocessing), self.recipe)
 
     def _stage(self, rows: list[Row]) -> torch.Tensor:
-        """The rows' pixels as one uint8 tensor of constant shape on the device."""
-        on_cuda = self.encoder.device.type == "cuda"
-        shape = (self.size, *rows[0].pixels.shape)
-        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=on_cuda)
+        """The rows' pixels as one uint8 tensor of constant shape."""
+        pixels = self.link.empty((self.size, *rows[0].pixels.shape))
         array = pixels.numpy()
         for position, row in enumerate(rows):
             array[position] = row.pixels
         array[len(rows) :] = 0
-        return pixels.to(self.encoder.device, non_blocking=on_cuda)
+        return pixels
 
     def _shrink(self, error: Exception) -> None:
         self.land()
@@ -147,20 +154,6 @@ def too_small(encoder: LoadedEncoder) -> VjepaFerError:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out; torch's allocator of the CPU says so in words only."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
-
-
-def _send_home(levels: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.cuda.Event | None]:
-    """Start copying results to the CPU; on CUDA the event says when they are there, and nobody waits until then."""
-    first = next(iter(levels.values()))
-    if first.device.type != "cuda":
-        return {kind: tensor.cpu() for kind, tensor in levels.items()}, None
-    home = {}
-    for kind, tensor in levels.items():
-        home[kind] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-        home[kind].copy_(tensor, non_blocking=True)
-    event = torch.cuda.Event()
-    event.record(torch.cuda.current_stream(first.device))
-    return home, event
 
 
 def auto_batch_size(encoder: LoadedEncoder, recipe: Recipe) -> int:

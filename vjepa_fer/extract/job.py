@@ -17,7 +17,7 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
 from vjepa_fer.doors import Bar, progress_bar
-from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.encoder import LoadedEncoder, require_compiling
 from vjepa_fer.errors import CacheError, VideoError, VjepaFerError
 from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.claims import Claims
@@ -75,6 +75,8 @@ class ExtractSettings:
         Where the size of a film changes midway, scale all its frames to the first one's, with a note; by default it is listed.
     min_frames : int
         A clip of fewer is listed as ``too_short``; by default one that is shorter than a window repeats its last frame.
+    compile_blocks : bool
+        On CUDA, have torch compile the encoder first, for batches of this job's shape.
     wait_seconds : float
         How long to wait at the end for clips that other processes are at, while none of them gets done; a clip whose process
         dies is taken over.
@@ -87,6 +89,7 @@ class ExtractSettings:
     workers: int | None = None
     clip_timeout: float = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int | None = None
+    compile_blocks: bool = False
     decoder: Decoder = "pyav"
     accept_truncated: bool = False
     accept_resize: bool = False
@@ -195,6 +198,9 @@ def extract_manifest(
         The encoder does not fit into the device's memory, or no decode worker can be started.
     """
     encoders = [encoder] if isinstance(encoder, LoadedEncoder) else list(encoder)
+    if settings is not None and settings.compile_blocks:
+        for each in encoders:
+            require_compiling(each)
     require_reference_pixels()
     require_decoder((settings or ExtractSettings()).decoder)
     if recipe.preprocessing.face_crop is not None:
@@ -231,6 +237,9 @@ class _Job:
         self.clock, self.stop, self.lock = StageClock(), threading.Event(), threading.Lock()
         self.workers = default_workers() if settings.workers is None else settings.workers
         self.devices = [row_encoder(each, recipe, self.clock, batch_size=settings.batch_size) for each in encoders]
+        if settings.compile_blocks:
+            for device in self.devices:
+                device.compile()
         self.claims = Claims(root)
         self.writer = BackgroundWriter(
             root,

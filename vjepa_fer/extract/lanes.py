@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.encoder import LoadedEncoder, require_compiling
 from vjepa_fer.extract.batches import Row, is_out_of_memory, too_small
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.levels import encode_levels
@@ -68,6 +68,10 @@ class Lanes:
         self._flying.clear()
         self._pool = None
         self._open.close()
+
+    def compile(self) -> None:
+        """Nothing to compile here: what torch makes for a CPU has a number of threads built in."""
+        require_compiling(self.encoder)
 
     def _running(self) -> ThreadPoolExecutor:
         if self._pool is None:

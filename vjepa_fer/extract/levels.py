@@ -20,7 +20,7 @@ def encode_levels(encoder: LoadedEncoder, pixels: torch.Tensor, recipe: Recipe) 
         Level without its grid's size (``mean``, ``grid@5``) → what :func:`pool_on_device` says.
     """
     levels: dict[str, torch.Tensor] = {}
-    for layer, tokens in encoder.encode_layers(pixels, recipe.storage.layers).items():
+    for layer, tokens in encoder.encode_layers(pixels, recipe.storage.layers):
         levels |= pool_on_device(tokens, recipe.token_grid, recipe.storage, layer=layer)
     return levels
 

@@ -24,6 +24,7 @@ from vjepa_fer.cache.folder import refuse_other_cache
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.errors import VideoError
+from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
@@ -213,6 +214,7 @@ def measure_seconds(
     workers: int,
     devices: int = 1,
     batch_size: int | None = None,
+    compile_blocks: bool = False,
 ) -> float:
     """Seconds that `plan` will take at the rate of a few clips, decoded and encoded here and thrown away.
 
@@ -228,18 +230,18 @@ def measure_seconds(
     if not reads:
         return 0.0
     decode = sum(read.busy_seconds for read in reads) / len(reads) * plan.clips / max(workers, 1)
-    encode = _seconds_a_row(reads, encoder, recipe, batch_size) * plan.rows / devices
+    device = row_encoder(encoder, recipe, StageClock(), batch_size=batch_size)
+    if compile_blocks:
+        device.compile()
+    encode = _seconds_a_row(reads, device, recipe) * plan.rows / devices
     if not workers:
         return decode + encode
     shared = decode * workers / num_cores() + encode if encoder.device.type == "cpu" else 0.0
     return max(decode, encode, shared)
 
 
-def _seconds_a_row(
-    reads: list[ReadClip[Clip]], encoder: LoadedEncoder, recipe: Recipe, batch_size: int | None
-) -> float:
+def _seconds_a_row(reads: list[ReadClip[Clip]], device: RowEncoder, recipe: Recipe) -> float:
     """Of as many rows side by side as the device takes: fewer would leave cores or a batch idle, and cost as much."""
-    device = row_encoder(encoder, recipe, StageClock(), batch_size=batch_size)
     views, rows = recipe.preprocessing.num_views, list[int]()
 
     def run(some: list[ReadClip[Clip]]) -> float:

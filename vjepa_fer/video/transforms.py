@@ -178,11 +178,20 @@ def normalise(pixels: torch.Tensor, preprocessing: Preprocessing) -> torch.Tenso
     """
     import torch
 
-    def per_channel(values: list[float]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=pixels.device)[:, None, None, None]
-
-    mean, std = preprocessing.mean, preprocessing.std
-    scale = per_channel([1 / (255 * s) for s in std])
-    shift = per_channel([-m / s for m, s in zip(mean, std, strict=True)])
+    scale, shift = _scale_and_shift(preprocessing.mean, preprocessing.std, pixels.device)
     channels_first = pixels.movedim(-1, -4).contiguous()  # as bytes: moving floats would take twice as long
     return channels_first.to(torch.float32).mul_(scale).add_(shift)
+
+
+@lru_cache(maxsize=16)
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a byte is multiplied by and what is added, (3, 1, 1, 1) each; made once a device, as a copy to it waits for all that it does."""
+    import torch
+
+    def per_channel(values: list[float]) -> torch.Tensor:
+        with torch.inference_mode(False):  # ordinary tensors, since the cache outlives that mode
+            return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None, None]
+
+    return per_channel([1 / (255 * s) for s in std]), per_channel([-m / s for m, s in zip(mean, std, strict=True)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,10 @@ class LoadedEncoder:
         return self.module(pixels.to(self.device)).float()
 
     @torch.inference_mode()
-    def encode_layers(self, pixels: Tensor, layers: Sequence[int | None]) -> dict[int | None, Tensor]:
-        """The normed tokens after each of `layers`, as :meth:`encode` gives the last one's; None is the last one too.
+    def encode_layers(self, pixels: Tensor, layers: Sequence[int | None]) -> Iterator[tuple[int | None, Tensor]]:
+        """Each of `layers` with the normed tokens after it, as :meth:`encode` gives the last one's; None is the last one too.
+
+        They come in the order of depth, one at a time: 24 layers of ViT-L for 64 windows would be 44 GB.
 
         Raises
         ------
@@ -66,11 +68,17 @@ class LoadedEncoder:
             A layer that has no norm: see ``EncoderSpec.layers_with_norm``.
         """
         if set(layers) == {None}:
-            return {None: self.encode(pixels)}
+            yield None, self.encode(pixels)
+            return
         last = self.spec.depth - 1
-        numbers = sorted({last if layer is None else layer for layer in layers})
-        tokens = dict(zip(numbers, self.module.layer_tokens(pixels.to(self.device), numbers), strict=True))
-        return {layer: tokens[last if layer is None else layer].float() for layer in layers}
+        named: dict[int, list[int | None]] = {}
+        for layer in layers:
+            named.setdefault(last if layer is None else layer, []).append(layer)
+        for number, tokens in zip(
+            sorted(named), self.module.each_layer(pixels.to(self.device), list(named)), strict=True
+        ):
+            for layer in dict.fromkeys(named[number]):
+                yield layer, tokens.float()
 
 
 def load_encoder(
@@ -144,27 +152,47 @@ def load_encoder(
     )
 
 
-def compile_encoder(encoder: LoadedEncoder, *, backend: str = "inductor") -> LoadedEncoder:
+def compile_encoder(
+    encoder: LoadedEncoder, shape: tuple[int, ...], *, backend: str | Callable[..., Any] = "inductor"
+) -> None:
     """Have torch fuse the small operations of every block; the numbers move by rounding. A minute's work, once a process.
 
     The blocks are alike, so one of them is compiled for all. Not measured on a GPU yet; on a CPU it gained between -1 and 18 %, within
     the noise, and the code that it makes has a number of threads built in, which extraction must be free to choose.
+
+    Parameters
+    ----------
+    encoder : LoadedEncoder
+    shape : tuple of int
+        (B, 3, T, H, W) of the batches to come: for another shape it is compiled once more.
+    backend : str or callable
+        torch's.
 
     Raises
     ------
     RecipeError
         The encoder is not on a CUDA device, or torch cannot compile there.
     """
-    inductor = backend == "inductor"
-    check(encoder.device.type == "cuda" or not inductor, f"compiling is for CUDA; the encoder is on {encoder.device}")
-    spec, (height, width) = encoder.spec, encoder.preprocessing.crop_shape
+    if backend == "inductor":
+        require_compiling(encoder)
     try:
         for block in encoder.module.blocks:
             block.compile(dynamic=False, backend=backend)
-        encoder.encode(torch.zeros(1, 3, spec.tubelet_size, height, width, dtype=_DTYPES[encoder.precision]))
+        encoder.encode(torch.zeros(shape, device=encoder.device))
     except Exception as error:  # a compiler's own: whatever Triton, a C compiler or the driver say
-        raise RecipeError(f"torch cannot compile the encoder here ({str(error).splitlines()[0][:200]})") from error
-    return encoder
+        why = " ".join(str(error).splitlines()[:2])[:200]  # who failed, and in what
+        raise RecipeError(f"torch cannot compile the encoder here ({why}); extract without --compile") from error
+
+
+def require_compiling(encoder: LoadedEncoder) -> None:
+    """Say so, before anything is made, where compiling would not serve.
+
+    Raises
+    ------
+    RecipeError
+        The encoder is not on a CUDA device.
+    """
+    check(encoder.device.type == "cuda", f"compiling is for CUDA; the encoder is on {encoder.device}")
 
 
 def pick_device(device: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -204,15 +204,17 @@ class Encoder(nn.Module):
 
     def layer_tokens(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """The normed tokens (B, N, D) after each of `layers` (0 is the first), in the order of depth; none is run beyond."""
+        return list(self.each_layer(x, layers))
+
+    def each_layer(self, x: Tensor, layers: Sequence[int]) -> Iterator[Tensor]:
+        """The same one by one, so that no more than one layer's tokens need be in memory."""
         grid = self.token_grid(x)
         x = self.embed(x, grid)
         tables = self.rotary(grid, x)
-        tokens = []
         for layer, block in enumerate(self.blocks[: max(layers) + 1]):
             x = block(x, tables)
             if layer in layers:
-                tokens.append(self.norm_after(layer)(x))
-        return tokens
+                yield self.norm_after(layer)(x)
 
     def token_grid(self, x: Tensor) -> Grid:
         """(T', H', W') of an input, checked."""
