@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import math
 import re
 import signal
 import sys
@@ -299,6 +300,8 @@ def extract(
             warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
         devices_named = ", ".join(str(each.device) for each in encoders)
         say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
+        if encoder.device.type == "cuda":
+            say(f"attention by torch's kernel {encoder.attention_kernel(math.prod(recipe.token_grid))}")
         if settled.why:
             say(f"precision: {settled.why}")
         plan, left = plan_extraction(clips, cache, recipe, **which)

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.encoder import load_encoder
+from vjepa_fer.encoder.model import kernels
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe, precision, settle_precision
 from vjepa_fer.extract.batches import Batcher
@@ -223,3 +224,44 @@ def test_compiling_is_refused_before_a_folder_is_made(encoder, tmp_path):
     with pytest.raises(RecipeError, match="compiling is for CUDA"):
         extract_manifest(ONE_CLIP, tmp_path / "cache", encoder, recipe_of(encoder), settings=settings)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(("major", "first"), [(9, "CUDNN_ATTENTION"), (10, "CUDNN_ATTENTION"), (8, "FLASH_ATTENTION")])
+def test_the_attention_kernel_is_chosen_by_the_card(monkeypatch, major, first):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (major, 0))
+    order = kernels.kernels_in_order(torch.device("cuda:0"))
+    assert order[0].name == first
+    assert {kernel.name for kernel in order} >= {"FLASH_ATTENTION", "EFFICIENT_ATTENTION", "MATH"}
+    assert kernels.kernels_in_order(torch.device("cpu")) == []
+
+
+def test_the_order_of_kernels_is_ours_while_an_encoder_runs(encoder, monkeypatch):
+    """On a CPU torch has a choice too: flash, or plain mathematics."""
+    seen, attention = [], torch.nn.functional.scaled_dot_product_attention
+
+    def noted(q, k, v):
+        seen.append(kernels.SDPBackend(torch._fused_sdp_choice(q, k, v)).name)
+        return attention(q, k, v)
+
+    monkeypatch.setattr("vjepa_fer.encoder.model.vit.F.scaled_dot_product_attention", noted)
+    pixels = torch.rand(1, 3, 16, 64, 64)
+    for name in ("MATH", "FLASH_ATTENTION"):
+        seen.clear()
+        monkeypatch.setattr(kernels, "kernels_in_order", lambda device, name=name: [getattr(kernels.SDPBackend, name)])
+        encoder.encode(pixels)
+        dict(encoder.encode_layers(pixels, (1, None)))
+        assert set(seen) == {name}
+        assert encoder.attention_kernel(128) == name.removesuffix("_ATTENTION").lower()
+
+
+def test_the_order_stays_while_another_device_is_still_at_work(monkeypatch):
+    monkeypatch.setattr(kernels, "kernels_in_order", lambda device: [kernels.SDPBackend.MATH])
+    device, q = torch.device("cpu"), torch.rand(1, 2, 8, 16)
+    before = torch._fused_sdp_choice(q, q, q)
+    one, other = kernels.chosen_kernels(device), kernels.chosen_kernels(device)
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert kernels.SDPBackend(torch._fused_sdp_choice(q, q, q)).name == "MATH"
+    other.__exit__(None, None, None)
+    assert torch._fused_sdp_choice(q, q, q) == before != kernels.SDPBackend.MATH.value

@@ -15,6 +15,7 @@ from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
 from vjepa_fer.encoder.loading.checkpoint import load_state, read_state
 from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.encoder.loading.slim import weights_identity
+from vjepa_fer.encoder.model.kernels import chosen_kernels, kernel_that_runs
 from vjepa_fer.encoder.model.vit import Encoder, build_encoder, sincos_positions
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, check
@@ -54,7 +55,8 @@ class LoadedEncoder:
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode normalised pixels (B, 3, T, H, W), on any device, to tokens (B, N, D): float32 on the encoder's device."""
-        return self.module(pixels.to(self.device)).float()
+        with chosen_kernels(self.device):
+            return self.module(pixels.to(self.device)).float()
 
     @torch.inference_mode()
     def encode_layers(self, pixels: Tensor, layers: Sequence[int | None]) -> Iterator[tuple[int | None, Tensor]]:
@@ -74,11 +76,17 @@ class LoadedEncoder:
         named: dict[int, list[int | None]] = {}
         for layer in layers:
             named.setdefault(last if layer is None else layer, []).append(layer)
-        for number, tokens in zip(
-            sorted(named), self.module.each_layer(pixels.to(self.device), list(named)), strict=True
-        ):
-            for layer in dict.fromkeys(named[number]):
-                yield layer, tokens.float()
+        with chosen_kernels(self.device):
+            each = self.module.each_layer(pixels.to(self.device), list(named))
+            for number, tokens in zip(sorted(named), each, strict=True):
+                for layer in dict.fromkeys(named[number]):
+                    yield layer, tokens.float()
+
+    def attention_kernel(self, num_tokens: int) -> str:
+        """Which of torch's kernels computes the attention of so many tokens: ``cudnn``, ``flash``, ``efficient`` or ``math``."""
+        heads = self.spec.num_heads
+        head_dim, dtype = self.spec.embed_dim // heads, _DTYPES[self.precision]
+        return kernel_that_runs(self.device, dtype, num_heads=heads, num_tokens=num_tokens, head_dim=head_dim)
 
 
 def load_encoder(
