@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,3 +268,22 @@ def test_the_order_stays_while_another_device_is_still_at_work(monkeypatch):
     assert kernels.SDPBackend(torch._fused_sdp_choice(q, q, q)).name == "MATH"
     other.__exit__(None, None, None)
     assert torch._fused_sdp_choice(q, q, q) == before != kernels.SDPBackend.MATH.value
+
+
+CHECK = Path(__file__).parents[2] / "benchmarks" / "gpu_check.py"
+
+
+def test_the_check_for_a_card_runs_in_all_its_parts():
+    pytest.importorskip("transformers")
+    done = subprocess.run([sys.executable, CHECK, "--rehearse"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "of the matrix rate" in done.stdout
+    assert "times as fast as a plain transformers loop" in done.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
+def test_the_check_for_a_card_says_that_there_is_none():
+    pytest.importorskip("transformers")
+    done = subprocess.run([sys.executable, CHECK], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no GPU at hand: nothing was measured" in done.stderr
