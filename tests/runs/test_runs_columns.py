@@ -91,7 +91,9 @@ def arrays_of(path):
 
 def with_columns(folder, **changes):
     """Other columns, under right hashes."""
-    arrays = {name: value for name, value in (arrays_of(folder / "predictions.npz") | changes).items() if value is not None}
+    arrays = {
+        name: value for name, value in (arrays_of(folder / "predictions.npz") | changes).items() if value is not None
+    }
     np.savez(folder / "predictions.npz", **arrays)
     said = json.loads((folder / "run.json").read_text())
     said |= {"columns": digest((folder / "predictions.npz").read_bytes())}

@@ -50,14 +50,24 @@ def project(cache: Cache, predictions: Predictions, level: str, *, method: Metho
     CacheError
         The level is not stored, or no clip of the run is in the cache.
     """
-    stored = cache.recipe.storage.levels
-    level = "mean" if "mean" in stored else cache.stored_level(level)
+    level = level_to_show(cache, level)
     place = {clip.clip_id: number for number, clip in enumerate(cache.clips)}
     rows = np.array([row for row, clip in enumerate(predictions.clip_ids.tolist()) if clip in place], dtype=np.int64)
     drawn = np.sort(np.random.default_rng(seed).permutation(rows)[: MOST[method]])
     x = np.stack([_one_vector(cache, place[str(predictions.clip_ids[row])], level) for row in drawn])
     xy, explained = place_in_plane(x, method, seed)
     return Projection(method, level, xy, drawn, explained, len(rows))
+
+
+def level_to_show(cache: Cache, level: str) -> str:
+    """``mean`` where it is stored: quick to read, and the same for runs on any level.
+
+    Raises
+    ------
+    CacheError
+        Neither is stored.
+    """
+    return "mean" if "mean" in cache.recipe.storage.levels else cache.stored_level(level)
 
 
 def place_in_plane(
