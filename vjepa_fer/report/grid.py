@@ -150,7 +150,7 @@ def grid_of(run: Run, sweep: Sweep) -> Grid | None:
     return Grid(axes, tuple(sorted(points, key=lambda point: point.at)), nested=bool(choices))
 
 
-def settings_of(cell: Cell) -> dict[str, Any]:
+def settings_of(cell: Any) -> dict[str, Any]:
     """Everything that a cell was given, by the names that people type."""
     return {
         **by_short_name(cell),

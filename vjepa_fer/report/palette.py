@@ -1,7 +1,8 @@
 """The number of a class, a fold or a person goes in; a colour and a shape that nobody takes for another's come out, for page and paper.
 
 Colours alone fail one man in twelve. These are Petroff's ten (arXiv 2107.02270), in his order, chosen so that any first few of them
-stay apart in full vision and in the three dichromacies; on a dark ground each is lightened until it stands out. Beside each goes a shape.
+stay apart in full vision and in the three dichromacies. On a dark ground they are moved, each near its own hue, to where all stand out from
+the ground (3 : 1) and the nearest two are farthest apart. Beside each colour goes a shape.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 LIGHT = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
-DARK = ("#5aa5ee", "#ffb833", "#f0553a", "#aebbb9", "#b66fe6", "#c48a79", "#ff8a3c", "#cfc48c", "#8f939f", "#a6e6e9")
+DARK = ("#32a6e2", "#ffc33a", "#c14200", "#abd2ce", "#a02fe5", "#d27d81", "#f9620d", "#f2ecac", "#646e7c", "#9ffdfc")
 
 
 class Shape(NamedTuple):

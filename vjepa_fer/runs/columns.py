@@ -18,6 +18,7 @@ import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,12 +54,10 @@ def write_columns(path: Path, predictions: Predictions, *, table_sha256: str) ->
         "truth": predictions.truth,
         "predicted": predictions.predicted,
     }
-    np.savez(
-        path,
-        names=np.frombuffer(json.dumps(names, ensure_ascii=False).encode(), np.uint8),
-        probabilities=np.asarray(predictions.probabilities, np.float64),
-        **{name: values.reshape(-1).astype(np.int32) for name, values in columns.items()},
-    )
+    arrays: dict[str, Any] = {name: values.reshape(-1).astype(np.int32) for name, values in columns.items()}
+    arrays["names"] = np.frombuffer(json.dumps(names, ensure_ascii=False).encode(), np.uint8)
+    arrays["probabilities"] = np.asarray(predictions.probabilities, np.float64)
+    np.savez(path, **arrays)
 
 
 def _stripped(names: Iterable[str]) -> list[str]:
