@@ -129,7 +129,7 @@ def main() -> None:
             (here / name).symlink_to(HERE / name)
         link(here)
         write_features(folder, asked.clips)
-        ours(
+        run_command(
             folder,
             "cache",
             "import",

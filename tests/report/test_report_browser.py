@@ -50,6 +50,9 @@ def tip(browser):
 def at_point(browser, path):
     """Move the mouse over the first mark of a path."""
     browser.run(f"document.querySelector('{path}').scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    browser.run(
+        "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )  # scrolling hides names
     x, y = browser.run(
         f"(() => {{ const p = document.querySelector('{path}'), m = /M([\\d.]+) ([\\d.]+)/.exec(p.getAttribute('d'));"
         " const s = new DOMPoint(+m[1], +m[2]).matrixTransform(p.ownerSVGElement.getScreenCTM()); return [s.x, s.y]; })()"
