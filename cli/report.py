@@ -58,6 +58,14 @@ def report(
     by: Annotated[
         str, typer.Option(help="Manifest columns to give figures by, with commas: sex,intensity.", show_default=False)
     ] = "",
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Compare all runs with this one: its path, folder or title. More than eight are always compared with one.",
+            show_default="the figure to report",
+        ),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Write one HTML page about one run or several: figures, checks in plain words, what goes wrong and where. No network.
@@ -70,6 +78,7 @@ def report(
     if thumbnails:
         require_extra("extract", ("av",), "--thumbnails")
         require_extra("report", ("PIL",), "--thumbnails")
+    from vjepa_fer.doors import progress_bar
     from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
     from vjepa_fer.report.page import check_page
 
@@ -79,8 +88,11 @@ def report(
     settings = ReportSettings(
         cache=cache, method=projection, by=columns, seed=seed, thumbnails=thumbnails, videos=videos
     )
-    numbers = gather_numbers(runs, settings)
-    write_page(out, render_page(numbers))
+    with progress_bar(None, "report", unit="step", leave=False) as bar:
+        numbers = gather_numbers(runs, settings, progress=lambda word: bar.advance(word=word))
+        bar.advance(word="the page")
+        page = render_page(numbers, reference=reference)
+    write_page(out, page)
     if figures:
         from vjepa_fer.disk import unique_names
         from vjepa_fer.report.figures import write_figures

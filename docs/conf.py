@@ -31,3 +31,14 @@ html_title = f"vjepa-fer {__version__}"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # a page opened from disk may not fetch another
+
+
+def setup(app):
+    """The theme's captions in the sidebar are headings without a level, which a screen reader cannot place."""
+    app.connect("html-page-context", _with_levels, priority=900)
+
+
+def _with_levels(app, page, template, context, doctree):
+    tree = context.get("furo_navigation_tree")
+    if tree:
+        context["furo_navigation_tree"] = tree.replace('role="heading">', 'role="heading" aria-level="2">')

@@ -40,7 +40,11 @@ class Browser:
         Every address that was asked for.
     problems : list of str
         Errors and warnings of the console, exceptions, refusals of the page's own policy.
+    patience : float
+        Seconds that an answer may take.
     """
+
+    patience: float = 60
 
     def __init__(self, profile: Path) -> None:
         program = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -92,12 +96,12 @@ class Browser:
         assert "error" not in answer, (method, answer)
         return answer["result"]
 
-    def _next(self, seconds: float = 60) -> dict:
-        deadline = time.monotonic() + seconds
+    def _next(self) -> dict:
+        deadline = time.monotonic() + self.patience
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._in], [], [], max(0, deadline - time.monotonic()))
             part = os.read(self._in, 1 << 16) if ready else b""
-            assert part, "the browser went away, or said nothing for a minute"
+            assert part, "the browser went away, or said nothing for too long"
             self._buffer += part
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)

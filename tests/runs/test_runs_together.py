@@ -84,6 +84,7 @@ def test_two_processes_that_do_the_same_both_have_it(cache, tmp_path):
             "fitted",
             "folds.json",
             "predictions.csv",
+            "predictions.npz",
             "run.json",
         ]
 

@@ -47,7 +47,7 @@ def read_npz(
     OSError, ValueError, zipfile.BadZipFile
         Not an NPZ file.
     """
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file) as archive:
         arrays, room = (
             {},

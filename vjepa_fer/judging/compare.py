@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -119,10 +118,11 @@ def compare_predictions(
     *,
     intersect: bool = False,
     leaky: Collection[str] = (),
+    reference: str | None = None,
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
 ) -> Comparison:
-    """Compare every pair on identical clips.
+    """Compare every pair, or all others with one reference, on identical clips.
 
     Parameters
     ----------
@@ -132,6 +132,8 @@ def compare_predictions(
         Keep the clips that all of them have; otherwise different clips are refused.
     leaky : collection of str
         Names of those that were tested on what they knew from training: no difference from them is real.
+    reference : str, optional
+        The one that all others are compared with, and minus which they are: so few pairs leave chance less room than all of them.
     num_draws, seed : int
         Of the bootstrap; the permutation's draws have the same seed.
 
@@ -148,9 +150,16 @@ def compare_predictions(
     _check_same_truth(aligned)
     by_subject = np.stack([confusion_by_subject(one) for one in aligned.values()], axis=1)
     worlds = dict(zip(aligned, np.moveaxis(resample(by_subject, num_draws=num_draws, seed=seed), 1, 0), strict=True))
-    differences = [d for figure in FIGURES for d in _all_pairs(aligned, figure, worlds, seed, leaky)]
+    pairs = _pairs(aligned, reference)
+    differences = [d for figure in FIGURES for d in _each_pair(aligned, pairs, figure, worlds, seed, leaky)]
     left_out = {name: len(one) - len(common) for name, one in predictions.items()}
-    return Comparison(aligned, left_out, tuple(differences), _notes(aligned))
+    return Comparison(aligned, left_out, tuple(differences), _notes(aligned, len(pairs)))
+
+
+def _pairs(names: Collection[str], reference: str | None) -> list[tuple[str, str]]:
+    if reference is None:
+        return list(itertools.combinations(names, 2))
+    return [(reference, name) for name in names if name != reference]
 
 
 def _common_clips(predictions: Mapping[str, Predictions], intersect: bool) -> np.ndarray:
@@ -213,15 +222,15 @@ def _check_same_truth(aligned: Mapping[str, Predictions]) -> None:
 _NEEDED = "chance is judged over subjects, so each clip needs one (column subject), and there must be at least two"
 
 
-def _all_pairs(
+def _each_pair(
     aligned: Mapping[str, Predictions],
+    pairs: Sequence[tuple[str, str]],
     figure: str,
     worlds: Mapping[str, np.ndarray],
     seed: int,
     leaky: Collection[str],
 ) -> list[Difference]:
-    """Every pair's difference in one figure; `worlds` has each one's confusion matrices on the same drawn subjects."""
-    pairs = list(itertools.combinations(aligned, 2))
+    """Each pair's difference in one figure; `worlds` has each one's confusion matrices on the same drawn subjects."""
     p_values = [sign_flip_p(_by_subject(aligned[a], aligned[b], figure), seed=seed) for a, b in pairs]
     differences = []
     for (a, b), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
@@ -257,14 +266,14 @@ def _by_subject(first: Predictions, second: Predictions, figure: str) -> np.ndar
     return np.bincount(subject, weights=gain)
 
 
-def _notes(aligned: Mapping[str, Predictions]) -> tuple[str, ...]:
+def _notes(aligned: Mapping[str, Predictions], num_pairs: int) -> tuple[str, ...]:
     (first_name, first), *others = aligned.items()
     other_folds = (
         f"{first_name} and {name} were tested in different folds: part of a difference is what each was trained on"
         for name, one in others
         if not _same_partition(first.fold, one.fold)
     )
-    return (*_too_few(first.num_subjects, math.comb(len(aligned), 2)), *_unknown_subjects(first), *other_folds)
+    return (*_too_few(first.num_subjects, num_pairs), *_unknown_subjects(first), *other_folds)
 
 
 def _too_few(num_subjects: int, num_pairs: int) -> tuple[str, ...]:

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from vjepa_fer.cache import Cache, open_cache
+from vjepa_fer.cache import Cache
 from vjepa_fer.errors import CacheError, RecipeMismatchError, RunError, VideoError, VjepaFerError
 from vjepa_fer.recipe import Recipe
+from vjepa_fer.report.grid import sweep_of
 from vjepa_fer.report.numbers import RunNumbers, numbers_of
-from vjepa_fer.report.projection import Method, Projection, project
-from vjepa_fer.runs import RUN_JSON, Run, check_run, chosen_of, read_run, runs_of, to_report
+from vjepa_fer.report.projection import Method, Projection, level_to_show, project
+from vjepa_fer.report.shelf import Shelf
+from vjepa_fer.runs import RUN_JSON, Run, check_run, chosen_of, runs_of, to_report
 
 Looked = TypeVar("Looked")
-MOST_RUNS = 12
+MOST_RUNS = 60
 """A folder of more runs than these makes no page that anyone would read."""
 
 
@@ -50,13 +52,17 @@ class ReportSettings:
 
 
 def gather_numbers(
-    paths: Sequence[str | os.PathLike[str]], settings: ReportSettings | None = None
+    paths: Sequence[str | os.PathLike[str]],
+    settings: ReportSettings | None = None,
+    *,
+    progress: Callable[[str], None] = lambda word: None,
 ) -> tuple[RunNumbers, ...]:
-    """The numbers of each run, in the order given; a run given twice counts once.
+    """The numbers of each run, in the order given; a run given twice counts once. Every run and cache is read once.
 
     A folder that ``probe --out`` filled stands for the choice among all of its cells and that of each family, or where nothing was
     chosen, for its runs.
-    Runs of such a folder that cannot be read are named in ``unread`` of the others.
+    Runs of such a folder that cannot be read are named in ``unread`` of the others. `progress` is called with a word before each
+    run is read, each cache is opened or projected, and each run's numbers are computed.
 
     Raises
     ------
@@ -65,19 +71,20 @@ def gather_numbers(
     RecipeMismatchError
         ``settings.cache`` holds other features than the run was made from.
     """
-    runs, unread = _gather_runs([Path(path) for path in paths])
-    found = (_one(run, settings or ReportSettings()) for run in runs)
+    shelf = Shelf(progress)
+    runs, unread = _gather_runs([Path(path) for path in paths], shelf)
+    found = (_one(run, settings or ReportSettings(), shelf) for run in runs)
     honest = to_report(runs)
     return tuple(replace(n, unread=tuple(unread), to_report=fine) for n, fine in zip(found, honest, strict=True))
 
 
-def _gather_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+def _gather_runs(paths: Sequence[Path], shelf: Shelf) -> tuple[list[Run], list[str]]:
     """The runs that are named or stand for a folder, each once; and why others of these folders cannot be read."""
     runs: dict[Path, Run] = {}
     unread: list[str] = []
     for path in paths:
         inside = _runs_inside(path)
-        found, broken = _read_all(inside) if inside else ([read_run(path)], [])
+        found, broken = _read_all(inside, shelf) if inside else ([shelf.run(path)], [])
         for run in found:
             runs.setdefault(run.path.resolve(), run)
         unread += broken
@@ -89,16 +96,16 @@ def _runs_inside(path: Path) -> list[Path]:
     return [] if not path.is_dir() or os.path.lexists(path / RUN_JSON) else runs_of(path)
 
 
-def _read_all(inside: Sequence[Path]) -> tuple[list[Run], list[str]]:
+def _read_all(inside: Sequence[Path], shelf: Shelf) -> tuple[list[Run], list[str]]:
     """Those of a folder's runs that a page should be about, and why some of all cannot be read."""
     unread: list[str] = []
     chosen = chosen_of(inside)
     others = [path for path in inside if path not in chosen]
-    runs = _look_at(_few(chosen, unread), read_run, unread)
+    runs = _look_at(_few(chosen, unread), shelf.run, unread)
     if runs:
         _look_at(others, check_run, unread)
     else:
-        runs = [run for run in _look_at(_few(others, unread), read_run, unread) if not run.repeats_a_cell]
+        runs = [run for run in _look_at(_few(others, unread), shelf.run, unread) if not run.repeats_a_cell]
     if not runs:
         raise RunError("\n".join([f"{inside[0].parent}: none of its runs can be read:", *unread]))
     return runs, unread
@@ -122,17 +129,20 @@ def _look_at(paths: Sequence[Path], look: Callable[[Path], Looked], unread: list
     return seen
 
 
-def _one(run: Run, settings: ReportSettings) -> RunNumbers:
+def _one(run: Run, settings: ReportSettings, shelf: Shelf) -> RunNumbers:
     notes: list[str] = []
-    cache = _find_cache(run, settings, notes)
+    cache = _find_cache(run, settings, shelf, notes)
     if settings.by and cache is None:
         raise RunError(f"{run.path}: figures by {', '.join(settings.by)} need the cache's manifest; {notes[0]}")
-    projection = None if cache is None else _project(cache, run, settings, notes)
-    numbers = numbers_of(run, cache=cache, projection=projection, by=settings.by, notes=notes)
+    projection = None if cache is None else _project(cache, run, settings, shelf, notes)
+    sweep, unread = sweep_of(run, shelf)
+    notes += unread
+    shelf.progress(f"figures of {run.path.name}")
+    numbers = numbers_of(run, sweep=sweep, cache=cache, projection=projection, by=settings.by, notes=notes)
     return _with_strips(numbers, cache, settings) if settings.thumbnails else numbers
 
 
-def _find_cache(run: Run, settings: ReportSettings, notes: list[str]) -> Cache | None:
+def _find_cache(run: Run, settings: ReportSettings, shelf: Shelf, notes: list[str]) -> Cache | None:
     """The cache asked for, or the one that the run names if it is still there and the same."""
     if settings.cache is None and run.evaluation.folds.name.startswith("test-on:"):
         notes.append("trained on one corpus and tested on another: the features of the two are not drawn")
@@ -142,7 +152,7 @@ def _find_cache(run: Run, settings: ReportSettings, notes: list[str]) -> Cache |
         notes.append("the run does not say where its features are; --cache CACHE does")
         return None
     try:
-        cache = open_cache(said)
+        cache = shelf.cache(said)
         if cache.fingerprint != run.settings.get("fingerprint"):
             raise RecipeMismatchError(f"{said}: holds other features than {run.path} was made from")
     except (CacheError, RecipeMismatchError, OSError) as error:
@@ -176,10 +186,15 @@ def _with_strips(numbers: RunNumbers, cache: Cache | None, settings: ReportSetti
     return replace(numbers, mistakes=mistakes, notes=(*numbers.notes, note) if note else numbers.notes)
 
 
-def _project(cache: Cache, run: Run, settings: ReportSettings, notes: list[str]) -> Projection | None:
-    level = run.evaluation.cell.level.split(",")[0]
+def _project(cache: Cache, run: Run, settings: ReportSettings, shelf: Shelf, notes: list[str]) -> Projection | None:
+    """The cache's projection: one and the same for all runs of a cache that were judged on the same clips in the same order."""
+    predictions, level = run.evaluation.predictions, run.evaluation.cell.level.split(",")[0]
     try:
-        return project(cache, run.evaluation.predictions, level, method=settings.method, seed=settings.seed)
+        return shelf.once(
+            ("plane", cache.root, level_to_show(cache, level), predictions.clip_ids.tobytes()),
+            lambda: project(cache, predictions, level, method=settings.method, seed=settings.seed),
+            word=f"{settings.method} of {cache.root}",
+        )
     except VjepaFerError as error:
         notes.append(f"no projection: {error}")
         return None

@@ -18,6 +18,8 @@ from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import import_matplotlib
 from vjepa_fer.report.numbers import RunNumbers
+from vjepa_fer.report.palette import colour, shape
+from vjepa_fer.report.ticks import places, short, ticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from vjepa_fer.report.grid import Axis
 
 BLUE, GREY, RED = "#1f6fb2", "#8a949c", "#c0392b"
+MOST_NAMED = 12
+"""Bars whose names fit beneath; more lie on their side, one line each."""
+
 COLUMN, SQUARE = (3.4, 2.4), (3.4, 3.4)
 """Inches: a column of a two-column page."""
 LONGEST_NAME = 18
@@ -120,12 +125,12 @@ def _war_and_sd(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([point.war for point in points]), np.array([point.sd for point in points])
 
 
-def _axes(size: tuple[float, float]) -> tuple[Figure, Any]:
+def _axes(size: tuple[float, float], *, columns: int = 1) -> tuple[Figure, Any]:
     import_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.add_subplot()
+    return figure, figure.subplots(1, columns)
 
 
 def draw_confusion(row_percent: np.ndarray, classes: Sequence[str]) -> Figure:
@@ -152,13 +157,21 @@ def draw_folds(figures: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def draw_bars(names: Sequence[str], values: Sequence[float], label: str) -> Figure:
-    """A bar a name, percent."""
-    figure, axes = _axes(COLUMN)
-    axes.bar(range(len(names)), values, color=BLUE)
-    axes.set_xticks(
-        range(len(names)), _plain(names), rotation=45 if len(names) <= 12 else 90, fontsize=8 if len(names) <= 30 else 4
-    )
-    axes.set(ylabel=label, ylim=(0, 100))
+    """A bar a name, percent; many names lie beside theirs, in two columns from 40 on, so that 91 people can be read."""
+    if len(names) <= MOST_NAMED:
+        figure, axes = _axes(COLUMN)
+        axes.bar(range(len(names)), values, color=BLUE)
+        axes.set_xticks(range(len(names)), _plain(names), rotation=45)
+        axes.set(ylabel=label, ylim=(0, 100))
+        return figure
+    parts = 1 if len(names) < 40 else 2
+    rows = -(-len(names) // parts)
+    figure, every = _axes((COLUMN[0] * (2 if parts == 2 else 1), 0.11 * rows + 0.6), columns=parts)
+    for part, axes in enumerate(np.atleast_1d(every)):
+        own = slice(part * rows, (part + 1) * rows)
+        axes.barh(range(len(names[own])), values[own], color=BLUE)
+        axes.set_yticks(range(len(names[own])), _plain(names[own]), fontsize=6)
+        axes.set(xlabel=label, xlim=(0, 100), ylim=(rows - 0.4, -0.6))
     return figure
 
 
@@ -173,14 +186,15 @@ def draw_calibration(confidence: np.ndarray, accuracy: np.ndarray, num_clips: np
 
 
 def draw_curve(values: Sequence[Any], war: np.ndarray, sd: np.ndarray, name: str, chosen: Sequence[int] = ()) -> Figure:
-    """Mean WAR over folds with its sd, percent, against a parameter's values, evenly spaced; the chosen ones are ringed."""
+    """Mean WAR over folds with its sd, percent, against a parameter's values; the chosen ones are ringed."""
     figure, axes = _axes(COLUMN)
-    at = np.arange(len(values))
+    at = np.array(places(values))
     axes.fill_between(at, war - sd, war + sd, color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(at, war, "o-", color=BLUE, markersize=4)
     ringed = list(chosen)
     axes.plot(at[ringed], war[ringed], "o", markersize=9, markerfacecolor="none", markeredgecolor=RED)
-    axes.set_xticks(at, _plain(map(str, values)))
+    marks = ticks(values)
+    axes.set_xticks([place for place, _ in marks], _plain(label for _, label in marks))
     axes.set(xlabel=_plain([name])[0], ylabel="WAR, %")
     return figure
 
@@ -199,8 +213,8 @@ def draw_heat_map(war: np.ndarray, across: Axis, down: Axis, chosen: Sequence[tu
             axes.text(column, row, f"{value:.1f}", ha="center", va="center", color="white" if strong else "black")
     for row, column in chosen:
         axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor=RED, linewidth=1.4))
-    axes.set_xticks(range(war.shape[1]), _plain(map(str, across.values)))
-    axes.set_yticks(range(war.shape[0]), _plain(map(str, down.values)))
+    axes.set_xticks(range(war.shape[1]), _plain(map(short, across.values)))
+    axes.set_yticks(range(war.shape[0]), _plain(map(short, down.values)))
     axes.set(xlabel=_plain([across.name])[0], ylabel=_plain([down.name])[0])
     return figure
 
@@ -219,19 +233,16 @@ def draw_groups(by: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
 
 
 def draw_points(xy: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Points (num_points, 2), a colour a class."""
-    import_matplotlib()
-    from matplotlib import colormaps
-
+    """Points (num_points, 2), a colour and a shape a class."""
     figure, axes = _axes(SQUARE)
     for number, label in enumerate(_plain(classes)):
         own = truth == number
-        axes.scatter(*xy[own].T, s=3, color=colormaps["tab20" if len(classes) > 10 else "tab10"](number), label=label)
+        axes.scatter(*xy[own].T, s=6, lw=0.4, color=colour(number), marker=shape(number).matplotlib, label=label)
     axes.set(xticks=[], yticks=[], aspect="equal")
     axes.spines[:].set_visible(False)
     longest = max(map(len, _plain(classes)))
     columns = max(1, min(4, 44 // (longest + 4)))  # what fits into a column of a page
-    legend = {"fontsize": 7, "handletextpad": 0.2, "columnspacing": 1.0, "markerscale": 3, "frameon": False}
+    legend = {"fontsize": 7, "handletextpad": 0.2, "columnspacing": 1.0, "markerscale": 2, "frameon": False}
     figure.legend(loc="outside lower center", ncols=columns, **legend)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 from vjepa_fer.errors import VjepaFerError
 from vjepa_fer.experiment import PLAN_WORDS, Cell, Nest, Plan, by_short_name
-from vjepa_fer.runs import BEST, Run, read_plan, read_run, runs_of
+from vjepa_fer.judging import Predictions, Score
+from vjepa_fer.report.shelf import Shelf
+from vjepa_fer.runs import BEST, Run, runs_of
 
 
 @dataclass(frozen=True)
@@ -64,22 +67,47 @@ class Grid:
         return (max(self.points, key=lambda point: point.war),)
 
 
-def siblings(run: Run) -> tuple[list[Run], tuple[str, ...]]:
-    """The single cells of the same probe and level beside `run`, judged on the same clips and folds; itself included.
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The cells beside a run.
 
-    Returns
-    -------
-    tuple
-        The runs, by name, and a line for each that cannot be read.
+    Attributes
+    ----------
+    cells : tuple of Run
+        Single cells of the same probe and level, judged on the same clips and folds, by name; the run itself included if it is one.
+    war : tuple of Score
+        Of each.
+    times_wrong : mapping of str to int
+        How many of them are wrong about each clip; clips about which none is are left out.
     """
+
+    cells: tuple[Run, ...]
+    war: tuple[Score, ...]
+    times_wrong: Mapping[str, int]
+
+
+def sweep_of(run: Run, shelf: Shelf) -> tuple[Sweep, tuple[str, ...]]:
+    """The cells beside a run, and a line for each neighbour that cannot be read; of the cells of one sweep, one and the same value."""
     found, unread = [], []
-    for folder in _neighbours(run):
+    for folder in shelf.once(("beside", run.path.resolve().parent), lambda: _neighbours(run)):
         try:
-            if _same_sweep(*read_plan(folder), run):
-                found.append(read_run(folder))
+            if _same_sweep(*shelf.plan(folder), run):
+                found.append(shelf.run(folder))
         except VjepaFerError as error:
             unread.append(f"a neighbouring run is left out of the sweep: {error}")
-    return found, tuple(unread)
+    key = ("sweep", *(one.path for one in found))
+    return shelf.once(key, lambda: look_at_cells(found)), tuple(unread)
+
+
+def look_at_cells(cells: Sequence[Run]) -> Sweep:
+    """What is counted over all cells, counted once."""
+    war = tuple(one.evaluation.scores["war"] for one in cells)
+    return Sweep(tuple(cells), war, count_wrong([one.evaluation.predictions for one in cells]))
+
+
+def count_wrong(judged: Sequence[Predictions]) -> Mapping[str, int]:
+    """How many of some predictions are wrong about each clip, for the clips where one is."""
+    return Counter(clip for one in judged for clip in one.clip_ids[one.predicted != one.truth].tolist())
 
 
 def _neighbours(run: Run) -> list[Path]:
@@ -102,9 +130,9 @@ def _same_sweep(settings: Mapping[str, Any], plan: Plan, run: Run) -> bool:
     return all(settings.get(name) == run.settings.get(name) for name in names)
 
 
-def grid_of(run: Run, cells: Sequence[Run]) -> Grid | None:
+def grid_of(run: Run, sweep: Sweep) -> Grid | None:
     """The sweep as axes and points; None where nothing was given two values."""
-    settings = [_settings(one.evaluation.cell) for one in cells]
+    settings = [settings_of(one.evaluation.cell) for one in sweep.cells]
     axes = _axes(settings)
     if not axes:
         return None
@@ -113,16 +141,17 @@ def grid_of(run: Run, cells: Sequence[Run]) -> Grid | None:
         GridPoint(
             at=tuple(axis.values.index(values[axis.name]) if axis.name in values else -1 for axis in axes),
             words=", ".join(f"{axis.name}={values[axis.name]}" for axis in axes if axis.name in values),
-            war=100 * one.evaluation.scores["war"].mean,
-            sd=100 * (one.evaluation.scores["war"].sd or 0),
+            war=100 * war.mean,
+            sd=100 * (war.sd or 0),
             chosen_in=tuple(fold for fold, choice in enumerate(choices) if choice.cell == one.evaluation.cell),
         )
-        for one, values in zip(cells, settings, strict=True)
+        for one, war, values in zip(sweep.cells, sweep.war, settings, strict=True)
     ]
     return Grid(axes, tuple(sorted(points, key=lambda point: point.at)), nested=bool(choices))
 
 
-def _settings(cell: Any) -> dict[str, Any]:
+def settings_of(cell: Any) -> dict[str, Any]:
+    """Everything that a cell was given, by the names that people type."""
     return {
         **by_short_name(cell),
         "features": cell.level,

@@ -10,9 +10,9 @@ import numpy as np
 
 from vjepa_fer.cache import Cache
 from vjepa_fer.experiment import plan_title
-from vjepa_fer.judging import Predictions, group_clips, metrics
+from vjepa_fer.judging import Predictions, group_clips
 from vjepa_fer.recipe import flat_recipe
-from vjepa_fer.report.grid import Grid, grid_of, siblings
+from vjepa_fer.report.grid import Grid, Sweep, grid_of, look_at_cells
 from vjepa_fer.report.projection import Projection
 from vjepa_fer.report.reproduce import commands, feature_commands
 from vjepa_fer.runs import Run, result_of
@@ -146,12 +146,13 @@ class RunNumbers:
 def numbers_of(
     run: Run,
     *,
+    sweep: Sweep | None = None,
     cache: Cache | None = None,
     projection: Projection | None = None,
     by: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> RunNumbers:
-    """Compute them all from the run's predictions, its neighbours of the same sweep and, where it is at hand, its cache.
+    """Compute them all from the run's predictions, the cells of its sweep (see :func:`vjepa_fer.report.grid.sweep_of`) and its cache.
 
     Raises
     ------
@@ -162,8 +163,7 @@ def numbers_of(
         run = replace(run, evaluation=replace(run.evaluation, groups=group_clips(cache.manifest, by)))
     evaluation = run.evaluation
     predictions = evaluation.predictions
-    found, unread = siblings(run)
-    judged = [one.evaluation.predictions for one in found] or [predictions]
+    judged = sweep if sweep and sweep.cells else look_at_cells([run])
     return RunNumbers(
         name=run.path.resolve().name,
         title=plan_title(evaluation.cell),
@@ -172,15 +172,15 @@ def numbers_of(
         majority=_majority(predictions),
         subjects=subject_scores(predictions),
         bins=calibration_bins(predictions),
-        grid=grid_of(run, found),
-        mistakes=mistakes(predictions, judged),
-        num_judged=len(judged),
+        grid=None if sweep is None else grid_of(run, sweep),
+        mistakes=mistakes(predictions, judged.times_wrong),
+        num_judged=len(judged.cells),
         projection=projection,
         source=None if cache is None else _source(cache),
         features_from=() if cache is None else feature_commands(cache.recipe, run.cache or str(cache.root)),
         commands=commands(run),
         versions=run.versions,
-        notes=(*notes, *unread),
+        notes=tuple(notes),
     )
 
 
@@ -191,12 +191,15 @@ def _majority(predictions: Predictions) -> tuple[str, float]:
 
 def subject_scores(predictions: Predictions) -> tuple[SubjectScore, ...]:
     """Every known subject's WAR, best first."""
-    scores = []
-    for name in sorted(set(predictions.subjects.tolist()) - {""}):
-        own = predictions.take(predictions.subjects == name)
-        folds = set(own.fold.tolist())
-        fold = folds.pop() if len(folds) == 1 else -1
-        scores.append(SubjectScore(str(name), len(own), int(fold), float(metrics.war(own.confusion))))
+    names, subject = np.unique(predictions.subjects, return_inverse=True)
+    num_clips = np.bincount(subject)
+    war = np.bincount(subject, predictions.predicted == predictions.truth) / num_clips
+    lowest, highest = np.full(len(names), len(predictions)), np.full(len(names), -1)
+    np.minimum.at(lowest, subject, predictions.fold)
+    np.maximum.at(highest, subject, predictions.fold)
+    fold = np.where(lowest == highest, lowest, -1)
+    columns = (names.tolist(), num_clips.tolist(), fold.tolist(), war.tolist())
+    scores = [SubjectScore(*one) for one in zip(*columns, strict=True) if one[0]]
     return tuple(sorted(scores, key=lambda one: -one.war))
 
 
@@ -220,14 +223,11 @@ def calibration_bins(predictions: Predictions, num_bins: int = NUM_BINS) -> tupl
     )
 
 
-def mistakes(predictions: Predictions, judged: Sequence[Predictions], num: int = NUM_MISTAKES) -> tuple[Mistake, ...]:
-    """The clips of `predictions` that are wrong, those first that most of `judged` get wrong, then the surest."""
-    times: dict[str, int] = {}
-    for one in judged:
-        for clip in one.clip_ids[one.predicted != one.truth].tolist():
-            times[clip] = times.get(clip, 0) + 1
+def mistakes(predictions: Predictions, times_wrong: Mapping[str, int], num: int = NUM_MISTAKES) -> tuple[Mistake, ...]:
+    """The clips of `predictions` that are wrong, those first that most cells get wrong, then the surest."""
     wrong = [
-        _mistake(predictions, int(row), times) for row in np.flatnonzero(predictions.predicted != predictions.truth)
+        _mistake(predictions, int(row), times_wrong)
+        for row in np.flatnonzero(predictions.predicted != predictions.truth)
     ]
     return tuple(sorted(wrong, key=lambda one: (-one.times_wrong, -(one.confidence or 0), one.clip_id))[:num])
 

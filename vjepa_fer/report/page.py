@@ -17,15 +17,22 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vjepa_fer import __version__
 from vjepa_fer.disk import bytes_for_people, open_regular, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.experiment import Choice, cell_titles
 from vjepa_fer.extras import require_extra
-from vjepa_fer.judging import Comparison, compare_predictions
+from vjepa_fer.judging import Predictions
 from vjepa_fer.report.checks import run_checks
-from vjepa_fer.report.numbers import RunNumbers
+from vjepa_fer.report.comparison import MOST_OPEN, compare_runs
+from vjepa_fer.report.grid import Grid
+from vjepa_fer.report.numbers import RunNumbers, Source
+from vjepa_fer.report.palette import LIGHT, shape, style
+from vjepa_fer.report.planes import paths_of, planes_of
+from vjepa_fer.report.ticks import places, scale, short, signed, ticks
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,27 +40,44 @@ if TYPE_CHECKING:
 MARK = "<!-- made by vjepa-fer report -->"
 """Second line of every page: one that has it may be replaced by a newer one."""
 
+MOST_TESTED = 60
+"""Names of a fold's subjects that are written out."""
 
-def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report") -> str:
+
+def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report", reference: str | None = None) -> str:
     """The page as text.
+
+    Parameters
+    ----------
+    runs : sequence of RunNumbers
+    title : str
+    reference : str, optional
+        Path, folder name or title of the run that all others are compared with; see
+        :func:`vjepa_fer.report.comparison.compare_runs`.
 
     Raises
     ------
     MissingExtraError
         Jinja2 is not installed.
+    RunError
+        The reference is none of the runs.
     """
-    comparison, why_not = _comparison(runs)
+    require_extra("report", ("jinja2",), "an HTML page")
+    compared = compare_runs(runs, reference) if len(runs) > 1 else None
     views = [_view(number, numbers) for number, numbers in enumerate(runs)]
-    unread = list(dict.fromkeys(why for numbers in runs for why in numbers.unread))
-    all_classes = list(dict.fromkeys(label for numbers in runs for label in numbers.result["classes"]))
+    many = len(runs) > MOST_OPEN
     return render_template(
         "page.html",
         title,
         runs=views,
-        unread=unread,
-        comparison=comparison,
-        why_not=why_not,
-        all_classes=all_classes,
+        shared=[row for row in views[0]["protocol"] if all(row in view["protocol"] for view in views)] if many else [],
+        unread=list(dict.fromkeys(why for numbers in runs for why in numbers.unread)),
+        compared=compared,
+        many=many,
+        planes=planes_of(runs),
+        sources=_shared_sources(runs),
+        sweeps=_plain_sweeps(runs),
+        all_classes=list(dict.fromkeys(label for numbers in runs for label in numbers.result["classes"])),
     )
 
 
@@ -69,7 +93,7 @@ def render_template(name: str, title: str, **values: Any) -> str:
             **values,
             title=title,
             mark=MARK,
-            style=_own_text("style.css"),
+            style=_own_text("style.css") + style(),
             script=script,
             script_hash=f"sha256-{digest}",
             version=__version__,
@@ -142,7 +166,10 @@ def _environment() -> Environment:
     environment.filters["px"] = lambda value: f"{float(value):.1f}".removesuffix(".0")
     environment.filters["ours"] = Markup  # the style and the script beside this file, nothing else
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    environment.filters["hue"] = lambda number: int(number * 137.508) % 360
+    environment.filters["signed"] = signed
+    environment.filters["short"] = short
+    environment.globals |= {"shape": lambda number: shape(number).path, "num_colours": len(LIGHT), "paths_of": paths_of}
+    environment.globals |= {"ticks": ticks, "places": places, "scale": scale}
     return environment
 
 
@@ -166,23 +193,41 @@ def _own_text(name: str) -> str:
 
 def _view(number: int, numbers: RunNumbers) -> dict[str, Any]:
     """What the template needs of a run, by name."""
-    evaluation = numbers.run.evaluation
+    evaluation, predictions = numbers.run.evaluation, numbers.predictions
+    folds = np.unique(predictions.fold).tolist()
     return {
         "id": f"run{number}",
         "n": numbers,
         "result": numbers.result,
         "checks": run_checks(numbers),
         "rows": numbers.row_percent.tolist(),
-        "folds": sorted(set(numbers.predictions.fold.tolist())),
-        "fold_name": numbers.predictions.name_of_fold,
-        "points": _points(numbers),
-        "plan": _plan(numbers),
-        "tested": [
-            sorted(set(numbers.predictions.take(numbers.predictions.fold == fold).subjects.tolist()))
-            for fold in sorted(set(numbers.predictions.fold.tolist()))
-        ],
+        "folds": folds,
+        "fold_name": predictions.name_of_fold,
+        "protocol": [*_plan(numbers), *_tested(predictions, folds), *numbers.versions.items()],
         "choices": _choices(evaluation.choices, evaluation.folds.fold_names),
     }
+
+
+def _tested(predictions: Predictions, folds: Sequence[int]) -> list[tuple[str, str]]:
+    """Who was tested in which fold; the first few of many."""
+    rows = []
+    for fold in folds:
+        who = np.unique(predictions.subjects[predictions.fold == fold]).tolist()
+        rest = f" … {len(who)} subjects" if len(who) > MOST_TESTED else ""
+        rows.append((f"tested in fold {predictions.name_of_fold(fold)}", ", ".join(who[:MOST_TESTED]) + rest))
+    return rows
+
+
+def _shared_sources(runs: Sequence[RunNumbers]) -> list[Source]:
+    """The caches that several runs rest on: said once. What only one run rests on stands with it."""
+    sources = [numbers.source for numbers in runs if numbers.source is not None]
+    return [one for number, one in enumerate(sources) if sources.count(one) > 1 and one not in sources[:number]]
+
+
+def _plain_sweeps(runs: Sequence[RunNumbers]) -> list[Grid]:
+    """The sweeps of the runs that are cells of one, each once: all cells of a sweep show the same."""
+    grids = [numbers.grid for numbers in runs if numbers.grid is not None and not numbers.grid.nested]
+    return list({tuple((point.words, point.war) for point in grid.points): grid for grid in grids}.values())
 
 
 def _choices(choices: Sequence[Choice], folds: Sequence[str]) -> list[tuple[str, str, float]]:
@@ -204,38 +249,3 @@ def _said(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}={_said(one)}" for name, one in value.items()) or "defaults"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _points(numbers: RunNumbers) -> dict[str, Any] | None:
-    """The projection's points as small numbers, with the names that these stand for."""
-    shown, said = numbers.projection, numbers.predictions
-    if shown is None:
-        return None
-    subjects = sorted(set(said.subjects.tolist()))
-    number_of = {name: number for number, name in enumerate(subjects)}
-    rows = shown.rows.tolist()
-    return {
-        "classes": list(said.classes),
-        "subjects": subjects,
-        "clips": said.clip_ids[shown.rows].tolist(),
-        "true": said.truth[rows].tolist(),
-        "predicted": said.predicted[rows].tolist(),
-        "subject": [number_of[name] for name in said.subjects[rows].tolist()],
-        "fold": said.fold[rows].tolist(),
-        "folds": said.fold_names,
-        "xy": shown.xy.round(4).tolist(),
-    }
-
-
-def _comparison(runs: Sequence[RunNumbers]) -> tuple[Comparison | None, str]:
-    """The runs on their common clips; or why they cannot be compared."""
-    if len(runs) < 2:
-        return None, ""
-    names = [numbers.title for numbers in runs]
-    names = names if len(set(names)) == len(names) else [str(numbers.run.path) for numbers in runs]
-    leaky = [name for name, numbers in zip(names, runs, strict=True) if numbers.result["leaky"]]
-    try:
-        predictions = {name: numbers.predictions for name, numbers in zip(names, runs, strict=True)}
-        return compare_predictions(predictions, intersect=True, leaky=leaky), ""
-    except RunError as error:
-        return None, str(error)

@@ -11,6 +11,9 @@ from vjepa_fer.cache import Cache
 from vjepa_fer.judging import Predictions
 
 MOST = {"pca": 2000, "tsne": 1000}
+TSNE_STEPS = 500
+"""Half of scikit-learn's thousand: of a thousand points the second half takes half of the time and moves hardly any."""
+
 Method = Literal["pca", "tsne"]
 
 
@@ -50,14 +53,24 @@ def project(cache: Cache, predictions: Predictions, level: str, *, method: Metho
     CacheError
         The level is not stored, or no clip of the run is in the cache.
     """
-    stored = cache.recipe.storage.levels
-    level = "mean" if "mean" in stored else cache.stored_level(level)
+    level = level_to_show(cache, level)
     place = {clip.clip_id: number for number, clip in enumerate(cache.clips)}
     rows = np.array([row for row, clip in enumerate(predictions.clip_ids.tolist()) if clip in place], dtype=np.int64)
     drawn = np.sort(np.random.default_rng(seed).permutation(rows)[: MOST[method]])
     x = np.stack([_one_vector(cache, place[str(predictions.clip_ids[row])], level) for row in drawn])
     xy, explained = place_in_plane(x, method, seed)
     return Projection(method, level, xy, drawn, explained, len(rows))
+
+
+def level_to_show(cache: Cache, level: str) -> str:
+    """``mean`` where it is stored: quick to read, and the same for runs on any level.
+
+    Raises
+    ------
+    CacheError
+        Neither is stored.
+    """
+    return "mean" if "mean" in cache.recipe.storage.levels else cache.stored_level(level)
 
 
 def place_in_plane(
@@ -107,7 +120,8 @@ def _tsne(x: np.ndarray, seed: int) -> np.ndarray:
 
     reduced, _ = _pca(x, min(50, *x.shape), np.ones(len(x), dtype=bool))
     perplexity = min(30.0, (len(x) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    steps = "max_iter" if "max_iter" in TSNE().get_params() else "n_iter"  # as scikit-learn 1.4 calls it
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed, **{steps: TSNE_STEPS}).fit_transform(reduced)
 
 
 def _unit_square(xy: np.ndarray, usual: np.ndarray) -> np.ndarray:

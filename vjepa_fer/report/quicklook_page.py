@@ -7,6 +7,7 @@ from typing import Any
 
 from vjepa_fer.report.outliers import FAR_TIMES, FENCE_IQRS, NEAR_SHARE, NUM_NEIGHBOURS
 from vjepa_fer.report.page import render_template
+from vjepa_fer.report.planes import drawn
 from vjepa_fer.report.quicklook import CacheLook
 from vjepa_fer.report.quicklook_checks import look_checks
 
@@ -61,5 +62,5 @@ def _points(look: CacheLook) -> dict[str, Any] | None:
         "true": [label_number[clip.label] for clip in clips],
         "subject": [subject_number[clip.subject] for clip in clips],
         "mark": [mark.get(clip.clip_id, 0) for clip in clips],
-        "xy": look.projection.xy.round(4).tolist(),
+        **drawn(look.projection.xy),
     }

@@ -8,13 +8,14 @@
       experiment.toml    what repeats it: vjepa-fer probe --config FILE
       folds.json         who was tested in which fold
       predictions.csv    one row a clip: truth, decision, probabilities
+      predictions.npz    the same by columns, for programs that read many runs; may be removed
       groups.csv         the manifest columns that figures are given by, if any
       fitted/            where it was asked for: the probe, fitted on all clips
 
 A folder appears whole or not at all, and never in place of another. A file that was changed since is refused by name; what a person
 adds beside does no harm.
 
-In reading order: `settings` (what decides a run's numbers, and its name) · `description` (run.json) · `beside` (what a result says
+In reading order: `settings` (what decides a run's numbers, and its name) · `columns` (predictions.npz) · `description` (run.json) · `beside` (what a result says
 that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them).
 """
 

@@ -20,6 +20,8 @@ from vjepa_fer.doors import TABLE, Given, TooLargeError, canonical_json, read_by
 from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.experiment import LARGEST_EXPERIMENT
 from vjepa_fer.folds import MAX_FOLDS_BYTES
+from vjepa_fer.runs.columns import ADVICE as ADVICE_COLUMNS
+from vjepa_fer.runs.columns import PREDICTIONS_NPZ
 from vjepa_fer.runs.settings import digest
 
 FORMAT, FORMAT_1 = "vjepa-fer/run/2", "vjepa-fer/run/1"
@@ -35,6 +37,8 @@ LARGEST = {
     GROUPS_CSV: TABLE.size,
 }
 """Bytes; the files that a run may have beside ``run.json``."""
+
+LARGEST_COLUMNS = TABLE.size
 
 ADVICE = "put the file back from a copy, or remove the folder and run again"
 EDITED = (
@@ -75,18 +79,47 @@ class Description:
         RunError
             Missing, a link, too large, or not as it was written.
         """
-        path = self.folder / name
-        require_no_link(path)
+        path, advice = self.folder / name, EDITED if name == PREDICTIONS_CSV else ADVICE
         try:
-            data = read_bytes(path, at_most=LARGEST[name], follow=False)
+            data = _bytes_of(path, LARGEST[name], ADVICE)
         except FileNotFoundError as error:
             raise RunError(f"{path}: is missing, and the run is not whole without it; {ADVICE}") from error
-        except (OSError, TooLargeError) as error:
-            raise RunError(f"{path}: cannot be read ({error}); {ADVICE}") from error
-        if self.files is not None and digest(data) != self.files.get(name):
-            advice = EDITED if name == PREDICTIONS_CSV else ADVICE
-            raise RunError(f"{path}: was changed after the run was written (its SHA-256 differs); {advice}")
+        if self.files is not None:
+            _require_unchanged(path, data, self.files.get(name), advice)
         return data
+
+    def read_columns(self) -> bytes | None:
+        """All bytes of the columns beside the table of predictions; None where the run has none, or they were removed.
+
+        Raises
+        ------
+        RunError
+            A link, too large, or not as they were written.
+        """
+        path = self.folder / PREDICTIONS_NPZ
+        if self.files is None or "columns" not in self.said:
+            return None
+        try:
+            data = _bytes_of(path, LARGEST_COLUMNS, ADVICE_COLUMNS)
+        except FileNotFoundError:
+            return None
+        _require_unchanged(path, data, self.said.text("columns"), ADVICE_COLUMNS)
+        return data
+
+
+def _bytes_of(path: Path, at_most: int, advice: str) -> bytes:
+    require_no_link(path)
+    try:
+        return read_bytes(path, at_most=at_most, follow=False)
+    except FileNotFoundError:
+        raise
+    except (OSError, TooLargeError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); {advice}") from error
+
+
+def _require_unchanged(path: Path, data: bytes, sha256: str | None, advice: str) -> None:
+    if digest(data) != sha256:
+        raise RunError(f"{path}: was changed after the run was written (its SHA-256 differs); {advice}")
 
 
 def write_description(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -98,7 +131,9 @@ def write_description(folder: Path, facts: Mapping[str, Any]) -> None:
         A figure that is NaN or infinite, which JSON has not.
     """
     files = {path.name: digest(path.read_bytes()) for path in sorted(folder.iterdir())}
-    whole = json.loads(json.dumps({"format": FORMAT, **facts, "files": files}, allow_nan=False))
+    columns = files.pop(PREDICTIONS_NPZ, None)  # a copy, without which the run is whole: not one of its files
+    copied = {} if columns is None else {"columns": columns}
+    whole = json.loads(json.dumps({"format": FORMAT, **facts, "files": files, **copied}, allow_nan=False))
     text = json.dumps({**whole, "sha256": digest(canonical_json(whole))}, indent=2, ensure_ascii=False)
     (folder / RUN_JSON).write_text(text + "\n", encoding="utf-8", newline="\n")
 

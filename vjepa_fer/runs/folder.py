@@ -30,6 +30,7 @@ from vjepa_fer.folds import AnyFolds, folds_from_json, folds_to_json
 from vjepa_fer.judging import Predictions, read_predictions, score, write_predictions
 from vjepa_fer.manifest import Absent, Damage, read_table, require_column
 from vjepa_fer.runs.beside import read_beside
+from vjepa_fer.runs.columns import PREDICTIONS_NPZ, read_columns, write_columns
 from vjepa_fer.runs.description import (
     ADVICE,
     EDITED,
@@ -44,7 +45,7 @@ from vjepa_fer.runs.description import (
     write_description,
 )
 from vjepa_fer.runs.results import result_of
-from vjepa_fer.runs.settings import run_settings
+from vjepa_fer.runs.settings import digest, run_settings
 
 FITTED = "fitted"
 
@@ -121,6 +122,8 @@ def write_run(
 
 def _write_files(folder: Path, run: Run) -> None:
     write_predictions(folder / PREDICTIONS_CSV, run.evaluation.predictions)
+    table_sha256 = digest((folder / PREDICTIONS_CSV).read_bytes())
+    write_columns(folder / PREDICTIONS_NPZ, run.evaluation.predictions, table_sha256=table_sha256)
     (folder / FOLDS_JSON).write_text(folds_to_json(run.evaluation.folds), encoding="utf-8", newline="\n")
     if run.experiment is not None:
         (folder / EXPERIMENT).write_text(experiment_to_toml(run.experiment), encoding="utf-8", newline="\n")
@@ -194,6 +197,7 @@ def check_run(path: str | os.PathLike[str]) -> None:
     described = read_description(Path(path))
     for name in described.names:
         described.read(name)
+    described.read_columns()
 
 
 def _read_settings(said: Given) -> tuple[Mapping[str, Any], Plan]:
@@ -263,14 +267,20 @@ def read_checked_predictions(described: Description) -> Predictions:
         They are missing, damaged or edited.
     """
     path, result = described.folder / PREDICTIONS_CSV, described.said.object("result")
-    described.read(PREDICTIONS_CSV)
-    predictions = read_predictions(path, spelling="kept")
+    predictions = _read_predictions(described, path)
     if "confusion" in result and result.raw("confusion") != predictions.confusion.tolist():
         war, said = 100 * score(predictions)["war"].pooled, result.object("war").number("pooled")
         raise RunError(
             f"{path}: its predictions show WAR {war:.2f} (and another confusion matrix) where {RUN_JSON} says {said:.2f}; {EDITED}"
         )
     return predictions
+
+
+def _read_predictions(described: Description, path: Path) -> Predictions:
+    """From the columns, if they are a copy of this very table; from the table otherwise."""
+    table, columns = described.read(PREDICTIONS_CSV), described.read_columns()
+    copied = columns and read_columns(columns, described.folder / PREDICTIONS_NPZ, table_sha256=digest(table))
+    return copied or read_predictions(path, spelling="kept")
 
 
 def _read_groups(described: Description) -> dict[str, dict[str, str]]:
