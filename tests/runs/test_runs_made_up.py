@@ -125,6 +125,11 @@ SAID = {"chosen", "leaks", "damaged", "absent", "labels", "human", "confusion", 
         ("result.damaged", {"judged": [1]}, "result, damaged: 'judged' is .*expected a list of texts"),
         ("result.absent", {"asked": 2, "failed": 3}, "'failed' is 3, expected a whole number from 0 to 2"),
         ("result.human", {"rater": "x"}, "result, human: 'rater' is \"x\", expected a number"),
+        (
+            "result.human",
+            {"rater": 4, "majority": None, "clips": 1, "votes": "face", "against": "<b>"},
+            "expected one of labels, others, votes",
+        ),
         ("result.human", 5, "'human' is 5, expected an object"),
         ("result.vote_entropy", 1.0, "'vote_cross_entropy' is missing"),
         ("result.confusion", [[1]], "where run.json says 91.67"),
@@ -165,7 +170,7 @@ def test_what_raters_said_is_read_back(nested):
     said["result"] |= beside
     (nested / "run.json").write_text(json.dumps(said))
     sign(nested)
-    assert read_run(nested).evaluation.beside == beside
+    assert read_run(nested).evaluation.beside == beside | {"unaudited": said["result"]["unaudited"]}
     assert facts_of_table(nested / "predictions.csv").trained_classes == ("sad",)
     assert "63.50 %" in call("runs", "show", nested)[1]
 
