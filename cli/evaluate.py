@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs, taken_for_one_name, words
+from .probe_tables import no_mass_words
 from .runs import print_figures, print_groups
 from .terminal import print_json, print_table, say, warn
 
@@ -132,6 +133,7 @@ def evaluate(
         return
     if len(results) == 1:
         print_figures(results[0], title=_title(results[0]))
+        _say_undecided(results[0])
         if results[0].get("by"):
             print_groups(results[0]["by"])
     else:
@@ -170,20 +172,42 @@ def _roles(columns: dict[str, list[str]]) -> list[str]:
 
 
 def _print_policies(results: list[dict[str, Any]]) -> None:
-    """A row a policy with its coverage, then what each means."""
+    """The means over models, as the literature has them, then all decisions pooled with each policy's coverage; then what each means."""
+    from vjepa_fer.runs import shown
+
+    figures, clips = ("war", "uar", "macro_f1"), _decisions_words(results[0])
+    if results[0].get("n_models", 1) > 1:
+        means = [(r["policy"], *(shown(r[figure]) for figure in figures)) for r in results]
+        title = f"%, mean ± sd over {results[0]['n_models']} models, each a fold of the table"
+        print_table(("mean over models", "WAR", "UAR", "macro-F1"), means, title=title)
     rows = [
-        (
-            r["policy"],
-            *(f"{r[figure]['pooled']:.2f}" for figure in ("war", "uar", "macro_f1")),
-            *_coverage_cells(r["coverage"]),
-        )
+        (r["policy"], *(f"{r[figure]['pooled']:.2f}" for figure in figures), *_coverage_cells(r["coverage"]))
         for r in results
     ]
-    head = ("policy", "WAR", "UAR", "macro-F1", "scored", "by truth", "by prediction")
-    clips = results[0]["coverage"]["clips"]
-    print_table(head, rows, title=f"%, pooled; {clips:,} clips, and how many each policy scores and leaves out by what")
+    head = ("pooled", "WAR", "UAR", "macro-F1", "scored", "by truth", "by pred.")
+    print_table(head, rows, title=f"%, pooled; {clips}, and how many each policy scores and leaves out by what")
     for result in results:
         say(f"{result['policy']}: {result['definition']}")
+    for result in results:
+        _say_undecided(result)
+        if result.get("ties"):
+            say(f"{result['policy']}: {result['notes'][0]}")
+
+
+def _say_undecided(result: dict[str, Any]) -> None:
+    if result.get("no_shared_mass"):
+        warn(no_mass_words(result))
+
+
+def _decisions_words(result: dict[str, Any]) -> str:
+    """``7,442 clips × 5 models = 37,210 decisions``; where a clip is judged once, clips."""
+    decisions = result["coverage"]["clips"]
+    clips, models = result.get("n_distinct_clips", decisions), result.get("n_models", 1)
+    if decisions == clips:
+        return f"{clips:,} clips"
+    if decisions == clips * models:
+        return f"{clips:,} clips × {models} models = {decisions:,} decisions"
+    return f"{decisions:,} decisions on {clips:,} clips by {models} models"
 
 
 def _coverage_cells(coverage: dict[str, Any]) -> tuple[str, str, str]:
@@ -199,7 +223,7 @@ def _title(result: dict[str, Any]) -> list[str]:
         left_out = (
             f"{kept['dropped_by_truth']:,} left out by true class, {kept['dropped_by_prediction']:,} by prediction"
         )
-        lines.append(f"{result['policy']}: {kept['percent']:.1f} % of {kept['clips']:,} clips scored; {left_out}")
+        lines.append(f"{result['policy']}: {kept['percent']:.1f} % of {_decisions_words(result)} scored; {left_out}")
         lines.append(result["definition"])
     return lines
 

@@ -18,6 +18,8 @@ AXES = ("features", "scale", "decision")
 COLUMNS = ("probe", "WAR", "UAR", "macro-F1")
 VOTES = "vote_cross_entropy"
 VOTE_COLUMNS = (("agreement", "agreement"), ("votes", VOTES))
+MOST_TIED = 3
+"""Cells whose ties are told."""
 GRID_NOTE = "picked from these rows, a figure would be chosen on the test parts: not the figure to report"
 FAMILIES = ("the first row is the figure to report; to pick another row is to choose on the test parts",)
 
@@ -42,8 +44,15 @@ def _print_groups(one: Judged) -> None:
 
 
 def _say_what_became(swept: Swept) -> None:
+    from vjepa_fer.judging import ties_among
+
     for line in swept.lost:
         warn(f"lost: {line}")
+    tied = [(one.title, ties) for one in swept.cells if (ties := ties_among(one.evaluation.predictions))]
+    for title, ties in tied[:MOST_TIED]:
+        say(f"{title}: {ties}")
+    if len(tied) > MOST_TIED:
+        say(f"{len(tied) - MOST_TIED} more cells have tied clips; --json says how many")
     everything = [*swept.nested, *swept.cells]
     if everything:
         _warn_of_folds(everything[0].evaluation)
@@ -68,6 +77,7 @@ def print_transfer(done: Transfer) -> None:
         first = grid[0][1]
         title = [f"trained on all of one cache, tested on all of {done.test_on}", *_damage_words(first)]
         title.append(f"classes of both: {', '.join(first['shared'])}")
+        title.append("% one model, pooled over the tested clips")
         for key, what in (("only_trained", "only trained on"), ("only_tested", "only tested")):
             title += [f"{what}: {', '.join(first[key])}"] if first[key] else []
         if swept.chosen:
@@ -79,7 +89,18 @@ def print_transfer(done: Transfer) -> None:
         print_table(TRANSFER_COLUMNS, rows, title=title)
     for policy in done.policies:
         say(f"{policy}: {POLICIES[policy].definition}")
+    for one, result in grid:
+        if result["no_shared_mass"]:
+            say(f"{one.title}, {no_mass_words(result)}")
     _say_what_became(swept)
+
+
+def no_mass_words(result: dict[str, Any]) -> str:
+    """How many predictions could not be taken anew."""
+    return (
+        f"{result['policy']}: {result['no_shared_mass']:,} of {result['n_clips']:,} decisions have no probability on any shared class; "
+        "each is an error, of the foreign class that it keeps"
+    )
 
 
 def _transfer_figures(result: dict[str, Any]) -> tuple[str, ...]:
@@ -126,7 +147,7 @@ def _print_results(swept: Swept, ranked: Sequence[Judged]) -> None:
         title.append(f"% not nested; {GRID_NOTE}")
     names = cell_names(ranked, shared)
     rows = [(names[id(one)], *_figures(one.to_dict())) for one in ranked]
-    print_table(head, [*rows, *_people(first, len(head))], title=title)
+    print_table(head, [*rows, *_people(first, head)], title=title)
 
 
 def _subjects(result: dict[str, Any]) -> str:
@@ -143,15 +164,19 @@ def cell_names(cells: Sequence[Judged], shared: Sequence[str]) -> dict[int, str]
     return {id(one): title for one, title in zip(cells, titles, strict=True)}
 
 
-def _people(result: dict[str, Any], num_columns: int) -> list[tuple[str, ...]]:
-    """How well raters do on the very clips, as rows under the probes'."""
+def _people(result: dict[str, Any], head: Sequence[str]) -> list[tuple[str, ...]]:
+    """How well raters do on the very clips, as rows under the probes', in the column that asks the same: shares of a label have their own."""
+    from vjepa_fer.evaluation import human_words
+
     human = result["human"]
     if human is None:
         return []
-    asked = "" if human["clips"] == result["n_clips"] else f" ({human['clips']:,} clips)"
-    rows = (("one rater", "rater"), ("raters' majority", "majority"))
-    blank = ["–"] * (num_columns - 2)
-    return [(f"{words}{asked}", f"{human[key]:.2f}", *blank) for words, key in rows]
+    asked = "" if human["clips"] == result["n_clips"] else f", {human['clips']:,} clips"
+    column = "agreement" if "agreement" in head else "WAR"
+    return [
+        (f"{words}{asked}", *(f"{value:.2f}" if name == column else "–" for name in head[1:]))
+        for words, value in human_words(human)
+    ]
 
 
 def _label_words(result: dict[str, Any]) -> list[str]:

@@ -288,10 +288,11 @@ def print_figures(result: dict, *, title: Sequence[str] = ()) -> None:
 
 def _people_rows(result: dict) -> Iterator[tuple[str, str]]:
     """What raters said of the same clips, where that is known."""
+    from vjepa_fer.evaluation import human_words
+
     if result.get("human"):
-        clips = f"on the silent video of {result['human']['clips']:,} clips"
-        yield f"one rater, {clips}", f"{result['human']['rater']:.2f} %"
-        yield f"the raters' majority, {clips}", f"{result['human']['majority']:.2f} %"
+        for words, value in human_words(result["human"]):
+            yield f"{words}, {result['human']['clips']:,} clips", f"{value:.2f} %"
     if result.get("agreement") is not None:
         yield "share of the label in what counts as right", f"{result['agreement']:.2f} %"
     if result.get("vote_cross_entropy") is not None:

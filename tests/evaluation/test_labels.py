@@ -10,7 +10,7 @@ from test_evaluate import faces
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import ManifestError, ProbeError
-from vjepa_fer.evaluation import LabelledCache, human_ceiling, make_reference
+from vjepa_fer.evaluation import LabelledCache, human_ceiling, human_words, make_reference
 from vjepa_fer.evaluation.ceiling import vote_cross_entropy
 from vjepa_fer.evaluation.reference import TIES
 from vjepa_fer.evaluation.votes import find_votes
@@ -67,17 +67,68 @@ def test_votes_are_shares_of_all_raters():
 
 
 @pytest.mark.parametrize(
-    ("spec", "rater", "majority"),
+    ("spec", "ties", "rater", "majority", "against"),
     [
-        ("intended", (0.8 + 0.5 + 0.5 + 0.4) / 4, (1 + 0.5 + 1 + 0.5) / 4),
-        ("perceived", (0.8 + 0.5) / 2, 1),
-        ("votes", ((56 + 2) + (20 + 20) + (12 + 20) + (2 + 12 + 12)) / 90 / 4, (0.8 + 0.5 + 0.5 + 0.4) / 4),
+        ("intended", "skip", (0.8 + 0.5 + 0.5 + 0.4) / 4, (1 + 0.5 + 1 + 0.5) / 4, "labels"),
+        # a: 8 angry of 10 are right by the 9 others; c: of 5 sad each meets 4 sad and 4 happy, half right; its 4 happy and 1 angry are wrong
+        ("perceived", "skip", (0.8 + 0.5 * 0.5) / 2, None, "others"),
+        # b: of 5 against 5 each meets 4 of his own and 5 others; d: of 4 happy each meets 3 happy and 4 sad
+        ("perceived", "split", (0.8 + 0 + 0.5 * 0.5 + 0) / 4, None, "others"),
+        # where the 9 others are tied, they give c's sad raters 4 ninths, and d's angry ones 1 ninth
+        ("perceived", "soft", (0.8 + 0 + 0.5 * 4 / 9 + 0.2 / 9) / 4, None, "others"),
+        (
+            "votes",
+            "skip",
+            ((56 + 2) + (20 + 20) + (12 + 20) + (2 + 12 + 12)) / 90 / 4,
+            (0.8 + 0.5 + 0.5 + 0.4) / 4,
+            "votes",
+        ),
     ],
 )
-def test_peoples_own_accuracy_is_by_hand(spec, rater, majority):
-    found = human_ceiling(CLIPS, make_reference(spec, CLIPS))
+def test_peoples_own_accuracy_is_by_hand(spec, ties, rater, majority, against):
+    found = human_ceiling(CLIPS, make_reference(spec, CLIPS, ties=ties))
     assert found["rater"] == pytest.approx(100 * rater, abs=1e-3)
-    assert found["majority"] == pytest.approx(100 * majority, abs=1e-3)
+    assert found["majority"] == (None if majority is None else pytest.approx(100 * majority, abs=1e-3))
+    assert (found["votes"], found["against"]) == ("face", against)
+
+
+@pytest.mark.parametrize("spec", ["perceived", "perceived:av", "votes", "votes:av"])
+def test_a_rater_meets_the_others_only(crema_d, spec):
+    """One by one: every rater of every 50th clip against what is seen without him."""
+    clips = crema_d[::50]
+    reference = make_reference(spec, clips)
+    counts = find_votes(reference.take(clips), "av" if spec.endswith("av") else "face").counts
+    right = []
+    for row in counts.astype(int):
+        own = []
+        for rater in np.repeat(np.arange(len(row)), row):
+            others = row.copy()
+            others[rater] -= 1
+            most = np.flatnonzero(others == others.max())
+            seen = others[rater] / others.sum() if spec.startswith("votes") else (rater in most) / len(most)
+            own.append(seen)
+        right.append(np.mean(own))
+    assert human_ceiling(clips, reference)["rater"] == pytest.approx(100 * np.mean(right), abs=1e-3)
+
+
+def test_votes_with_sound_are_judged_by_votes_with_sound(crema_d):
+    found = human_ceiling(crema_d, make_reference("votes:av", crema_d))
+    assert found["votes"] == "av"
+    assert (round(found["rater"], 2), round(found["majority"], 2)) == (58.52, 72.59)
+    assert [words for words, _ in human_words(found)] == [
+        "two raters (av) agree",
+        "best answer against av votes",
+    ]
+
+
+def test_shares_do_not_tell_what_one_rater_less_would_be():
+    clips = [
+        Clip(c.clip_id, "", c.label, "s", {name: str(int(value) / 10) for name, value in c.extra.items()})
+        for c in CLIPS
+    ]
+    assert human_ceiling(clips, make_reference("perceived", clips))["rater"] is None
+    assert human_ceiling(clips, make_reference("votes", clips))["majority"] == pytest.approx(55)
+    assert human_ceiling(clips, make_reference("intended", clips))["rater"] == pytest.approx(55)
 
 
 def test_people_on_crema_ds_silent_videos_are_where_its_authors_found_them(crema_d):
@@ -179,7 +230,7 @@ def test_a_probe_that_cannot_weigh_clips_says_so(cache):
 def test_intended_labels_are_the_default_and_people_stand_beside(cache):
     answer = call_json("probe", cache)
     assert answer["labels"] == "intended"
-    assert set(answer["human"]) == {"rater", "majority", "clips"}
+    assert set(answer["human"]) == {"rater", "majority", "clips", "votes", "against"}
     assert call_json("probe", cache, "--labels", "intended")["results"] == answer["results"]
 
 

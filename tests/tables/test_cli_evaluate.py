@@ -8,7 +8,7 @@ from vjepa_fer.judging import read_predictions
 from vjepa_fer.tables.predicted_clips import straddling
 
 MANIFEST = "clip_id,label,subject,sex\nc1,sad,s1,f\nc2,happy,s2,m\nc3,sad,s2,m\n"
-TABLE = "clip_id,true_label,fold,sad,happy\nc1,sad,0,0.75,0.25\nc2,happy,1,0.5,0.5\n"
+TABLE = "clip_id,true_label,fold,sad,happy\nc1,sad,0,0.75,0.25\nc2,happy,1,0.6,0.4\n"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ columns are taken as) · `fitted` (one probe on all clips) · `fusion` (predicti
 
 from __future__ import annotations
 
-from vjepa_fer.evaluation.ceiling import VoteBook, human_ceiling
+from vjepa_fer.evaluation.ceiling import AGAINST, VoteBook, human_ceiling, human_words
 from vjepa_fer.evaluation.evaluate import (
     Decided,
     Evaluation,
@@ -24,10 +24,12 @@ from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.evaluation.reference import LabelledCache, Reference, make_reference
 from vjepa_fer.evaluation.roles import manifest_roles
 from vjepa_fer.evaluation.tasks import Answer, Study, Task, run_tasks_on
-from vjepa_fer.evaluation.votes import CREMA_D
+from vjepa_fer.evaluation.votes import CREMA_D, SOURCES
 
 __all__ = [
+    "AGAINST",
     "CREMA_D",
+    "SOURCES",
     "Answer",
     "Decided",
     "Evaluation",
@@ -46,6 +48,7 @@ __all__ = [
     "fit_predict",
     "gather",
     "human_ceiling",
+    "human_words",
     "make_reference",
     "manifest_roles",
     "nested_evaluation",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,40 +12,80 @@ from vjepa_fer.manifest import Clip, common_names
 
 if TYPE_CHECKING:
     from vjepa_fer.judging import Predictions
-from vjepa_fer.evaluation.reference import Reference
+from vjepa_fer.evaluation.reference import Reference, perceived_shares
 from vjepa_fer.evaluation.votes import Votes, find_votes
 
 
 def human_ceiling(clips: Sequence[Clip], reference: Reference) -> dict[str, Any] | None:
-    """How well people do against the reference, in percent; None where there are no votes on the silent video.
+    """How well people do against the reference, in percent; None where there are no votes.
+
+    Against perceived labels each rater meets the others only: a majority that he is part of is half his own answer. The majority itself, which those
+    labels are, has no figure there. The votes are those that the reference is made of; beside other labels, those on the silent video.
 
     Returns
     -------
     dict
-        ``rater``: one rater drawn at random (against the votes: two raters who agree). ``majority``: the raters' most frequent
-        answer; against the votes no fixed answer can score more. ``clips``: how many have votes.
+        ``rater``: one rater drawn at random, right by the reference; by perceived labels, right by what the others saw; against the votes, two
+        raters of a clip who agree. None where that takes the number of raters, and the votes are shares.
+        ``majority``: the raters' most frequent answer, tied ones in equal parts; None against perceived labels. Against the votes it is the best
+        answer that is one label a clip. ``clips``: how many have votes, of two raters where raters meet. ``votes``: ``face`` or ``av``.
+        ``against``: what is right, one of :data:`AGAINST`.
     """
-    votes = find_votes(reference.take(clips))
+    votes = find_votes(reference.take(clips), reference.source)
     return None if votes is None else _ceiling(votes, reference)
+
+
+AGAINST = ("labels", "others", "votes")
+"""What people are compared with: the clips' labels, the majority of the other raters, all votes."""
 
 
 def _ceiling(votes: Votes, reference: Reference) -> dict[str, Any] | None:
     """:func:`human_ceiling` of clips whose votes are known."""
-    if not votes.counts.any():
+    against = {"perceived": "others", "votes": "votes"}.get(reference.kind, "labels")
+    met = votes.counts.sum(axis=1) >= 2 if against != "labels" and votes.counted else votes.counts.any(axis=1)
+    if not met.any():
         return None
-    voted = votes.counts.any(axis=1)
-    right = _on_classes(reference, votes.classes)[voted]
-    rater = (right * votes.shares[voted]).sum(axis=1)
-    if reference.name.startswith("votes"):
-        counts = votes.counts[voted]
-        total = counts.sum(axis=1)
-        rater = (counts * (counts - 1)).sum(axis=1) / np.maximum(total * (total - 1), 1)
-    majority = (right * votes.majority[voted]).sum(axis=1)
+    votes, right = Votes(votes.classes, votes.counts[met]), _on_classes(reference, votes.classes)[met]
+    rater = (right * votes.shares).sum(axis=1) if against == "labels" else _among_raters(votes, reference)
+    majority = None if against == "others" else (right * votes.majority).sum(axis=1)
     return {
-        "rater": round(100 * float(rater.mean()), 4),
-        "majority": round(100 * float(majority.mean()), 4),
-        "clips": int(voted.sum()),
+        "rater": _percent(rater),
+        "majority": _percent(majority),
+        "clips": int(met.sum()),
+        "votes": reference.source,
+        "against": against,
     }
+
+
+def _percent(right: np.ndarray | None) -> float | None:
+    return None if right is None else round(100 * float(right.mean()), 4)
+
+
+def _among_raters(votes: Votes, reference: Reference) -> np.ndarray | None:
+    """How much of each clip's raters is right by what the others saw, float64 (num_clips,); None where nobody knows how many they are."""
+    if not votes.counted:
+        return None
+    right = np.zeros(votes.counts.shape)
+    for number, counts in enumerate(votes.counts.T):
+        others = votes.counts.copy()
+        others[:, number] = np.maximum(counts - 1, 0)  # without one rater who gave this answer
+        seen = Votes(votes.classes, others)
+        right[:, number] = (seen.shares if reference.kind == "votes" else perceived_shares(seen, reference.ties))[
+            :, number
+        ]
+    return (votes.shares * right).sum(axis=1)
+
+
+def human_words(human: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Whose answers, against what, and the figure in percent; a line each, for every table and page."""
+    votes = human.get("votes", "face")
+    one, most = {
+        "": (f"one rater ({votes})", f"raters' majority ({votes})"),  # of a run that an older version kept
+        "labels": (f"one rater ({votes}) against labels", f"raters' majority ({votes}) against labels"),
+        "others": (f"one rater ({votes}) against other raters' majority", ""),
+        "votes": (f"two raters ({votes}) agree", f"best answer against {votes} votes"),
+    }[human.get("against", "")]
+    return [(words, human[key]) for words, key in ((one, "rater"), (most, "majority")) if human[key] is not None]
 
 
 def _on_classes(reference: Reference, classes: Sequence[str]) -> np.ndarray:
@@ -61,7 +101,7 @@ def against_votes(
     """What a hard label cannot say about predictions, for JSON; empty where there is nothing of the kind.
 
     ``agreement``: the mean share that the reference gives the predicted label, in percent; half of a clip whose two labels are
-    tied, for example. ``vote_cross_entropy``: of the probabilities to the votes on the silent video, in nats; ``vote_entropy`` is
+    tied, for example. ``vote_cross_entropy``: of the probabilities to the votes, in nats; ``vote_entropy`` is
     the least that any probabilities can have.
 
     Parameters
@@ -101,7 +141,7 @@ class VoteBook:
     """
 
     def __init__(self, clips: Sequence[Clip], reference: Reference) -> None:
-        self.clips, self.reference, self.votes = clips, reference, find_votes(clips)
+        self.clips, self.reference, self.votes = clips, reference, find_votes(clips, reference.source)
         self.row = {clip.clip_id: row for row, clip in enumerate(clips)}
 
     def beside(self, predictions: Predictions) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from vjepa_fer.errors import RunError
+from vjepa_fer.features import decide
 from vjepa_fer.judging import Predictions
 
 
 def average_probabilities(streams: Sequence[Predictions]) -> Predictions:
-    """Late fusion: the mean of the streams' probabilities, the most probable class wins.
+    """Late fusion: the mean of the streams' probabilities, the most probable class wins, of equals the first by name.
 
     Each stream was scaled and fitted by itself on the training part of each fold, so nothing here has seen a test label.
 
@@ -35,4 +36,5 @@ def average_probabilities(streams: Sequence[Predictions]) -> Predictions:
                 f"stream {number} was judged on other clips, classes or folds than stream 0; use one set of folds"
             )
     mean = np.mean(probabilities, axis=0)
-    return dataclasses.replace(first, probabilities=mean, predicted=mean.argmax(axis=1))
+    decision = decide(mean, first.classes)
+    return dataclasses.replace(first, probabilities=mean, predicted=decision.predicted, equals=decision.equals)

@@ -17,6 +17,7 @@ import numpy as np
 from vjepa_fer.cache import WindowFeatures
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.evaluation.evaluate import Targets
+from vjepa_fer.features import first_of_equals
 from vjepa_fer.folds import shortlist
 from vjepa_fer.manifest import Clip, Manifest
 
@@ -55,9 +56,24 @@ class Reference:
     shares: np.ndarray
 
     @property
+    def kind(self) -> str:
+        """Of :data:`KINDS`; ``intended`` for labels that a table has of its own."""
+        return self.name.partition(":")[0] or "intended"
+
+    @property
+    def source(self) -> str:
+        """Whose votes it is made of, or stands beside: of :data:`vjepa_fer.evaluation.votes.SOURCES`."""
+        return [*self.name.split(":"), "face"][1]
+
+    @property
+    def ties(self) -> str:
+        """Of :data:`TIES`, of perceived labels."""
+        return self.name.split(":")[-1]
+
+    @property
     def y(self) -> np.ndarray:
-        """The label with the largest share, the first of equals, str (num_kept,): what WAR, UAR and F1 count."""
-        return np.array(self.classes)[self.shares.argmax(axis=1)]
+        """The label with the largest share, the first of equals by name, str (num_kept,): what WAR, UAR and F1 count."""
+        return np.array(self.classes)[first_of_equals(self.shares)]
 
     def take(self, clips: Sequence[Clip]) -> list[Clip]:
         """The clips that take part, of those that the reference was made for."""
@@ -114,12 +130,18 @@ def _intended(clips: Sequence[Clip]) -> Reference:
 
 
 def _perceived(votes: Votes, name: str, ties: str) -> Reference:
-    shares = votes.majority
-    tied = shares.max(axis=1) < 1
-    if ties == "soft":
-        shares[tied] = votes.shares[tied]
-    kept = ~tied if ties == "skip" else np.ones(len(tied), bool)
+    shares = perceived_shares(votes, ties)
+    kept = votes.majority.max(axis=1) == 1 if ties == "skip" else np.ones(len(shares), bool)
     return Reference(name, kept, votes.classes, shares[kept])
+
+
+def perceived_shares(votes: Votes, ties: str) -> np.ndarray:
+    """What the majority saw, float64 (num_clips, num_classes); tied labels in equal parts, or with ``soft`` by the shares of all votes."""
+    shares = votes.majority
+    if ties == "soft":
+        tied = shares.max(axis=1) < 1
+        shares[tied] = votes.shares[tied]
+    return shares
 
 
 class LabelledCache:

@@ -16,7 +16,7 @@ from vjepa_fer.disk import scratch_folder, sweep_scratch
 from vjepa_fer.evaluation.evaluate import Decided, Targets, fit_predict
 from vjepa_fer.evaluation.nested import count_hits, inner_splits
 from vjepa_fer.experiment import Cell, Protocol
-from vjepa_fer.features import TokenStream, Windowed
+from vjepa_fer.features import TokenStream, Windowed, first_of_equals
 from vjepa_fer.folds import AnyFolds, Split
 from vjepa_fer.workers import Done, run_tasks
 
@@ -94,11 +94,11 @@ class Study:
 
 
 def _averaged(streams: Sequence[Decided]) -> Decided:
-    """The mean of the streams' probabilities; all have the same training clips, so the same classes."""
+    """The mean of the streams' probabilities; all have the same training clips, so the same classes, in the order of names."""
     if len(streams) == 1:
         return streams[0]
     classes, probabilities = streams[0].classes, np.mean([one.probabilities for one in streams], axis=0)
-    return Decided(classes, probabilities, classes[probabilities.argmax(axis=1)], streams[0].settled)
+    return Decided(classes, probabilities, classes[first_of_equals(probabilities)], streams[0].settled)
 
 
 def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Generator[Done, None, None]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vjepa_fer.doors import as_number
 from vjepa_fer.errors import ManifestError
+from vjepa_fer.features import shares_of_equals
 from vjepa_fer.manifest import SPELLINGS, Clip, common_names, respelled, shown
 
 CREMA_D = re.compile(r"10\d\d_[A-Z]{3}_[A-Z]{3}_(LO|MD|HI|XX)$")
@@ -37,15 +38,20 @@ class Votes:
     counts: np.ndarray
 
     @property
+    def counted(self) -> bool:
+        """Whether answers were counted, so that one may be taken away; shares do not tell of how many raters they are."""
+        return bool((self.counts == np.rint(self.counts)).all())
+
+    @property
     def shares(self) -> np.ndarray:
         """Votes of each clip as shares, (num_clips, num_classes); zeros without votes."""
-        return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        total = self.counts.sum(axis=1, keepdims=True)
+        return self.counts / np.where(total > 0, total, 1)
 
     @property
     def majority(self) -> np.ndarray:
-        """Equal shares for each clip's most frequent labels, (num_clips, num_classes)."""
-        most = (self.counts == self.counts.max(axis=1, keepdims=True)) & (self.counts > 0)
-        return most / np.maximum(most.sum(axis=1, keepdims=True), 1)
+        """Equal shares for each clip's most frequent labels, (num_clips, num_classes); zeros without votes."""
+        return shares_of_equals(self.counts) * self.counts.any(axis=1, keepdims=True)
 
 
 def find_votes(clips: Sequence[Clip], source: str = "face") -> Votes | None:

@@ -1,29 +1,35 @@
 """Cached levels go in; feature matrices, streams of tokens, windows and scaled columns come out.
 
 In reading order: `matrix` (levels of one cache or of several, a row a clip) · `windows` (a row a window, and how answers about them become
-one) · `token_stream` (tokens, read as they are needed) · `scaling` (columns scaled by the training part).
+one) · `ties` (which class values decide for) · `token_stream` (tokens, read as they are needed) · `scaling` (columns scaled by the training part).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.features.matrix import Joined, join, open_streams
 from vjepa_fer.features.scaling import Scaler, fit_scaler
+from vjepa_fer.features.ties import Decision, decide, equals_in, first_of_equals, shares_of_equals
 from vjepa_fer.features.token_stream import Row, TokenStream, take_rows, windows_in_time
 from vjepa_fer.features.windows import RULES, JoinedWindows, Windowed, join_windows, rows_of
 
 __all__ = [
     "RULES",
+    "Decision",
     "Joined",
     "JoinedWindows",
     "Row",
     "Scaler",
     "TokenStream",
     "Windowed",
+    "decide",
+    "equals_in",
+    "first_of_equals",
     "fit_scaler",
     "join",
     "join_windows",
     "open_streams",
     "rows_of",
+    "shares_of_equals",
     "take_rows",
     "windows_in_time",
 ]

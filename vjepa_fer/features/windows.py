@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DECIMALS = 12
-"""Scores that agree to so many places are equal: the order of summing must not decide a clip."""
+from vjepa_fer.features.ties import equals_in, first_of_equals
 
 
 class Windowed(NamedTuple):
@@ -56,7 +55,7 @@ class JoinedWindows(NamedTuple):
 def join_windows(rule: str, probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     """Decide each clip by `rule`.
 
-    Equal classes are decided for the first in the order of classes; equal numbers of votes for the larger summed
+    Of equal classes the first in the order of their names wins (:mod:`vjepa_fer.features.ties`); equal numbers of votes for the larger summed
     probability, and only then for the first.
 
     Parameters
@@ -78,32 +77,27 @@ def _sums(values: np.ndarray, clip: np.ndarray) -> np.ndarray:
     return total
 
 
-def _first_largest(scores: np.ndarray) -> np.ndarray:
-    return np.round(scores, DECIMALS).argmax(axis=1)
-
-
 def _by_sum(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     total = _sums(probabilities, clip)
-    return JoinedWindows(total / total.sum(axis=1, keepdims=True), _first_largest(total))
+    return JoinedWindows(total / total.sum(axis=1, keepdims=True), first_of_equals(total))
 
 
 def _by_mean(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     mean = _sums(probabilities, clip) / np.bincount(clip)[:, None]
-    return JoinedWindows(mean, _first_largest(mean))
+    return JoinedWindows(mean, first_of_equals(mean))
 
 
 def _by_mean_logit(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     logits = np.log(np.clip(probabilities, np.finfo(np.float64).eps, 1))
     mean = _sums(logits, clip) / np.bincount(clip)[:, None]
     likely = np.exp(mean - mean.max(axis=1, keepdims=True))
-    return JoinedWindows(likely / likely.sum(axis=1, keepdims=True), _first_largest(mean))
+    return JoinedWindows(likely / likely.sum(axis=1, keepdims=True), first_of_equals(mean))
 
 
 def _by_vote(probabilities: np.ndarray, votes: np.ndarray, clip: np.ndarray) -> JoinedWindows:
     ballots = _sums(np.eye(probabilities.shape[1])[votes], clip)
-    leading = ballots == ballots.max(axis=1, keepdims=True)
-    total = np.where(leading, np.round(_sums(probabilities, clip), DECIMALS), -1)
-    return JoinedWindows(ballots / ballots.sum(axis=1, keepdims=True), total.argmax(axis=1))
+    total = np.where(equals_in(ballots), _sums(probabilities, clip), -1)
+    return JoinedWindows(ballots / ballots.sum(axis=1, keepdims=True), first_of_equals(total))
 
 
 RULES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], JoinedWindows]] = {

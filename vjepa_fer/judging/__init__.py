@@ -1,6 +1,6 @@
 """Predictions go in; figures and their uncertainty come out.
 
-In reading order: `predictions` (one row a clip) · `metrics` · `intervals` (bootstrap over subjects) · `significance` · `compare` (which
+In reading order: `predictions` (one row a clip) · `tied` (clips that values alone do not decide) · `metrics` · `intervals` (bootstrap over subjects) · `significance` · `compare` (which
 differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `prediction_csv`, `confusion_csv`
 (anyone's tables).
 """
@@ -21,6 +21,7 @@ from vjepa_fer.judging.policies import (
 )
 from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predictions, write_predictions
 from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score, subjects_in_words
+from vjepa_fer.judging.tied import Ties, ties_among
 
 __all__ = [
     "POLICIES",
@@ -31,6 +32,7 @@ __all__ = [
     "Predictions",
     "Score",
     "Scored",
+    "Ties",
     "apply_policy",
     "apply_policy_to_counts",
     "calibration",
@@ -47,5 +49,6 @@ __all__ = [
     "score",
     "shared_classes",
     "subjects_in_words",
+    "ties_among",
     "write_predictions",
 ]

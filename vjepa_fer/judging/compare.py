@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -17,6 +17,7 @@ from vjepa_fer.judging import metrics
 from vjepa_fer.judging.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
 from vjepa_fer.judging.predictions import SUBJECTS_UNKNOWN, Predictions
 from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p, smallest_p
+from vjepa_fer.judging.tied import ties_among
 from vjepa_fer.manifest import respelled, shown
 
 FIGURES = ("war", "uar")
@@ -153,13 +154,22 @@ def compare_predictions(
     pairs = _pairs(aligned, reference)
     differences = [d for figure in FIGURES for d in _each_pair(aligned, pairs, figure, worlds, seed, leaky)]
     left_out = {name: len(one) - len(common) for name, one in predictions.items()}
-    return Comparison(aligned, left_out, tuple(differences), _notes(aligned, len(pairs)))
+    notes = (*_notes(aligned, len(pairs)), *_tied(predictions, common))
+    return Comparison(aligned, left_out, tuple(differences), notes)
 
 
 def _pairs(names: Collection[str], reference: str | None) -> list[tuple[str, str]]:
     if reference is None:
         return list(itertools.combinations(names, 2))
     return [(reference, name) for name in names if name != reference]
+
+
+def _tied(predictions: Mapping[str, Predictions], common: np.ndarray) -> Iterator[str]:
+    """A line on each whose decisions among equals count here."""
+    for name, one in predictions.items():
+        ties = ties_among(one.take(np.isin(one.clip_ids, common)))
+        if ties:
+            yield f"{name}: {ties}"
 
 
 def _common_clips(predictions: Mapping[str, Predictions], intersect: bool) -> np.ndarray:
@@ -197,7 +207,7 @@ def _aligned(one: Predictions, clip_ids: np.ndarray, classes: tuple[str, ...]) -
     kept = one.take(np.array([row[clip] for clip in clip_ids.tolist()]))
     number = np.array([classes.index(name) for name in one.classes])
     truth, predicted = number[kept.truth], number[kept.predicted]
-    return dataclasses.replace(kept, classes=classes, truth=truth, predicted=predicted, probabilities=None)
+    return dataclasses.replace(kept, classes=classes, truth=truth, predicted=predicted, probabilities=None, equals=None)
 
 
 def _check_same_truth(aligned: Mapping[str, Predictions]) -> None:

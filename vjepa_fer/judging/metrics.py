@@ -130,7 +130,8 @@ def surplus_by_bin(
 ) -> np.ndarray:
     """Confidence minus hits, summed over each group's clips of each bin: float64 (num_groups, num_bins)."""
     confidence = probabilities[np.arange(len(truth)), predicted].astype(np.float64)
-    bins = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    edges = np.round(confidence * num_bins, 9)  # 1/3 is in one bin, whichever column was summed first
+    bins = np.clip(np.ceil(edges).astype(int) - 1, 0, num_bins - 1)
     num_groups = int(group.max()) + 1
     flat = np.bincount(
         group * num_bins + bins, weights=confidence - (truth == predicted), minlength=num_groups * num_bins

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vjepa_fer.errors import RunError
+from vjepa_fer.features import decide
 from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.manifest import MERGED
 
@@ -32,7 +33,8 @@ class Policy:
     true : {"error", "drop"}
         Clips whose true class the training corpus lacks.
     said : {"error", "drop", "repredict"}
-        Predictions of classes that the tested corpus lacks; "repredict" takes the most probable shared class instead.
+        Predictions of classes that the tested corpus lacks; "repredict" takes the most probable shared class instead, and where all of these
+        have probability 0 the prediction stays an error.
     """
 
     definition: str
@@ -55,7 +57,8 @@ POLICIES: dict[str, Policy] = {
         merge=True,
     ),
     "repredict": Policy(
-        definition="clips of foreign true classes are left out; the prediction is the most probable shared class",
+        definition="clips of foreign true classes are left out; the prediction is the most probable shared class, "
+        "an error where none has any probability",
         said="repredict",
     ),
     "repredict-merge": Policy(
@@ -83,6 +86,8 @@ class Scored:
     num_clips : int
         Before anything was left out.
     dropped_by_truth, dropped_by_prediction : int
+    no_shared_mass : int
+        Clips scored to which a policy that predicts anew found no probability on any shared class: an error each.
     """
 
     policy: str
@@ -90,10 +95,12 @@ class Scored:
     num_clips: int
     dropped_by_truth: int
     dropped_by_prediction: int
+    no_shared_mass: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The policy and its coverage, for JSON."""
-        return coverage_of(self.policy, self.num_clips, self.dropped_by_truth, self.dropped_by_prediction)
+        coverage = coverage_of(self.policy, self.num_clips, self.dropped_by_truth, self.dropped_by_prediction)
+        return coverage | {"no_shared_mass": self.no_shared_mass}
 
 
 def coverage_of(policy: str, clips: float, by_truth: float, by_prediction: float) -> dict[str, Any]:
@@ -135,13 +142,15 @@ def apply_policy(name: str, predictions: Predictions, known: frozenset[str]) -> 
     here = np.isin(np.arange(len(predictions.classes)), predictions.truth)
     is_known = _known_classes(predictions.classes, here, known)
     by_truth = ~is_known[predictions.truth] if policy.true == "drop" else np.zeros(len(predictions), bool)
+    nowhere = np.zeros(len(predictions), bool)
     if policy.said == "repredict":
-        predictions = _repredicted(predictions, is_known & here)
+        predictions, nowhere = _repredicted(predictions, is_known & here)
     by_said = ~here[predictions.predicted] & ~by_truth if policy.said == "drop" else np.zeros(len(predictions), bool)
     kept = ~(by_truth | by_said)
     if not kept.any():
         raise RunError(f"policy {name}: it leaves no clip to score")
-    return Scored(name, predictions.take(kept), len(kept), int(by_truth.sum()), int(by_said.sum()))
+    dropped = int(by_truth.sum()), int(by_said.sum())
+    return Scored(name, predictions.take(kept), len(kept), *dropped, int(nowhere[kept].sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +238,7 @@ def _merged(predictions: Predictions) -> Predictions:
         truth=number[predictions.truth],
         predicted=number[predictions.predicted],
         probabilities=None if predictions.probabilities is None else predictions.probabilities @ joins,
+        equals=None if predictions.equals is None else predictions.equals @ joins > 0,
     )
 
 
@@ -238,11 +248,17 @@ def _merging(classes: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(map(str, merged)), (number[:, None] == np.arange(len(merged))).astype(np.float64)
 
 
-def _repredicted(predictions: Predictions, shared: np.ndarray) -> Predictions:
-    if predictions.probabilities is None:
+def _repredicted(predictions: Predictions, shared: np.ndarray) -> tuple[Predictions, np.ndarray]:
+    """The most probable of the shared classes, and which clips have no probability on any: the others keep these, which is an error."""
+    values = predictions.probabilities
+    if values is None:
         raise RunError("predictions without a value a class cannot be taken anew over the shared classes")
-    values = np.where(shared, predictions.probabilities, -np.inf)
-    return dataclasses.replace(predictions, predicted=values.argmax(axis=1))
+    predicted, equals = decide(values, predictions.classes, shared)
+    nowhere: np.ndarray = np.all(values[:, shared] <= 0, axis=1)
+    if nowhere.any():
+        predicted[nowhere] = decide(values[nowhere], predictions.classes, ~shared).predicted
+        equals[nowhere] = np.eye(len(shared), dtype=bool)[predicted[nowhere]]  # that nothing speaks for any is no tie
+    return dataclasses.replace(predictions, predicted=predicted, equals=equals), nowhere
 
 
 def shared_classes(predictions: Predictions, known: frozenset[str]) -> Mapping[str, list[str]]:

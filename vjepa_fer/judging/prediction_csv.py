@@ -15,6 +15,7 @@ import numpy as np
 from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import as_number, csv_text
 from vjepa_fer.errors import RunError
+from vjepa_fer.features import decide
 from vjepa_fer.judging.class_columns import TOLERANCE, meets, require_classes, without_beginning
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
 from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
@@ -115,7 +116,7 @@ def read_prediction_table(
     path
         A table as :func:`vjepa_fer.manifest.read_table` takes it: UTF-8 with or without BOM, commas, semicolons or tabs,
         ``.gz`` or not; decimal commas are points, and ``'=x`` is ``=x``. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
-        value, the first of equals), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
+        value, of equals the first by name: :mod:`vjepa_fer.features.ties`), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
         beginning in front of it (``prob_sad``). With ``predicted_label`` they may all be absent. A further column of numbers is a class
         only if the rows sum to one with it, or it is called like an expression; otherwise it is left out, or refused.
     scores
@@ -180,9 +181,12 @@ def read_prediction_table(
     everything = (*known, *abroad)
     _refuse_many(table, everything)
     values = np.column_stack([values, np.zeros((len(values), len(abroad)))])
-    truth, predicted = _class_numbers(table, "true_label", everything, called), values[:, : len(known)].argmax(axis=1)
+    truth = _class_numbers(table, "true_label", everything, called)
+    equals: np.ndarray | None = None  # a label that is said is taken at its word
     if "predicted_label" in column:
         predicted = _class_numbers(table, "predicted_label", everything, called)
+    else:
+        predicted, equals = decide(values, everything, among=np.arange(len(everything)) < len(known))
     if kind == "sums":  # a row's total is its number of windows, so this is their mean
         values /= values.sum(axis=1, keepdims=True)
     fold, fold_names = _numbered(column.get("fold", ["0"] * len(truth)))
@@ -194,6 +198,7 @@ def read_prediction_table(
         fold_names=fold_names,
         truth=truth,
         predicted=predicted,
+        equals=equals,
         probabilities=None if kind in ("scores", "decisions") else values,
     )
     taken = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -40,6 +41,8 @@ class Predictions:
         Class numbers.
     probabilities : ndarray of float64, shape (num_clips, num_classes), or None
         Rows sum to 1; None when only scores were given.
+    equals : ndarray of bool, shape (num_clips, num_classes), or None
+        Which classes had each clip's largest value, where that decided (:mod:`vjepa_fer.features.ties`); None where a label was said.
     fold_names : tuple of str
         What fold 0, 1 … are called, in natural order; () where they go by their number.
     """
@@ -51,6 +54,7 @@ class Predictions:
     truth: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray | None = field(repr=False)
+    equals: np.ndarray | None = field(default=None, repr=False)
     fold_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,9 +100,10 @@ class Predictions:
     def take(self, rows: np.ndarray) -> Predictions:
         """Some of the clips, by row number or mask."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
+        equals = None if self.equals is None else self.equals[rows]
         columns = ("clip_ids", "subjects", "fold", "truth", "predicted")
         values = {name: getattr(self, name)[rows] for name in columns}
-        return Predictions(classes=self.classes, probabilities=probabilities, fold_names=self.fold_names, **values)
+        return dataclasses.replace(self, probabilities=probabilities, equals=equals, **values)
 
 
 @dataclass(frozen=True)

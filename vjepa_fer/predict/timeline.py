@@ -13,6 +13,7 @@ from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.doors import csv_text, printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import import_matplotlib
+from vjepa_fer.features import first_of_equals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +76,7 @@ def write_timeline(timeline: Timeline, folder: str | os.PathLike[str], name: str
 
 
 def _write_table(timeline: Timeline, path: Path) -> None:
-    labels = [timeline.classes[number] for number in timeline.probabilities.argmax(axis=1)]
+    labels = [timeline.classes[number] for number in first_of_equals(timeline.probabilities)]
     rows = (
         [f"{start:.4f}", f"{end:.4f}", label, *(f"{p:.6f}" for p in row)]
         for start, end, label, row in zip(timeline.start, timeline.end, labels, timeline.probabilities, strict=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from vjepa_fer.evaluation import human_words
 from vjepa_fer.folds import recording_of, shortlist
 from vjepa_fer.report.numbers import RunNumbers
 
@@ -181,10 +182,13 @@ def _absent(n: RunNumbers) -> Iterator[Check]:
 def _people(n: RunNumbers) -> Iterator[Check]:
     human = n.result.get("human")
     if human:
+        own = n.result.get(
+            "agreement", n.result["war"]["pooled"]
+        )  # asked as raters are, where a clip has shares of labels
+        words = "; ".join(f"{words} {value:.1f} %" for words, value in human_words(human))
         yield Check(
-            "good" if n.result["war"]["pooled"] > human["rater"] else "look",
-            f"On the silent video of {human['clips']:,} clips one rater is right in {human['rater']:.1f} %, the raters' majority in "
-            f"{human['majority']:.1f} %; the probe in {n.result['war']['pooled']:.1f} %.",
+            "good" if human["rater"] is not None and own > human["rater"] else "look",
+            f"People, on {human['clips']:,} of its clips: {words}; the probe {own:.1f} %.",
         )
 
 

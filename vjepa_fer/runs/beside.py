@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from vjepa_fer.doors import Given
+from vjepa_fer.evaluation import AGAINST, SOURCES
 
 VOTES = ("vote_cross_entropy", "vote_entropy")
+PEOPLE = {"votes": tuple(SOURCES), "against": AGAINST}
+"""What raters' figures say of themselves."""
 
 
 def read_beside(result: Given) -> dict[str, Any]:
@@ -36,4 +39,9 @@ def read_beside(result: Given) -> dict[str, Any]:
 
 
 def _ceiling(human: Given) -> dict[str, Any]:
-    return {"rater": human.number("rater"), "majority": human.number("majority"), "clips": human.whole("clips")}
+    figures = {name: None if human.raw(name) is None else human.number(name) for name in ("rater", "majority")}
+    said = {name: human.text(name) for name in PEOPLE if name in human}  # an older version did not say
+    for name, text in said.items():
+        if text not in PEOPLE[name]:
+            human.refuse(name, f"one of {', '.join(PEOPLE[name])}")
+    return {**figures, "clips": human.whole("clips"), **said}

@@ -24,6 +24,7 @@ from vjepa_fer.judging import (
     metrics,
     notes_on,
     score,
+    ties_among,
 )
 
 SCHEMA = "vjepa-fer/probe/1"
@@ -34,10 +35,11 @@ def figures_of(predictions: Predictions, statistics: Statistics = USUAL) -> dict
     """Headline figures in percent, the pooled confusion matrix, and how many clips and subjects they rest on.
 
     ``by_class`` has each class' recall, precision and F1 over all clips, with its interval and fold by fold, None where there is
-    nothing to divide by. ``fold_names`` is there where folds do not go by their number. ``ece`` is in percent, ``log_loss`` in nats; both are None where there are no probabilities.
+    nothing to divide by. ``ties`` says how many clips have several classes of one largest value, and what these are worth; None where none has
+    (:class:`vjepa_fer.judging.tied.Ties`). ``fold_names`` is there where folds do not go by their number. ``ece`` is in percent, ``log_loss`` in nats; both are None where there are no probabilities.
     """
     intervals, trust = intervals_of(predictions, **dataclasses.asdict(statistics)), calibration(predictions)
-    figures = intervals.figures
+    figures, ties = intervals.figures, ties_among(predictions)
     return {
         **{name: percent(value, figures.get(name)) for name, value in score(predictions).items()},
         "ece": percent(trust["ece"], figures.get("ece")) if trust else None,
@@ -50,7 +52,8 @@ def figures_of(predictions: Predictions, statistics: Statistics = USUAL) -> dict
         **({"fold_names": predictions.names_of_folds} if predictions.fold_names else {}),
         "n_clips": len(predictions),
         "n_subjects": predictions.num_subjects,
-        "notes": list(notes_on(predictions)),
+        "ties": ties.to_dict() if ties else None,
+        "notes": [*([str(ties)] if ties else []), *notes_on(predictions)],
     }
 
 

@@ -67,7 +67,7 @@ def judge_table(
         A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold), ``columns`` (what was taken as what),
         ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with `unify_names` ``united`` (pairs of names
         and the spelling that they were taken for); with policies also ``policy``,
-        ``definition`` and ``coverage``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
+        ``definition``, ``coverage``, ``no_shared_mass``, ``n_models`` and ``n_distinct_clips``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
 
     Raises
     ------
@@ -119,6 +119,7 @@ def judge_table(
         raters = _raters(predictions, clips)
         return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups), **raters}]
     known = frozenset(beside.trained_classes or table.known)
+    said |= {"n_models": len(np.unique(predictions.fold)), "n_distinct_clips": len(set(predictions.clip_ids.tolist()))}
     scored = [apply_policy(name, predictions, known) for name in policies]
     return [
         {
