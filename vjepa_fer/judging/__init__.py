@@ -1,7 +1,8 @@
 """Predictions go in; figures and their uncertainty come out.
 
 In reading order: `predictions` (one row a clip) · `metrics` · `intervals` (bootstrap over subjects) · `significance` · `compare` (which
-differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `vocabulary` (labels in
+differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `label_issues` (labels that
+are most likely wrong) · `vocabulary` (labels in
 other words) · `prediction_csv`, `confusion_csv` (anyone's tables).
 """
 
@@ -13,6 +14,7 @@ from vjepa_fer.judging.confusion_grid import Rows
 from vjepa_fer.judging.confusion_unit import Unit
 from vjepa_fer.judging.groups import Groups, group_clips, group_figures
 from vjepa_fer.judging.intervals import Interval, Intervals, intervals_of, method_of
+from vjepa_fer.judging.label_issues import LabelIssue, find_label_issues
 from vjepa_fer.judging.policies import (
     POLICIES,
     Scored,
@@ -32,6 +34,7 @@ __all__ = [
     "Groups",
     "Interval",
     "Intervals",
+    "LabelIssue",
     "PredictionTable",
     "Predictions",
     "Rows",
@@ -42,6 +45,7 @@ __all__ = [
     "apply_policy_to_counts",
     "calibration",
     "compare_predictions",
+    "find_label_issues",
     "find_policy",
     "group_clips",
     "group_figures",

@@ -15,12 +15,14 @@ A folder appears whole or not at all, and never in place of another. A file that
 adds beside does no harm.
 
 In reading order: `settings` (what decides a run's numbers, and its name) · `description` (run.json) · `beside` (what a result says
-that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them).
+that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
+`doubts` (labels that are most likely wrong).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.runs.description import EXPERIMENT, FOLDS_JSON, GROUPS_CSV, PREDICTIONS_CSV, RUN_JSON
+from vjepa_fer.runs.doubts import Doubt, doubts_of
 from vjepa_fer.runs.finding import (
     BEST,
     Listed,
@@ -55,6 +57,7 @@ __all__ = [
     "PREDICTIONS_CSV",
     "RUN_JSON",
     "SCHEMA",
+    "Doubt",
     "Listed",
     "Run",
     "TableFacts",
@@ -62,6 +65,7 @@ __all__ = [
     "check_run",
     "chosen_of",
     "digest_of_clips",
+    "doubts_of",
     "facts_of_table",
     "figures_of",
     "finished_run",
