@@ -67,7 +67,9 @@ def test_only_planted_errors_are_found(seed):
     label = true.copy()
     label[planted] = (true[planted] + rng.integers(1, 3, 24)) % 3
     issues = find_label_issues(predictions(values, label))
-    assert {issue.clip_id for issue in issues} <= {f"c{n:03d}" for n in planted}  # some are not sure enough of the other class
+    assert {issue.clip_id for issue in issues} <= {
+        f"c{n:03d}" for n in planted
+    }  # some are not sure enough of the other class
     assert len(issues) >= 12
     assert all(issue.suggested == CLASSES[true[int(issue.clip_id[1:])]] for issue in issues)
     assert find_label_issues(predictions(values, true)) == ()
