@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -18,14 +18,22 @@ if TYPE_CHECKING:
 
 def evaluate(
     predictions: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            metavar="PREDICTIONS.csv",
-            help="Columns clip_id, true_label, optional predicted_label, fold, subject; then a probability a class "
-            "(none: predicted_label decides). Or a run folder.",
+            metavar="PREDICTIONS.csv …",
+            help="Columns clip_id, true_label (or --manifest tells it), optional predicted_label, fold, subject; then a probability a "
+            "class (none: predicted_label decides). Or a run folder. Several are the folds of one evaluation.",
             show_default=False,
         ),
     ],
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mean",
+            help="Several tables are classifiers of the same clips: average their probabilities.",
+            show_default=False,
+        ),
+    ] = None,
     scores: Annotated[
         bool | None,
         typer.Option(
@@ -43,7 +51,8 @@ def evaluate(
         str,
         typer.Option(
             metavar="A,B,…",
-            help="Which columns are classes, where neither their names nor what sums to one tells.",
+            help="Which columns are classes, where neither their names nor what sums to one tells. With --confusion: the classes of a bare "
+            "square of numbers.",
             show_default=False,
         ),
     ] = "",
@@ -52,7 +61,8 @@ def evaluate(
         typer.Option(
             "--manifest",
             "-m",
-            help="Look the clips up: unknown ones are refused, those without a prediction counted, subjects filled in.",
+            help="Look the clips up: unknown ones are refused, those without a prediction or of another true label counted, subjects "
+            "filled in; and true labels, where the table has none.",
             show_default=False,
         ),
     ] = None,
@@ -74,7 +84,7 @@ def evaluate(
     label_map: Annotated[
         Path | None,
         typer.Option(
-            help="With --policy, a table (label, name) for labels that the built-in names do not unite.",
+            help="A table (label, name) for labels that the built-in names (ang, angry: anger) do not unite.",
             show_default=False,
         ),
     ] = None,
@@ -82,19 +92,27 @@ def evaluate(
         bool,
         typer.Option(
             "--confusion",
-            help="The table is a confusion matrix: a column true_label, then a column a predicted class, counts or each row's "
-            "percentages in it. Margins and figures beside them are left out.",
+            help="The table is a confusion matrix: a column that names the rows, then a column a predicted class, counts or each row's "
+            "percentages in it. Margins and figures beside them are left out. A column fold, or several files, hold a matrix a fold.",
         ),
     ] = False,
-    unify_names: UnifyOption = False,
-    sizes: Annotated[
-        str,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            metavar="predicted",
+            help="With --confusion: each row is a predicted class, not a true one (--rows true).",
+            show_default="predicted if the first column is called so, or true",
+        ),
+    ] = None,
+    class_sizes: Annotated[
+        list[str] | None,
         typer.Option(
             metavar="CLASS=CLIPS,…",
-            help="With --confusion, for a table in percent: how many clips each true class has.",
+            help="With --confusion, for a table in percent: how many clips each true class has. Once a file.",
             show_default=False,
         ),
-    ] = "",
+    ] = None,
+    unify_names: UnifyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
@@ -102,45 +120,64 @@ def evaluate(
     from vjepa_fer.tables import judge_confusion, judge_table
 
     check_exclude(exclude)
+    for option, value, known in (("--fusion", fusion, ("mean",)), ("--rows", rows, ("true", "predicted"))):
+        if value not in (None, *known):
+            raise typer.BadParameter(f"{value!r} is not {' or '.join(map(repr, known))}", param_hint=option)
+    if fusion and len(predictions) < 2:
+        raise typer.BadParameter("needs two tables or more", param_hint="--fusion")
     if by and manifest is None:
         raise typer.BadParameter("needs --manifest: its columns are what figures can be given by", param_hint="--by")
-    if label_map and not policy:
-        raise typer.BadParameter(
-            "needs --policy: labels are compared across corpora only there", param_hint="--label-map"
-        )
-    names = read_label_map(label_map) if label_map else None
-    if sizes and not confusion:
-        raise typer.BadParameter("needs --confusion: predictions are counted", param_hint="--sizes")
+    for option, given in (("--class-sizes", class_sizes), ("--rows", rows)):
+        if given and not confusion:
+            raise typer.BadParameter("needs --confusion: predictions are counted", param_hint=option)
+    if confusion and (manifest or exclude or fusion or unify_names or scores is not None):
+        raise typer.BadParameter("a confusion matrix names no clips and no scores", param_hint="--confusion")
+    asked: dict[str, Any] = {
+        "columns": dict(pairs(column or [], "--column", "OURS=THEIRS, such as clip_id=video")),
+        "classes": words(classes),
+        "policies": words(policy),
+        "names": read_label_map(label_map) if label_map else None,
+    }
     if confusion:
-        if manifest or exclude or column or classes or scores is not None:
-            raise typer.BadParameter("a confusion matrix names no clips and no scores", param_hint="--confusion")
-        results = judge_confusion(predictions, sizes=_sizes(sizes), policies=words(policy), names=names)
+        what = cast('Literal["true", "predicted"] | None', rows)
+        results = judge_confusion(predictions, rows=what, sizes=list(map(_sizes, class_sizes or [])), **asked)
     else:
         results = judge_table(
             predictions,
+            fusion="mean" if fusion else None,
             scores=scores,
-            classes=words(classes),
-            columns=dict(pairs(column or [], "--column", "OURS=THEIRS, such as clip_id=video")),
             manifest=_manifest(manifest, unify_names) if manifest else None,
             exclude=exclude,
             by=words(by),
-            policies=words(policy),
-            names=names,
             unify_names=unify_names,
+            **asked,
         )
     if as_json:
         print_json({"schema": "vjepa-fer/evaluate/1", "results": results})
-        return
+    else:
+        _print(results)
+
+
+def _print(results: list[dict[str, Any]]) -> None:
+    first = results[0]
     if len(results) == 1:
-        print_figures(results[0], title=_title(results[0]))
-        _say_undecided(results[0])
-        if results[0].get("by"):
-            print_groups(results[0]["by"])
+        print_figures(first, title=_title(first))
+        _say_undecided(first)
+        if first.get("by"):
+            print_groups(first["by"])
     else:
         _print_policies(results)
-    say(*_roles(results[0]["columns"]))
-    if not confusion:
-        _warn_of(results[0])
+    say(*_roles(first["columns"]))
+    if first["reworded"]:
+        say(f"labels in other words: {_reworded(first['reworded'])}")
+    if "values" in first:
+        _warn_of(first)
+
+
+def _reworded(pairs: list[list[str]]) -> str:
+    from vjepa_fer.manifest import MOST_SHOWN, abridged
+
+    return abridged((f"{label} is {known}" for label, known in pairs), MOST_SHOWN)
 
 
 def _manifest(path: Path, unify_names: bool) -> Manifest:
@@ -153,13 +190,13 @@ def _manifest(path: Path, unify_names: bool) -> Manifest:
 
 
 def _sizes(text: str) -> dict[str, float]:
-    said = dict(pairs(words(text), "--sizes", "CLASS=CLIPS, such as happy=489,sad=379"))
+    said = dict(pairs(words(text), "--class-sizes", "CLASS=CLIPS, such as happy=489,sad=379"))
     try:
         sizes = {name: float(number) for name, number in said.items()}
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--sizes") from error
+        raise typer.BadParameter(str(error), param_hint="--class-sizes") from error
     if not all(0 < size < float("inf") for size in sizes.values()):
-        raise typer.BadParameter("a class has one clip at least", param_hint="--sizes")
+        raise typer.BadParameter("a class has one clip at least", param_hint="--class-sizes")
     return sizes
 
 
@@ -167,7 +204,13 @@ def _roles(columns: dict[str, list[str]]) -> list[str]:
     """What each column of the table was taken as."""
     from vjepa_fer.manifest import MOST_SHOWN, abridged
 
-    heads = {"read": "columns", "classes": "classes", "left_out": "left out, being no class", "sizes": "class sizes"}
+    heads = {
+        "read": "columns",
+        "classes": "classes",
+        "left_out": "left out, being no class",
+        "sizes": "class sizes",
+        "rows": "rows",
+    }
     return [f"{heads[what]} ({len(names)}): {abridged(names, MOST_SHOWN)}" for what, names in columns.items() if names]
 
 
@@ -218,6 +261,8 @@ def _coverage_cells(coverage: dict[str, Any]) -> tuple[str, str, str]:
 def _title(result: dict[str, Any]) -> list[str]:
     """What must be read before the figures: that they leak, or which clips they leave out."""
     lines = ["LEAKY, if each fold was trained on the others"] if result.get("leaky") else []
+    if "fusion" in result:
+        lines.append(f"{result['fusion']} of the probabilities of {len(result['fused'])} tables")
     if "policy" in result:
         kept = result["coverage"]
         left_out = (
@@ -238,6 +283,18 @@ def _warn_of(result: dict[str, Any]) -> None:
         warn(f"LEAKY, if each fold was trained on the others: {leak}")
     if result["values"] == "sums":
         warn("rows add up to more than one: read as probabilities summed over windows (--no-scores refuses them)")
+    total = f"of {result['n_clips']:,} clips"
+    if result["n_contradicted"]:
+        warn(
+            f"{result['n_contradicted']:,} {total} have a predicted_label that is not the class with the largest value; the label counts: "
+            f"{shortlist(result['contradicted'], 3)}"
+        )
+    if result.get("n_relabelled"):
+        clip, here, there = result["relabelled"][0]
+        warn(
+            f"{result['n_relabelled']:,} {total} have another true label in the manifest, such as {clip}: {here!r} here, {there!r} "
+            "there; the table's counts"
+        )
     damage = Damage.from_dict(result["damaged"])
     if damage != Damage():
         say(str(damage))

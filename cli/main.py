@@ -19,7 +19,21 @@ from vjepa_fer import __version__
 from vjepa_fer.errors import MissingExtraError, VjepaFerError
 from vjepa_fer.workers import SAFE
 
-from . import cache, demo, doctor, evaluate, experiments, extract, manifest, models, predict, probe, report, runs
+from . import (
+    cache,
+    demo,
+    doctor,
+    evaluate,
+    experiments,
+    extract,
+    label_issues,
+    manifest,
+    models,
+    predict,
+    probe,
+    report,
+    runs,
+)
 from .environment import name_variables
 from .terminal import prepare_streams, print_line, say_error, usage_errors_as_text
 
@@ -57,6 +71,7 @@ app.command(rich_help_panel=STAGE_1)(extract.extract)
 app.add_typer(cache.app, name="cache", rich_help_panel=STAGE_1)
 app.command(rich_help_panel=STAGE_2)(probe.probe)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=STAGE_2)
+runs.app.command()(label_issues.issues)
 app.add_typer(runs.app, name="runs", rich_help_panel=STAGE_2)
 app.command(rich_help_panel=STAGE_2)(evaluate.evaluate)
 app.command(rich_help_panel=STAGE_2)(report.report)

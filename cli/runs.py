@@ -325,7 +325,9 @@ def _summary(value: dict, key: str) -> tuple[str, str, str]:
     return _number(value["mean"], key), sd, _number(value["pooled"], key)
 
 
-def _number(value: float, key: str) -> str:
+def _number(value: float | None, key: str) -> str:
+    if value is None:  # of percentages by fold nothing can be pooled
+        return "–"
     return f"{value:.3f}" if key == "log_loss" else f"{value:.2f}"
 
 

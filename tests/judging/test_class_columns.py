@@ -183,5 +183,5 @@ def test_the_command_takes_sizes_and_prints_no_figure_that_it_does_not_know(tmp_
     assert "WAR" not in bare.stdout
     assert "recalls and UAR only" in bare.stderr
     sizes = ",".join(f"{name}={size}" for name, size in zip(CLASSES, COUNTS.sum(axis=1), strict=True))
-    done = json.loads(call("evaluate", path, "--confusion", "--sizes", sizes, "--json").stdout)
+    done = json.loads(call("evaluate", path, "--confusion", "--class-sizes", sizes, "--json").stdout)
     assert figures(done["results"][0]) == pytest.approx(truths(COUNTS), abs=1e-3)

@@ -65,7 +65,9 @@ def test_videos_that_are_gone_are_told(drawn, run, tmp_path):  # noqa: F811
     assert numbers.notes[-1].startswith(f"no thumbnails of {count} of {count} clips; the first: ")
     moved = dataclasses.replace(PICTURES, cache=tmp_path / "cache", videos=tmp_path)
     Path(tmp_path / "gone").symlink_to(drawn[0] / "videos", target_is_directory=True)
-    assert all(one.strip for one in gather_numbers([run], moved)[0].mistakes)
+    (numbers,) = gather_numbers([run], moved)
+    shown = [*(m.clip_id for m in numbers.mistakes), *(d.issue.clip_id for d in numbers.doubts)]
+    assert set(shown) == set(numbers.strips)
 
 
 def test_the_command_at_the_end_makes_the_very_cache(drawn, run, tmp_path):  # noqa: F811

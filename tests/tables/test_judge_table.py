@@ -70,7 +70,7 @@ def test_mean_matrices_of_several_folds_are_scored_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        (["label", "a", "b"], [["a", 1, 2]], "a confusion matrix has a column true_label"),
+        (["label", "a"], [["a", 1]], "a confusion matrix has a column true_label"),
         (["true_label", "a", "b"], [["a", 1, 2], ["a", 1, 2]], "row 3: true_label 'a' is empty or has a row already"),
         (["true_label", "a", "b"], [["a", -1, 2]], "row 2, column 'a': '-1' is not a count of clips"),
         (["true_label", "a", "b"], [["a", "nan", 2]], "'nan' is not a count"),

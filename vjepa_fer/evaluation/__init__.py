@@ -24,7 +24,7 @@ from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.evaluation.reference import LabelledCache, Reference, make_reference
 from vjepa_fer.evaluation.roles import manifest_roles
 from vjepa_fer.evaluation.tasks import Answer, Study, Task, run_tasks_on
-from vjepa_fer.evaluation.votes import CREMA_D, SOURCES
+from vjepa_fer.evaluation.votes import CREMA_D, SOURCES, find_votes
 
 __all__ = [
     "AGAINST",
@@ -44,6 +44,7 @@ __all__ = [
     "check_splits",
     "choose",
     "cross_validate",
+    "find_votes",
     "fit_on_all",
     "fit_predict",
     "gather",

@@ -1,16 +1,19 @@
 """Predictions go in; figures and their uncertainty come out.
 
-In reading order: `predictions` (one row a clip) · `tied` (clips that values alone do not decide) · `metrics` · `intervals` (bootstrap over subjects) · `significance` · `compare` (which
-differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `prediction_csv`, `confusion_csv`
-(anyone's tables).
+In reading order: `predictions` (one row a clip) · `tied` (clips that values alone do not decide) · `metrics` · `intervals` (bootstrap over
+subjects) · `significance` · `compare` (which differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `label_issues` (labels
+that are most likely wrong) · `vocabulary` (labels in other words) · `prediction_csv`, `confusion_csv` (anyone's tables).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.judging.compare import Comparison, compare_predictions
-from vjepa_fer.judging.confusion_csv import read_confusion
+from vjepa_fer.judging.confusion_csv import ConfusionTable, read_confusion, read_confusions
+from vjepa_fer.judging.confusion_grid import Rows
+from vjepa_fer.judging.confusion_unit import Unit
 from vjepa_fer.judging.groups import Groups, group_clips, group_figures
 from vjepa_fer.judging.intervals import Interval, Intervals, intervals_of, method_of
+from vjepa_fer.judging.label_issues import LabelIssue, find_label_issues
 from vjepa_fer.judging.policies import (
     POLICIES,
     Scored,
@@ -19,31 +22,40 @@ from vjepa_fer.judging.policies import (
     find_policy,
     shared_classes,
 )
-from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predictions, write_predictions
+from vjepa_fer.judging.prediction_csv import PredictionTable, read_prediction_table, read_predictions, write_predictions
 from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score, subjects_in_words
 from vjepa_fer.judging.tied import Ties, ties_among
+from vjepa_fer.judging.vocabulary import in_words_of
 
 __all__ = [
     "POLICIES",
     "Comparison",
+    "ConfusionTable",
     "Groups",
     "Interval",
     "Intervals",
+    "LabelIssue",
+    "PredictionTable",
     "Predictions",
+    "Rows",
     "Score",
     "Scored",
     "Ties",
+    "Unit",
     "apply_policy",
     "apply_policy_to_counts",
     "calibration",
     "compare_predictions",
+    "find_label_issues",
     "find_policy",
     "group_clips",
     "group_figures",
+    "in_words_of",
     "intervals_of",
     "method_of",
     "notes_on",
     "read_confusion",
+    "read_confusions",
     "read_prediction_table",
     "read_predictions",
     "score",

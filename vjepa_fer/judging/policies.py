@@ -155,7 +155,7 @@ def apply_policy(name: str, predictions: Predictions, known: frozenset[str]) -> 
 
 @dataclass(frozen=True, eq=False)
 class ScoredCounts:
-    """What a policy left of a confusion matrix: ``classes``, ``confusion`` float64 (C, C), rows = truth, and the coverage."""
+    """What a policy left of confusion matrices: ``classes``, ``confusion`` float64 (..., C, C), rows = truth, and the coverage."""
 
     policy: str
     classes: tuple[str, ...]
@@ -181,8 +181,8 @@ def apply_policy_to_counts(
         Of :data:`POLICIES`; those that predict anew need probabilities and are refused.
     classes : tuple of str
         Of both sides, by their common names.
-    confusion : ndarray, shape (C, C)
-        Rows = truth.
+    confusion : ndarray, shape (..., C, C)
+        Rows = truth; one a fold, or only one. Which classes the tested corpus has, all of them say together.
     known : frozenset of str
         Classes of the training corpus.
 
@@ -198,14 +198,14 @@ def apply_policy_to_counts(
         known = frozenset(MERGED.get(label, label) for label in known)
         classes, joins = _merging(classes)
         counts = joins.T @ counts @ joins
-    here = counts.sum(axis=1) > 0
+    here = (counts.sum(axis=-1).reshape(-1, len(classes)) > 0).any(axis=0)
     is_known = _known_classes(classes, here, known)
     kept, total = counts.copy(), float(counts.sum())
     if policy.true == "drop":
-        kept[~is_known] = 0
+        kept[..., ~is_known, :] = 0
     of_known = float(kept.sum())
     if policy.said == "drop":
-        kept[:, ~here] = 0
+        kept[..., ~here] = 0
     left = float(kept.sum())
     if left <= 0:
         raise RunError(f"policy {name}: it leaves no clip to score")

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import as_number, csv_text
+from vjepa_fer.doors import csv_text
 from vjepa_fer.errors import RunError
 from vjepa_fer.features import decide
-from vjepa_fer.judging.class_columns import TOLERANCE, meets, require_classes, without_beginning
-from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
-from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
-from vjepa_fer.manifest import (
-    MOST_SHOWN,
-    Table,
-    abridged,
-    common_names,
-    natural_order,
-    nearest,
-    read_table,
-    rename_columns,
-    require_other_names,
+from vjepa_fer.judging.class_values import Asked, ClassValues, Kind, class_values, refuse_many
+from vjepa_fer.judging.prediction_rows import (
+    COLUMNS,
+    cells,
+    check_rows_of_predictions,
+    read_rows_of_predictions,
+    with_truths,
 )
-
-COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
-"""Columns with a meaning; every other one is a class."""
-
-LONGEST_NAME = 1000
-"""Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
-
-Kind = Literal["probabilities", "sums", "scores", "decisions"]
+from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
+from vjepa_fer.judging.vocabulary import in_words_of
+from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, common_names, natural_order, nearest, require_other_names
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
@@ -83,6 +72,10 @@ class PredictionTable:
         What the table's columns were taken as: ``read`` (with a meaning of their own), ``classes`` and ``left_out``.
     united : tuple of (str, str)
         Names that were taken for another spelling of them, and that; sorted.
+    reworded : tuple of (str, str)
+        Labels that are a class in other words (ANG), and that (anger); sorted.
+    contradicted : tuple of str
+        Clips whose ``predicted_label`` is not the class with the largest value; the label counts.
     """
 
     predictions: Predictions
@@ -90,6 +83,8 @@ class PredictionTable:
     known: tuple[str, ...]
     columns: Mapping[str, tuple[str, ...]]
     united: tuple[tuple[str, str], ...] = ()
+    reworded: tuple[tuple[str, str], ...] = ()
+    contradicted: tuple[str, ...] = ()
 
 
 def read_predictions(
@@ -108,6 +103,7 @@ def read_prediction_table(
     foreign: bool = False,
     names: Mapping[str, str] | None = None,
     spelling: Spelling = "refuse",
+    truths: Mapping[str, str] | None = None,
 ) -> PredictionTable:
     """Read anyone's table of predictions, a row a clip.
 
@@ -117,7 +113,8 @@ def read_prediction_table(
         A table as :func:`vjepa_fer.manifest.read_table` takes it: UTF-8 with or without BOM, commas, semicolons or tabs,
         ``.gz`` or not; decimal commas are points, and ``'=x`` is ``=x``. Columns ``clip_id``, ``true_label``; optional ``predicted_label`` (else the class with the largest
         value, of equals the first by name: :mod:`vjepa_fer.features.ties`), ``fold`` and ``subject``; then one column a class, named like the label, or all with one
-        beginning in front of it (``prob_sad``). With ``predicted_label`` they may all be absent. A further column of numbers is a class
+        beginning in front of it (``prob_sad``). With ``predicted_label`` they may all be absent. Labels that name a class in other words (ANG,
+        anger) are that class. A further column of numbers is a class
         only if the rows sum to one with it, or it is called like an expression; otherwise it is left out, or refused.
     scores
         True: the class columns are scores of any size; only their order counts, and what needs probabilities is not reported.
@@ -131,200 +128,128 @@ def read_prediction_table(
         The classifier was trained on another corpus: call all classes by their common names, accept true labels that are no class
         column, and a clip once a fold, each fold being a model.
     names
-        Label to common name, before the built-in ones; for `foreign`.
+        Label to common name, before the built-in ones.
     spelling
         What becomes of names that differ only in spelling: see :func:`vjepa_fer.judging.table_names.settle_names`.
+    truths
+        The true label of each clip, for a table that has none.
 
     Raises
     ------
     ManifestError
         Not a readable table, or a column to rename that it lacks.
     RunError
-        Missing columns, a clip twice, unknown classes, values that are not numbers, negative, or do not sum to one.
+        Missing columns, a clip twice, unknown classes, true and predicted labels of which nobody can tell which are one class, values that
+        are not numbers, negative, or do not sum to one.
     """
-    table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns or {})))
-    table = rename_columns(table, columns or {})
-    _refuse_long(table)
-    as_read = table
-    table = settle_names(table, [name for name in table.header if name not in COLUMNS], spelling, foreign=foreign)
-    united = changed_names(as_read, table)
-    column = {name: [row[name] for _, row in table.rows] for name in COLUMNS if name in table.header}
-    for name in set(column) - {"subject"}:
-        _refuse_empty(table, name)
-    _refuse_twice(table, ("clip_id", "fold") if foreign and "fold" in column else ("clip_id",))
-    labels: set[str] = {*column["true_label"], *column.get("predicted_label", ())}
-    compared = names if foreign else {}
-    headed, only_decisions = _class_columns(table, labels, compared, classes)
-    if only_decisions and foreign:
-        raise RunError(f"{table.path}: across corpora a column a class is needed, to know what could have been said")
-    left_out: tuple[str, ...] = ()
-    if only_decisions:
-        bare, values = headed, _decisions(table, headed)
-        left_out = tuple(name for name in table.header if name not in COLUMNS)
-    else:
-        found = without_beginning(headed, labels, compared)
-        if not classes:
-            asked = found.headed
-            found = require_classes(
-                found, labels, compared, lambda: _values(table, asked), are_scores=scores, where=str(table.path)
-            )
-        headed, bare = found.headed, found.bare
-        left_out = tuple(name for name in table.header if name not in (*COLUMNS, *headed))
-        values = _values(table, headed)
-    kind = "decisions" if only_decisions else _kind(values, scores)
-    if kind == "probabilities":
-        _check_probabilities(table, values)
-    called = common_names([*labels, *bare], names) if foreign else {name: name for name in [*labels, *bare]}
-    require_other_names(bare, called)
-    known = tuple(called[name] for name in bare)
-    abroad = sorted({called[label] for label in column["true_label"]} - set(known)) if foreign else []
-    everything = (*known, *abroad)
-    _refuse_many(table, everything)
-    values = np.column_stack([values, np.zeros((len(values), len(abroad)))])
-    truth = _class_numbers(table, "true_label", everything, called)
+    asked = Asked(scores, tuple(classes), foreign, names)
+    own = read_rows_of_predictions(path, columns or {}, has_truths=truths is None)
+    as_read = own if truths is None else with_truths(own, truths)
+    heads = [name for name in as_read.header if name not in COLUMNS]
+    table = settle_names(as_read, heads, spelling, foreign=foreign)
+    check_rows_of_predictions(table, by_fold=foreign)
+    found = class_values(table, asked)
+    words = _words(table, found, asked)
+    predictions = _predictions(table, found, words)
+    return PredictionTable(
+        predictions,
+        found.kind,
+        words.known,
+        {
+            "read": tuple(name for name in own.header if name in COLUMNS),
+            "classes": found.columns,
+            "left_out": found.left_out,
+        },
+        changed_names(as_read, table),
+        words.reworded,
+        _contradicted(table, predictions, found),
+    )
+
+
+class _Words(NamedTuple):
+    """What every label of a table is called, what the classifier could say, and all classes: these first."""
+
+    called: Mapping[str, str]
+    known: tuple[str, ...]
+    classes: tuple[str, ...]
+    reworded: tuple[tuple[str, str], ...] = ()
+
+
+def _words(table: Table, found: ClassValues, asked: Asked) -> _Words:
+    truths, said = cells(table, "true_label"), cells(table, "predicted_label")
+    if not asked.foreign:
+        others = in_words_of([*truths, *said], found.names, asked.names)
+        called = {name: name for name in (*truths, *said, *found.names)} | others
+        return _Words(called, found.names, found.names, tuple(sorted(others.items())))
+    called = common_names([*truths, *said, *found.names], asked.names)
+    require_other_names(found.names, called)
+    known = tuple(called[name] for name in found.names)
+    classes = (*known, *sorted({called[label] for label in truths} - set(known)))
+    refuse_many(table, classes)
+    return _Words(called, known, classes)
+
+
+def _predictions(table: Table, found: ClassValues, words: _Words) -> Predictions:
+    truth = _class_numbers(table, "true_label", words)
     equals: np.ndarray | None = None  # a label that is said is taken at its word
-    if "predicted_label" in column:
-        predicted = _class_numbers(table, "predicted_label", everything, called)
+    if "predicted_label" in table.header:
+        predicted = _class_numbers(table, "predicted_label", words)
     else:
-        predicted, equals = decide(values, everything, among=np.arange(len(everything)) < len(known))
-    if kind == "sums":  # a row's total is its number of windows, so this is their mean
-        values /= values.sum(axis=1, keepdims=True)
-    fold, fold_names = _numbered(column.get("fold", ["0"] * len(truth)))
-    predictions = Predictions(
-        classes=everything,
-        clip_ids=np.array(column["clip_id"]),
-        subjects=np.array(column.get("subject", [""] * len(truth))),
+        predicted, equals = decide(_padded(found, len(words.classes)), words.classes, among=_spoken_of(words))
+    fold, fold_names = _numbered(cells(table, "fold") or ["0"] * len(truth))
+    return Predictions(
+        classes=words.classes,
+        clip_ids=np.array(cells(table, "clip_id")),
+        subjects=np.array(cells(table, "subject") or [""] * len(truth)),
         fold=fold,
         fold_names=fold_names,
         truth=truth,
         predicted=predicted,
         equals=equals,
-        probabilities=None if kind in ("scores", "decisions") else values,
+        probabilities=_probabilities(found, len(words.classes)),
     )
-    taken = {
-        "read": tuple(name for name in table.header if name in COLUMNS),
-        "classes": () if only_decisions else headed,
-        "left_out": left_out,
-    }
-    return PredictionTable(predictions, kind, known, taken, united)
 
 
-def _class_columns(
-    table: Table, labels: set[str], names: Mapping[str, str] | None, asked: Sequence[str]
-) -> tuple[tuple[str, ...], bool]:
-    """The columns that may be classes; or where there are only decisions, all labels, sorted, and True."""
-    absent = [name for name in asked if name not in table.header]
-    if absent:
-        raise RunError(f"{table.path}, row 1: no column {absent[0]!r} for --classes{nearest(absent[0], table.header)}")
-    classes = tuple(name for name in table.header if name in (asked or table.header) and name not in COLUMNS)
-    only_decisions = "predicted_label" in table.header and not (
-        asked or meets(without_beginning(classes, labels, names).bare, labels, names)
-    )
-    if only_decisions:
-        classes = tuple(sorted({row[name] for _, row in table.rows for name in ("true_label", "predicted_label")}))
-    elif len(classes) < 2:
-        raise RunError(
-            f"{table.path}, row 1: one column a class is expected beside {', '.join(COLUMNS)}; {len(classes)} is there"
-        )
-    if not table.rows:
-        raise RunError(f"{table.path}: a header without a row; there is not one clip to score")
-    _refuse_many(table, classes)
-    return classes, only_decisions
+def _probabilities(found: ClassValues, num_classes: int) -> np.ndarray | None:
+    """None where the values are none; zeros for classes that have no column."""
+    if found.kind in ("scores", "decisions"):
+        return None
+    values = _padded(found, num_classes)
+    if found.kind == "sums":  # a row's total is its number of windows, so this is their mean
+        values /= values.sum(axis=1, keepdims=True)
+    return values
 
 
-def _require_columns(table: Table) -> None:
-    for needed in ("clip_id", "true_label"):
-        if needed not in table.header:
-            raise RunError(
-                f"{table.path}, row 1: no column {needed!r}; the columns are {abridged(table.header, MOST_SHOWN)}"
-                f"{nearest(needed, table.header)}"
-            )
+def _padded(found: ClassValues, num_classes: int) -> np.ndarray:
+    """The values with zeros for classes that have no column."""
+    return np.pad(found.values, ((0, 0), (0, num_classes - found.values.shape[1])))
 
 
-def _values(table: Table, classes: Sequence[str]) -> np.ndarray:
-    return np.array([[_number(table, number, row, name) for name in classes] for number, row in table.rows])
+def _spoken_of(words: _Words) -> np.ndarray:
+    """Which classes have a column, and so may be decided for."""
+    return np.arange(len(words.classes)) < len(words.known)
 
 
-def _decisions(table: Table, classes: Sequence[str]) -> np.ndarray:
-    return np.array([[float(row["predicted_label"] == name) for name in classes] for _, row in table.rows])
+def _contradicted(table: Table, predictions: Predictions, found: ClassValues) -> tuple[str, ...]:
+    """Clips whose decision has not the largest value, as it is written; one of equals is no contradiction."""
+    if "predicted_label" not in table.header or found.kind == "decisions":
+        return ()
+    values = np.zeros((len(predictions), len(predictions.classes)))
+    values[:] = found.values.min(axis=1, keepdims=True) - 1  # a class without a column is never the largest
+    values[:, : found.values.shape[1]] = found.values
+    less = values[np.arange(len(values)), predictions.predicted] < values.max(axis=1)
+    return tuple(predictions.clip_ids[less].tolist())
 
 
-def _refuse_many(table: Table, classes: Sequence[str]) -> None:
-    if len(classes) > MOST_CLASSES:
-        raise RunError(
-            f"{table.path}: {len(classes):,} classes, over {MOST_CLASSES:,}; is it a table of features? Every column but "
-            f"{', '.join(COLUMNS)} is a class"
-        )
-
-
-def _refuse_long(table: Table) -> None:
-    said = [(1, name) for name in table.header]
-    said += [(number, row[name]) for number, row in table.rows for name in COLUMNS if name in row]
-    for number, text in said:
-        if len(text) > LONGEST_NAME:
-            raise RunError(
-                f"{table.path}, row {number}: {text[:20]!r}… has {len(text):,} characters, too many for a name"
-            )
-
-
-def _refuse_empty(table: Table, column: str) -> None:
+def _class_numbers(table: Table, column: str, words: _Words) -> np.ndarray:
+    number_of = {name: number for number, name in enumerate(words.classes)}
     for number, row in table.rows:
-        if not row[column]:
-            raise RunError(f"{table.path}, row {number}: {column} is empty")
-
-
-def _refuse_twice(table: Table, columns: Sequence[str]) -> None:
-    rows_of: dict[str, list[int]] = {}
-    for number, row in table.rows:
-        rows_of.setdefault(" of fold ".join(row[name] for name in columns), []).append(number)
-    twice = {clip: rows for clip, rows in rows_of.items() if len(rows) > 1}
-    if twice:
-        shown = "; ".join(f"{clip} in rows {', '.join(map(str, rows[:4]))}" for clip, rows in list(twice.items())[:3])
-        more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
-        raise RunError(
-            f"{table.path}: {len(twice)} clips have more than one row: {shown}{more}; a clip is decided once"
-        )
-
-
-def _number(table: Table, number: int, row: dict[str, str], name: str) -> float:
-    value = as_number(row[name])
-    if not math.isfinite(value):
-        raise RunError(
-            f"{table.path}, row {number}: {row[name]!r} in class column {name!r} is not a finite number; "
-            f"every column but {', '.join(COLUMNS)} is a class"
-        )
-    return value
-
-
-def _kind(values: np.ndarray, scores: bool | None) -> Kind:
-    if scores:
-        return "scores"
-    total = values.sum(axis=1)
-    is_sum = (values >= 0).all() and (total >= 1 - TOLERANCE).all() and np.mean(total > 1 + TOLERANCE) > 0.5
-    return "sums" if scores is None and is_sum else "probabilities"
-
-
-def _check_probabilities(table: Table, values: np.ndarray) -> None:
-    hint = "if the columns are scores or sums and not probabilities, say --scores"
-    for wrong, what in (
-        ((values < 0).any(axis=1), "a probability is negative"),
-        (np.abs(values.sum(axis=1) - 1) > TOLERANCE, "the probabilities do not sum to one"),
-    ):
-        if wrong.any():
-            row = int(wrong.argmax())
-            shown = ", ".join(f"{v:g}" for v in values[row])
-            raise RunError(f"{table.path}, row {table.rows[row][0]}: {what} ({shown}); {hint}")
-
-
-def _class_numbers(table: Table, column: str, classes: Sequence[str], called: Mapping[str, str]) -> np.ndarray:
-    number_of = {name: number for number, name in enumerate(classes)}
-    for number, row in table.rows:
-        if called[row[column]] not in number_of:
+        if words.called[row[column]] not in number_of:
             raise RunError(
                 f"{table.path}, row {number}: {column} {row[column]!r} is not one of the class columns "
-                f"{abridged(classes, MOST_SHOWN)}{nearest(row[column], classes)}"
+                f"{abridged(words.classes, MOST_SHOWN)}{nearest(row[column], words.classes)}"
             )
-    return np.array([number_of[called[row[column]]] for _, row in table.rows], np.int64)
+    return np.array([number_of[words.called[row[column]]] for _, row in table.rows], np.int64)
 
 
 def _numbered(folds: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

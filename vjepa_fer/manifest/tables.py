@@ -43,7 +43,11 @@ class Table:
 
 
 def read_table(
-    path: str | os.PathLike[str], header: Sequence[str] | None = None, *, check: Callable[[Table], object] | None = None
+    path: str | os.PathLike[str],
+    header: Sequence[str] | None = None,
+    *,
+    corner: str = "",
+    check: Callable[[Table], object] | None = None,
 ) -> Table:
     """Read a text table; empty rows are skipped, but counted in the row numbers.
 
@@ -53,6 +57,8 @@ def read_table(
         The file; unpacked on the way when its name ends in ``.gz``.
     header
         Column names of a file that has no header row.
+    corner
+        What the first column is called where the header has no name for it, as pandas leaves it above an index; without one it is refused.
     check
         Called with the table before it has rows: where columns are missing, none of millions of rows need be read.
 
@@ -63,7 +69,7 @@ def read_table(
     """
     file = Path(path)
     try:
-        return _table(file, read_rows(file, delimiter=_delimiter, error=ManifestError), header, check)
+        return _table(file, read_rows(file, delimiter=_delimiter, error=ManifestError), header, check, corner)
     except FileNotFoundError as error:
         raise ManifestError(
             f"{file}: no such file; `vjepa-fer manifest --help` lists the commands that make one"
@@ -83,6 +89,7 @@ def _table(
     rows: Iterable[tuple[int, list[str]]],
     header: Sequence[str] | None,
     check: Callable[[Table], object] | None,
+    corner: str = "",
 ) -> Table:
     stripped = ((number, [from_spreadsheet(cell.strip()) for cell in row]) for number, row in rows)
     filled = ((number, cells) for number, cells in stripped if any(cells))
@@ -90,6 +97,7 @@ def _table(
         _, header = next(filled, (1, []))
     if not header:
         raise ManifestError(f"{file}: empty file; a table needs a header row and one row a clip")
+    header = [header[0] or corner, *header[1:]]
     _check_header(file, header)
     if check is not None:
         check(Table(file, tuple(header), ()))

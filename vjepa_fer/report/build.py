@@ -164,7 +164,7 @@ def _find_cache(run: Run, settings: ReportSettings, shelf: Shelf, notes: list[st
 
 
 def _with_strips(numbers: RunNumbers, cache: Cache | None, settings: ReportSettings) -> RunNumbers:
-    """The mistakes with their pictures; what could not be shown is a note."""
+    """The clips that are named with their pictures; what could not be shown is a note."""
     if cache is None:
         return replace(
             numbers, notes=(*numbers.notes, "no thumbnails: the paths of the videos are in the cache's manifest")
@@ -174,16 +174,16 @@ def _with_strips(numbers: RunNumbers, cache: Cache | None, settings: ReportSetti
     place = {clip.clip_id: number for number, clip in enumerate(cache.clips)}
     strips: dict[str, bytes] = {}
     lacking: list[str] = []
-    for one in numbers.mistakes:
+    wanted = dict.fromkeys([*(m.clip_id for m in numbers.mistakes), *(d.issue.clip_id for d in numbers.doubts)])
+    for clip_id in wanted:
         try:
-            clip = cache[place[one.clip_id]]
+            clip = cache[place[clip_id]]
             sha256 = clip.source_sha256 if isinstance(cache.recipe, Recipe) else None
-            strips[one.clip_id] = thumbnail_strip((settings.videos or Path()) / clip.clip.path, sha256=sha256)
+            strips[clip_id] = thumbnail_strip((settings.videos or Path()) / clip.clip.path, sha256=sha256)
         except (VideoError, KeyError) as error:
-            lacking.append(str(error) if isinstance(error, VideoError) else f"{one.clip_id} is not in the cache")
-    mistakes = tuple(replace(one, strip=strips.get(one.clip_id)) for one in numbers.mistakes)
-    note = f"no thumbnails of {len(lacking)} of {len(mistakes)} clips; the first: {lacking[0]}" if lacking else ""
-    return replace(numbers, mistakes=mistakes, notes=(*numbers.notes, note) if note else numbers.notes)
+            lacking.append(str(error) if isinstance(error, VideoError) else f"{clip_id} is not in the cache")
+    note = f"no thumbnails of {len(lacking)} of {len(wanted)} clips; the first: {lacking[0]}" if lacking else ""
+    return replace(numbers, strips=strips, notes=(*numbers.notes, note) if note else numbers.notes)
 
 
 def _project(cache: Cache, run: Run, settings: ReportSettings, shelf: Shelf, notes: list[str]) -> Projection | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from vjepa_fer.recipe import flat_recipe
 from vjepa_fer.report.grid import Grid, Sweep, grid_of, look_at_cells
 from vjepa_fer.report.projection import Projection
 from vjepa_fer.report.reproduce import commands, feature_commands
-from vjepa_fer.runs import Run, result_of
+from vjepa_fer.runs import Doubt, Run, doubts_of, result_of
 
 NUM_BINS = 10
 NUM_MISTAKES = 20
@@ -53,8 +53,6 @@ class Mistake:
         Probability of the predicted class.
     times_wrong : int
         In how many of the sweep's cells (or, alone, in this run) it was wrong.
-    strip : bytes or None
-        Some of its frames as JPEG, where they were asked for.
     """
 
     clip_id: str
@@ -63,7 +61,6 @@ class Mistake:
     predicted: str
     confidence: float | None
     times_wrong: int
-    strip: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +107,12 @@ class RunNumbers:
         Other runs of the folders that were asked for which cannot be read, and why.
     to_report : bool
         See :func:`vjepa_fer.runs.to_report`.
+    doubts : tuple of Doubt
+        The labels that are most likely wrong, the most doubtful first.
+    num_doubts : int
+        How many there are in all.
+    strips : mapping of str to bytes
+        Clip → some of its frames as JPEG, where they were asked for.
     """
 
     name: str
@@ -130,6 +133,9 @@ class RunNumbers:
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     to_report: bool = True
+    doubts: tuple[Doubt, ...] = ()
+    num_doubts: int = 0
+    strips: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def predictions(self) -> Predictions:
@@ -163,6 +169,7 @@ def numbers_of(
         run = replace(run, evaluation=replace(run.evaluation, groups=group_clips(cache.manifest, by)))
     evaluation = run.evaluation
     predictions = evaluation.predictions
+    doubts = _doubts(run, cache)
     judged = sweep if sweep and sweep.cells else look_at_cells([run])
     return RunNumbers(
         name=run.path.resolve().name,
@@ -180,8 +187,17 @@ def numbers_of(
         features_from=() if cache is None else feature_commands(cache.recipe, run.cache or str(cache.root)),
         commands=commands(run),
         versions=run.versions,
+        doubts=doubts[:NUM_MISTAKES],
+        num_doubts=len(doubts),
         notes=tuple(notes),
     )
+
+
+def _doubts(run: Run, cache: Cache | None) -> tuple[Doubt, ...]:
+    """None of a probe that was tested on another corpus, or gives no probabilities."""
+    if run.evaluation.folds.name.startswith("test-on:") or run.evaluation.predictions.probabilities is None:
+        return ()
+    return doubts_of(run, () if cache is None else cache.manifest.clips)
 
 
 def _majority(predictions: Predictions) -> tuple[str, float]:

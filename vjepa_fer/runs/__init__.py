@@ -15,13 +15,15 @@
 A folder appears whole or not at all, and never in place of another. A file that was changed since is refused by name; what a person
 adds beside does no harm.
 
-In reading order: `settings` (what decides a run's numbers, and its name) · `columns` (predictions.npz) · `description` (run.json) · `beside` (what a result says
-that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them).
+In reading order: `settings` (what decides a run's numbers, and its name) · `columns` (predictions.npz) · `description` (run.json) ·
+`beside` (what a result says that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
+`doubts` (labels that are most likely wrong).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.runs.description import EXPERIMENT, FOLDS_JSON, GROUPS_CSV, PREDICTIONS_CSV, RUN_JSON
+from vjepa_fer.runs.doubts import Doubt, doubts_of
 from vjepa_fer.runs.finding import (
     BEST,
     Listed,
@@ -40,8 +42,7 @@ from vjepa_fer.runs.folder import FITTED, Run, check_run, load_fitted, read_plan
 from vjepa_fer.runs.results import (
     SCHEMA,
     figures_of,
-    figures_of_counts,
-    figures_of_shares,
+    percent,
     result_of,
     settled_words,
     shown,
@@ -57,6 +58,7 @@ __all__ = [
     "PREDICTIONS_CSV",
     "RUN_JSON",
     "SCHEMA",
+    "Doubt",
     "Listed",
     "Run",
     "TableFacts",
@@ -64,13 +66,13 @@ __all__ = [
     "check_run",
     "chosen_of",
     "digest_of_clips",
+    "doubts_of",
     "facts_of_table",
     "figures_of",
-    "figures_of_counts",
-    "figures_of_shares",
     "finished_run",
     "list_runs",
     "load_fitted",
+    "percent",
     "read_plan",
     "read_run",
     "result_of",

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from vjepa_fer.evaluation import Evaluation
 from vjepa_fer.experiment import Statistics, plan_title
 from vjepa_fer.judging import (
@@ -54,47 +52,6 @@ def figures_of(predictions: Predictions, statistics: Statistics = USUAL) -> dict
         "n_subjects": predictions.num_subjects,
         "ties": ties.to_dict() if ties else None,
         "notes": [*([str(ties)] if ties else []), *notes_on(predictions)],
-    }
-
-
-def figures_of_counts(classes: Sequence[str], confusion: np.ndarray) -> dict[str, Any]:
-    """What :func:`figures_of` says, as far as a bare confusion matrix (C, C), rows = truth, tells it."""
-    values = {name: float(figure(confusion)) for name, figure in metrics.SCORES.items()}
-    by_class = {name: figure(confusion) for name, figure in metrics.BY_CLASS.items()}
-    return {
-        **{name: percent(Score((value,), value)) for name, value in values.items()},
-        "ece": None,
-        "log_loss": None,
-        "intervals": None,
-        "by_class": {
-            label: {
-                "n_clips": round(float(confusion[number].sum()), 6),
-                **{name: _defined(values[number]) for name, values in by_class.items()},
-            }
-            for number, label in enumerate(classes)
-        },
-        "classes": list(classes),
-        "confusion": confusion.tolist(),
-        "n_clips": round(float(confusion.sum()), 6),
-        "n_subjects": 0,
-        "notes": [],
-    }
-
-
-def figures_of_shares(classes: Sequence[str], shares: np.ndarray) -> dict[str, Any]:
-    """What :func:`figures_of_counts` says, as far as percentages of each true class (C, C) tell it: recalls, and their mean.
-
-    All else needs the sizes of the classes: WAR, macro-F1, precision are None.
-    """
-    figures = figures_of_counts(classes, np.round(100 * shares, 4))
-    nothing = {"n_clips": None, "precision": None, "f1": None}
-    return figures | {
-        **dict.fromkeys(("war", "macro_f1", "weighted_f1", "n_clips")),
-        "by_class": {label: one | nothing for label, one in figures["by_class"].items()},
-        "notes": [
-            "the table is in percent of each true class: how many clips a class has is not known, so there are recalls and UAR only; "
-            "--sizes happy=489,sad=379,… or a column support gives the other figures"
-        ],
     }
 
 

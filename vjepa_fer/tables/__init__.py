@@ -1,10 +1,12 @@
 """Anyone's predictions go in; our figures for them come out.
 
-In reading order: `predicted_clips` (which clips a table is about) · `judge` (what it is worth).
+In reading order: `predicted_clips` (which clips a table is about) · `several` (tables that are one) · `judge` (what they are worth) ·
+`counted`, `confusions` (the same of bare confusion matrices).
 """
 
 from __future__ import annotations
 
-from vjepa_fer.tables.judge import judge_confusion, judge_table
+from vjepa_fer.tables.confusions import judge_confusion
+from vjepa_fer.tables.judge import judge_table
 
 __all__ = ["judge_confusion", "judge_table"]

@@ -1,11 +1,11 @@
-"""Anyone's table of predictions, or a published confusion matrix, goes in; results in the words of ``probe --json`` come out."""
+"""Anyone's tables of predictions go in; results in the words of ``probe --json`` come out."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,23 +13,26 @@ from vjepa_fer.errors import RunError
 from vjepa_fer.evaluation import CREMA_D, Reference, VoteBook
 from vjepa_fer.judging import (
     Predictions,
+    PredictionTable,
     apply_policy,
-    apply_policy_to_counts,
     find_policy,
     group_clips,
     group_figures,
-    read_confusion,
     read_prediction_table,
     shared_classes,
 )
 from vjepa_fer.manifest import Clip, Manifest, damage_of, damaged_among
-from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table, figures_of, figures_of_counts, figures_of_shares
-from vjepa_fer.tables.predicted_clips import join_manifest, straddling
+from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table, figures_of
+from vjepa_fer.tables.predicted_clips import join_manifest, labelled_otherwise, straddling
+from vjepa_fer.tables.several import folds_of_files, mean_of_files
+
+Fusion = Literal["mean"]
 
 
 def judge_table(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
+    fusion: Fusion | None = None,
     scores: bool | None = None,
     columns: Mapping[str, str] | None = None,
     classes: Sequence[str] = (),
@@ -40,15 +43,20 @@ def judge_table(
     names: Mapping[str, str] | None = None,
     unify_names: bool = False,
 ) -> list[dict[str, Any]]:
-    """Score a table of predictions, once or by each policy.
+    """Score tables of predictions, once or by each policy.
 
     Parameters
     ----------
-    path, scores, columns, classes
+    path : path, or sequence of paths
         A run folder stands for its own predictions, which must be as the run wrote them; an edited table is judged outside of it.
+        Several are the folds of one evaluation, or with `fusion` several classifiers of the same clips.
+    fusion : {None, "mean"}
+        Average the tables' probabilities, and decide by that.
+    scores, columns, classes
         See :func:`vjepa_fer.judging.prediction_csv.read_prediction_table`.
     manifest : Manifest, optional
-        Where clips are looked up; see :func:`vjepa_fer.tables.predicted_clips.join_manifest`.
+        Where clips are looked up; see :func:`vjepa_fer.tables.predicted_clips.join_manifest`. A table without true labels has the
+        manifest's, and those of others are compared with them.
     exclude : {None, "damaged"}
         Leave predictions for damaged files out: those that the manifest marks, and CREMA-D's by their ids.
     by : sequence of str
@@ -64,73 +72,120 @@ def judge_table(
     Returns
     -------
     list of dict
-        A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold), ``columns`` (what was taken as what),
-        ``leaky`` and ``leaks``, ``damaged``, ``by``, and with a manifest ``n_missing`` and ``missing``; with `unify_names` ``united`` (pairs of names
-        and the spelling that they were taken for); with policies also ``policy``,
-        ``definition``, ``coverage``, ``no_shared_mass``, ``n_models`` and ``n_distinct_clips``, without them what raters said of the clips (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
+        A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold),
+        ``columns`` (what was taken as what), ``reworded`` (labels that are a class in other words), ``n_contradicted`` and ``contradicted``
+        (clips whose decision has not the largest value), ``leaky`` and ``leaks``, ``damaged``, ``by``; with `fusion` ``fusion`` and ``fused``
+        (the files); with a manifest ``n_missing`` and ``missing``, and ``n_relabelled`` and ``relabelled`` (clip, label here, label
+        there); with `unify_names` ``united`` (pairs of names and the spelling that they were taken for); with policies also ``policy``,
+        ``definition``, ``coverage``, ``no_shared_mass``, ``n_models`` and ``n_distinct_clips``, without them what raters said of the clips
+        (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
 
     Raises
     ------
     ManifestError, RunError
-        The table, its clips, the columns or a policy cannot be used; the message names file, row and value.
+        The tables, their clips, the columns or a policy cannot be used; the message names file, row and value.
     """
     for name in policies:
         find_policy(name)
-    path = Path(path) / PREDICTIONS_CSV if Path(path).is_dir() else Path(path)
-    beside = facts_of_table(path)
-    table = read_prediction_table(
-        path,
-        scores=scores,
-        columns=columns,
-        classes=classes,
-        foreign=bool(policies),
-        names=names,
-        spelling="unify" if unify_names else "refuse",
-    )
-    predictions, clips = table.predictions, manifest.clips if manifest else ()
-    missing: tuple[str, ...] = ()
-    united = {*table.united}
-    if manifest is not None:
-        as_read = predictions
-        predictions, missing = join_manifest(predictions, manifest, unify_names=unify_names)
-        united |= {
-            (was, now)
-            for was, now in zip(as_read.clip_ids.tolist(), predictions.clip_ids.tolist(), strict=True)
-            if was != now
-        }
-    if exclude:
-        predictions = _without(predictions, damaged_among(predictions.clip_ids.tolist(), clips), str(path))
-        left_out = damaged_among(missing, clips)
-        missing = tuple(clip for clip in missing if clip not in left_out)
-    leaks = () if policies else beside.leaks or straddling(predictions)
-    said: dict[str, Any] = {
-        "values": table.kind,
-        "columns": {what: list(found) for what, found in table.columns.items()},
-        "leaky": bool(leaks),
-        "leaks": list(leaks),
-        "damaged": damage_of(predictions.clip_ids.tolist(), clips).to_dict(),
-    }
-    if unify_names:
-        said["united"] = [list(pair) for pair in sorted(united)]
-    if manifest is not None:
-        said |= {"n_missing": len(missing), "missing": list(missing)}
+    asked = _Asked(_paths(path), fusion, manifest, exclude, unify_names, names)
+    beside = [facts_of_table(one) for one in asked.paths]
+    truths = {clip.clip_id: clip.label for clip in manifest} if manifest else None
+    how: dict[str, Any] = {"scores": scores, "columns": columns, "classes": classes, "names": names, "truths": truths}
+    how |= {"foreign": bool(policies), "spelling": "unify" if unify_names else "refuse"}
+    read = [read_prediction_table(one, **how) for one in asked.paths]
+    table = _one_table(read, asked, foreign=bool(policies))
+    predictions, said = _looked_up(table, asked)
+    leaks = () if policies else tuple(leak for one in beside for leak in one.leaks) or straddling(predictions)
+    said |= {"leaky": bool(leaks), "leaks": list(leaks)}
     groups = group_clips(manifest, by) if manifest else {}
     if not policies:
-        raters = _raters(predictions, clips)
+        raters = _raters(predictions, manifest.clips if manifest else ())
         return [{**figures_of(predictions), **said, "by": group_figures(predictions, groups), **raters}]
-    known = frozenset(beside.trained_classes or table.known)
+    trained = next((one.trained_classes for one in beside if one.trained_classes), table.known)
     said |= {"n_models": len(np.unique(predictions.fold)), "n_distinct_clips": len(set(predictions.clip_ids.tolist()))}
-    scored = [apply_policy(name, predictions, known) for name in policies]
-    return [
-        {
-            **figures_of(one.predictions),
-            **said,
-            "by": group_figures(one.predictions, groups),
-            **one.to_dict(),
-            **shared_classes(predictions, known),
-        }
-        for one in scored
-    ]
+    return [_by_policy(name, predictions, frozenset(trained), said, groups) for name in policies]
+
+
+class _Asked(NamedTuple):
+    """What was asked of the tables' clips."""
+
+    paths: Sequence[Path]
+    fusion: Fusion | None
+    manifest: Manifest | None
+    exclude: str | None
+    unify_names: bool
+    names: Mapping[str, str] | None
+
+    @property
+    def where(self) -> str:
+        return ", ".join(map(str, self.paths))
+
+
+def _paths(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    given = [Path(one) for one in ([path] if isinstance(path, str | os.PathLike) else path)]
+    return [one / PREDICTIONS_CSV if one.is_dir() else one for one in given]
+
+
+def _one_table(read: Sequence[PredictionTable], asked: _Asked, *, foreign: bool) -> PredictionTable:
+    if asked.fusion and len(read) < 2:
+        raise RunError(f"{asked.where}: fusion {asked.fusion} needs two tables or more")
+    if len(read) == 1:
+        return read[0]
+    return (mean_of_files if asked.fusion else folds_of_files)(read, asked.paths, foreign=foreign)
+
+
+def _looked_up(table: PredictionTable, asked: _Asked) -> tuple[Predictions, dict[str, Any]]:
+    """The predictions that are to be judged, and what is said of them beside figures."""
+    predictions, manifest = table.predictions, asked.manifest
+    said: dict[str, Any] = {
+        "values": table.kind,
+        "columns": {what: list(names) for what, names in table.columns.items()},
+    }
+    said["reworded"] = [list(pair) for pair in table.reworded]
+    if asked.fusion:
+        said |= {"fusion": asked.fusion, "fused": [str(path) for path in asked.paths]}
+    spelt, missing = dict[str, str](), tuple[str, ...]()
+    if manifest is not None:
+        predictions, missing = join_manifest(predictions, manifest, unify_names=asked.unify_names)
+        renamed = zip(table.predictions.clip_ids.tolist(), predictions.clip_ids.tolist(), strict=True)
+        spelt = {was: now for was, now in renamed if was != now}
+    clips = manifest.clips if manifest else ()
+    if asked.exclude:
+        predictions = _without(predictions, damaged_among(predictions.clip_ids.tolist(), clips), asked.where)
+        left_out = damaged_among(missing, clips)
+        missing = tuple(clip for clip in missing if clip not in left_out)
+    said["damaged"] = damage_of(predictions.clip_ids.tolist(), clips).to_dict()
+    if asked.unify_names:
+        said["united"] = [list(pair) for pair in sorted({*table.united, *spelt.items()})]
+    contradicted = [spelt.get(clip, clip) for clip in table.contradicted]
+    return predictions, said | _of_clips(predictions, contradicted, missing, asked)
+
+
+def _of_clips(
+    predictions: Predictions, contradicted: Sequence[str], missing: Sequence[str], asked: _Asked
+) -> dict[str, Any]:
+    """Clips of which something else is said in another place."""
+    judged = set(predictions.clip_ids.tolist())
+    contradicted = [clip for clip in contradicted if clip in judged]
+    found: dict[str, Any] = {"n_contradicted": len(contradicted), "contradicted": contradicted}
+    if asked.manifest is None:
+        return found
+    other = labelled_otherwise(predictions, asked.manifest, asked.names)
+    found |= {"n_missing": len(missing), "missing": list(missing)}
+    return found | {"n_relabelled": len(other), "relabelled": [list(one) for one in other]}
+
+
+def _by_policy(
+    name: str, predictions: Predictions, known: frozenset[str], said: Mapping[str, Any], groups: Mapping[str, Any]
+) -> dict[str, Any]:
+    one = apply_policy(name, predictions, known)
+    return {
+        **figures_of(one.predictions),
+        **said,
+        "by": group_figures(one.predictions, groups),
+        **one.to_dict(),
+        **shared_classes(predictions, known),
+    }
 
 
 def _raters(predictions: Predictions, clips: Sequence[Clip]) -> dict[str, Any]:
@@ -151,32 +206,3 @@ def _without(predictions: Predictions, damaged: set[str], where: str) -> Predict
     if not kept.any():
         raise RunError(f"{where}: every predicted clip has a damaged file, so none is left to score")
     return predictions.take(kept)
-
-
-def judge_confusion(
-    path: str | os.PathLike[str],
-    *,
-    sizes: Mapping[str, float] | None = None,
-    policies: Sequence[str] = (),
-    names: Mapping[str, str] | None = None,
-) -> list[dict[str, Any]]:
-    """Score a published confusion matrix, as it is or by each policy; `policies` and `names` as in :func:`judge_table`, `sizes` as in
-    :func:`vjepa_fer.judging.confusion_csv.read_confusion`.
-
-    Raises
-    ------
-    ManifestError, RunError
-        Not a confusion matrix, or a policy that cannot be applied to one.
-    """
-    table = read_confusion(path, sizes=sizes, foreign=bool(policies), names=names)
-    taken = {"columns": {what: list(found) for what, found in table.columns.items()}}
-    if table.unit == "shares" and policies:
-        raise RunError(
-            f"{path}: a policy leaves clips out, and of percentages nobody knows how many; --sizes gives them"
-        )
-    if table.unit == "shares":
-        return [figures_of_shares(table.classes, table.counts) | taken]
-    if not policies:
-        return [figures_of_counts(table.classes, table.counts) | taken]
-    scored = [apply_policy_to_counts(name, table.classes, table.counts, frozenset(table.known)) for name in policies]
-    return [{**figures_of_counts(one.classes, one.confusion), **one.to_dict(), **taken} for one in scored]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.folds import Split, find_leaks, identities, shortlist
 from vjepa_fer.judging import Predictions
-from vjepa_fer.manifest import UNIFY, Manifest, respelled, shown
+from vjepa_fer.manifest import MOST_SHOWN, UNIFY, Manifest, abridged, common_names, respelled, shown
 
 
 class Joined(NamedTuple):
@@ -24,7 +24,7 @@ class Joined(NamedTuple):
 def join_manifest(predictions: Predictions, manifest: Manifest, *, unify_names: bool = False) -> Joined:
     """Look every predicted clip up; a subject that the table does not tell is the manifest's.
 
-    With `unify_names` clips and subjects that the table spells otherwise are the manifest's too. Labels are not compared: a table may be about perceived labels, or call anger ANG.
+    With `unify_names` clips and subjects that the table spells otherwise are the manifest's too. Labels are for :func:`labelled_otherwise`.
 
     Raises
     ------
@@ -51,6 +51,48 @@ def join_manifest(predictions: Predictions, manifest: Manifest, *, unify_names: 
     predicted = set(predictions.clip_ids.tolist())
     missing = tuple(clip.clip_id for clip in manifest if clip.clip_id not in predicted)
     return Joined(dataclasses.replace(predictions, subjects=subjects), missing)
+
+
+class OtherLabel(NamedTuple):
+    """A clip whose true label is another one in the manifest."""
+
+    clip_id: str
+    here: str
+    manifest: str
+
+
+def labelled_otherwise(
+    predictions: Predictions, manifest: Manifest, names: Mapping[str, str] | None = None
+) -> tuple[OtherLabel, ...]:
+    """The clips that the manifest labels otherwise: a table may be about what raters saw. Anger and ANG are no two labels.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of clips that the manifest has.
+    manifest : Manifest
+    names : mapping, optional
+        Label to common name, before the built-in ones.
+
+    Raises
+    ------
+    RunError
+        Not one label is in the manifest, in whatever words: then nothing can be compared.
+    """
+    theirs = {clip.clip_id: clip.label for clip in manifest}
+    here, there = np.array(predictions.classes)[predictions.truth].tolist(), set(theirs.values())
+    called = common_names([*here, *there], names)
+    if {called[label] for label in here}.isdisjoint(called[label] for label in there):
+        raise RunError(
+            f"no true label of the predictions ({abridged(sorted(set(here)), MOST_SHOWN)}) is one of the manifest's "
+            f"({abridged(sorted(there), MOST_SHOWN)}); are they of the same clips? --label-map TABLE (label, name) gives both one name"
+        )
+
+    def differ(label: str, other: str) -> bool:  # where the manifest has joy and happy, these are two
+        return label != other and (label in there or called[label] != called[other])
+
+    rows = zip(predictions.clip_ids.tolist(), here, strict=True)
+    return tuple(OtherLabel(clip, label, theirs[clip]) for clip, label in rows if differ(label, theirs[clip]))
 
 
 def _as_spelled(
