@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from vjepa_fer import __version__
 from vjepa_fer.errors import MissingExtraError, VjepaFerError
-from vjepa_fer.workers import SAFE
+from vjepa_fer.workers import SAFE, limit_threads
 
 from . import cache, demo, doctor, evaluate, experiments, extract, manifest, models, predict, probe, report, runs
 from .environment import name_variables
@@ -85,6 +85,7 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one message on stderr, never in a traceback."""
     prepare_streams()
     os.environ.update(SAFE)
+    limit_threads()
     signal.signal(signal.SIGTERM, _stop)
     command = typer.main.get_command(app)
     name_variables(command)
