@@ -35,8 +35,8 @@ def show(
     name: Annotated[str, typer.Argument(help="One that `experiments list` shows.")], as_json: JsonOption = False
 ) -> None:
     """Show an experiment: whose figures it makes, and its file; save it under another name to change it."""
+    from vjepa_fer.doors import nearest
     from vjepa_fer.experiment import read_experiment, shipped_experiments
-    from vjepa_fer.manifest import nearest
 
     known = shipped_experiments()
     if name not in known:

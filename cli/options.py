@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vjepa_fer.disk import bytes_for_people
+from vjepa_fer.doors import nearest
 
 SOME_FAILED = 4
 """Exit status where all was gone through, but not all of it could be done."""
@@ -81,4 +82,4 @@ def taken_for_one_name(spelt: Mapping[str, str]) -> str:
 def check_exclude(exclude: str | None) -> None:
     """Wrong usage unless it is ``damaged`` or not given."""
     if exclude not in (None, "damaged"):
-        raise typer.BadParameter(f"{exclude!r} is not 'damaged'", param_hint="--exclude")
+        raise typer.BadParameter(f"{exclude!r} is not 'damaged'{nearest(exclude, ['damaged'])}", param_hint="--exclude")

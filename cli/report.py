@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from vjepa_fer.doors import not_one_of
+
 from .options import SOME_FAILED, SeedOption
 from .terminal import say, warn
 
@@ -101,5 +103,5 @@ def _formats(text: str) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
     odd = [word for word in words if word not in FORMATS]
     if odd or not words:
-        raise typer.BadParameter(f"{', '.join(odd) or 'nothing'} is not of {', '.join(FORMATS)}", param_hint="--format")
+        raise typer.BadParameter(not_one_of("", odd[0] if odd else "", FORMATS).lstrip(), param_hint="--format")
     return words

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from vjepa_fer.doors import as_number
+from vjepa_fer.doors import as_number, nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.manifest import (
@@ -17,7 +17,6 @@ from vjepa_fer.manifest import (
     Table,
     abridged,
     common_names,
-    nearest,
     read_table,
     refuse_spelled_twice,
     require_other_names,

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import as_number, csv_text
+from vjepa_fer.doors import as_number, csv_text, nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.class_columns import TOLERANCE, meets, require_classes, without_beginning
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
@@ -24,7 +24,6 @@ from vjepa_fer.manifest import (
     abridged,
     common_names,
     natural_order,
-    nearest,
     read_table,
     rename_columns,
     require_other_names,
