@@ -105,10 +105,10 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
     ),
     "cache pool": (
         Example("Small levels from stored tokens", "cache pool cache/tokens --out cache/small"),
-        Example("One level only", "cache pool cache/tokens --out cache/grid --levels grid:2"),
+        Example("One level only", "cache pool cache/tokens --out cache/grid --levels grid:4"),
     ),
     "cache import": (
-        Example("OpenFace's Action Units", "cache import au.csv au -m clips.csv --id-column name --columns 'AU*'"),
+        Example("OpenFace's Action Units", "cache import au.csv au -m c.csv --id-column name --columns 'AU*'"),
         Example("A folder of NPY files, one a clip", "cache import npy cache/marlin -m clips.csv --values '*.npy'"),
     ),
     "cache export": (

@@ -27,6 +27,7 @@ from vjepa_fer.recipe import (
     parse_resolution,
 )
 
+from . import completion
 from .config_file import ConfigOption
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
 from .options import JsonOption, UnifyOption, memory_option, wrong_usage
@@ -52,7 +53,14 @@ def extract(
     cache: Annotated[
         Path, typer.Argument(metavar="CACHE", help="The cache folder; made if absent.", show_default=False)
     ],
-    model: Annotated[str, typer.Option(help="The encoder; `vjepa-fer models list` shows them.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The encoder; `vjepa-fer models list` shows them.",
+            autocompletion=completion.one_of(completion.models),
+            show_default=False,
+        ),
+    ],
     weights: Annotated[
         str | None,
         typer.Option(help="The official weights file, or random:SEED for a smoke test.", show_default=False),
@@ -65,7 +73,9 @@ def extract(
     level: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to store: mean, frames, grid:G, tokens; may be repeated.", show_default=" ".join(STORAGE.levels)
+            help="What to store: mean, frames, grid:G, tokens; may be repeated.",
+            autocompletion=completion.one_of(completion.LEVELS),
+            show_default=" ".join(STORAGE.levels),
         ),
     ] = None,
     layers: Annotated[

@@ -12,6 +12,8 @@ import typer
 from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.doors import nearest
 
+from . import completion
+
 SOME_FAILED = 4
 """Exit status where all was gone through, but not all of it could be done."""
 
@@ -21,7 +23,11 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everythi
 ExcludeOption = Annotated[
     str | None,
     typer.Option(
-        "--exclude", metavar="damaged", help="Leave the clips out whose official file is damaged.", show_default=False
+        "--exclude",
+        metavar="damaged",
+        help="Leave the clips out whose official file is damaged.",
+        autocompletion=completion.one_of(("damaged",)),
+        show_default=False,
     ),
 ]
 

@@ -30,8 +30,8 @@ OF_COMMAND = {
         ),
         "Which pixels": ("resolution", "views", "face-crop", "square-pixels", "decoder"),
         "What is stored": ("level", "layers", "token-dtype"),
-        "Clips that are odd": ("accept-truncated", "accept-resize", "clip-timeout", "retry-failed"),
-        RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "dry-run", "force", "profile"),
+        "Clips that are odd": ("accept-truncated", "accept-resize", "clip-timeout", "retry-failed", "unify-names"),
+        RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "dry-run", "force", "profile", "json"),
     },
     "probe": {
         "What is tried": ("stream", "fusion", "probe", "features", "param", "scale", "decision", "config", "list"),

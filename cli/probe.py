@@ -10,6 +10,7 @@ import typer
 
 from vjepa_fer.experiment import Cell, Protocol
 
+from . import completion
 from .config_file import read_experiment_file, refuse_typed, said_in
 from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, pairs, words, wrong_usage
 from .probe_tables import print_sweep, print_transfer
@@ -51,16 +52,24 @@ def probe(
             "--probe",
             "-p",
             help="logreg, mlp, lightgbm, knn, svm, centroid, attentive (on grid or tokens, with torch); several with commas.",
+            autocompletion=completion.several_of(completion.PROBES),
         ),
     ] = DEFAULT_CELL.probe,
     features: Annotated[
-        str, typer.Option("--features", "-f", help="Stored level: mean, frames, grid:4 …; several with commas.")
+        str,
+        typer.Option(
+            "--features",
+            "-f",
+            help="Stored level: mean, frames, grid:4 …; several with commas.",
+            autocompletion=completion.stored_levels,
+        ),
     ] = DEFAULT_CELL.level,
     folds: Annotated[
         str,
         typer.Option(
             help="ravdess-5fold, ravdess-6fold, crema-d-5fold, crema-d-eing, subject-kfold:N, loso (each subject a fold), "
-            "column:NAME (a manifest column with train and test, or words like these, or a fold's name) or file:FOLDS.json."
+            "column:NAME (a manifest column with train and test, or words like these, or a fold's name) or file:FOLDS.json.",
+            autocompletion=completion.one_of(completion.FOLDS),
         ),
     ] = DEFAULT_PROTOCOL.folds,
     params: Annotated[
@@ -74,7 +83,10 @@ def probe(
     ] = None,
     scale: Annotated[
         str,
-        typer.Option(help="none, standard or minmax, fitted on the training part of each fold; several with commas."),
+        typer.Option(
+            help="none, standard or minmax, fitted on the training part of each fold; several with commas.",
+            autocompletion=completion.several_of(completion.SCALES),
+        ),
     ] = DEFAULT_CELL.scale,
     decision: Annotated[
         str,
@@ -82,6 +94,7 @@ def probe(
             help="How a clip's windows become one decision: mean-feature; joined-windows (attentive only: one sequence of tokens "
             "a view, probabilities averaged over views, as V-JEPA's own evaluation); or joined after the probe: mean-probability, "
             "sum, vote, mean-logit; several with commas.",
+            autocompletion=completion.one_of(completion.decisions),
         ),
     ] = DEFAULT_CELL.decision,
     seed: SeedOption = DEFAULT_PROTOCOL.seed,
@@ -126,6 +139,7 @@ def probe(
         typer.Option(
             help="With --test-on, what becomes of classes that one side lacks: strict, drop-true, merge (calm is neutral), "
             "repredict, repredict-merge, paper-drop, paper-merge; several with commas.",
+            autocompletion=completion.several_of(completion.POLICIES),
         ),
     ] = "strict",
     label_map: Annotated[
@@ -147,10 +161,15 @@ def probe(
         typer.Option(
             help="What counts as right: intended (the manifest's label), perceived (most votes on the silent video) or votes (all of "
             "them, as training targets); perceived:av and votes:av for the votes on videos with sound.",
+            autocompletion=completion.one_of(completion.LABELS),
         ),
     ] = "intended",
     ties: Annotated[
-        str, typer.Option(help="With perceived labels, what becomes of tied clips: skip, split or soft.")
+        str,
+        typer.Option(
+            help="With perceived labels, what becomes of tied clips: skip, split or soft.",
+            autocompletion=completion.one_of(completion.TIES),
+        ),
     ] = "skip",
     refit: Annotated[
         bool,
@@ -168,6 +187,7 @@ def probe(
             "wrote, or a name that `experiments list` shows; the environment and what is typed come first.",
             is_eager=True,
             callback=read_experiment_file,
+            autocompletion=completion.one_of(completion.experiments),
             show_default=False,
         ),
     ] = None,

@@ -9,6 +9,7 @@ import typer
 
 from vjepa_fer.doors import not_one_of
 
+from . import completion
 from .options import SOME_FAILED, SeedOption
 from .terminal import say, warn
 
@@ -33,7 +34,12 @@ def report(
         typer.Option(metavar="DIR", help="Also draw the charts for print into this folder.", show_default=False),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="With --figures: pdf, svg, png; several with commas.")
+        str,
+        typer.Option(
+            "--format",
+            help="With --figures: pdf, svg, png; several with commas.",
+            autocompletion=completion.several_of(FORMATS),
+        ),
     ] = "pdf",
     cache: Annotated[
         Path | None,
