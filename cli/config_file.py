@@ -20,7 +20,7 @@ from vjepa_fer.experiment import GRID, LARGEST_EXPERIMENT, shipped_experiments, 
 
 from .environment import long_name
 
-NOT_IN_FILES = ("help", "config", "save")
+NOT_IN_FILES = ("help", "config", "save", "list")
 LISTED = ("cells", "statistics", "label-names")
 """Fields of an experiment that no option of ``probe`` can say."""
 

@@ -13,6 +13,7 @@ from vjepa_fer.experiment import Cell, Protocol
 from . import completion
 from .config_file import read_experiment_file, refuse_typed, said_in
 from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, pairs, words, wrong_usage
+from .probe_list import show_probes
 from .probe_tables import print_sweep, print_transfer
 from .progress import progress_bar
 from .terminal import print_json, say, warn
@@ -195,6 +196,12 @@ def probe(
         Path | None,
         typer.Option(metavar="FILE", help="Write all of this as a TOML file for --config.", show_default=False),
     ] = None,
+    lists: Annotated[
+        bool,
+        typer.Option(
+            "--list", help="Only list the probes, or those of --probe, with all parameters and their defaults."
+        ),
+    ] = False,
     listed: Annotated[str, typer.Option(hidden=True, help="What a file says that no option can, as JSON.")] = "{}",
     as_json: JsonOption = False,
 ) -> None:
@@ -203,6 +210,11 @@ def probe(
     from vjepa_fer.manifest import read_label_map
     from vjepa_fer.sweep import run_experiment
 
+    if lists:
+        source = context.get_parameter_source("probes")
+        typed = source is not None and source.name != "DEFAULT"
+        show_probes(words(probes) if typed else completion.PROBES, as_json=as_json)
+        return
     check_exclude(exclude)
     if refit and out is None:
         raise typer.BadParameter("--refit needs --out: the fitted probe is kept in its run folder")

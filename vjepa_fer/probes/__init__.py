@@ -25,6 +25,7 @@ __all__ = [
     "fit_probes",
     "full_parameters",
     "make_probe",
+    "preset_names",
     "probe_class",
     "probe_parameters",
 ]
@@ -127,8 +128,17 @@ def _by_full_name(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {**preset, **values}
 
 
+def preset_names(name: str) -> tuple[str, ...]:
+    """What ``preset`` may be for the probe called `name`; nothing where it has none."""
+    return tuple(_presets(name)) if PROBES[name].presets else ()
+
+
+def _presets(name: str) -> Mapping[str, Mapping[str, Any]]:
+    return getattr(importlib.import_module(f"vjepa_fer.probes.{PROBES[name].module}"), PROBES[name].presets)
+
+
 def _preset(name: str, preset: str) -> Mapping[str, Any]:
-    known = getattr(importlib.import_module(f"vjepa_fer.probes.{PROBES[name].module}"), PROBES[name].presets)
+    known = _presets(name)
     if preset not in known:
         raise ProbeError(f"{name} has no preset {preset!r}{nearest(str(preset), known)}; it has {', '.join(known)}")
     return known[preset]
