@@ -30,7 +30,9 @@ def test_all_probes_are_listed_with_all_that_param_takes(call):
     assert listed["schema"] == "vjepa-fer/probes/1"
     assert [one["probe"] for one in listed["probes"]] == list(PROBES)
     for one in listed["probes"]:
-        known = {name: _plain(value) for name, value in probe_parameters(one["probe"]).items() if name != "random_state"}
+        known = {
+            name: _plain(value) for name, value in probe_parameters(one["probe"]).items() if name != "random_state"
+        }
         assert one["parameters"] == known
         for preset in one["presets"]:
             make_probe(one["probe"], {"preset": preset})
@@ -46,7 +48,10 @@ def test_the_table_names_each_parameter_and_its_default(call):
 
 
 def test_those_that_are_named_are_listed_alone_and_others_refused(call):
-    assert [one["probe"] for one in json.loads(call("--list", "-p", "knn,svm", "--json").out)["probes"]] == ["knn", "svm"]
+    assert [one["probe"] for one in json.loads(call("--list", "-p", "knn,svm", "--json").out)["probes"]] == [
+        "knn",
+        "svm",
+    ]
     assert "did you mean 'svm'?" in call("--list", "-p", "svmm", status=1).err
 
 
