@@ -30,7 +30,7 @@ from vjepa_fer.recipe import (
 from . import completion
 from .config_file import ConfigOption
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import JsonOption, UnifyOption, memory_option, wrong_usage
+from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option, wrong_usage
 from .terminal import say, warn
 
 if TYPE_CHECKING:
@@ -175,20 +175,8 @@ def extract(
             help="Have another library than PyAV agree on every frame used; PyAV's are taken where it does not."
         ),
     ] = "pyav",
-    accept_truncated: Annotated[
-        bool,
-        typer.Option(
-            "--accept-truncated", help="Of a file that breaks off take what is there, with a note; else it is listed."
-        ),
-    ] = False,
-    accept_resize: Annotated[
-        bool,
-        typer.Option(
-            "--accept-resize",
-            help="Where the size of a film changes midway, scale it to the first size, with a note; else it is listed. "
-            "For films that are listed already with --retry-failed.",
-        ),
-    ] = False,
+    accept_truncated: AcceptTruncatedOption = False,
+    accept_resize: AcceptResizeOption = False,
     clip_timeout: Annotated[
         float, typer.Option(min=0.1, max=1e6, help="Seconds after which a clip that will not decode is given up.")
     ] = SETTINGS_CLIP_TIMEOUT,
@@ -199,7 +187,9 @@ def extract(
     profile: Annotated[
         bool, typer.Option("--profile", help="Say at the end which stage the others waited for.")
     ] = False,
-    retry_failed: Annotated[bool, typer.Option(help="Try the clips of failed.csv again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Try the clips of failed.csv again; with --accept-resize those that it was for.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: room and time.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Begin although the disk looks too small.")] = False,
     config: ConfigOption = None,

@@ -31,6 +31,19 @@ ExcludeOption = Annotated[
     ),
 ]
 
+AcceptTruncatedOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-truncated", help="Of a file that breaks off take what is there, with a note; else it is listed."
+    ),
+]
+AcceptResizeOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-resize",
+        help="Where the size of a film changes midway, scale it to the first size, with a note; else it is listed.",
+    ),
+]
 UnifyOption = Annotated[
     bool,
     typer.Option(
