@@ -36,6 +36,7 @@ from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.judging import read_predictions
 from vjepa_fer.manifest import Clip, Manifest, read_manifest
 from vjepa_fer.recipe import ImportedRecipe
+from vjepa_fer.workers import num_cores
 
 Measured = Callable[[], Any]
 Case = Callable[[Path, int], Measured]
@@ -203,7 +204,7 @@ def main() -> None:
         if not options.only or options.only in name:
             cases[name] = measure(case, n, options.rounds)
             print(name, cases[name], file=sys.stderr, flush=True)
-    machine = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
+    machine = {"cpus": num_cores(), "platform": platform.platform(), "python": platform.python_version()}
     result = {"benchmark": "bench_bad_input", "rounds": options.rounds, "cpu_seconds": cases, "machine": machine}
     json.dump(result, sys.stdout, indent=2)
     print()

@@ -34,6 +34,7 @@ from vjepa_fer.cache.int8 import dequantise, quantise
 from vjepa_fer.cache.sums import dataset_checksum, row_checksums
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import EncoderSpec, ImportedRecipe, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.workers import num_cores
 
 TOKENS = (8, 24, 24, 1280)
 
@@ -321,7 +322,7 @@ def main() -> None:
             "thousand_shards": many_shards(folder, options.rounds),
             "int8": int8_error(folder, options.video),
             "machine": {
-                "cpus": os.cpu_count(),
+                "cpus": num_cores(),
                 "load": round(os.getloadavg()[0], 1),
                 "platform": platform.platform(),
                 "python": platform.python_version(),

@@ -27,6 +27,7 @@ from bench_cache import TOKENS, token_recipe, write_cache
 from vjepa_fer.cache import Cache, open_cache, reading
 from vjepa_fer.cache.sums import all_finite
 from vjepa_fer.recipe import ImportedRecipe
+from vjepa_fer.workers import num_cores
 
 CHECKED = reading._are_sound
 
@@ -94,7 +95,7 @@ def main() -> None:
             "open and features": compare(lambda: opened(folder / "pooled"), asked.rounds),
             "tokens in order, 24 x 11.8 MB": compare(lambda: tokens(large), asked.rounds),
         }
-    machine = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "platform": platform.platform()}
+    machine = {"cores": num_cores(), "load": round(os.getloadavg()[0], 1), "platform": platform.platform()}
     versions = {name: metadata.version(name) for name in ("vjepa-fer", "numpy", "h5py", "zlib-ng")}
     print(json.dumps({"benchmark": "bench_checks", **table, "machine": machine, "versions": versions}, indent=2))
 

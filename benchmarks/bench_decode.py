@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import platform
 import statistics
 import tempfile
@@ -31,6 +30,7 @@ from vjepa_fer.recipe import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Samplin
 from vjepa_fer.video import crop_views, decode_video, normalise, read_windows, sample_windows
 from vjepa_fer.video.colour import ToRGB
 from vjepa_fer.video.sampling import reference_segments, reference_sliding
+from vjepa_fer.workers import num_cores
 
 CLIPS = {
     "720p h264, 110 frames": ("libx264", "yuv420p", (720, 1280), 110, "clip.mp4"),
@@ -168,7 +168,7 @@ def main() -> None:
         }
     result = {
         "schema": "vjepa-fer/bench-decode/2",
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+        "machine": {"system": platform.platform(), "cpus": num_cores()},
         "versions": library_versions("vjepa-fer", "torch", "av", "decord", "numpy"),
         "clips": clips,
         "normalise_16_frames_3_views_384px": compare_normalising(repeats),

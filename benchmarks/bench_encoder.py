@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
@@ -24,6 +23,7 @@ from transformers import VJEPA2Config, VJEPA2Model
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.encoder.loading.load import random_encoder
 from vjepa_fer.encoder.model.zoo import encoder_config
+from vjepa_fer.workers import num_cores
 
 LARGE = ("vjepa1-huge-384", "vjepa2.1-large-384")
 NUM_FRAMES = 16
@@ -127,7 +127,7 @@ def main() -> None:
         rate = matmul_rate(asked.device, dtype, asked.repeats)
         result = {
             "schema": "vjepa-fer/bench-encoder/2",
-            "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "threads": asked.threads},
+            "machine": {"system": platform.platform(), "cpus": num_cores(), "threads": asked.threads},
             "versions": library_versions("vjepa-fer", "torch", "transformers"),
             "device": torch.cuda.get_device_name() if on_gpu else "cpu",
             "precision": asked.precision,

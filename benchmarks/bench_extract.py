@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import platform
 import statistics
 import tempfile
@@ -38,6 +37,7 @@ from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, Preprocessing, Sampling
 from vjepa_fer.video.sampling import reference_segments
+from vjepa_fer.workers import num_cores
 
 SEGMENTS = Sampling(rule="reference", num_segments=8)
 SMALL = {"embed_dim": 384, "depth": 2, "num_heads": 6}  # of our own: a turn on a CPU takes seconds
@@ -156,7 +156,7 @@ def main() -> None:
         manifest = Manifest(clips=tuple(Clip(f"c{i}", str(video), "happy", f"s{i}") for i in range(asked.clips)))
         result = {
             "schema": "vjepa-fer/bench-extract/2",
-            "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+            "machine": {"system": platform.platform(), "cpus": num_cores()},
             "versions": library_versions("vjepa-fer", "torch", "av", "decord", "transformers"),
             "clips": f"{asked.clips} × 720p h264 of 110 frames",
             "workers": {

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from vjepa_fer.encoder import LoadedEncoder, load_encoder
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import IMAGENET_MEAN, IMAGENET_STD, Sampling
+from vjepa_fer.workers import num_cores
 
 TOLERANCE = 1e-4
 X264, X265 = "libx264 -preset veryfast", "libx265 -preset ultrafast -x265-params log-level=none"
@@ -167,7 +167,7 @@ def main() -> int:
         json.dumps(
             {
                 "schema": "vjepa-fer/bench-kinds/1",
-                "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+                "machine": {"system": platform.platform(), "cpus": num_cores()},
                 "versions": library_versions("vjepa-fer", "torch", "av", "opencv-python-headless", "numpy"),
                 "ffmpeg": ffmpeg("-version").decode().split(" Copyright")[0],
                 "kinds": len(kinds),

@@ -29,6 +29,7 @@ from vjepa_fer.encoder.files.hashes import known_sha256
 from vjepa_fer.encoder.loading.load import random_encoder
 from vjepa_fer.encoder.loading.slim import slim_checkpoint
 from vjepa_fer.encoder.model.zoo import encoder_config, official_encoder, parameter_count
+from vjepa_fer.workers import num_cores
 
 LOAD = """
 import json, sys, time
@@ -104,7 +105,7 @@ def main() -> None:
             }
             for file, path in (("training checkpoint", whole), ("slim", slim))
         }
-    machine = {"platform": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
+    machine = {"platform": platform.platform(), "python": platform.python_version(), "cores": num_cores()}
     encoder = {p: round(parameter_count(encoder_config(name)) * b / 1e6) for p, b in (("float32", 4), ("bfloat16", 2))}
     facts = {"torch": torch.__version__, "vjepa_fer": vjepa_fer.__version__, **machine}
     print(

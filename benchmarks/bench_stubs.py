@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import vjepa_fer
+from vjepa_fer.workers import num_cores
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{0:064}\nsize 265922\n"
 
@@ -79,7 +80,7 @@ def main() -> None:
                 readings[count].append(measure(manifest, Path(folder, f"cache-{count}-{turn}")))
     many, one = ([reading["cpu_seconds"] for reading in readings[count]] for count in readings)
     result = {
-        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"system": platform.platform(), "cores": num_cores(), "python": platform.python_version()},
         "vjepa_fer": vjepa_fer.__version__,
         "stubs": options.stubs,
         "repeats": options.repeats,

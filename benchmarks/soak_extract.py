@@ -37,6 +37,7 @@ from vjepa_fer.encoder import load_encoder
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Sampling, Storage
+from vjepa_fer.workers import num_cores
 
 NUM_CLIPS = 200
 AFTER_FIRST_REPORT = (
@@ -216,7 +217,7 @@ def main() -> None:
         folder = Path(name)
         manifest = make_study(folder)
         result: dict[str, Any] = {"schema": "vjepa-fer/soak-extract/1", "clips": NUM_CLIPS, "seed": asked.seed}
-        result["machine"] = {"system": platform.platform(), "cpus": os.cpu_count()}
+        result["machine"] = {"system": platform.platform(), "cpus": num_cores()}
         result["versions"] = library_versions("vjepa-fer", "torch", "av", "h5py", "numpy")
         result["sigkill"] = soak_kills(folder, manifest, asked.kills, asked.seed) if asked.kills else None
         result["power_cut"] = soak_cuts(folder, manifest, asked.cuts, asked.seed) if asked.cuts else None

@@ -30,6 +30,7 @@ from vjepa_fer.cache.description import library_versions
 from vjepa_fer.demo import DemoSettings, write_demo_set
 from vjepa_fer.encoder.model.zoo import encoder_config
 from vjepa_fer.manifest import write_manifest
+from vjepa_fer.workers import num_cores
 
 MODEL = "vjepa2.1-base-384"
 NOTEBOOKS = ("index.npz",)
@@ -154,7 +155,7 @@ def main() -> None:
                 lost += sum(after.get(file) != digest for file, digest in before.items())
             table[title] = {"cuts": asked.rounds, "files_said_written": files, "files_lost_or_changed": lost}
             sys.stderr.write(f"{title}: {table[title]}\n")
-    about = {"machine": {"system": platform.platform(), "cores": os.cpu_count()}}
+    about = {"machine": {"system": platform.platform(), "cores": num_cores()}}
     print(
         json.dumps({**about, "versions": library_versions("vjepa-fer", "numpy", "h5py"), "commands": table}, indent=2)
     )

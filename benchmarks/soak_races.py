@@ -49,6 +49,7 @@ from vjepa_fer.extract.lanes import Lanes
 from vjepa_fer.extract.sharing import Patience
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Sampling, Storage
+from vjepa_fer.workers import num_cores
 
 NUM_CLIPS = 24
 SETTINGS = ExtractSettings(shard_bytes=20_000, shard_seconds=0.3, workers=0, wait_seconds=60)
@@ -237,7 +238,7 @@ def main() -> None:
                 faults.append({"round": number, "kind": kind, "processes": len(tasks), "faults": found[:8]})
             said = f": {'; '.join(found[:3])}" if found else ""
             sys.stderr.write(f"{number + 1}/{options.rounds} {kind} × {len(tasks)}: {len(found)} faults{said}\n")
-    machine = {"cores": os.cpu_count(), "system": platform.platform()}
+    machine = {"cores": num_cores(), "system": platform.platform()}
     about = {"machine": machine, "versions": library_versions("vjepa-fer", "numpy", "h5py", "torch", "av")}
     result = {"rounds": dict(rounds), "processes": dict(processes), "rounds_with_faults": len(faults), "faults": faults}
     print(json.dumps({**about, "disk": str(options.folder or "local"), **result}, indent=2))

@@ -10,6 +10,7 @@ import typer
 
 from vjepa_fer.recipe import Storage, TokenDtype
 
+from . import completion
 from .options import CacheArgument
 from .terminal import say, warn
 
@@ -76,7 +77,12 @@ def subset(
 def pool(
     cache: CacheArgument,
     out: Out,
-    levels: Annotated[str, typer.Option(help="mean, frames, grid:G; with commas.")] = ",".join(Storage().levels),
+    levels: Annotated[
+        str,
+        typer.Option(
+            help="mean, frames, grid:G; with commas.", autocompletion=completion.several_of(completion.LEVELS[:-1])
+        ),
+    ] = ",".join(Storage().levels),
     token_dtype: Annotated[
         TokenDtype | None, typer.Option(help="Of the level grid.", show_default="as the tokens")
     ] = None,

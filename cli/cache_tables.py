@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from . import completion
 from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
 from .options import CacheArgument, UnifyOption, taken_for_one_name
 from .terminal import say, warn
@@ -92,7 +93,12 @@ def export(
         Path,
         typer.Option("--out", "-o", help="A name ending in .npz, .safetensors, .csv or .parquet.", show_default=False),
     ],
-    level: Annotated[str, typer.Option("--features", "-f", help="Stored level: mean, frames, grid:4 ….")] = "mean",
+    level: Annotated[
+        str,
+        typer.Option(
+            "--features", "-f", help="Stored level: mean, frames, grid:4 ….", autocompletion=completion.stored_levels
+        ),
+    ] = "mean",
     windows: Annotated[bool, typer.Option("--windows", help="One row a window, not their mean a clip.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     anonymise: Anonymise = False,

@@ -14,13 +14,13 @@ from typing import Annotated, Any
 
 import typer
 
-from vjepa_fer.doors import parse_object, printable, read_bytes
+from vjepa_fer.doors import nearest, parse_object, printable, read_bytes
 from vjepa_fer.errors import VjepaFerError
-from vjepa_fer.experiment import GRID, LARGEST_EXPERIMENT, shipped_file
+from vjepa_fer.experiment import GRID, LARGEST_EXPERIMENT, shipped_experiments, shipped_file
 
 from .environment import long_name
 
-NOT_IN_FILES = ("help", "config", "save")
+NOT_IN_FILES = ("help", "config", "save", "list")
 LISTED = ("cells", "statistics", "label-names")
 """Fields of an experiment that no option of ``probe`` can say."""
 
@@ -47,7 +47,10 @@ ConfigOption = Annotated[
 def read_experiment_file(context: typer.Context, path: Path | None) -> Path | None:
     """Callback of ``probe --config``: a file, or the name of an experiment that comes along."""
     if path is not None:
-        found = path if path.exists() else shipped_file(str(path)) or path
+        found = path if path.exists() else shipped_file(str(path))
+        if found is None:
+            near = nearest(str(path), shipped_experiments())
+            raise typer.BadParameter(f"{path}: no such file, and no experiment of `vjepa-fer experiments list`{near}")
         table = _as_options(_read_table(found), str(path))
         context.default_map = {**(context.default_map or {}), **_defaults(context.command, table, path)}
     return path
@@ -106,9 +109,11 @@ def _defaults(command: Any, table: dict[str, Any], path: Path) -> dict[str, Any]
     for key, value in table.items():
         option = options.get(key.replace("_", "-"))
         if option is None or not _fits(option, value):
+            keys = [name for name in options if name != "listed"]
+            near = nearest(key.replace("_", "-"), keys) if option is None else ""
             raise typer.BadParameter(
-                f"{path}: {key} = {value!r} is not understood; the keys are {', '.join(name for name in options if name != 'listed')}, as the options of "
-                f"`{command.name} --help`"
+                f"{path}: {key} = {value!r} is not understood; the keys are {', '.join(keys)}, as the options of "
+                f"`{command.name} --help`{near}"
             )
         defaults[option.name] = _shown_alike(_as_typed(option, value), f"{path}: {key}")
     return defaults

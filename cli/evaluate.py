@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from . import completion
 from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs, taken_for_one_name, words
 from .probe_tables import no_mass_words
 from .runs import print_figures, print_groups
@@ -78,6 +79,7 @@ def evaluate(
         typer.Option(
             help="The classifier knows other classes than the clips have: what becomes of these. strict, drop-true, merge (calm is "
             "neutral), repredict, repredict-merge, paper-drop, paper-merge; several with commas.",
+            autocompletion=completion.several_of(completion.POLICIES),
             show_default=False,
         ),
     ] = "",

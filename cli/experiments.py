@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from . import completion
 from .options import JsonOption
 from .terminal import print_json, print_labelled, print_raw, say, warn
 
@@ -32,11 +33,17 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="One that `experiments list` shows.")], as_json: JsonOption = False
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="One that `experiments list` shows.", autocompletion=completion.one_of(completion.experiments)
+        ),
+    ],
+    as_json: JsonOption = False,
 ) -> None:
     """Show an experiment: whose figures it makes, and its file; save it under another name to change it."""
+    from vjepa_fer.doors import nearest
     from vjepa_fer.experiment import read_experiment, shipped_experiments
-    from vjepa_fer.manifest import nearest
 
     known = shipped_experiments()
     if name not in known:

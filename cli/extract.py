@@ -27,9 +27,10 @@ from vjepa_fer.recipe import (
     parse_resolution,
 )
 
+from . import completion
 from .config_file import ConfigOption
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import JsonOption, UnifyOption, memory_option, wrong_usage
+from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option, wrong_usage
 from .terminal import say, warn
 
 if TYPE_CHECKING:
@@ -52,7 +53,14 @@ def extract(
     cache: Annotated[
         Path, typer.Argument(metavar="CACHE", help="The cache folder; made if absent.", show_default=False)
     ],
-    model: Annotated[str, typer.Option(help="The encoder; `vjepa-fer models list` shows them.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The encoder; `vjepa-fer models list` shows them.",
+            autocompletion=completion.one_of(completion.models),
+            show_default=False,
+        ),
+    ],
     weights: Annotated[
         str | None,
         typer.Option(help="The official weights file, or random:SEED for a smoke test.", show_default=False),
@@ -70,7 +78,9 @@ def extract(
     level: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to store: mean, frames, grid:G, tokens; may be repeated.", show_default=" ".join(STORAGE.levels)
+            help="What to store: mean, frames, grid:G, tokens; may be repeated.",
+            autocompletion=completion.one_of(completion.LEVELS),
+            show_default=" ".join(STORAGE.levels),
         ),
     ] = None,
     layers: Annotated[
@@ -170,20 +180,8 @@ def extract(
             help="Have another library than PyAV agree on every frame used; PyAV's are taken where it does not."
         ),
     ] = "pyav",
-    accept_truncated: Annotated[
-        bool,
-        typer.Option(
-            "--accept-truncated", help="Of a file that breaks off take what is there, with a note; else it is listed."
-        ),
-    ] = False,
-    accept_resize: Annotated[
-        bool,
-        typer.Option(
-            "--accept-resize",
-            help="Where the size of a film changes midway, scale it to the first size, with a note; else it is listed. "
-            "For films that are listed already with --retry-failed.",
-        ),
-    ] = False,
+    accept_truncated: AcceptTruncatedOption = False,
+    accept_resize: AcceptResizeOption = False,
     clip_timeout: Annotated[
         float, typer.Option(min=0.1, max=1e6, help="Seconds after which a clip that will not decode is given up.")
     ] = SETTINGS_CLIP_TIMEOUT,
@@ -194,7 +192,9 @@ def extract(
     profile: Annotated[
         bool, typer.Option("--profile", help="Say at the end which stage the others waited for.")
     ] = False,
-    retry_failed: Annotated[bool, typer.Option(help="Try the clips of failed.csv again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Try the clips of failed.csv again; with --accept-resize those that it was for.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: room and time.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Begin although the disk looks too small.")] = False,
     config: ConfigOption = None,

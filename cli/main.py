@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from vjepa_fer import __version__
 from vjepa_fer.errors import MissingExtraError, VjepaFerError
-from vjepa_fer.workers import SAFE
+from vjepa_fer.workers import SAFE, limit_threads
 
 from . import (
     cache,
@@ -35,18 +35,21 @@ from . import (
     runs,
 )
 from .environment import name_variables
-from .terminal import prepare_streams, print_line, say_error, usage_errors_as_text
+from .examples import add_examples
+from .panels import add_panels
+from .terminal import prepare_streams, print_line, say_error
+from .usage import usage_errors_said
 
 
 class Program(TyperGroup):
-    """All commands; what is wrong with how one was called is said as text only."""
+    """All commands; what is wrong with how one was called is said as every other error is."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        with usage_errors_as_text():
+        with usage_errors_said():
             return super().make_context(*args, **options)
 
     def invoke(self, *args: Any, **options: Any) -> Any:
-        with usage_errors_as_text():
+        with usage_errors_said():
             return super().invoke(*args, **options)
 
 
@@ -96,15 +99,24 @@ def root(
     """
 
 
+def make_program() -> TyperGroup:
+    """All commands, with what their options share: variables of the environment, groups and examples in the help."""
+    program = typer.main.get_command(app)
+    name_variables(program)
+    add_panels(program)
+    add_examples(program)
+    return program  # type: ignore[return-value]
+
+
 def main() -> None:
     """Run the command line; a user's mistake ends in one message on stderr, never in a traceback."""
     prepare_streams()
     os.environ.update(SAFE)
+    limit_threads()
     signal.signal(signal.SIGTERM, _stop)
-    command = typer.main.get_command(app)
-    name_variables(command)
+    program = make_program()
     try:
-        command()
+        program()
     except VjepaFerError as error:
         say_error(*error.lines)
         sys.exit(3 if isinstance(error, MissingExtraError) else 1)

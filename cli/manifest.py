@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import completion
 from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs
 from .progress import progress_bar
 from .terminal import print_json, print_table, say, warn
@@ -102,6 +103,7 @@ def corpus(
         typer.Argument(
             metavar="NAME",
             help="afew, caer, ck+, dfew, enterface05, ferv39k, mafw, mead, meld, oulu-casia or savee.",
+            autocompletion=completion.one_of(completion.corpora),
             show_default=False,
         ),
     ],
@@ -174,7 +176,12 @@ def csv_(
 def verify(
     root: RootArgument,
     corpus: Annotated[
-        str | None, typer.Option(help="ravdess or crema-d.", show_default="recognised by the file names")
+        str | None,
+        typer.Option(
+            help="ravdess or crema-d.",
+            autocompletion=completion.one_of(("ravdess", "crema-d")),
+            show_default="recognised by the file names",
+        ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Compare sizes only, do not read the files.")] = False,
     as_json: JsonOption = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from . import completion
 from .options import JsonOption
 from .progress import byte_bar
 from .terminal import print_json, print_labelled, print_line, say, screen_of_text, warn
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The official V-JEPA encoders: names, sizes, files, licences.")
 
-NameArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A name of `models list`.", show_default=False)]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A name of `models list`.",
+        autocompletion=completion.one_of(completion.models),
+        show_default=False,
+    ),
+]
 
 Source = Literal["meta", "huggingface"]
 
@@ -224,7 +233,12 @@ def slim(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A training checkpoint.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The new safetensors file.", show_default=False)],
     model: Annotated[
-        str | None, typer.Option(help="The encoder that it must be.", show_default="by the official file name")
+        str | None,
+        typer.Option(
+            help="The encoder that it must be.",
+            autocompletion=completion.one_of(completion.models),
+            show_default="by the official file name",
+        ),
     ] = None,
     state_key: Annotated[
         str | None, typer.Option(help="Which state dict of the file.", show_default="the one of its family")

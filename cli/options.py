@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from vjepa_fer.disk import bytes_for_people
+from vjepa_fer.doors import nearest
+
+from . import completion
 
 SOME_FAILED = 4
 """Exit status where all was gone through, but not all of it could be done."""
@@ -20,10 +23,27 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everythi
 ExcludeOption = Annotated[
     str | None,
     typer.Option(
-        "--exclude", metavar="damaged", help="Leave the clips out whose official file is damaged.", show_default=False
+        "--exclude",
+        metavar="damaged",
+        help="Leave the clips out whose official file is damaged.",
+        autocompletion=completion.one_of(("damaged",)),
+        show_default=False,
     ),
 ]
 
+AcceptTruncatedOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-truncated", help="Of a file that breaks off take what is there, with a note; else it is listed."
+    ),
+]
+AcceptResizeOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-resize",
+        help="Where the size of a film changes midway, scale it to the first size, with a note; else it is listed.",
+    ),
+]
 UnifyOption = Annotated[
     bool,
     typer.Option(
@@ -81,4 +101,4 @@ def taken_for_one_name(spelt: Mapping[str, str]) -> str:
 def check_exclude(exclude: str | None) -> None:
     """Wrong usage unless it is ``damaged`` or not given."""
     if exclude not in (None, "damaged"):
-        raise typer.BadParameter(f"{exclude!r} is not 'damaged'", param_hint="--exclude")
+        raise typer.BadParameter(f"{exclude!r} is not 'damaged'{nearest(exclude, ['damaged'])}", param_hint="--exclude")

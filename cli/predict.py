@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .options import SOME_FAILED, JsonOption, memory_option, wrong_usage
+from .options import SOME_FAILED, AcceptResizeOption, AcceptTruncatedOption, JsonOption, memory_option, wrong_usage
 from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def predict(
             show_default="as the run's clips were treated",
         ),
     ] = None,
+    accept_truncated: AcceptTruncatedOption = False,
+    accept_resize: AcceptResizeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what the run's probe sees in new videos: same recipe, same weights, fitted once on all training clips."""
@@ -93,6 +95,8 @@ def predict(
         device=device,
         face_crop=face_crop,
         memory_bytes=memory_bytes,
+        accept_truncated=accept_truncated,
+        accept_resize=accept_resize,
     )
     if attention:
         _check_head(predictor, head)

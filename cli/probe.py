@@ -10,8 +10,10 @@ import typer
 
 from vjepa_fer.experiment import Cell, Protocol
 
+from . import completion
 from .config_file import read_experiment_file, refuse_typed, said_in
 from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, pairs, words, wrong_usage
+from .probe_list import show_probes
 from .probe_tables import print_sweep, print_transfer
 from .progress import progress_bar
 from .terminal import print_json, say, warn
@@ -51,16 +53,24 @@ def probe(
             "--probe",
             "-p",
             help="logreg, mlp, lightgbm, knn, svm, centroid, attentive, efficient (these two on grid or tokens, with torch); several with commas.",
+            autocompletion=completion.several_of(completion.PROBES),
         ),
     ] = DEFAULT_CELL.probe,
     features: Annotated[
-        str, typer.Option("--features", "-f", help="Stored level: mean, frames, grid:4 …; several with commas.")
+        str,
+        typer.Option(
+            "--features",
+            "-f",
+            help="Stored level: mean, frames, grid:4 …; several with commas.",
+            autocompletion=completion.stored_levels,
+        ),
     ] = DEFAULT_CELL.level,
     folds: Annotated[
         str,
         typer.Option(
             help="ravdess-5fold, ravdess-6fold, crema-d-5fold, crema-d-eing, subject-kfold:N, loso (each subject a fold), "
-            "column:NAME (a manifest column with train and test, or words like these, or a fold's name) or file:FOLDS.json."
+            "column:NAME (a manifest column with train and test, or words like these, or a fold's name) or file:FOLDS.json.",
+            autocompletion=completion.one_of(completion.FOLDS),
         ),
     ] = DEFAULT_PROTOCOL.folds,
     params: Annotated[
@@ -74,7 +84,10 @@ def probe(
     ] = None,
     scale: Annotated[
         str,
-        typer.Option(help="none, standard or minmax, fitted on the training part of each fold; several with commas."),
+        typer.Option(
+            help="none, standard or minmax, fitted on the training part of each fold; several with commas.",
+            autocompletion=completion.several_of(completion.SCALES),
+        ),
     ] = DEFAULT_CELL.scale,
     decision: Annotated[
         str,
@@ -82,6 +95,7 @@ def probe(
             help="How a clip's windows become one decision: mean-feature; joined-windows (attentive and efficient: one sequence of tokens "
             "a view, probabilities averaged over views, as V-JEPA's own evaluation); or joined after the probe: mean-probability, "
             "sum, vote, mean-logit; several with commas.",
+            autocompletion=completion.one_of(completion.decisions),
         ),
     ] = DEFAULT_CELL.decision,
     seed: SeedOption = DEFAULT_PROTOCOL.seed,
@@ -126,6 +140,7 @@ def probe(
         typer.Option(
             help="With --test-on, what becomes of classes that one side lacks: strict, drop-true, merge (calm is neutral), "
             "repredict, repredict-merge, paper-drop, paper-merge; several with commas.",
+            autocompletion=completion.several_of(completion.POLICIES),
         ),
     ] = "strict",
     label_map: Annotated[
@@ -147,10 +162,15 @@ def probe(
         typer.Option(
             help="What counts as right: intended (the manifest's label), perceived (most votes on the silent video) or votes (all of "
             "them, as training targets); perceived:av and votes:av for the votes on videos with sound.",
+            autocompletion=completion.one_of(completion.LABELS),
         ),
     ] = "intended",
     ties: Annotated[
-        str, typer.Option(help="With perceived labels, what becomes of tied clips: skip, split or soft.")
+        str,
+        typer.Option(
+            help="With perceived labels, what becomes of tied clips: skip, split or soft.",
+            autocompletion=completion.one_of(completion.TIES),
+        ),
     ] = "skip",
     refit: Annotated[
         bool,
@@ -168,6 +188,7 @@ def probe(
             "wrote, or a name that `experiments list` shows; the environment and what is typed come first.",
             is_eager=True,
             callback=read_experiment_file,
+            autocompletion=completion.one_of(completion.experiments),
             show_default=False,
         ),
     ] = None,
@@ -175,6 +196,12 @@ def probe(
         Path | None,
         typer.Option(metavar="FILE", help="Write all of this as a TOML file for --config.", show_default=False),
     ] = None,
+    lists: Annotated[
+        bool,
+        typer.Option(
+            "--list", help="Only list the probes, or those of --probe, with all parameters and their defaults."
+        ),
+    ] = False,
     listed: Annotated[str, typer.Option(hidden=True, help="What a file says that no option can, as JSON.")] = "{}",
     as_json: JsonOption = False,
 ) -> None:
@@ -183,6 +210,11 @@ def probe(
     from vjepa_fer.manifest import read_label_map
     from vjepa_fer.sweep import run_experiment
 
+    if lists:
+        source = context.get_parameter_source("probes")
+        typed = source is not None and source.name != "DEFAULT"
+        show_probes(words(probes) if typed else completion.PROBES, as_json=as_json)
+        return
     check_exclude(exclude)
     if refit and out is None:
         raise typer.BadParameter("--refit needs --out: the fitted probe is kept in its run folder")

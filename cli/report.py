@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from vjepa_fer.doors import not_one_of
+
+from . import completion
 from .options import SOME_FAILED, SeedOption
 from .terminal import say, warn
 
@@ -31,7 +34,12 @@ def report(
         typer.Option(metavar="DIR", help="Also draw the charts for print into this folder.", show_default=False),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="With --figures: pdf, svg, png; several with commas.")
+        str,
+        typer.Option(
+            "--format",
+            help="With --figures: pdf, svg, png; several with commas.",
+            autocompletion=completion.several_of(FORMATS),
+        ),
     ] = "pdf",
     cache: Annotated[
         Path | None,
@@ -113,5 +121,5 @@ def _formats(text: str) -> tuple[str, ...]:
     words = tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
     odd = [word for word in words if word not in FORMATS]
     if odd or not words:
-        raise typer.BadParameter(f"{', '.join(odd) or 'nothing'} is not of {', '.join(FORMATS)}", param_hint="--format")
+        raise typer.BadParameter(not_one_of("", odd[0] if odd else "", FORMATS).lstrip(), param_hint="--format")
     return words

@@ -11,8 +11,7 @@ import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -30,6 +29,8 @@ def print_json(value: Any) -> None:
 
 
 UNFOLDED = 10_000
+WIDEST = 110
+"""Columns of running text: eyes lose the line beyond."""
 
 
 def print_line(line: str = "") -> None:
@@ -50,35 +51,45 @@ def say(*lines: str) -> None:
 
 def warn(line: str, *more: str) -> None:
     """Lines on stderr that should be read."""
-    mark = "note:"
-    _say_marked(mark, "yellow", [_wrapped(line, beside=len(mark) + 1), *map(_wrapped, more)])
+    _say_marked("note:", "yellow", line, *more)
 
 
-def say_error(*lines: str) -> None:
+def say_error(line: str, *more: str) -> None:
     """Why the command failed, on stderr."""
-    _say_marked("error:", "red", map(printable, lines))
+    _say_marked("error:", "red", line, *more)
 
 
-def _say_marked(mark: str, colour: str, lines: Iterable[str]) -> None:
+def _say_marked(mark: str, colour: str, line: str, *more: str) -> None:
     """Lines behind a word that is bold and coloured, as far as the terminal can and the person likes."""
+    text = "\n".join([_wrapped(line, beside=len(mark) + 1), *map(_wrapped, more)])
     if os.environ.get("TERM") != "dumb":
         mark = typer.style(mark, fg=None if os.environ.get("NO_COLOR") else colour, bold=True)
-    typer.echo(f"{mark} " + "\n".join(lines), err=True)
+    typer.echo(f"{mark} {text}", err=True)
 
 
 def _wrapped(line: str, *, beside: int = 0) -> str:
-    """The line in as many as fit the terminal, beside so many characters, words whole; as it is where nobody looks."""
+    """The line in as many as fit the terminal, beside so many characters, words whole; as it is where nobody looks.
+
+    A line that begins with blanks keeps them, and goes on two further in. Where a program reads, one line stays one: it can be
+    searched, and quoted whole.
+    """
     text = printable(line)
     if not sys.stderr.isatty():
         return text
-    width, room = shutil.get_terminal_size().columns, " " * beside
-    options = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, width, initial_indent=room, **options).removeprefix(room)  # type: ignore[arg-type]
+    room, indent = " " * beside, text[: len(text) - len(text.lstrip())]
+    return textwrap.fill(
+        text,
+        min(shutil.get_terminal_size().columns, WIDEST),
+        initial_indent=room,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).removeprefix(room)
 
 
 def print_labelled(label: str, lines: Sequence[str], *, label_width: int = 10) -> None:
-    """``label      line`` to stdout, within the terminal's width and never over 110; words such as paths stay whole."""
-    width = min(shutil.get_terminal_size().columns, 110)
+    """``label      line`` to stdout, within the terminal's width and never over :data:`WIDEST`; words such as paths stay whole."""
+    width = min(shutil.get_terminal_size().columns, WIDEST)
     options = {"subsequent_indent": " " * (label_width + 2), "break_long_words": False, "break_on_hyphens": False}
     for number, line in enumerate(lines):
         head = f"{printable(label) if number == 0 else '':<{label_width}}"
@@ -117,17 +128,6 @@ def screen_width() -> int | None:
     return None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNFOLDED
 
 
-@contextmanager
-def usage_errors_as_text() -> Iterator[None]:
-    """Typer's own messages repeat what was typed, or came from a file: they leave as text only."""
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "format_message") and type(error).__name__ != "NoArgsIsHelpError":  # which is help, in lines
-            error.message = printable(str(error.message))  # type: ignore[attr-defined]
-        raise
-
-
 def prepare_streams() -> None:
     """No character ends a command, and what libraries warn of is text only."""
     for stream in (sys.stdout, sys.stderr):
@@ -152,5 +152,5 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """As Python does, without the line of code."""
-    typer.echo(printable(f"{filename}:{lineno}: {category.__name__}: {message}"), file=file, err=True)
+    """What Python says, without the line of code, as every other note."""
+    warn(f"{category.__name__}: {message} ({filename}:{lineno})")

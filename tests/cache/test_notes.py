@@ -7,9 +7,12 @@ import os
 
 import pytest
 
+from caches import write_small_cache
 from test_extract import all_levels, check_equal, manifest_of
 from videos import encode, keep_start, write_video
 from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.anonymous import Anonymiser
+from vjepa_fer.cache.copying import merge_caches, subset_cache
 from vjepa_fer.cache.notes import NoteList, read_notes
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import VjepaFerError
@@ -124,3 +127,39 @@ def test_a_library_that_dies_of_a_film_costs_nothing(tmp_path, encoder, monkeypa
     assert "the process of decord died of it (signal 6): PyAV's frames are taken" in notes
     extract(videos, tmp_path / "pyav", encoder, workers=workers)
     check_equal(all_levels(tmp_path / "pyav"), all_levels(tmp_path / "decord"))
+
+
+@pytest.fixture
+def noted(tmp_path):
+    """Two equal caches of three clips; notes on one clip in each, and on a third in both."""
+    roots = [tmp_path / "one", tmp_path / "two"]
+    for root, clips in zip(roots, (("c0", "c1"), ("c1", "c2")), strict=True):
+        write_small_cache(root, num_clips=3)
+        for clip_id in clips:
+            mine = NoteList(root)
+            mine.add(clip_id, f"/secret/{clip_id}.mp4", [f"odd, {clip_id}", "=more"])
+            mine.close()
+    return roots
+
+
+def test_a_copy_carries_the_notes_on_its_clips(tmp_path, noted):
+    merged = merge_caches(noted, tmp_path / "merged").root
+    assert read_notes(merged) == {i: (f"odd, {i}", "=more") for i in ("c0", "c1", "c2")}
+    part = subset_cache(merged, tmp_path / "part", lambda clip: clip.clip_id != "c1").root
+    assert set(read_notes(part)) == {"c0", "c2"}
+    with (part / "notes.csv").open(newline="") as file:
+        assert {row["path"] for row in csv.DictReader(file)} == {"/secret/c0.mp4", "/secret/c2.mp4"}
+
+
+def test_an_anonymous_copy_carries_none_for_they_may_tell(tmp_path, noted):
+    merged = merge_caches(noted, tmp_path / "merged", anonymiser=Anonymiser()).root
+    assert read_notes(merged) == {}
+    assert not (merged / "notes").exists()
+
+
+def test_notes_that_cannot_be_read_stop_a_copy_before_it_begins(tmp_path, noted):
+    piece = sorted((noted[1] / "notes").iterdir())[0]
+    piece.write_bytes(b'"' * 300_000 + b"\n")
+    with pytest.raises(VjepaFerError, match="nothing depends on it: remove it"):
+        merge_caches(noted, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()

@@ -242,7 +242,7 @@ def test_pixels_that_were_not_normalised_are_refused():
     ("family", "changes", "message"),
     [
         ("v3", {}, "family 'v3' is not one of v1, v2, v21"),
-        ("v2", {"drop_path": 0.1}, "unknown drop_path; the fields are family, img_size"),
+        ("v2", {"drop_path": 0.1}, "field 'drop_path' is not one of family, img_size"),
         ("v2", {"embed_dim": 41}, "embed_dim 41 is not a multiple of num_heads 2"),
         ("v2", {"depth": 0}, "depth 0 must be a whole number from 1 to 1,024"),
         ("v2", {"depth": "4"}, "depth '4' must be a whole number from 1 to 1,024"),

@@ -70,9 +70,9 @@ LIKE = 'like = "vjepa2-large-256"\n'
         ("name = ", r"mine\.toml: not TOML"),
         (
             LIKE + 'weights = "w"\nwieghts = 3\n',
-            r"unknown wieghts; the fields are architecture, like, state_key, wei",
+            r"field 'wieghts' is not one of architecture, like, state_key, weights; did you mean 'weights'",
         ),
-        ('like = "vjepa2"\nweights = "w"\n', "like 'vjepa2' is no official encoder"),
+        ('like = "vjepa2"\nweights = "w"\n', "like 'vjepa2' is not one of vjepa1-large-224"),
         (LIKE, "weights must name the file"),
         ('weights = "w"\n[architecture]\nfamily = "v2"\n', "state_key must say which state dict"),
         (
@@ -88,7 +88,7 @@ LIKE = 'like = "vjepa2-large-256"\n'
             r"\[architecture\] depth 0 must be a whole number from 1 to 1,024",
         ),
         (LIKE + 'weights = "w"\narchitecture = 3\n', "architecture must be a table"),
-        ('like = ["vjepa2-large-256"]\nweights = "w"\n', "is no official encoder"),
+        ('like = ["vjepa2-large-256"]\nweights = "w"\n', r"like \['vjepa2-large-256'\] is not one of"),
         (LIKE + 'weights = "a\\u0000b"\n', "weights must name the file"),
         (LIKE + f'weights = "w"\nstate_key = "{"k" * 300}"\n', "state_key must say which state dict"),
         (

@@ -95,7 +95,7 @@ def test_the_tiny_config_is_a_copy():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vjepa2.1-larg-384", r"did you mean vjepa2\.1-large-384\?"),
+        ("vjepa2.1-larg-384", r"did you mean 'vjepa2\.1-large-384'\?"),
         ("resnet50", r"model 'resnet50' is not one of vjepa1-large-224, .*, tiny-v21$"),
         ("", r"model '' is not one of"),
     ],

@@ -18,7 +18,8 @@ pytest.importorskip("av")
 
 from test_cli_probe import call, make_cache
 from test_evaluate import faces
-from videos import write_video
+from test_looks import resized_film
+from videos import encode, keep_start, write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.derive import pool_cache
 from vjepa_fer.cli import predict as predict_cli
@@ -175,6 +176,33 @@ def test_one_broken_video_stops_nothing_and_the_status_tells(run, video, tmp_pat
         (str(tmp_path / "gone.mp4"), "missing"),
     ]
     assert sum(answer["results"][0]["probabilities"].values()) == pytest.approx(1)
+
+
+@pytest.fixture(params=["truncated", "resize"])
+def odd(request, tmp_path):
+    """A film that is refused, the option that takes it, and how the note about it begins."""
+    if request.param == "resize":
+        return resized_film(tmp_path), "--accept-resize", "its size changes"
+    whole = encode("lavfi:testsrc2=d=2:r=30:s=96x64", tmp_path / "cut.webm", "-c:v", "libvpx")
+    return keep_start(whole, 0.7), "--accept-truncated", "truncated: "
+
+
+def test_a_film_that_extract_would_take_on_request_is_taken_by_the_same_option(run, odd, tmp_path):
+    film, option, note = odd
+    assert option in predict(film, "--run", run, status=4).stderr
+    said = predict(film, "--run", run, option, "--timeline", tmp_path / "over-time")
+    assert note in said.stderr
+    assert len(list((tmp_path / "over-time").glob("*.csv"))) == 1
+
+
+def test_an_odd_films_answer_is_that_of_its_frames(run, odd):
+    film, option, _ = odd
+    accepted = {option.removeprefix("--").replace("-", "_"): True}
+    predictor = load_predictor(run, **accepted)
+    pixels = read_windows(film, predictor.recipe.sampling, predictor.recipe.preprocessing, **accepted)
+    rows = predictor._encode(pixels)
+    expected, _ = predictor._decide_clip(predictor._features(rows, pixels.windows))
+    np.testing.assert_allclose(predictor(film).probabilities, expected, rtol=1e-5)
 
 
 def test_videos_whose_names_a_disk_may_take_for_one_have_files_of_their_own():

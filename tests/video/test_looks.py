@@ -145,8 +145,7 @@ def test_broken_containers_end_the_search_for_a_crop(tmp_path, name):
         container_crop(path, container)
 
 
-@pytest.fixture
-def resized(tmp_path):
+def resized_film(tmp_path):
     """As a browser records a window that is made smaller."""
     for number, size in enumerate(["128x96", "64x48"]):
         run_ffmpeg(
@@ -156,6 +155,11 @@ def resized(tmp_path):
     path = tmp_path / "film.webm"
     run_ffmpeg("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", path)
     return path
+
+
+@pytest.fixture
+def resized(tmp_path):
+    return resized_film(tmp_path)
 
 
 def test_a_film_whose_size_changes_midway_is_scaled_to_the_first_size_on_request(tmp_path, resized):

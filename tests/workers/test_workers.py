@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from vjepa_fer.errors import ProbeError, VjepaFerError
-from vjepa_fer.workers import Lost, num_cores, run_program, run_tasks
-from vjepa_fer.workers import cores as cores_module
+from vjepa_fer.workers import Lost, run_program, run_tasks
 
 
 def square(task):
@@ -177,35 +176,3 @@ def test_processes_share_the_cores_and_this_one_keeps_its_settings(monkeypatch):
 def test_what_a_person_set_is_theirs(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert dict(run_tasks(threads, range(2), jobs=2)) == {0: "3", 1: "3"}
-
-
-@pytest.mark.parametrize(
-    ("quotas", "cores"),
-    [
-        ({}, 8),
-        ({"a/b": "max 100000"}, 8),
-        ({"a/b": "400000 100000"}, 4),
-        ({"a/b": "max 100000", "a": "250000 100000"}, 2),
-        ({"a/b": "300000 100000", "": "100000 50000"}, 2),
-        ({"a/b": "5000 100000"}, 1),
-        ({"a/b": "6400000 100000"}, 8),
-        ({"a/b": "nonsense"}, 8),
-        ({"other": "100000 100000"}, 8),
-    ],
-)
-def test_a_containers_quota_counts_as_fewer_cores(tmp_path, monkeypatch, quotas, cores):
-    for group, text in {"a/b": "max 100000", **quotas}.items():
-        (tmp_path / "groups" / group).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "groups" / group / "cpu.max").write_text(text + "\n")
-    (tmp_path / "own").write_text("1:cpu:/old\n0::/a/b\n")
-    monkeypatch.setattr(cores_module, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(cores_module, "_OWN_GROUP", tmp_path / "own")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert num_cores() == cores
-
-
-def test_a_system_without_groups_or_affinity_counts_its_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr(cores_module, "_OWN_GROUP", tmp_path / "absent")
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert num_cores() == 1

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vjepa_fer.cache.asked import read_cache_manifest
-from vjepa_fer.doors import read_text
+from vjepa_fer.doors import nearest, read_text
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest, respelled, shown
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, respelled, shown
 
 
 def chosen(

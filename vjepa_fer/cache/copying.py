@@ -13,6 +13,7 @@ from vjepa_fer.cache.anonymous import Anonymiser
 from vjepa_fer.cache.folder import copied_cache
 from vjepa_fer.cache.hdf5 import open_shard, shard_errors, stored_checksums
 from vjepa_fer.cache.index import read_shards
+from vjepa_fer.cache.notes import notes_on
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.reading import read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
@@ -112,12 +113,12 @@ def _copy(cache: Cache, clips: Sequence[Clip], out: CachePath, anonymiser: Anony
     manifest = cache.manifest.where(clips)
     listed = cache.failures
     failures = {clip.clip_id: listed[clip.clip_id] for clip in clips if clip.clip_id in listed}
-    recipe = cache.recipe
+    recipe, notes = cache.recipe, notes_on(cache.roots, {clip.clip_id for clip in clips})
     if anonymiser:
         recipe, manifest = anonymiser.recipe(recipe), anonymiser.manifest(manifest)
-        failures = anonymiser.failures(failures)
+        failures, notes = anonymiser.failures(failures), ()
     wanted = [clip for clip in clips if clip.clip_id in cache.places]
-    with copied_cache(out, recipe, manifest, failures, source=source_of(cache)) as folder:
+    with copied_cache(out, recipe, manifest, failures, notes=notes, source=source_of(cache)) as folder:
         copy_clips(cache, wanted, folder, anonymiser)
     return open_cache(out)
 

@@ -13,6 +13,7 @@ from vjepa_fer.cache.anonymous import Anonymiser
 from vjepa_fer.cache.copying import checked_clips, clips_there, source_of
 from vjepa_fer.cache.folder import copied_cache
 from vjepa_fer.cache.int8 import dequantise
+from vjepa_fer.cache.notes import notes_on
 from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
@@ -58,10 +59,10 @@ def pool_cache(
     for level in levels:
         cache.stored_level(_tokens_for(level))
     recipe = pooled_recipe(cache, levels, token_dtype)
-    manifest, failures = cache.manifest, cache.failures
+    manifest, failures, notes = cache.manifest, cache.failures, notes_on(cache.roots, cache.done)
     if anonymiser:
-        manifest, failures = anonymiser.manifest(manifest), anonymiser.failures(failures)
-    with copied_cache(out, recipe, manifest, failures, source=source_of(cache)) as folder:
+        manifest, failures, notes = anonymiser.manifest(manifest), anonymiser.failures(failures), ()
+    with copied_cache(out, recipe, manifest, failures, notes=notes, source=source_of(cache)) as folder:
         _pool_clips(cache, folder, recipe, anonymiser)
     return open_cache(out)
 

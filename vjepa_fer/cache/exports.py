@@ -16,7 +16,7 @@ from vjepa_fer.cache.anonymous import Anonymiser
 from vjepa_fer.cache.pooling import Features
 from vjepa_fer.cache.reader import Cache
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import csv_text
+from vjepa_fer.doors import csv_text, not_one_of
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.recipe import ImportedRecipe, fingerprint, level_key, recipe_to_json
@@ -56,7 +56,7 @@ def export_features(
     target = Path(path)
     write = _FORMATS.get(target.suffix.lower())
     if write is None:
-        raise CacheError(f"{target}: unknown suffix {target.suffix!r}; expected one of {', '.join(_FORMATS)}")
+        raise CacheError(not_one_of(f"{target}: suffix", target.suffix, _FORMATS))
     if target.exists() and not force:
         raise CacheError(f"{target}: is there already; choose another name, or --force to replace it")
     features, recipe = cache.features(level, pool=pool), cache.recipe

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from vjepa_fer.cache import layout
 from vjepa_fer.cache.asked import add_manifest
 from vjepa_fer.cache.description import read_cache_recipe, write_description
 from vjepa_fer.cache.failures import Failure, adopt_version_1, write_failures
+from vjepa_fer.cache.notes import Row, write_notes
 from vjepa_fer.cache.pieces import digest_of
 from vjepa_fer.disk import create_exclusively, make_folders, make_own_folder, sweep_partials
 from vjepa_fer.doors import read_object
@@ -106,6 +107,7 @@ def copied_cache(
     manifest: Manifest,
     failures: Mapping[str, Failure],
     *,
+    notes: Iterable[Row] = (),
     source: str = "",
 ) -> Iterator[Path]:
     """Give a folder to fill with shards; when the block ends well it becomes a cache with exactly this manifest.
@@ -117,7 +119,7 @@ def copied_cache(
     ----------
     root : path
         A new folder, or one that the same copy has begun.
-    recipe, manifest, failures
+    recipe, manifest, failures, notes
         What the cache will say.
     source : str
         What it is copied from: goes on only with a copy of the same.
@@ -137,6 +139,7 @@ def copied_cache(
     yield folder
     add_manifest(folder, manifest)
     write_failures(folder, failures)
+    write_notes(folder, notes)
     write_description(folder, recipe)  # from now on it is a cache
     (folder / layout.COPYING_JSON).unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vjepa_fer.cache.import_clips import stack_clips
 from vjepa_fer.cache.npy import MAX_BYTES, most_bytes
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.manifest import COLUMNS
@@ -73,7 +74,9 @@ def read_parquet(source: Path, ids: str, values: str) -> tuple[list[str], np.nda
         with parquet.ParquetFile(source, memory_map=False) as file:
             schema, size = file.schema_arrow, file.metadata
             if ids not in schema.names:
-                raise CacheError(f"{source}: no column {ids!r}; the columns are {', '.join(schema.names[:12])}")
+                raise CacheError(
+                    f"{source}: no column {ids!r}; the columns are {', '.join(schema.names[:12])}{nearest(ids, schema.names)}"
+                )
             chosen = [
                 field.name
                 for field in schema

@@ -21,7 +21,7 @@ from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
-from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, read_rows
+from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, nearest, read_rows
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
@@ -221,7 +221,9 @@ def _read_table(
     if not header:
         raise CacheError(f"{source}: empty; expected a header and one row a clip")
     if id_column not in header:
-        raise CacheError(f"{source}: no column {id_column!r}; the columns are {_some(header)}")
+        raise CacheError(
+            f"{source}: no column {id_column!r}; the columns are {_some(header)}{nearest(id_column, header)}"
+        )
     if header.count(id_column) > 1:
         raise CacheError(f"{source}: the column {id_column!r} stands twice in the header")
     header = [name or f"Unnamed: {number}" for number, name in enumerate(header)]  # as pandas calls it
@@ -278,7 +280,9 @@ def match_columns(header: list[str], patterns: Sequence[str], id_column: str | N
     matches = [_matcher(pattern, header) for pattern in patterns]
     for pattern, match in zip(patterns, matches, strict=True):
         if not any(map(match, header)):
-            raise CacheError(f"{path}: no column matches {pattern!r}; the columns are {_some(header)}")
+            raise CacheError(
+                f"{path}: no column matches {pattern!r}; the columns are {_some(header)}{nearest(pattern, header)}"
+            )
     wanted = [n for n in header if n in patterns or n not in COLUMNS]
     names = [n for n in wanted if n != id_column and any(match(n) for match in matches)]
     if not names:

@@ -3,7 +3,8 @@
     notes/OWNER.csv     what one process added, row by row
     notes.csv           all of it, for people
 
-Nothing is computed from notes: a row that a kill cut off is left out, and copies of a cache have none.
+Nothing is computed from notes: a row that a kill cut off is left out. Copies of a cache carry those of their clips, but an anonymous one,
+as it carries no messages either.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -69,6 +70,30 @@ class NoteList:
         return file
 
 
+Row = tuple[str, str, str]
+"""Clip id, path and note."""
+
+
+def notes_on(roots: Iterable[Path], clip_ids: Collection[str]) -> tuple[Row, ...]:
+    """The rows about these clips in several caches, each once.
+
+    Raises
+    ------
+    CacheError
+        A piece cannot be read.
+    """
+    rows = (row for root in roots for row in _rows(root))
+    return tuple(dict.fromkeys(row for row in rows if row[0] in clip_ids))
+
+
+def write_notes(root: Path, rows: Iterable[Row]) -> None:
+    """List notes that another cache has, as one piece, and bring ``notes.csv`` up to date."""
+    mine = NoteList(root)
+    for clip_id, path, note in rows:
+        mine.add(clip_id, path, [note])
+    mine.close()
+
+
 def read_notes(root: Path) -> dict[str, tuple[str, ...]]:
     """The notes on each clip that has some, by clip id.
 
@@ -83,18 +108,18 @@ def read_notes(root: Path) -> dict[str, tuple[str, ...]]:
     return {clip_id: tuple(notes) for clip_id, notes in found.items()}
 
 
-def _rows(root: Path) -> list[list[str]]:
+def _rows(root: Path) -> list[Row]:
     """Every row once; a clip that was done again has its note again."""
     folder = root / layout.NOTES_PIECES
     refuse_link(folder)
     pieces = sorted(folder.glob("*.csv")) if folder.is_dir() else []
-    return [list(row) for row in dict.fromkeys(row for piece in pieces for row in _piece(piece))]
+    return list(dict.fromkeys(row for piece in pieces for row in _piece(piece)))
 
 
-def _piece(path: Path) -> list[tuple[str, ...]]:
+def _piece(path: Path) -> list[Row]:
     try:
         text = read_bytes(path, at_most=_LARGEST, follow=False).decode("utf-8", "replace")
         rows = [tuple(map(from_spreadsheet, row)) for row in csv.reader(io.StringIO(text[: text.rfind("\n") + 1]))]
     except (OSError, ValueError, csv.Error) as error:
         raise CacheError(f"{path}: cannot be read ({error}); nothing depends on it: remove it") from error
-    return [row for row in rows[1:] if len(row) == len(_HEADER)]
+    return [(row[0], row[1], row[2]) for row in rows[1:] if len(row) == len(_HEADER)]

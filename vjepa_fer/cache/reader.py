@@ -23,6 +23,7 @@ from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
 from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.table import ClipTable
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_recipe
@@ -241,7 +242,9 @@ class Cache(Sequence[CachedClip]):
         except RecipeError as error:
             raise CacheError(f"{error} (stored here: {', '.join(stored)})") from error
         if name is None:
-            raise CacheError(f"{self.root}: level {level} is not stored; stored are {', '.join(stored)}")
+            raise CacheError(
+                f"{self.root}: level {level} is not stored; stored are {', '.join(stored)}{nearest(level, stored)}"
+            )
         return name
 
     def level_plan(self, level: str) -> StoredLevel:

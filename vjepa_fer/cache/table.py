@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.manifest import COLUMNS, Clip
 
 
@@ -38,7 +39,9 @@ class ClipTable(tuple[Clip, ...]):
         if not isinstance(index, str):
             return super().__getitem__(index)
         if index not in self.columns:
-            raise KeyError(f"no column {index!r}; the columns are {', '.join(self.columns)}")
+            raise KeyError(
+                f"no column {index!r}; the columns are {', '.join(self.columns)}{nearest(index, self.columns)}"
+            )
         read = attrgetter(index) if index in COLUMNS else methodcaller("value", index)
         return np.array(list(map(read, self)), dtype=str)
 

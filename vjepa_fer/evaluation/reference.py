@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vjepa_fer.cache import WindowFeatures
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.evaluation.evaluate import Targets
 from vjepa_fer.features import first_of_equals
@@ -104,9 +105,10 @@ def make_reference(spec: str, clips: Sequence[Clip], *, ties: str = "skip") -> R
     kind, _, source = spec.partition(":")
     source = source or "face"
     if kind not in KINDS or source not in SOURCES or ties not in TIES:
+        near = nearest(spec, (*KINDS, *(f"{kind}:{name}" for kind in KINDS[1:] for name in SOURCES)))
         raise ManifestError(
             f"labels {spec!r} with ties {ties!r}: expected intended, perceived or votes, the latter two with :av if wished, "
-            f"and ties {', '.join(TIES)}"
+            f"and ties {', '.join(TIES)}{near if kind not in KINDS or source not in SOURCES else nearest(ties, TIES)}"
         )
     if kind == "intended":
         return _intended(clips)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from vjepa_fer.doors import canonical_json
+from vjepa_fer.doors import canonical_json, not_one_of
 from vjepa_fer.errors import ExperimentError
 from vjepa_fer.experiment.params import check_decision, resolve
 from vjepa_fer.experiment.protocol import Cell, Protocol, Statistics
@@ -127,7 +127,7 @@ def _check_sources(asked: Experiment) -> None:
     if len(asked.streams) == 1:
         raise ExperimentError(f"streams has {next(iter(asked.streams))!r} alone: expected two or more, or cache")
     if asked.fusion not in FUSIONS:
-        raise ExperimentError(f"fusion = {asked.fusion!r}: expected one of {', '.join(FUSIONS)}")
+        raise ExperimentError(not_one_of("fusion", asked.fusion, FUSIONS))
     if asked.fusion == "late" and not asked.streams:
         raise ExperimentError("fusion = 'late' is for two or more streams; leave it out, or give streams")
     if asked.streams and (asked.test_on or asked.labels != "intended"):

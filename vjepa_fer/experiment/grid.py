@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.experiment.params import check_decision
 from vjepa_fer.experiment.protocol import MEAN_FEATURE, Cell
@@ -102,7 +103,8 @@ def make_cells(
     for name in grid:
         if not any(_meant_for(name, probe, known[probe]) for probe in probes):
             listed = "; ".join(f"{probe} has {', '.join(sorted(names))}" for probe, names in known.items())
-            raise ProbeError(f"no probe asked for has a parameter {name!r}: {listed}")
+            near = nearest(_bare(name), set().union(*known.values()))
+            raise ProbeError(f"no probe asked for has a parameter {name!r}: {listed}{near}")
     cells = [
         Cell(probe=probe, params=params, level=level, scale=scale, decision=decision)
         for probe in probes

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.experiment.protocol import DECISIONS, Cell
-from vjepa_fer.manifest import nearest
 
 SEED = "random_state"
 """Comes from the experiment's seed, and is a parameter of the cell only where it was typed as one."""
@@ -42,9 +42,7 @@ def check_decision(cell: Cell) -> None:
     from vjepa_fer.probes import PROBES
 
     if cell.decision not in DECISIONS:
-        raise ProbeError(
-            f"decision {cell.decision!r} is not one of {', '.join(DECISIONS)}{nearest(cell.decision, DECISIONS)}"
-        )
+        raise ProbeError(not_one_of("decision", cell.decision, DECISIONS))
     if cell.row == "view" and not PROBES[cell.probe].reads_tokens:
         able = ", ".join(name for name, entry in PROBES.items() if entry.reads_tokens)
         raise ProbeError(

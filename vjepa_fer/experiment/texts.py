@@ -26,13 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import Given, parse_object, read_text
+from vjepa_fer.doors import Given, nearest, parse_object, read_text
 from vjepa_fer.errors import ExperimentError, ProbeError
 from vjepa_fer.experiment.experiment import Experiment
 from vjepa_fer.experiment.grid import make_cells, parse_params, parse_value
 from vjepa_fer.experiment.names import spelled
 from vjepa_fer.experiment.protocol import Cell, Protocol, Statistics
-from vjepa_fer.manifest import nearest
 
 LARGEST_EXPERIMENT = 16 << 20
 OTHER_NAMES = {"stream": "streams", "policy": "policies"}

@@ -24,8 +24,7 @@ from vjepa_fer.extract.claims import Claims
 from vjepa_fer.extract.clock import Profile, StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import encode_clips, row_encoder
-from vjepa_fer.extract.given_up import GivenUp
-from vjepa_fer.extract.noted import Noted
+from vjepa_fer.extract.listed import GivenUp, Noted
 from vjepa_fer.extract.plan import given_up
 from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker

@@ -24,6 +24,7 @@ from vjepa_fer.extract.levels import encode_levels
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import normalise
 from vjepa_fer.video.pool import total_memory
+from vjepa_fer.workers import num_cores
 
 _AHEAD = 2  # windows in memory for each core: one on its way, one that waits for the core
 _ACTIVATIONS = (
@@ -39,14 +40,14 @@ class Lanes:
     size : int
         1: every window goes off as soon as it is there.
     at_once : int
-        Windows that are encoded side by side: torch's number of threads, or as many as the memory holds.
+        Windows that are encoded side by side: torch's number of threads, or as many as a quota or the memory allows.
     """
 
     size = 1
 
     def __init__(self, encoder: LoadedEncoder, recipe: Recipe, clock: StageClock) -> None:
         self.encoder, self.recipe, self.clock = encoder, recipe, clock
-        self.at_once = min(_threads.count(), _windows_that_fit(recipe))
+        self.at_once = min(_threads.count(), num_cores(), _windows_that_fit(recipe))
         self._flying: deque[tuple[Row, Future[dict[str, np.ndarray]]]] = deque()
         self._open = ExitStack()
         self._pool: ThreadPoolExecutor | None = None

@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures, open_cache
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
@@ -50,7 +51,7 @@ class Joined:
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSIONS:
-            raise CacheError(f"fusion {self.fusion!r} is not one of {', '.join(FUSIONS)}")
+            raise CacheError(not_one_of("fusion", self.fusion, FUSIONS))
 
     def __len__(self) -> int:
         return len(self.clips)

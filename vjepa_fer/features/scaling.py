@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ProbeError
 
 Scale = Literal["none", "standard", "minmax"]
@@ -52,7 +53,7 @@ def fit_scaler(scale: str, x: np.ndarray) -> Scaler | None:
         None for "none".
     """
     if scale not in _SCALES:
-        raise ProbeError(f"scale {scale!r} is not one of {', '.join(_SCALES)}")
+        raise ProbeError(not_one_of("scale", scale, _SCALES))
     return _SCALES[scale](x)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import SplitError
 from vjepa_fer.folds.clip_folds import ClipFolds
 from vjepa_fer.manifest import (
@@ -18,7 +19,6 @@ from vjepa_fer.manifest import (
     canonical,
     is_missing,
     natural_order,
-    nearest,
     refuse_spelled_twice,
 )
 

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import SplitError
 from vjepa_fer.manifest import PRESETS, respelled, shown, subject_number
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
     from vjepa_fer.features import Windowed
+
+FOLD_NAMES = (*PRESETS, "subject-kfold:N", "loso", "column:NAME", "file:PATH")
+"""What ``--folds`` understands."""
 
 
 class Split(NamedTuple):
@@ -168,8 +172,7 @@ def make_folds(spec: str, subjects: np.ndarray, y: np.ndarray, seed: int = 0) ->
         return preset_folds(spec, subjects)
     kind, _, argument = spec.partition(":")
     if kind not in _MAKERS:
-        known = ", ".join([*PRESETS, "subject-kfold:N", "loso", "column:NAME", "file:PATH"])
-        raise SplitError(f"folds {spec!r} is not one of {known}")
+        raise SplitError(not_one_of("folds", spec, FOLD_NAMES))
     return Folds(spec, _MAKERS[kind](argument, subjects, np.asarray(y), seed))
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.confusion_grid import TRUTH, Grid, Headed, Rows, by_fold, grid_of, headed
 from vjepa_fer.judging.confusion_margins import without_margins
@@ -24,7 +25,6 @@ from vjepa_fer.manifest import (
     Table,
     abridged,
     common_names,
-    nearest,
     read_table,
     refuse_spelled_twice,
     rename_columns,

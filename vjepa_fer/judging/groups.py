@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vjepa_fer.doors import as_number
+from vjepa_fer.doors import as_number, nearest
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.intervals import Interval, subject_intervals
 from vjepa_fer.judging.predictions import Predictions
-from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, nearest, refuse_spelled_twice
+from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, refuse_spelled_twice
 
 Groups = Mapping[str, Mapping[str, str]]
 """Column → clip id → value."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import RunError
 from vjepa_fer.features import decide
 from vjepa_fer.judging.predictions import Predictions
@@ -224,7 +225,7 @@ def _known_classes(classes: tuple[str, ...], here: np.ndarray, known: frozenset[
 def find_policy(name: str) -> Policy:
     """The policy called `name`; an unknown one is refused with those there are."""
     if name not in POLICIES:
-        raise RunError(f"policy {name!r} is not one of {', '.join(POLICIES)}")
+        raise RunError(not_one_of("policy", name, POLICIES))
     return POLICIES[name]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import csv_text
+from vjepa_fer.doors import csv_text, nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.features import decide
 from vjepa_fer.judging.class_values import Asked, ClassValues, Kind, class_values, refuse_many
@@ -26,7 +26,7 @@ from vjepa_fer.judging.prediction_rows import (
 from vjepa_fer.judging.predictions import Predictions
 from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
 from vjepa_fer.judging.vocabulary import in_words_of
-from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, common_names, natural_order, nearest, require_other_names
+from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, common_names, natural_order, require_other_names
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

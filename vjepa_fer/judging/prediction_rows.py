@@ -6,8 +6,9 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
-from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, canonical, nearest, read_table, rename_columns
+from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, canonical, read_table, rename_columns
 
 COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 """Columns with a meaning; every other one is a class."""

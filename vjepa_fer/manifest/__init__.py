@@ -17,7 +17,7 @@ from vjepa_fer.manifest.folds import PRESETS, subject_number
 from vjepa_fer.manifest.label_names import MERGED, SPELLINGS, common_names, read_label_map, require_other_names
 from vjepa_fer.manifest.pictures import picture_rate, with_picture_rate
 from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
-from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, nearest
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.spelling import (
     UNIFY,
@@ -87,7 +87,6 @@ __all__ = [
     "look_through",
     "manifest_csv",
     "natural_order",
-    "nearest",
     "one_spelling",
     "only_where",
     "parse_listed",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest.rows import MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest.rows import MOST_SHOWN, Clip, Manifest, abridged
 
 DAMAGED = "damaged"
 """The column that says what is wrong with a clip's official file; empty for a good one."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.listed import LISTED, listed_manifest
 from vjepa_fer.manifest.named import NAMED, named_manifest
 from vjepa_fer.manifest.pictures import about_pictures
-from vjepa_fer.manifest.rows import Manifest, nearest
+from vjepa_fer.manifest.rows import Manifest
 
 _TITLES = {name: rule.title for name, rule in NAMED.items()} | {name: rule.title for name, rule in LISTED.items()}
 
@@ -40,4 +41,4 @@ def corpus_manifest(name: str, root: str | os.PathLike[str], *, picture_fps: flo
         return about_pictures(named_manifest(NAMED[name], root), picture_fps)
     if name in LISTED:
         return about_pictures(listed_manifest(LISTED[name], root), picture_fps)
-    raise ManifestError(f"corpus {name!r} is not one of {', '.join(CORPORA)}{nearest(name, CORPORA)}")
+    raise ManifestError(not_one_of("corpus", name, CORPORA))

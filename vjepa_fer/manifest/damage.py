@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, Self, TypeVar
 
-from vjepa_fer.doors import Given
+from vjepa_fer.doors import Given, not_one_of
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.choose import is_damaged
 from vjepa_fer.manifest.rows import Clip
@@ -121,4 +121,4 @@ def damaged_among(clip_ids: Iterable[str], clips: Iterable[Clip] = ()) -> set[st
 def check_exclude(exclude: str | None) -> None:
     """Raise :class:`ManifestError` unless `exclude` is None or one of :data:`EXCLUDES`."""
     if exclude is not None and exclude not in EXCLUDES:
-        raise ManifestError(f"exclude {exclude!r} is not one of {', '.join(EXCLUDES)}")
+        raise ManifestError(not_one_of("exclude", exclude, EXCLUDES))

@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import require_some
 from vjepa_fer.manifest.pictures import about_pictures
-from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, nearest
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged
 from vjepa_fer.manifest.spelling import refuse_spelled_twice
 from vjepa_fer.manifest.tables import Table, manifest_from_table, read_table, rename_columns, require_column
 from vjepa_fer.manifest.unify import unified

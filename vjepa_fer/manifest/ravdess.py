@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.official import completeness_notes, match_names, naming_notes, require_some
 from vjepa_fer.manifest.rows import COLUMNS, Clip, Manifest
@@ -92,12 +93,11 @@ def _exists(
 def _check_choices(channels: Sequence[str], modalities: Sequence[int]) -> None:
     for channel in channels:
         if channel not in CHANNELS:
-            raise ManifestError(f"RAVDESS channel {channel!r} is not one of {', '.join(CHANNELS)}")
+            raise ManifestError(not_one_of("RAVDESS channel", channel, CHANNELS))
     for modality in modalities:
         if modality not in (1, 2):
-            raise ManifestError(
-                f"RAVDESS modality {modality!r} is not one of 1 (with sound), 2 (video-only); 3 is audio without video"
-            )
+            listed = "1 (with sound), 2 (video-only); 3 is audio without video"
+            raise ManifestError(not_one_of("RAVDESS modality", modality, (1, 2), listed=listed))
     if not channels or not modalities:
         raise ManifestError("no RAVDESS channel or no modality asked for; the usual are speech and 1")
 

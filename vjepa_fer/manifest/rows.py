@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
 from collections import Counter
@@ -11,16 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.spelling import refuse_measurements, refuse_missing, refuse_spelled_twice
 
 COLUMNS = ("clip_id", "path", "label", "subject")
 """The columns that vjepa-fer itself reads; a manifest may carry any further ones."""
 
-LONGEST_COMPARED = 100
-"""Characters of names that are looked for among others like them: it takes the square, and nobody mistypes longer ones."""
-
-LONGEST_LIST = 3000
+LONGEST_LIST, LONGEST_OF_MANY = 3000, 100
 """Characters that a message spends on names: of a few they may be long paths, of many they are cut, for none may hide what it says."""
 
 MOST_SHOWN = 50
@@ -189,22 +186,13 @@ def check_label(label: str, known: Sequence[str]) -> None:
     vjepa_fer.errors.ManifestError: label 'hapy' is not one of angry, happy, sad; did you mean 'happy'?
     """
     if label not in known:
-        raise ManifestError(f"label {label!r} is not one of {abridged(known, MOST_SHOWN)}{nearest(label, known)}")
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """``"; did you mean 'happy'?"`` when one of `words` is close to `word`, otherwise ""."""
-    if len(word) > LONGEST_COMPARED:
-        return ""
-    spelt = {w.casefold(): w for w in words if len(w) <= LONGEST_COMPARED}
-    close = difflib.get_close_matches(word.casefold(), spelt, n=1)
-    return f"; did you mean {spelt[close[0]]!r}?" if close else ""
+        raise ManifestError(not_one_of("label", label, known, listed=abridged(known, MOST_SHOWN)))
 
 
 def abridged(names: Iterable[str], limit: int = 3) -> str:
     """The first few names, the longest cut off, and how many more there are."""
     names = list(names)
     rest = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    longest = max(LONGEST_LIST // limit, LONGEST_COMPARED)
+    longest = max(LONGEST_LIST // limit, LONGEST_OF_MANY)
     shown = (name if len(name) <= longest else f"{name[:longest]}…" for name in names[:limit])
     return ", ".join(shown) + rest

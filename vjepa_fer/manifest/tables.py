@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.doors import TABLE, csv_text, from_spreadsheet, parse_rows, read_rows
+from vjepa_fer.doors import TABLE, csv_text, from_spreadsheet, nearest, parse_rows, read_rows
 from vjepa_fer.errors import ManifestError
-from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, check_names, nearest
+from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label, check_names
 from vjepa_fer.manifest.spelling import refuse_missing, refuse_spelled_twice, rows_of
 from vjepa_fer.manifest.unify import unified
 

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from vjepa_fer.disk import open_regular
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.choose import is_damaged
 from vjepa_fer.manifest.ravdess import ravdess_clips
-from vjepa_fer.manifest.rows import Clip, abridged, nearest
+from vjepa_fer.manifest.rows import Clip, abridged
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.suffixes import VIDEO_SUFFIXES
 from vjepa_fer.manifest.walk import find_videos, is_lfs_pointer
+from vjepa_fer.workers import num_cores
 
 Corpus = Literal["ravdess", "crema-d"]
 CORPORA: tuple[str, ...] = get_args(Corpus)
@@ -110,7 +112,7 @@ def verify_download(
     corpus = corpus or _recognise(files, Path(root))
     expected = list(_EXPECTED[corpus](files))
     hashed = not fast and corpus == "crema-d"
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(8, num_cores())) as pool:
         faults = []
         for clip, fault in zip(expected, pool.map(lambda c: _checked(c, files, hashed=hashed), expected), strict=True):
             faults += [fault] if fault else []

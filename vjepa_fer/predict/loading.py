@@ -28,6 +28,8 @@ def load_predictor(
     device: str = "cpu",
     face_crop: bool | None = None,
     memory_bytes: int | None = None,
+    accept_truncated: bool = False,
+    accept_resize: bool = False,
 ) -> Predictor:
     """Load the probe that ``probe --refit`` left in a run, and exactly the encoder that its features came from.
 
@@ -47,6 +49,8 @@ def load_predictor(
         sees other pictures than it was fitted on: for wide shots, where the whole frame would be worse.
     memory_bytes : int, optional
         What a prediction may take beside the encoder's weights; by default half of the machine's memory.
+    accept_truncated, accept_resize : bool
+        As attributes of :class:`Predictor`.
 
     Raises
     ------
@@ -77,7 +81,8 @@ def load_predictor(
 
         require_faces()
     limit = default_memory() if memory_bytes is None else memory_bytes
-    return Predictor(fitted, _load_encoder(run, recipe, weights, device, limit), used, limit)
+    encoder = _load_encoder(run, recipe, weights, device, limit)
+    return Predictor(fitted, encoder, used, limit, accept_truncated=accept_truncated, accept_resize=accept_resize)
 
 
 def _load_encoder(

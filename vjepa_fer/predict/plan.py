@@ -66,6 +66,7 @@ def plan_video(
     memory_bytes: int,
     *,
     row: Row | None = "clip",
+    accept_truncated: bool = False,
 ) -> Plan:
     """Count a video's frames, and plan its windows within `memory_bytes`.
 
@@ -76,6 +77,8 @@ def plan_video(
     row : {"clip", "window", "view"} or None
         What the probe sees at once, for which a vector a window and view is kept until the last of them is there; None: each window is
         decided by itself, and nothing is kept.
+    accept_truncated : bool
+        A file that breaks off is planned as far as it goes.
 
     Raises
     ------
@@ -86,10 +89,11 @@ def plan_video(
     from vjepa_fer.video.streaming import WINDOWS_AT_ONCE
     from vjepa_fer.video.times import count_frames, frame_seconds
 
-    num_frames = count_frames(path)
+    num_frames = count_frames(path, accept_truncated=accept_truncated)
     if not num_frames:
         raise VideoError("no_frames", Path(path), "its video stream holds no frame: fetch the file again")
-    seconds = frame_seconds(path) if recipe.sampling.frames_per_second is not None else None
+    by_time = recipe.sampling.frames_per_second is not None
+    seconds = frame_seconds(path, accept_truncated=accept_truncated) if by_time else None
     windows = choose_windows(path, num_frames, recipe.sampling, seconds)
     kept = bytes_of_vectors(recipe, level, windows, row) if row else 0
     most = max(WINDOWS_AT_ONCE, -(-rows.at_once // recipe.preprocessing.num_views))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
     from vjepa_fer.video import ClipPixels, Window
     from vjepa_fer.video.streaming import MappedWindows
+
+
+class _Accepted(TypedDict):
+    """Which odd films are taken."""
+
+    accept_truncated: bool
+    accept_resize: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +101,17 @@ class Predictor:
         What is done to a video: the probe's own recipe, but for a face crop that was asked for or declined by name.
     memory_bytes : int
         What a prediction may take beside the encoder's weights; by default half of the machine's memory.
+    accept_truncated, accept_resize : bool
+        Of a film that breaks off take what is there; scale one whose size changes midway to its first size: each with a note. Else it is
+        refused.
     """
 
     fitted: FittedProbe
     encoder: LoadedEncoder
     recipe: Recipe
     memory_bytes: int = field(default_factory=default_memory)
+    accept_truncated: bool = False
+    accept_resize: bool = False
 
     @property
     def departs(self) -> bool:
@@ -116,7 +128,15 @@ class Predictor:
         """
         recipe, encode = self.recipe if stride is None else self._sliding(stride), self._encode
         row = self.fitted.row if stride is None else None
-        return plan_video(path, recipe, encode.level, encode.rows, self.memory_bytes, row=row)
+        return plan_video(
+            path,
+            recipe,
+            encode.level,
+            encode.rows,
+            self.memory_bytes,
+            row=row,
+            accept_truncated=self.accept_truncated,
+        )
 
     def __call__(self, path: str | os.PathLike[str]) -> Prediction:
         """Class probabilities of one video, decided as the run's clips were.
@@ -149,7 +169,7 @@ class Predictor:
         left = max(
             self.memory_bytes - 2 * plan.bytes_kept, 0
         )  # weights are no more numbers than the tokens that they are of
-        pixels = read_windows(path, self.recipe.sampling, self.recipe.preprocessing, max_bytes=left)
+        pixels = read_windows(path, self.recipe.sampling, self.recipe.preprocessing, max_bytes=left, **self._accepted)
         rows = _joined([self._encode(part) for part in _parts(pixels, plan.windows_at_once)])
         prediction = self._predict(path, rows, pixels.windows, pixels.num_frames, pixels.notes)
         features = self._features(rows, pixels.windows)
@@ -210,7 +230,12 @@ class Predictor:
             at_once=plan.windows_at_once,
             num_kept=num_kept,
             max_bytes=self.memory_bytes,
+            **self._accepted,
         )
+
+    @property
+    def _accepted(self) -> _Accepted:
+        return {"accept_truncated": self.accept_truncated, "accept_resize": self.accept_resize}
 
     def _predict(
         self,

@@ -5,14 +5,14 @@ Importing this package imports no learning library; each probe loads its own whe
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import Probe
 from vjepa_fer.probes.checks import check_probabilities
@@ -25,6 +25,7 @@ __all__ = [
     "fit_probes",
     "full_parameters",
     "make_probe",
+    "preset_names",
     "probe_class",
     "probe_parameters",
 ]
@@ -85,7 +86,7 @@ def probe_class(name: str) -> type[Probe]:
         No probe has this name.
     """
     if name not in PROBES:
-        raise ProbeError(f"there is no probe {name!r}{_hint(name, PROBES)}; the probes are {', '.join(PROBES)}")
+        raise ProbeError(f"there is no probe {name!r}{nearest(name, PROBES)}; the probes are {', '.join(PROBES)}")
     entry = PROBES[name]
     return getattr(importlib.import_module(f"vjepa_fer.probes.{entry.module}"), entry.class_name)
 
@@ -127,17 +128,26 @@ def _by_full_name(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
         parameter = aliases.get(given, given)
         if parameter not in known:
             valid = [*known, *aliases]
-            raise ProbeError(f"{name} has no parameter {given!r}{_hint(given, valid)}; it has {', '.join(valid)}")
+            raise ProbeError(f"{name} has no parameter {given!r}{nearest(given, valid)}; it has {', '.join(valid)}")
         if parameter in values:
             raise ProbeError(f"{name}: {given!r} is given twice (it stands for {parameter!r})")
         values[parameter] = value
     return {**preset, **values}
 
 
+def preset_names(name: str) -> tuple[str, ...]:
+    """What ``preset`` may be for the probe called `name`; nothing where it has none."""
+    return tuple(_presets(name)) if PROBES[name].presets else ()
+
+
+def _presets(name: str) -> Mapping[str, Mapping[str, Any]]:
+    return getattr(importlib.import_module(f"vjepa_fer.probes.{PROBES[name].module}"), PROBES[name].presets)
+
+
 def _preset(name: str, preset: str) -> Mapping[str, Any]:
-    known = getattr(importlib.import_module(f"vjepa_fer.probes.{PROBES[name].module}"), PROBES[name].presets)
+    known = _presets(name)
     if preset not in known:
-        raise ProbeError(f"{name} has no preset {preset!r}{_hint(str(preset), known)}; it has {', '.join(known)}")
+        raise ProbeError(f"{name} has no preset {preset!r}{nearest(str(preset), known)}; it has {', '.join(known)}")
     return known[preset]
 
 
@@ -187,8 +197,3 @@ def answer_probes(probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, 
     for number, probe in enumerate(probes):
         check_probabilities(found[number][0], repr(probe))
     return [found[number] for number in range(len(probes))]
-
-
-def _hint(given: str, valid: Collection[str]) -> str:
-    near = difflib.get_close_matches(given, list(valid), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

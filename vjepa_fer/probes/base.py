@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.checks import (
     check_classes,
@@ -79,7 +80,9 @@ class Probe:
         known = self.parameters()
         for name, value in params.items():
             if name not in known:
-                raise ProbeError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}")
+                raise ProbeError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}{nearest(name, known)}"
+                )
             setattr(self, name, value)
         return self
 

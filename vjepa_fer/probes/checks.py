@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vjepa_fer.doors import nearest, not_one_of
 from vjepa_fer.errors import ProbeError
 
 
@@ -247,7 +248,7 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     ProbeError
     """
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise ProbeError(f"{name} {value!r} is not one of {', '.join(map(str, choices))}")
+        raise ProbeError(not_one_of(name, value, choices))
 
 
 def check_class_weight(value: Any) -> None:
@@ -276,7 +277,7 @@ def check_weighted_classes(class_weight: Any, classes: NDArray) -> None:
     if unknown:
         raise ProbeError(
             f"class_weight names {', '.join(map(repr, unknown))}, which no training clip is; the classes are "
-            f"{', '.join(map(repr, known))}"
+            f"{', '.join(map(repr, known))}{nearest(str(unknown[0]), map(str, known))}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import Any, get_args
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import RecipeError
 
 _SHORT = reprlib.Repr()
@@ -20,7 +21,8 @@ def check(condition: bool, message: str) -> None:
 def check_choice(name: str, value: Any, choices: Any) -> None:
     """Refuse a value that is none of a ``Literal``'s."""
     allowed = get_args(choices)
-    check(value in allowed, f"{name} {shown(value)} is not one of {', '.join(allowed)}")
+    if value not in allowed:
+        raise RecipeError(not_one_of(name, value, allowed))
 
 
 def shown(value: Any) -> str:

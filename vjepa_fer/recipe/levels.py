@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from vjepa_fer.doors import not_one_of
+from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe.bounds import take_fields
 from vjepa_fer.recipe.checks import check, check_choice, shown
 
 TokenDtype = Literal["float16", "float32", "int8"]
+KINDS = ("mean", "frames", "grid", "tokens")
 PooledFrom = Literal["output", "float16", "float32", "int8"]
 
 
@@ -24,15 +27,20 @@ def parse_level(level: str) -> tuple[str, int | None]:
     """
     whole, at, layer = level.partition("@")
     kind, colon, size = whole.partition(":")
-    message = f"level {shown(level)} is not one of mean, frames, grid:G (such as grid:4), tokens"
-    check(kind in ("mean", "frames", "grid", "tokens") and bool(colon) == (kind == "grid"), message)
+    if kind not in KINDS or bool(colon) != (kind == "grid"):
+        raise _no_level(level)
     if at:
         plain = layer.isascii() and layer.isdigit() and len(layer) < 4 and str(int(layer)) == layer
         check(plain, f"level {shown(level)}: after @ stands the number of a layer, counted from 0, such as {whole}@5")
     if kind != "grid":
         return kind, None
-    check(size.isascii() and size.isdigit() and len(size) < 4 and int(size) > 0, message)
+    if not (size.isascii() and size.isdigit() and len(size) < 4 and int(size) > 0):
+        raise _no_level(level)
     return kind, int(size)
+
+
+def _no_level(level: str) -> RecipeError:
+    return RecipeError(not_one_of("level", level, KINDS, listed="mean, frames, grid:G (such as grid:4), tokens"))
 
 
 def layer_of(level: str) -> int | None:

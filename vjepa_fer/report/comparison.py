@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.experiment import Cell
 from vjepa_fer.judging import Comparison, compare_predictions
-from vjepa_fer.manifest import nearest
 from vjepa_fer.report.grid import settings_of
 from vjepa_fer.report.numbers import RunNumbers
 from vjepa_fer.report.ticks import short, signed

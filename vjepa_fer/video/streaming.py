@@ -65,8 +65,12 @@ def map_windows(
     at_once: int = WINDOWS_AT_ONCE,
     num_kept: int = 0,
     max_bytes: int = MAX_BYTES,
+    accept_truncated: bool = False,
+    accept_resize: bool = False,
 ) -> MappedWindows[T]:
     """Decode a video once and call `work` with up to `at_once` windows at a time, whose timestamps are not known yet (NaN).
+
+    What is accepted is as :func:`~vjepa_fer.video.decode_video` says.
 
     Raises
     ------
@@ -74,17 +78,20 @@ def map_windows(
         See its `reason`, ``too_long`` where more than `max_bytes` of prepared frames would be held; `work` may have seen windows
         before a fault was met.
     """
-    parts = _Parts(preparer(path, preprocessing), sampling, preprocessing, work, at_once, num_kept, max_bytes)
+    prepare = preparer(path, preprocessing, accept_truncated=accept_truncated, accept_resize=accept_resize)
+    parts = _Parts(prepare, sampling, preprocessing, work, at_once, num_kept, max_bytes)
 
     def decoded(seconds: np.ndarray | None) -> DecodedVideo:
         return decode_video(
             path,
             parts.take,
             choose=lambda num_frames: parts.begin(num_frames, seconds),
+            accept_truncated=accept_truncated,
+            accept_resize=accept_resize,
             square_pixels=preprocessing.square_pixels,
         )
 
-    video, _ = by_true_times(path, sampling, decoded)
+    video, _ = by_true_times(path, sampling, decoded, accept_truncated=accept_truncated)
     parts.prepare.check(video.num_frames)
     ends = np.array([(window.start_frame, window.last_frame) for window in parts.windows])
     kept = np.array(list(parts.kept.values()))

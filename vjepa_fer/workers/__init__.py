@@ -1,12 +1,24 @@
 """Processes of this program: a function and its tasks go in, results come out; or a program text goes in and runs in a process of its own.
 
-In reading order: `cores` (how many there are to share), `child` (a Python process that imports nothing from the current folder, as
+In reading order: `cores` (how many there are to share, and threads on them), `child` (a Python process that imports nothing from the current folder, as
 its parent sees it), `parent` (the same two from within the child: it ends when its parent does), `letters` (objects as bytes that a
 child understands), `tasks` (a crew of children at work), `serving` (one of the crew).
 """
 
 from vjepa_fer.workers.child import SAFE, Child, ChildDiedError, run_program
-from vjepa_fer.workers.cores import num_cores
+from vjepa_fer.workers.cores import few_threads, limit_threads, num_cores
 from vjepa_fer.workers.tasks import MOST_TRIES, Done, Lost, run_tasks
 
-__all__ = ["MOST_TRIES", "SAFE", "Child", "ChildDiedError", "Done", "Lost", "num_cores", "run_program", "run_tasks"]
+__all__ = [
+    "MOST_TRIES",
+    "SAFE",
+    "Child",
+    "ChildDiedError",
+    "Done",
+    "Lost",
+    "few_threads",
+    "limit_threads",
+    "num_cores",
+    "run_program",
+    "run_tasks",
+]

@@ -7,7 +7,6 @@ processes. A script that defines the function itself needs its ``if __name__ == 
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections import deque
@@ -17,13 +16,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vjepa_fer.workers.child import Child, ChildDiedError
-from vjepa_fer.workers.cores import num_cores
+from vjepa_fer.workers.cores import few_threads
 from vjepa_fer.workers.letters import Letter, receive, send, write_letter
 
 MOST_TRIES = 2
 PROGRAM = "from vjepa_fer.workers.serving import main; main()"
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -171,9 +168,3 @@ class _Crew:
         with self._lock:
             self._children.discard(child)
         child.end()
-
-
-def few_threads(num_processes: int) -> dict[str, str]:
-    """The environment of a child that shares the cores; numerical libraries read it once, when they are imported."""
-    share = str(max(1, num_cores() // num_processes))
-    return {name: share for name in _THREADS if name not in os.environ}

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vjepa_fer.disk import open_regular
+from vjepa_fer.doors import nearest
 from vjepa_fer.encoder.files.home import HUB_STATE_KEY
 from vjepa_fer.encoder.files.whose import LONGEST_HEADER
 from vjepa_fer.encoder.loading.hub_layout import is_hub_layout, joined, official_layout
@@ -125,8 +126,9 @@ def _read_zip(path: Path, state_key: str, only: Collection[str] | None, shapes_d
     data = file.value
     if state_key != WHOLE_FILE and (not isinstance(data, dict) or state_key not in data):
         found = _listed(map(str, data), shown=12) if isinstance(data, dict) else _kind(data)
+        near = nearest(state_key, map(str, data)) if isinstance(data, dict) else ""
         raise CheckpointError(
-            f"{path}: no state dict {state_key!r} inside; found: {found}. Name one with the state key"
+            f"{path}: no state dict {state_key!r} inside; found: {found}{near}. Name one with the state key"
         )
     state = data if state_key == WHOLE_FILE else data[state_key]
     if not isinstance(state, dict):

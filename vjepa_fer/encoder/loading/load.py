@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.encoder.files.records import fetched_weights
 from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
 from vjepa_fer.encoder.loading.checkpoint import load_state, read_state
@@ -135,7 +136,8 @@ def load_encoder(
     """
     known = find_encoder(name_or_path, state_key=state_key)
     name, config = known.name, known.config
-    check(precision in _DTYPES, f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
+    if precision not in _DTYPES:
+        raise RecipeError(not_one_of("precision", precision, _DTYPES))
     height, width = usable_resolution(config, resolution)
     place = _usable_device(device)
     if weights is None:

@@ -23,13 +23,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.doors import read_bytes
+from vjepa_fer.doors import not_one_of, read_bytes
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.encoder.files.home import home_folder
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import EncoderSpec, check, shown
+from vjepa_fer.recipe import EncoderSpec, check
 
 _FIELDS = {"like", "weights", "state_key", "architecture"}
 _DEFAULTS = {"patch_size": 16, "tubelet_size": 2, "mlp_ratio": 4.0, "layer_norm_eps": 1e-6}
@@ -129,10 +129,12 @@ def read_registration(path: Path) -> KnownEncoder:
     """
     data = _read_toml(path)
     unknown = sorted(set(data) - _FIELDS)
-    check(not unknown, f"{path}: unknown {', '.join(unknown[:5])}; the fields are {', '.join(sorted(_FIELDS))}")
+    if unknown:
+        raise RecipeError(not_one_of(f"{path}: field", unknown[0], sorted(_FIELDS)))
     name, like = path.stem, data.get("like")
     official = isinstance(like, str) and like in OFFICIAL_ENCODERS
-    check(like is None or official, f"{path}: like {shown(like)} is no official encoder of `models list`")
+    if like is not None and not official:
+        raise RecipeError(not_one_of(f"{path}: like", like, OFFICIAL_ENCODERS))
     check(bool(_NAME.fullmatch(name)), f"{path}: the file's name is the encoder's: use a-z, 0-9, '.', '_' and '-'")
     check(name not in encoder_names(), f"{path}: {name!r} is an official encoder's name; choose another")
     weights, key = data.get("weights"), data.get("state_key", OFFICIAL_ENCODERS[like].state_key if like else None)

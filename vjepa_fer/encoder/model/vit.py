@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vjepa_fer.doors import not_one_of
+from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, Family, check, hierarchical_layers
 
 Grid = tuple[int, int, int]
@@ -337,7 +339,8 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
 def _checked_spec(config: Mapping[str, Any]) -> EncoderSpec:
     known = [f.name for f in dataclasses.fields(EncoderSpec) if f.name not in ("name", "weights", "state_key")]
     unknown, missing = sorted(map(str, set(config) - set(known))), [name for name in known if name not in config]
-    check(not unknown, f"encoder config: unknown {', '.join(unknown)}; the fields are {', '.join(known)}")
+    if unknown:
+        raise RecipeError(not_one_of("encoder config: field", unknown[0], known))
     check(not missing, f"encoder config: {', '.join(missing)} missing; the fields are {', '.join(known)}")
     spec = EncoderSpec(**config, name="custom", weights="random:0", state_key="random")
     _check_geometry(spec)

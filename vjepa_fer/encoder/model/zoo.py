@@ -5,10 +5,10 @@ Names are ours, since two of Meta's files differ in nothing but case. Needs no t
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.licences import WEIGHTS_LICENCES
 from vjepa_fer.recipe import EncoderSpec, Family
@@ -182,9 +182,7 @@ def encoder_config(name: str) -> dict[str, Any]:
     if name == TINY:
         return dict(_TINY_CONFIG)
     if name not in OFFICIAL_ENCODERS:
-        close = difflib.get_close_matches(name, encoder_names(), n=1)
-        guess = f"; did you mean {close[0]}?" if close else ""
-        raise RecipeError(f"model {name!r} is not one of {', '.join(encoder_names())}{guess}")
+        raise RecipeError(not_one_of("model", name, encoder_names()))
     return OFFICIAL_ENCODERS[name].config
 
 
