@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, NoReturn, overload
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
 from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.table import ClipTable
-from vjepa_fer.errors import CacheError, RecipeError
-from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.errors import CacheError, NoSuchClipError, RecipeError
+from vjepa_fer.manifest import Clip, Manifest, nearest
 from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_recipe
 
 CachePath = str | os.PathLike[str]
@@ -180,13 +180,37 @@ class Cache(Sequence[CachedClip]):
         return len(self.clips)
 
     @overload
-    def __getitem__(self, index: int) -> CachedClip: ...
+    def __getitem__(self, index: int | str) -> CachedClip: ...
     @overload
     def __getitem__(self, index: slice) -> list[CachedClip]: ...
-    def __getitem__(self, index: int | slice) -> CachedClip | list[CachedClip]:
+    def __getitem__(self, index: int | str | slice) -> CachedClip | list[CachedClip]:
+        """A clip by its number or its id, several by a slice.
+
+        Raises
+        ------
+        NoSuchClipError
+            No finished clip has this id; a KeyError too.
+        """
         if isinstance(index, slice):
             return [self._clip(clip) for clip in self.clips[index]]
+        if isinstance(index, str):
+            return self._clip(self.clips.by_id.get(index) or self._refuse(index))
         return self._clip(self.clips[operator.index(index)])
+
+    def __contains__(self, value: object) -> bool:
+        """Whether a finished clip has this id, or is this one."""
+        return value in self.clips.by_id if isinstance(value, str) else super().__contains__(value)
+
+    def _refuse(self, clip_id: str) -> NoReturn:
+        """Say why there is no clip of this id."""
+        where = f"{self.root}: clip {clip_id!r}"
+        if clip_id in self.places:
+            raise NoSuchClipError(f"{where} is not in this part of the cache")
+        if clip_id in self.failures:
+            raise NoSuchClipError(f"{where} could not be done ({self.failures[clip_id].reason}); see failed.csv")
+        if any(clip.clip_id == clip_id for clip in self.manifest):
+            raise NoSuchClipError(f"{where} is not done yet; run extract again")
+        raise NoSuchClipError(f"{where} is not one of {len(self):,}{nearest(clip_id, self.clips.by_id)}")
 
     def __iter__(self) -> Iterator[CachedClip]:
         return (self._clip(clip) for clip in self.clips)
@@ -221,7 +245,10 @@ class Cache(Sequence[CachedClip]):
             return self.clips.records()
 
     def torch_dataset(self, level: str = "tokens") -> Any:
-        """A map-style dataset for ``torch.utils.data.DataLoader``: see :class:`vjepa_fer.cache.torch_data.ClipDataset`."""
+        """A map-style dataset for ``torch.utils.data.DataLoader``: see :class:`vjepa_fer.cache.torch_data.ClipDataset`.
+
+        Clips of unequal length make batches, padded, with a ``mask``; with ``collate_fn=vjepa_fer.cache.join_clips`` one after the other.
+        """
         from vjepa_fer.cache.torch_data import ClipDataset
 
         return ClipDataset(self, self.stored_level(level), self.manifest.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from operator import attrgetter, methodcaller
 from typing import Any
 
@@ -49,6 +50,11 @@ class ClipTable(tuple[Clip, ...]):
             return getattr(self.to_pandas(), name)
         except ImportError as error:
             raise AttributeError(f"clips have no {name!r}; with pandas installed they have a DataFrame's") from error
+
+    @cached_property
+    def by_id(self) -> dict[str, Clip]:
+        """The clips by their ids."""
+        return {clip.clip_id: clip for clip in self}
 
     def records(self) -> list[dict[str, str]]:
         """One dictionary a clip, column by column."""
