@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs, taken_for_one_name, words
-from .runs import print_figures, print_groups
+from .options import (
+    ExcludeOption,
+    FormatOption,
+    JsonOption,
+    UnifyOption,
+    check_exclude,
+    check_format,
+    pairs,
+    taken_for_one_name,
+    words,
+)
+from .runs import PartOption, print_figures, print_groups, print_part
 from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
@@ -94,6 +104,8 @@ def evaluate(
             show_default=False,
         ),
     ] = "",
+    part: PartOption = None,
+    form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
@@ -101,6 +113,7 @@ def evaluate(
     from vjepa_fer.tables import judge_confusion, judge_table
 
     check_exclude(exclude)
+    check_format(form, as_json)
     if by and manifest is None:
         raise typer.BadParameter("needs --manifest: its columns are what figures can be given by", param_hint="--by")
     if label_map and not policy:
@@ -130,7 +143,11 @@ def evaluate(
     if as_json:
         print_json({"schema": "vjepa-fer/evaluate/1", "results": results})
         return
-    if len(results) == 1:
+    if part or form != "table":
+        print_part([{"name": str(predictions), **one} for one in results], part, form)
+        for line in _title(results[0]):
+            say(line)
+    elif len(results) == 1:
         print_figures(results[0], title=_title(results[0]))
         if results[0].get("by"):
             print_groups(results[0]["by"])

@@ -11,8 +11,20 @@ import typer
 from vjepa_fer.experiment import Cell, Protocol
 
 from .config_file import read_experiment_file, refuse_typed, said_in
-from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, pairs, words, wrong_usage
-from .probe_tables import print_sweep, print_transfer
+from .options import (
+    SOME_FAILED,
+    ExcludeOption,
+    FormatOption,
+    JsonOption,
+    SeedOption,
+    Shape,
+    check_exclude,
+    check_format,
+    pairs,
+    words,
+    wrong_usage,
+)
+from .probe_tables import print_pasted, print_sweep, print_transfer
 from .progress import progress_bar
 from .terminal import print_json, say, warn
 
@@ -176,6 +188,7 @@ def probe(
         typer.Option(metavar="FILE", help="Write all of this as a TOML file for --config.", show_default=False),
     ] = None,
     listed: Annotated[str, typer.Option(hidden=True, help="What a file says that no option can, as JSON.")] = "{}",
+    form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
@@ -184,6 +197,7 @@ def probe(
     from vjepa_fer.sweep import run_experiment
 
     check_exclude(exclude)
+    check_format(form, as_json)
     if refit and out is None:
         raise typer.BadParameter("--refit needs --out: the fitted probe is kept in its run folder")
     if (cache is None) != bool(streams):
@@ -234,10 +248,10 @@ def probe(
     if save is not None:
         write_experiment(save, outcome.experiment)
         say(f"experiment: {save}")
-    _show(outcome, as_json)
+    _show(outcome, form, as_json)
 
 
-def _show(outcome: Outcome, as_json: bool) -> None:
+def _show(outcome: Outcome, form: Shape, as_json: bool) -> None:
     from vjepa_fer.runs import SCHEMA
 
     say(*outcome.roles)
@@ -248,6 +262,8 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")
     if as_json:
         print_json({"schema": SCHEMA, **outcome.to_dict()})
+    elif form != "table":
+        print_pasted(outcome, form)
     elif outcome.transfer is not None:
         print_transfer(outcome.transfer)
     else:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.asked import read_cache_manifest, unite_manifests
+from vjepa_fer.cache.card import cache_card
 from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure, read_failures
 from vjepa_fer.cache.index import read_shards
@@ -194,26 +195,30 @@ class Cache(Sequence[CachedClip]):
         if isinstance(index, slice):
             return [self._clip(clip) for clip in self.clips[index]]
         if isinstance(index, str):
-            return self._clip(self.clips.by_id.get(index) or self._refuse(index))
+            if index not in self.clips.by_id:
+                raise NoSuchClipError(f"{self.root}: clip {index!r} {self._where(index)}")
+            return self._clip(self.clips.by_id[index])
         return self._clip(self.clips[operator.index(index)])
 
     def __contains__(self, value: object) -> bool:
         """Whether a finished clip has this id, or is this one."""
         return value in self.clips.by_id if isinstance(value, str) else super().__contains__(value)
 
-    def _refuse(self, clip_id: str) -> NoReturn:
-        """Say why there is no clip of this id."""
-        where = f"{self.root}: clip {clip_id!r}"
+    def _where(self, clip_id: str) -> str:
+        """What became of a clip that is not there."""
         if clip_id in self.places:
-            raise NoSuchClipError(f"{where} is not in this part of the cache")
+            return "is not in this part of the cache"
         if clip_id in self.failures:
-            raise NoSuchClipError(f"{where} could not be done ({self.failures[clip_id].reason}); see failed.csv")
+            return f"could not be done ({self.failures[clip_id].reason}); see failed.csv"
         if any(clip.clip_id == clip_id for clip in self.manifest):
-            raise NoSuchClipError(f"{where} is not done yet; run extract again")
-        raise NoSuchClipError(f"{where} is not one of {len(self):,}{nearest(clip_id, self.clips.by_id)}")
+            return "is not done yet; run extract again"
+        return f"is not one of {len(self):,}{nearest(clip_id, self.clips.by_id)}"
 
     def __iter__(self) -> Iterator[CachedClip]:
         return (self._clip(clip) for clip in self.clips)
+
+    def _repr_html_(self) -> str:
+        return cache_card(self)
 
     def _clip(self, clip: Clip) -> CachedClip:
         place = self.places[clip.clip_id]
@@ -240,7 +245,7 @@ class Cache(Sequence[CachedClip]):
     def table(self) -> Any:
         """The finished clips with all their columns: a pandas DataFrame, or a list of dictionaries where pandas is absent."""
         try:
-            return self.clips.to_pandas()
+            return self.clips.to_frame()
         except ImportError:
             return self.clips.records()
 

@@ -1,11 +1,13 @@
 """What other people's files say goes in; bounded bytes, values of the type that was expected, and text that is safe to show come out.
 
 In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `tables` (CSV, row by row, up to limits), `numbers` (in the cells of these), `objects` (JSON, value by value), `shown` (text for a
-terminal or a page), `sheets` (CSV, in which no cell is a formula), `bars` (progress on a terminal).
+terminal or a page), `sheets` (CSV, in which no cell is a formula), `forms` (tables to paste, and for pandas), `cards` (for notebooks), `bars` (progress on a terminal).
 """
 
 from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
 from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
+from vjepa_fer.doors.cards import card
+from vjepa_fer.doors.forms import Column, Form, Sheet, frame_of, span, spread
 from vjepa_fer.doors.numbers import as_number
 from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
@@ -15,14 +17,19 @@ from vjepa_fer.doors.tables import TABLE, TableLimits, parse_rows, read_rows
 __all__ = [
     "TABLE",
     "Bar",
+    "Column",
+    "Form",
     "Given",
+    "Sheet",
     "TableLimits",
     "TooLargeError",
     "as_number",
     "beside_bars",
     "canonical_json",
+    "card",
     "csv_text",
     "for_spreadsheet",
+    "frame_of",
     "from_spreadsheet",
     "parse_object",
     "parse_rows",
@@ -33,6 +40,8 @@ __all__ = [
     "read_object",
     "read_rows",
     "read_text",
+    "span",
+    "spread",
     "unpacked",
     "without_unseen",
 ]

@@ -1,13 +1,14 @@
 """Predictions go in; figures and their uncertainty come out.
 
 In reading order: `predictions` (one row a clip) · `metrics` · `intervals` (bootstrap over subjects) · `significance` · `compare` (which
-differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `prediction_csv`, `confusion_csv`
+differences are real) · `compared` (that, as a table to paste) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `prediction_csv`, `confusion_csv`
 (anyone's tables).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.judging.compare import Comparison, compare_predictions
+from vjepa_fer.judging.compared import LEAKY, ONE_OF_SEVERAL, comparison_sheet
 from vjepa_fer.judging.confusion_csv import read_confusion
 from vjepa_fer.judging.groups import Groups, group_clips, group_figures
 from vjepa_fer.judging.intervals import Interval, Intervals, intervals_of, method_of
@@ -23,6 +24,8 @@ from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predict
 from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score, subjects_in_words
 
 __all__ = [
+    "LEAKY",
+    "ONE_OF_SEVERAL",
     "POLICIES",
     "Comparison",
     "Groups",
@@ -35,6 +38,7 @@ __all__ = [
     "apply_policy_to_counts",
     "calibration",
     "compare_predictions",
+    "comparison_sheet",
     "find_policy",
     "group_clips",
     "group_figures",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import as_number, csv_text
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.class_columns import TOLERANCE, meets, require_classes, without_beginning
+from vjepa_fer.judging.class_columns import COLUMNS, TOLERANCE, columns_of, meets, require_classes, without_beginning
 from vjepa_fer.judging.predictions import MOST_CLASSES, Predictions
 from vjepa_fer.judging.table_names import Spelling, changed_names, settle_names
 from vjepa_fer.manifest import (
@@ -29,9 +28,6 @@ from vjepa_fer.manifest import (
     rename_columns,
     require_other_names,
 )
-
-COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
-"""Columns with a meaning; every other one is a class."""
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
@@ -54,16 +50,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     names, folds = np.array(predictions.classes), map(predictions.name_of_fold, predictions.fold.tolist())
     said = (predictions.clip_ids, names[predictions.truth], names[predictions.predicted], folds, predictions.subjects)
     rows = ([*row, *shares] for *row, shares in zip(*said, predictions.probabilities.tolist(), strict=True))
-    beginning = _beginning(predictions.classes)
-    write_durably(path, csv_text([*COLUMNS, *(beginning + name for name in predictions.classes)], rows))
-
-
-def _beginning(classes: Sequence[str]) -> str:
-    """What stands in front of the class columns, so that a class called ``fold`` has a column of its own; mostly nothing."""
-    if set(classes).isdisjoint(COLUMNS):
-        return ""
-    beginnings = (f"{'p' * length}_" for length in itertools.count(1))  # with one mark, at which it is taken off again
-    return next(b for b in beginnings if {b + name for name in classes}.isdisjoint(classes))
+    write_durably(path, csv_text([*COLUMNS, *columns_of(predictions.classes)], rows))
 
 
 @dataclass(frozen=True, eq=False)

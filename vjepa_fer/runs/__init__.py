@@ -15,7 +15,7 @@ A folder appears whole or not at all, and never in place of another. A file that
 adds beside does no harm.
 
 In reading order: `settings` (what decides a run's numbers, and its name) · `description` (run.json) · `beside` (what a result says
-that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them).
+that predictions do not) · `sheets` (results as tables to paste) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them).
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from vjepa_fer.runs.results import (
     shown,
 )
 from vjepa_fer.runs.settings import digest_of_clips, run_settings
+from vjepa_fer.runs.sheets import PARTS, results_sheet
 
 __all__ = [
     "BEST",
@@ -53,6 +54,7 @@ __all__ = [
     "FITTED",
     "FOLDS_JSON",
     "GROUPS_CSV",
+    "PARTS",
     "PREDICTIONS_CSV",
     "RUN_JSON",
     "SCHEMA",
@@ -73,6 +75,7 @@ __all__ = [
     "read_plan",
     "read_run",
     "result_of",
+    "results_sheet",
     "run_folders",
     "run_settings",
     "runs_of",
