@@ -57,5 +57,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What completion offers: the public names, loaded or not."""
-    return sorted({*__all__, *globals()} - {"Any", "TYPE_CHECKING", "annotations"})
+    """What completion offers: the public names, loaded or not, and what Python itself asks for."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

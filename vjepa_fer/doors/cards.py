@@ -14,11 +14,11 @@ from vjepa_fer.doors.shown import printable
 
 MOST_BARS = 12
 MOST_ROWS = 12
-LONGEST = 120
-"""Characters of one name that are shown."""
+LONGEST, LONGEST_LINE = 120, 400
+"""Characters of one name, and of a line of words, that are shown."""
 
 _CARD = "display:inline-block;max-width:100%;box-sizing:border-box;padding:10px 14px;border:1px solid rgba(128,128,128,.45);border-radius:8px;"
-_CARD += "font:14px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:anywhere"
+_CARD += "font:14px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;font-variant-numeric:tabular-nums;overflow-wrap:break-word"
 _SOFT = "opacity:.75;font-size:13px"
 _LINE = "border:0;border-bottom:1px solid rgba(128,128,128,.3);background:none"
 _BAR = "display:inline-block;height:10px;border-radius:2px;background:#3f86c8;vertical-align:middle"
@@ -57,19 +57,19 @@ def card(
         HTML, for ``_repr_html_``.
     """
     parts = [f'<div><b style="font-size:15px">{_text(title)}</b></div>']
-    parts += [f'<div style="{_SOFT}">{_text(about)}</div>'] * bool(about)
-    parts += [f'<div style="font-weight:600;margin-top:4px">⚠ {_text(line)}</div>' for line in warnings]
+    parts += [f'<div style="{_SOFT}">{_text(about, LONGEST_LINE)}</div>'] * bool(about)
+    parts += [f'<div style="font-weight:600;margin-top:4px">⚠ {_text(line, LONGEST_LINE)}</div>' for line in warnings]
     parts += [_figures(figures)] if figures else []
     parts += list(_bars(bars, bars_of)) if bars else []
     parts += list(_table(sheet)) if sheet else []
-    parts += [f'<div style="{_SOFT};margin-top:4px">{_text(line)}</div>' for line in notes]
+    parts += [f'<div style="{_SOFT};margin-top:4px">{_text(line, LONGEST_LINE)}</div>' for line in notes]
     return f'<div style="{_CARD}">{"".join(parts)}</div>'
 
 
-def _text(value: object) -> str:
+def _text(value: object, longest: int = LONGEST) -> str:
     """A text as text only: shown, on one line, and of a length that a card has room for."""
     shown = printable(str(value))
-    return escape(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…")
+    return escape(shown if len(shown) <= longest else f"{shown[:longest]}…")
 
 
 def _figures(figures: Mapping[str, str]) -> str:
@@ -111,7 +111,8 @@ def _head(name: str, right: bool) -> str:
 
 
 def _cell(value: object, *, right: bool = False) -> str:
-    return f'<td style="{_LINE};padding:2px 8px;text-align:{_side(right)}">{_text(value)}</td>'
+    whole = ";white-space:nowrap" if right else ""
+    return f'<td style="{_LINE};padding:2px 8px;text-align:{_side(right)}{whole}">{_text(value)}</td>'
 
 
 def _side(right: bool) -> str:

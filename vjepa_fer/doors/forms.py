@@ -125,6 +125,12 @@ class Sheet:
             if len(row) != len(self.columns):
                 raise ValueError(f"a row of {len(row)} cells in a table of {len(self.columns)} columns: {row!r:.200}")
 
+    def only(self, *names: str) -> Sheet:
+        """The columns of these names, of those that there are."""
+        kept = [number for number, column in enumerate(self.columns) if column.names[0] in names]
+        rows = tuple(tuple(row[number] for number in kept) for row in self.rows)
+        return Sheet(tuple(self.columns[number] for number in kept), rows)
+
     @property
     def heads(self) -> tuple[str, ...]:
         """What people call the columns that they see."""

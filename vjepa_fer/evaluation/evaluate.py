@@ -100,7 +100,7 @@ class Evaluation:
         return {
             **self.predictions.to_card(),
             "warnings": [*leaks, *picked],
-            "notes": [*notes, "all clips pooled (mean ± sd over folds)"],
+            "notes": [*notes, "large: all clips pooled"],
         }
 
     def to_frame(self) -> Any:

@@ -84,7 +84,7 @@ class Predictions:
         recall = metrics.recall(self.confusion)
         known = {label: 100 * float(recall[n]) for n, label in enumerate(self.classes) if not np.isnan(recall[n])}
         return {
-            "figures": {name: _for_card(score(self)[key]) for key, name in CARD_FIGURES},
+            "figures": dict(_for_card(name, score(self)[key]) for key, name in CARD_FIGURES),
             "bars": known,
             "bars_of": "recall of each class, %",
         }
@@ -167,9 +167,10 @@ class Score:
         return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else None
 
 
-def _for_card(value: Score) -> str:
-    spread = "" if value.sd is None else f" ({100 * value.mean:.2f} ± {100 * value.sd:.2f})"
-    return f"{100 * value.pooled:.2f} %{spread}"
+def _for_card(name: str, value: Score) -> tuple[str, str]:
+    """What stands under a figure, and the figure: all clips pooled."""
+    spread = "" if value.sd is None else f" (folds: {100 * value.mean:.2f} ± {100 * value.sd:.2f})"
+    return f"{name}{spread}", f"{100 * value.pooled:.2f} %"
 
 
 def score(predictions: Predictions) -> Mapping[str, Score]:

@@ -81,7 +81,12 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         best = f"to report: {self.best.title}" if self.best else "cells beside each other, none chosen"
-        return card("Outcome", best, warnings=self.swept.lost, sheet=results_sheet(self.results))
+        return card(
+            "Outcome",
+            best,
+            warnings=self.swept.lost,
+            sheet=results_sheet(self.results).only("name", "policy", "war", "uar", "note"),
+        )
 
     def to_frame(self, part: str = "figures") -> Any:
         """A pandas DataFrame of :attr:`results`: the columns of ``probe --format csv``.
