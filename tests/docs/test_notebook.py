@@ -117,6 +117,17 @@ def test_hostile_names_are_text(tmp_path):
         assert not re.search(r"<(b|i)>", html)
 
 
+def test_bars_of_recall_are_as_long_as_their_share():
+    rng = np.random.default_rng(1)
+    y, subjects = np.array(["a", "b"] * 30), np.repeat(["s", "t", "u"], 20)
+    features = Features(
+        rng.normal(size=(60, 3)).astype(np.float32), y, subjects, np.array([f"c{n}" for n in range(60)])
+    )
+    said = judge(features, probe="knn").predictions
+    widths = [int(width) for width in re.findall(r"width:(\d+)px", said._repr_html_())]
+    assert widths == [round(1.6 * recall) for recall in 100 * np.diag(said.confusion) / said.confusion.sum(axis=1)]
+
+
 def test_large_values_are_shown_small(tmp_path):
     clips = tuple(
         Clip(f"c{n}", f"/videos/{n}.mp4", f"label{n % 50:02d}", f"s{n % 91}", {"take": str(n)}) for n in range(7442)

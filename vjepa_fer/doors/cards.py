@@ -32,6 +32,7 @@ def card(
     figures: Mapping[str, str] | None = None,
     bars: Mapping[str, float] | None = None,
     bars_of: str = "",
+    longest_bar: float | None = None,
     sheet: Sheet | None = None,
     notes: Sequence[str] = (),
 ) -> str:
@@ -44,9 +45,11 @@ def card(
     figures : mapping of str to str
         Large, each under its name.
     bars : mapping of str to float
-        A bar each, the longest for the largest; the first :data:`MOST_BARS`.
+        A bar each; the first :data:`MOST_BARS`.
     bars_of : str
         What the bars count.
+    longest_bar : float, optional
+        What a bar of full length stands for; by default the largest.
     sheet : Sheet, optional
         Its first :data:`MOST_ROWS` rows.
     notes : sequence of str
@@ -60,7 +63,7 @@ def card(
     parts += [f'<div style="{_SOFT}">{_text(about, LONGEST_LINE)}</div>'] * bool(about)
     parts += [f'<div style="font-weight:600;margin-top:4px">⚠ {_text(line, LONGEST_LINE)}</div>' for line in warnings]
     parts += [_figures(figures)] if figures else []
-    parts += list(_bars(bars, bars_of)) if bars else []
+    parts += list(_bars(bars, bars_of, longest_bar or max(bars.values()) or 1)) if bars else []
     parts += list(_table(sheet)) if sheet else []
     parts += [f'<div style="{_SOFT};margin-top:4px">{_text(line, LONGEST_LINE)}</div>' for line in notes]
     return f'<div style="{_CARD}">{"".join(parts)}</div>'
@@ -81,8 +84,7 @@ def _figures(figures: Mapping[str, str]) -> str:
     return f'<div style="display:flex;flex-wrap:wrap;margin-top:6px">{"".join(tiles)}</div>'
 
 
-def _bars(bars: Mapping[str, float], what: str) -> Iterator[str]:
-    longest = max(bars.values()) or 1
+def _bars(bars: Mapping[str, float], what: str, longest: float) -> Iterator[str]:
     yield f'<div style="{_SOFT};margin-top:6px">{_text(what)}</div>'
     yield f'<table style="border-collapse:collapse;margin:0;{_LINE}"><tbody>'
     for name, value in list(bars.items())[:MOST_BARS]:

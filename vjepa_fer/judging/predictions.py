@@ -87,6 +87,7 @@ class Predictions:
             "figures": dict(_for_card(name, score(self)[key]) for key, name in CARD_FIGURES),
             "bars": known,
             "bars_of": "recall of each class, %",
+            "longest_bar": 100,
         }
 
     def to_frame(self) -> Any:
