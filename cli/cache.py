@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated, Literal
 
 import typer
 
 from .cache_copy import merge, pool, subset
 from .cache_info import print_facts
 from .cache_tables import export, import_
-from .options import CacheArgument, JsonOption
+from .options import CacheArgument, FormatOption, JsonOption, check_format
 from .progress import progress_bar
 from .quicklook import HtmlOption, write_look
-from .terminal import print_json, print_line, say, warn
+from .terminal import print_json, print_line, print_sheet, say, warn
 
 app = typer.Typer(no_args_is_help=True, help="Look after a cache: what is in it, is it whole; copy, import, export.")
 
 
+Part = Literal["facts", "levels", "labels", "subjects", "absent"]  # the keys of vjepa_fer.cache.sheets.CACHE_PARTS
+
+
 @app.command()
-def info(cache: CacheArgument, html: HtmlOption = None, as_json: JsonOption = False) -> None:
+def info(
+    cache: CacheArgument,
+    html: HtmlOption = None,
+    part: Annotated[
+        Part | None,
+        typer.Option(
+            "--part",
+            help="One table only, with a row for: each fact, stored level, label, subject, or clip that is not there (absent). "
+            "With --format other than table it is facts where nothing else is said.",
+            show_default=False,
+        ),
+    ] = None,
+    form: FormatOption = "table",
+    as_json: JsonOption = False,
+) -> None:
     """Say what a cache holds: recipe, clips by class and subject, bytes by level, what is missing or failed."""
     from vjepa_fer.cache.care import cache_info
+    from vjepa_fer.cache.sheets import CACHE_PARTS
 
+    check_format(form, as_json)
     if html:
         write_look(cache, html)
-        if not as_json:
+        if not (as_json or part or form != "table"):
             return
     facts = cache_info(cache)
     if as_json:
         print_json(facts)
-        return
-    print_facts(facts)
+    elif part or form != "table":
+        print_sheet(CACHE_PARTS[part or "facts"](facts), form)
+    else:
+        print_facts(facts)
 
 
 @app.command()

@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from . import completion
-from .options import ExcludeOption, JsonOption, UnifyOption, check_exclude, pairs, taken_for_one_name, words
+from .options import (
+    ExcludeOption,
+    FormatOption,
+    JsonOption,
+    UnifyOption,
+    check_exclude,
+    check_format,
+    pairs,
+    taken_for_one_name,
+    words,
+)
 from .probe_tables import no_mass_words
-from .runs import print_figures, print_groups
+from .runs import PartOption, print_figures, print_groups, print_part
 from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
@@ -115,6 +125,8 @@ def evaluate(
         ),
     ] = None,
     unify_names: UnifyOption = False,
+    part: PartOption = None,
+    form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Score anyone's predictions with the figures of `probe`: per fold, mean ± sd, pooled, with intervals."""
@@ -127,6 +139,7 @@ def evaluate(
             raise typer.BadParameter(f"{value!r} is not {' or '.join(map(repr, known))}", param_hint=option)
     if fusion and len(predictions) < 2:
         raise typer.BadParameter("needs two tables or more", param_hint="--fusion")
+    check_format(form, as_json)
     if by and manifest is None:
         raise typer.BadParameter("needs --manifest: its columns are what figures can be given by", param_hint="--by")
     for option, given in (("--class-sizes", class_sizes), ("--rows", rows)):
@@ -156,6 +169,11 @@ def evaluate(
         )
     if as_json:
         print_json({"schema": "vjepa-fer/evaluate/1", "results": results})
+    elif part or form != "table":
+        name = ", ".join(map(str, predictions))
+        print_part([{"name": name, **one} for one in results], part, form)
+        for line in _title(results[0]):
+            say(line)
     else:
         _print(results)
 

@@ -84,7 +84,7 @@ def table(
     if check is None:
         print_raw(FORMATS[form](rows))
         return
-    form = OF_SUFFIX.get(check.suffix, form)  # type: ignore[assignment]
+    form = OF_SUFFIX.get(check.suffix, form)
     try:
         text = check.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

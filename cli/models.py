@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from . import completion
-from .options import JsonOption
+from .options import FormatOption, JsonOption, check_format
 from .progress import byte_bar
-from .terminal import print_json, print_labelled, print_line, say, screen_of_text, warn
+from .terminal import print_json, print_labelled, print_line, print_sheet, say, screen_of_text, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder.fetching.fetch import FetchedWeights
@@ -37,15 +37,19 @@ WIDE = 118
 
 
 @app.command("list")
-def list_(as_json: JsonOption = False) -> None:
+def list_(form: FormatOption = "table", as_json: JsonOption = False) -> None:
     """Every encoder that `extract --model` knows, with what it costs to run and to store."""
-    from vjepa_fer.encoder.fetching.facts import all_facts
+    from vjepa_fer.encoder.fetching.facts import all_facts, models_sheet
 
+    check_format(form, as_json)
     models, faults = all_facts()
     if as_json:
         print_json({"schema": "vjepa-fer/models/1", "models": models, "broken": faults})
     else:
-        _print_models(models)
+        if form == "table":
+            _print_models(models)
+        else:
+            print_sheet(models_sheet(models), form)
         say("tokens of a window of 16 frames; MB a clip of two windows, by level; `models info MODEL` says the rest")
     for fault in faults:
         warn(f"left out: {fault}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,15 @@ SOME_FAILED = 4
 
 CacheArgument = Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
+Shape = Literal["table", "csv", "markdown", "latex"]
+FormatOption = Annotated[
+    Shape,
+    typer.Option(
+        "--format",
+        help="A table for this terminal, or one to paste: csv (every number in full) for spreadsheets and pandas, markdown for a README, "
+        "latex (with booktabs) for a paper.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 ExcludeOption = Annotated[
     str | None,
@@ -52,6 +61,12 @@ UnifyOption = Annotated[
         "without it they are refused.",
     ),
 ]
+
+
+def check_format(form: Shape, as_json: bool) -> None:
+    """Wrong usage where two forms are asked for at once."""
+    if as_json and form != "table":
+        raise typer.BadParameter(f"{form}, and --json: choose one", param_hint="--format")
 
 
 @contextmanager

@@ -12,9 +12,21 @@ from vjepa_fer.experiment import Cell, Protocol
 
 from . import completion
 from .config_file import read_experiment_file, refuse_typed, said_in
-from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, pairs, words, wrong_usage
+from .options import (
+    SOME_FAILED,
+    ExcludeOption,
+    FormatOption,
+    JsonOption,
+    SeedOption,
+    Shape,
+    check_exclude,
+    check_format,
+    pairs,
+    words,
+    wrong_usage,
+)
 from .probe_list import show_probes
-from .probe_tables import print_sweep, print_transfer
+from .probe_tables import print_pasted, print_sweep, print_transfer
 from .progress import progress_bar
 from .terminal import print_json, say, warn
 
@@ -203,6 +215,7 @@ def probe(
         ),
     ] = False,
     listed: Annotated[str, typer.Option(hidden=True, help="What a file says that no option can, as JSON.")] = "{}",
+    form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
@@ -216,6 +229,7 @@ def probe(
         show_probes(words(probes) if typed else completion.PROBES, as_json=as_json)
         return
     check_exclude(exclude)
+    check_format(form, as_json)
     if refit and out is None:
         raise typer.BadParameter("--refit needs --out: the fitted probe is kept in its run folder")
     if (cache is None) != bool(streams):
@@ -266,10 +280,10 @@ def probe(
     if save is not None:
         write_experiment(save, outcome.experiment)
         say(f"experiment: {save}")
-    _show(outcome, as_json)
+    _show(outcome, form, as_json)
 
 
-def _show(outcome: Outcome, as_json: bool) -> None:
+def _show(outcome: Outcome, form: Shape, as_json: bool) -> None:
     from vjepa_fer.runs import SCHEMA
 
     say(*outcome.roles)
@@ -280,6 +294,8 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")
     if as_json:
         print_json({"schema": SCHEMA, **outcome.to_dict()})
+    elif form != "table":
+        print_pasted(outcome, form)
     elif outcome.transfer is not None:
         print_transfer(outcome.transfer)
     else:

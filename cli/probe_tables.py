@@ -11,7 +11,9 @@ from .terminal import print_table, say, warn
 if TYPE_CHECKING:
     from vjepa_fer.evaluation import Evaluation
     from vjepa_fer.experiment import Choice
-    from vjepa_fer.sweep import Judged, Swept, Transfer
+    from vjepa_fer.sweep import Judged, Outcome, Swept, Transfer
+
+    from .options import Shape
 
 TRANSFER_COLUMNS = ("probe", "policy", "WAR", "UAR", "clips scored")
 AXES = ("features", "scale", "decision")
@@ -33,6 +35,16 @@ def print_sweep(swept: Swept) -> None:
     for one in swept.chosen:
         say(f"chosen, {one.title}: {_choices_words(one.evaluation.choices)}")
     _say_what_became(swept)
+
+
+def print_pasted(outcome: Outcome, form: Shape) -> None:
+    """The figure to report, what else was chosen, and every cell, as one table to paste; everything else to stderr."""
+    from .runs import print_part
+
+    results = outcome.results
+    if results:
+        print_part(results, "figures", form)
+    _say_what_became(outcome.swept)
 
 
 def _print_groups(one: Judged) -> None:

@@ -6,12 +6,12 @@ import shutil
 import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from .options import SOME_FAILED, JsonOption, SeedOption
-from .terminal import print_json, print_table, say, screen_width, warn
+from .options import SOME_FAILED, FormatOption, JsonOption, SeedOption, Shape, check_format
+from .terminal import print_json, print_sheet, print_table, say, screen_width, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.judging import Comparison, Predictions
@@ -24,6 +24,21 @@ GAP = 3
 MAX_FOLD_COLUMNS = 6
 """More do not fit into a terminal of 80 columns beside mean, sd and pooled."""
 
+UNITS = "in percent: all clips pooled [95 % over subjects]; over folds: mean ± sd; log-loss in nats"
+
+Part = Literal[
+    "figures", "folds", "classes", "confusion", "groups"
+]  # the keys of vjepa_fer.runs.PARTS, which --help must not load
+PartOption = Annotated[
+    Part | None,
+    typer.Option(
+        "--part",
+        help="One table only, with a row for: the run (figures), each fold, each class, each true class (confusion), each group of --by. "
+        "With --format other than table it is figures where nothing else is said.",
+        show_default=False,
+    ),
+]
+
 app = typer.Typer(no_args_is_help=True, help="Look at evaluated runs: list them, show one, compare several.")
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
@@ -32,11 +47,13 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder."
 @app.command("list")
 def list_(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with runs, at any depth.", show_default=False)],
+    form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """List the runs in a folder, the figure to report first, then by WAR; those that cannot be read are named, and the exit status is 4 then."""
     from vjepa_fer.runs import list_runs, result_of, to_report
 
+    check_format(form, as_json)
     found, unread = list_runs(root)
     runs = [run for run in found if not run.repeats_a_cell]
     results = [
@@ -47,6 +64,8 @@ def list_(
     if as_json:
         broken = [{"run": str(path), "message": why} for path, why in unread]
         print_json({"schema": "vjepa-fer/runs/1", "results": results, "unread": broken})
+    elif results and form != "table":
+        print_part(results, "figures", form)
     elif results:
         _print_list(root, results)
     elif not unread:
@@ -123,10 +142,11 @@ def _below(run: str, root: Path) -> str:
 
 
 @app.command()
-def show(run: RunArgument, as_json: JsonOption = False) -> None:
+def show(run: RunArgument, part: PartOption = None, form: FormatOption = "table", as_json: JsonOption = False) -> None:
     """Show one run: settings, figures per fold, recall by class, the pooled confusion matrix."""
     from vjepa_fer.runs import read_run, result_of
 
+    check_format(form, as_json)
     found = read_run(run)
     result = result_of(found.evaluation, str(run))
     if as_json:
@@ -137,10 +157,28 @@ def show(run: RunArgument, as_json: JsonOption = False) -> None:
     leaks = [f"LEAKY: {leak}" for leak in result["leaks"][:NUM_LEAKS]]
     more = len(result["leaks"]) - len(leaks)
     title = [str(run), *leaks, *([f"LEAKY: and {more} more"] if more else [])]
+    if part or form != "table":
+        for line in [*leaks, *_before(found)]:
+            warn(line)
+        print_part([result], part, form)
+        return
     print_table(("setting", "value"), [(name, _short(value)) for name, value in found.settings.items()], title=title)
     print_figures(result, title=list(_before(found)))
     if result["by"]:
         print_groups(result["by"])
+
+
+def print_part(results: Sequence[dict], part: Part | None, form: Shape) -> None:
+    """One rectangle of results to stdout; on stderr what its figures are, and what a reader of the first should know."""
+    from vjepa_fer.runs import PARTS
+
+    sheet = PARTS[part or "figures"](results)
+    if not sheet.rows:
+        raise typer.BadParameter("these figures are by no group; --by asks for them", param_hint="--part")
+    print_sheet(sheet, form)
+    say(UNITS)
+    for note in results[0]["notes"]:
+        warn(note)
 
 
 def _before(run: Run) -> Iterator[str]:
@@ -178,11 +216,13 @@ def compare(
         bool, typer.Option("--scores", help="The tables' class columns are scores, not probabilities.")
     ] = False,
     seed: SeedOption = 0,
+    form: FormatOption = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
-    from vjepa_fer.judging import compare_predictions
+    from vjepa_fer.judging import compare_predictions, comparison_sheet
 
+    check_format(form, as_json)
     read = {name: one for path in runs for name, one in _read(path, scores).items()}
     predictions = {name: one.predictions for name, one in read.items()}
     leaky = [name for name, one in read.items() if one.leaks]
@@ -191,7 +231,10 @@ def compare(
     if as_json:
         print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), "leaky": leaky, "picked": picked})
         return
-    _print_comparison(found, leaky)
+    if form == "table":
+        _print_comparison(found, leaky)
+    else:
+        print_sheet(comparison_sheet(found.to_dict(), leaky, picked), form)
     for name in leaky:
         warn(f"LEAKY: {name} was tested on what it knew from training; no difference from it means anything")
     for name in picked:

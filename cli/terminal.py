@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from vjepa_fer.doors import Sheet
+
+    from .options import Shape
+
 
 def print_json(value: Any) -> None:
     """One object to stdout, for machines."""
@@ -110,6 +114,14 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     for line in [title] if isinstance(title, str) else title:
         screen.print(line, style="bold")
     screen.print(table)
+
+
+def print_sheet(sheet: Sheet, form: Shape, *, title: str | Sequence[str] = ()) -> None:
+    """A table of one rectangle to stdout, as it was asked for; a title stands above one for the terminal only."""
+    if form == "table":
+        print_table(sheet.heads, sheet.shown_rows(), title=title)
+    else:
+        print_raw(sheet.to_text(form))
 
 
 def screen_of_text() -> Console:

@@ -15,13 +15,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Experiment", "Recipe", "__version__", "open_cache", "read_experiment", "read_manifest", "run_experiment"]
+__all__ = [
+    "Experiment",
+    "Recipe",
+    "__version__",
+    "list_runs",
+    "open_cache",
+    "read_experiment",
+    "read_manifest",
+    "read_run",
+    "run_experiment",
+]
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import open_cache
     from vjepa_fer.experiment import Experiment, read_experiment
     from vjepa_fer.manifest import read_manifest
     from vjepa_fer.recipe import Recipe
+    from vjepa_fer.runs import list_runs, read_run
     from vjepa_fer.sweep import run_experiment
 
 _HOMES = {
@@ -30,6 +41,8 @@ _HOMES = {
     "Recipe": "vjepa_fer.recipe",
     "Experiment": "vjepa_fer.experiment",
     "read_experiment": "vjepa_fer.experiment",
+    "read_run": "vjepa_fer.runs",
+    "list_runs": "vjepa_fer.runs",
     "run_experiment": "vjepa_fer.sweep",
 }
 
@@ -41,3 +54,8 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What completion offers: the public names, loaded or not, and what Python itself asks for."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -89,6 +89,10 @@ class CacheError(VjepaFerError, ValueError):
     """A cache or shard that is damaged, foreign, newer than this version, or asked for something it does not hold."""
 
 
+class NoSuchClipError(CacheError, KeyError):
+    """A clip id that a cache has no finished clip of; the message says whether it failed, is not done yet, or is nearly another's."""
+
+
 class SplitError(VjepaFerError, ValueError):
     """Folds that cannot be made for these clips, or that do not fit them."""
 

@@ -15,9 +15,10 @@ import pytest
 from caches import LABELS, reseal, small_manifest, small_recipe, small_rows, write_small_cache
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache import index as index_module
+from vjepa_fer.cache.failures import Failure, write_failures
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.int8 import dequantise, quantise
-from vjepa_fer.errors import CacheError, RecipeMismatchError
+from vjepa_fer.errors import CacheError, NoSuchClipError, RecipeMismatchError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Storage
 
@@ -105,6 +106,34 @@ def test_an_index_that_cannot_be_written_does_not_matter(tmp_path, monkeypatch):
     write_small_cache(tmp_path)
     assert len(open_cache(tmp_path)) == 6
     assert not (tmp_path / "shards" / "index.npz").exists()
+
+
+def test_a_clip_is_found_by_its_id(tmp_path):
+    recipe, manifest = small_recipe(), small_manifest(8)
+    prepare_cache(tmp_path, recipe, manifest)
+    writer = ShardWriter(tmp_path, recipe)
+    for clip in manifest.clips[:6]:
+        writer.add(small_rows(clip.clip_id, recipe))
+    writer.flush()
+    write_failures(tmp_path, {"c7": Failure("c7", "/videos/c7.mp4", "truncated", "ends early", "")})
+    cache = open_cache(tmp_path)
+    np.testing.assert_array_equal(cache["c4"].level("mean"), cache[4].level("mean"))
+    assert "c4" in cache
+    assert "c6" not in cache
+    assert cache[4].clip in cache.clips
+    for clip_id, message in [
+        ("c6", "clip 'c6' is not done yet; run extract again"),
+        ("c7", r"clip 'c7' could not be done \(truncated\)"),
+        ("cc4", "clip 'cc4' is not one of 6; did you mean 'c4'"),
+    ]:
+        with pytest.raises(NoSuchClipError, match=message) as caught:
+            cache[clip_id]
+        assert isinstance(caught.value, KeyError)
+        assert str(caught.value).startswith(str(tmp_path))
+    part = cache.only(lambda clip: clip.label == "sad")
+    assert part["c2"].clip.label == "sad"
+    with pytest.raises(NoSuchClipError, match="clip 'c4' is not in this part of the cache"):
+        part["c4"]
 
 
 def test_a_cache_survives_pickling(tmp_path):

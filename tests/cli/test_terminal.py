@@ -37,6 +37,9 @@ FOLDS = ("--folds", "subject-kfold:2")
 KNN = ("--probe", "knn", "--param", "k=1", "--allow-leak", *FOLDS)
 COMMANDS = [
     ["runs", "list", "runs"],
+    ["runs", "list", "runs", "--format", "csv"],
+    ["runs", "show", "runs/one", "--part", "classes", "--format", "latex"],
+    ["cache", "info", "cache", "--part", "absent", "--format", "markdown"],
     ["runs", "show", "runs/one"],
     ["runs", "show", "TWO"],
     ["runs", "compare", "runs/one", "TWO"],

@@ -29,8 +29,9 @@ ROOMS = [
     ("runs",),
     ("sweep", "tables"),
     ("report", "predict", "demo", "doctor"),
+    ("__main__",),
 ]
-LOOSE = {"errors", "extras", "licences", "demo", "doctor"}
+LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}
 """Modules that lie beside the rooms, and may: what belongs to a room lies in it."""
 OPEN_ROOMS = ("manifest", "experiment", "features", "folds", "judging", "evaluation", "runs", "sweep", "tables")
 """Rooms that are entered by their door alone: what others may use is in its ``__init__``."""

@@ -46,6 +46,31 @@ def test_importing_the_package_and_asking_for_help_load_nothing_heavy():
     assert done.stdout.strip().endswith("HEAVY []")
 
 
+def test_completion_offers_every_public_name_before_it_is_loaded():
+    code = "import vjepa_fer; print(*(name for name in dir(vjepa_fer) if not name.startswith('_')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    import vjepa_fer
+
+    assert done.stdout.split() == [name for name in sorted(vjepa_fer.__all__) if not name.startswith("_")]
+    assert "open_cache" in done.stdout
+    for name in vjepa_fer.__all__:
+        assert getattr(vjepa_fer, name) is not None
+
+
+def test_the_package_runs_as_the_command(tmp_path):
+    for folder in ("pickle.py", "typer.py"):  # which a folder that somebody sent may hold
+        (tmp_path / folder).write_text("raise SystemExit('a file of the current folder was run')")
+    for words in (["--version"], ["runs", "list", "none"]):
+        command, module = (["-m", name, *words] for name in ("vjepa_fer.cli", "vjepa_fer"))
+        said = [
+            subprocess.run([sys.executable, *line], capture_output=True, text=True, cwd=tmp_path)
+            for line in (command, module)
+        ]
+        assert [one.stdout for one in said] == [said[0].stdout] * 2
+        assert [one.returncode for one in said] == [said[0].returncode] * 2
+        assert "was run" not in said[1].stdout + said[1].stderr
+
+
 def test_the_version_is_said_once():
     import vjepa_fer
 

@@ -42,10 +42,29 @@ class WindowFeatures(NamedTuple):
     multiplicity: np.ndarray
 
 
+def mean_of_clip(values: np.ndarray) -> np.ndarray:
+    """A clip's rows (R, …) as the one vector that stands for it, (dim,): that row of :func:`mean_over_windows`, bit for bit."""
+    rows = values.reshape(len(values), -1)
+    share, total = _share(len(rows)), rows[0]
+    if len(rows) > 1:
+        total = total * share
+        for row in rows[1:]:
+            total += row * share
+    return total
+
+
 def mean_over_windows(windows: WindowFeatures, num_clips: int) -> np.ndarray:
     """Mean over each clip's windows, identical ones weighed once however often the rule made them: float32 (num_clips, dim)."""
-    starts = np.flatnonzero(np.r_[True, np.diff(windows.clip_index) > 0])
-    if len(starts) == len(windows.X):  # one row a clip: nothing to average, so nothing may be rounded
+    counts = np.bincount(windows.clip_index, minlength=num_clips)
+    if len(windows.X) == num_clips:  # one row a clip: nothing to average, so nothing may be rounded
         return windows.X
-    share = (1 / np.bincount(windows.clip_index, minlength=num_clips)[windows.clip_index]).astype(np.float32)[:, None]
-    return np.add.reduceat(windows.X * share, starts, axis=0)
+    starts, share = np.cumsum(counts) - counts, _share(counts)[:, None]
+    total = windows.X[starts] * share
+    for number in range(1, int(counts.max())):  # window by window, in the order in which one clip alone is summed
+        more = counts > number
+        total[more] += windows.X[starts[more] + number] * share[more]
+    return total
+
+
+def _share(counts: int | np.ndarray) -> np.ndarray:
+    return np.divide(1, counts).astype(np.float32)

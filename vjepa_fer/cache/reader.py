@@ -16,6 +16,7 @@ import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.asked import read_cache_manifest, unite_manifests
+from vjepa_fer.cache.card import cache_card
 from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure, read_failures
 from vjepa_fer.cache.index import read_shards
@@ -24,7 +25,7 @@ from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.table import ClipTable
 from vjepa_fer.doors import nearest
-from vjepa_fer.errors import CacheError, RecipeError
+from vjepa_fer.errors import CacheError, NoSuchClipError, RecipeError
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_recipe
 
@@ -181,16 +182,44 @@ class Cache(Sequence[CachedClip]):
         return len(self.clips)
 
     @overload
-    def __getitem__(self, index: int) -> CachedClip: ...
+    def __getitem__(self, index: int | str) -> CachedClip: ...
     @overload
     def __getitem__(self, index: slice) -> list[CachedClip]: ...
-    def __getitem__(self, index: int | slice) -> CachedClip | list[CachedClip]:
+    def __getitem__(self, index: int | str | slice) -> CachedClip | list[CachedClip]:
+        """A clip by its number or its id, several by a slice.
+
+        Raises
+        ------
+        NoSuchClipError
+            No finished clip has this id; a KeyError too.
+        """
         if isinstance(index, slice):
             return [self._clip(clip) for clip in self.clips[index]]
+        if isinstance(index, str):
+            if index not in self.clips.by_id:
+                raise NoSuchClipError(f"{self.root}: clip {index!r} {self._where(index)}")
+            return self._clip(self.clips.by_id[index])
         return self._clip(self.clips[operator.index(index)])
+
+    def __contains__(self, value: object) -> bool:
+        """Whether a finished clip has this id, or is this one."""
+        return value in self.clips.by_id if isinstance(value, str) else super().__contains__(value)
+
+    def _where(self, clip_id: str) -> str:
+        """What became of a clip that is not there."""
+        if clip_id in self.places:
+            return "is not in this part of the cache"
+        if clip_id in self.failures:
+            return f"could not be done ({self.failures[clip_id].reason}); see failed.csv"
+        if any(clip.clip_id == clip_id for clip in self.manifest):
+            return "is not done yet; run extract again"
+        return f"is not one of {len(self):,}{nearest(clip_id, self.clips.by_id)}"
 
     def __iter__(self) -> Iterator[CachedClip]:
         return (self._clip(clip) for clip in self.clips)
+
+    def _repr_html_(self) -> str:
+        return cache_card(self)
 
     def _clip(self, clip: Clip) -> CachedClip:
         place = self.places[clip.clip_id]
@@ -217,12 +246,15 @@ class Cache(Sequence[CachedClip]):
     def table(self) -> Any:
         """The finished clips with all their columns: a pandas DataFrame, or a list of dictionaries where pandas is absent."""
         try:
-            return self.clips.to_pandas()
+            return self.clips.to_frame()
         except ImportError:
             return self.clips.records()
 
     def torch_dataset(self, level: str = "tokens") -> Any:
-        """A map-style dataset for ``torch.utils.data.DataLoader``: see :class:`vjepa_fer.cache.torch_data.ClipDataset`."""
+        """A map-style dataset for ``torch.utils.data.DataLoader``: see :class:`vjepa_fer.cache.torch_data.ClipDataset`.
+
+        Clips of unequal length make batches, padded, with a ``mask``; with ``collate_fn=vjepa_fer.cache.join_clips`` one after the other.
+        """
         from vjepa_fer.cache.torch_data import ClipDataset
 
         return ClipDataset(self, self.stored_level(level), self.manifest.labels)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
 
-from vjepa_fer.doors import nearest
-from vjepa_fer.manifest import COLUMNS, Clip
+from vjepa_fer.doors import Column, Sheet, card, frame_of, nearest
+from vjepa_fer.manifest import COLUMNS, MOST_SHOWN, Clip, abridged
+
+FIRST, MOST_COLUMNS = 5, 8
+"""Rows and columns that a notebook shows."""
 
 
 class ClipTable(tuple[Clip, ...]):
@@ -31,6 +35,15 @@ class ClipTable(tuple[Clip, ...]):
         made.columns = tuple(columns)
         return made
 
+    def __repr__(self) -> str:
+        return f"ClipTable({len(self):,} clips: {self[0].clip_id!r:.120}, …)" if self else "ClipTable(no clips)"
+
+    def _repr_html_(self) -> str:
+        columns = tuple(Column((name,), name) for name in self.columns[:MOST_COLUMNS])
+        rows = tuple(tuple(clip.value(column.head) for column in columns) for clip in self[:FIRST])
+        more = f"; columns: {abridged(self.columns, MOST_SHOWN)}" if len(self.columns) > MOST_COLUMNS else ""
+        return card("Clips", f"{len(self):,} clips{more}", sheet=Sheet(columns, rows))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return ClipTable, (tuple(self), self.columns)
 
@@ -49,22 +62,27 @@ class ClipTable(tuple[Clip, ...]):
         if name.startswith("_"):  # what Python, numpy and notebooks look for on any object must not load pandas
             raise AttributeError(name)
         try:
-            return getattr(self.to_pandas(), name)
+            return getattr(self.to_frame(), name)
         except ImportError as error:
             raise AttributeError(f"clips have no {name!r}; with pandas installed they have a DataFrame's") from error
+
+    @cached_property
+    def by_id(self) -> dict[str, Clip]:
+        """The clips by their ids."""
+        return {clip.clip_id: clip for clip in self}
 
     def records(self) -> list[dict[str, str]]:
         """One dictionary a clip, column by column."""
         return [{name: clip.value(name) for name in self.columns} for clip in self]
 
-    def to_pandas(self) -> Any:
-        """A DataFrame, one row a clip; all columns are text.
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one row a clip; all columns are text.
 
         Raises
         ------
-        ImportError
+        MissingExtraError
             pandas is not installed.
         """
-        import pandas
+        return frame_of(self.columns, [list(record.values()) for record in self.records()])
 
-        return pandas.DataFrame.from_records(self.records(), columns=list(self.columns))
+    to_pandas = to_frame

@@ -1,13 +1,15 @@
 """What other people's files say goes in; bounded bytes, values of the type that was expected, and text that is safe to show come out.
 
 In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `tables` (CSV, row by row, up to limits), `numbers` (in the cells of these), `objects` (JSON, value by value), `shown` (text for a
-terminal or a page), `sheets` (CSV, in which no cell is a formula), `bars` (progress on a terminal), `choices`
-(a name out of a closed list, refused with the nearest that there is).
+terminal or a page), `sheets` (CSV, in which no cell is a formula), `forms` (tables to
+paste, and for pandas), `cards` (for notebooks), `bars` (progress on a terminal), `choices` (a name out of a closed list, refused with the nearest that there is).
 """
 
 from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
 from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
+from vjepa_fer.doors.cards import card
 from vjepa_fer.doors.choices import nearest, nearest_of, not_one_of
+from vjepa_fer.doors.forms import Column, Form, Sheet, frame_of, span, spread
 from vjepa_fer.doors.numbers import as_number
 from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
@@ -17,14 +19,19 @@ from vjepa_fer.doors.tables import TABLE, TableLimits, parse_rows, read_rows
 __all__ = [
     "TABLE",
     "Bar",
+    "Column",
+    "Form",
     "Given",
+    "Sheet",
     "TableLimits",
     "TooLargeError",
     "as_number",
     "beside_bars",
     "canonical_json",
+    "card",
     "csv_text",
     "for_spreadsheet",
+    "frame_of",
     "from_spreadsheet",
     "nearest",
     "nearest_of",
@@ -38,6 +45,8 @@ __all__ = [
     "read_object",
     "read_rows",
     "read_text",
+    "span",
+    "spread",
     "unpacked",
     "without_unseen",
 ]

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vjepa_fer.doors import card, frame_of
 from vjepa_fer.errors import ProbeError, SplitError
-from vjepa_fer.experiment import Cell, Choice, Plan, Selection, Statistics, rule_of
+from vjepa_fer.experiment import Cell, Choice, Plan, Selection, Statistics, plan_title, rule_of
 from vjepa_fer.features import Scaler, TokenStream, Windowed, fit_scaler, join_windows, rows_of, take_rows
 from vjepa_fer.folds import AnyFolds, Split, find_leaks, identities, refuse_leaks, shortlist
-from vjepa_fer.judging import Groups, Predictions, Score, score
+from vjepa_fer.judging import LEAKY, ONE_OF_SEVERAL, Groups, Predictions, Score, notes_on, score
 from vjepa_fer.manifest import Absent, Damage
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Features
 
     AnyFeatures = Features | Windowed
+
+MOST_LEAKS = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,6 +80,41 @@ class Evaluation:
     def scores(self) -> Mapping[str, Score]:
         """Headline figures by name."""
         return score(self.predictions)
+
+    @property
+    def in_words(self) -> str:
+        """What was done, on a line."""
+        return f"{plan_title(self.cell)} · {self.folds.name} · {self.predictions.in_words}"
+
+    def __repr__(self) -> str:
+        return f"Evaluation({self.in_words})"
+
+    def _repr_html_(self) -> str:
+        return card("Evaluation", self.in_words, **self.to_card())
+
+    def to_card(self) -> dict[str, Any]:
+        """What a notebook's card shows of it; see :func:`vjepa_fer.doors.card`."""
+        leaks = [f"{LEAKY}: {leak}" for leak in self.leaks[:MOST_LEAKS]]
+        picked = [f"one of {self.among} cells: {ONE_OF_SEVERAL}"] * (self.selection == "grid")
+        notes = [*notes_on(self.predictions), *([str(self.absent)] if self.absent else [])]
+        return {
+            **self.predictions.to_card(),
+            "warnings": [*leaks, *picked],
+            "notes": [*notes, "large: all clips pooled"],
+        }
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a row a fold: how many clips it tests, and each headline figure in percent.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        said, scores = self.predictions, self.scores
+        counts = np.unique(said.fold, return_counts=True)[1].tolist()
+        figures = ([100 * value for value in one.folds] for one in scores.values())
+        return frame_of(["fold", "n_clips", *scores], list(zip(said.names_of_folds, counts, *figures, strict=True)))
 
 
 def cross_validate(

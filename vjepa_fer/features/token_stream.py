@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vjepa_fer.cache import CachedClip
+from vjepa_fer.cache.pooling import mean_of_clip
 from vjepa_fer.errors import CacheError
 
 Row = Literal["clip", "window", "view"]
@@ -85,10 +86,8 @@ class TokenStream:
         values = _tokens_of(clip, self.level)
         if windows is not None:
             found = values[windows].reshape(-1, values.shape[2])
-        elif len(values) == 1:
-            found = values[0]
         else:
-            found = (values * np.float32(1 / len(values))).sum(axis=0)  # as features() averages, bit for bit
+            found = mean_of_clip(values).reshape(values.shape[1:])
         if not np.isfinite(found.sum(dtype=np.float64)):
             raise CacheError(
                 f"clip {clip.clip.clip_id} holds NaN or infinity in {self.level}; `cache repair`, then extract again"

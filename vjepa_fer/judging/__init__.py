@@ -1,13 +1,15 @@
 """Predictions go in; figures and their uncertainty come out.
 
 In reading order: `predictions` (one row a clip) · `tied` (clips that values alone do not decide) · `metrics` · `intervals` (bootstrap over
-subjects) · `significance` · `compare` (which differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `label_issues` (labels
+subjects) · `significance` · `compare` (which differences are real) · `compared` (that, as a table
+to paste) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `label_issues` (labels
 that are most likely wrong) · `vocabulary` (labels in other words) · `prediction_csv`, `confusion_csv` (anyone's tables).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.judging.compare import Comparison, compare_predictions
+from vjepa_fer.judging.compared import LEAKY, ONE_OF_SEVERAL, comparison_sheet
 from vjepa_fer.judging.confusion_csv import ConfusionTable, read_confusion, read_confusions
 from vjepa_fer.judging.confusion_grid import Rows
 from vjepa_fer.judging.confusion_unit import Unit
@@ -28,6 +30,8 @@ from vjepa_fer.judging.tied import Ties, ties_among
 from vjepa_fer.judging.vocabulary import in_words_of
 
 __all__ = [
+    "LEAKY",
+    "ONE_OF_SEVERAL",
     "POLICIES",
     "Comparison",
     "ConfusionTable",
@@ -46,6 +50,7 @@ __all__ = [
     "apply_policy_to_counts",
     "calibration",
     "compare_predictions",
+    "comparison_sheet",
     "find_label_issues",
     "find_policy",
     "group_clips",

@@ -14,6 +14,9 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.manifest import MOST_SHOWN, SPELLINGS, abridged, common_names
 
+COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
+"""Columns with a meaning; every other one is a class."""
+
 TOLERANCE = 1e-3
 """How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
 
@@ -134,3 +137,12 @@ def _that_sum_to_one(headed: Sequence[str], doubtful: Sequence[str], values: np.
         if rows.shape[1] > 1 and (rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= TOLERANCE).all():
             return [head for head in headed if head not in left_out]
     return []
+
+
+def columns_of(classes: Sequence[str]) -> list[str]:
+    """What each class' column is called: by the class, or with ``p_`` in front of all where one is called like a column of :data:`COLUMNS`."""
+    if set(classes).isdisjoint(COLUMNS):
+        return list(classes)
+    beginnings = (f"{'p' * length}_" for length in itertools.count(1))  # with one mark, at which it is taken off again
+    beginning = next(b for b in beginnings if {b + name for name in classes}.isdisjoint(classes))
+    return [beginning + name for name in classes]

@@ -11,8 +11,8 @@ import numpy as np
 
 from vjepa_fer.doors import as_number, nearest
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.class_columns import TOLERANCE, meets, require_classes, without_beginning
-from vjepa_fer.judging.prediction_rows import COLUMNS, cells
+from vjepa_fer.judging.class_columns import COLUMNS, TOLERANCE, meets, require_classes, without_beginning
+from vjepa_fer.judging.prediction_rows import cells
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.judging.vocabulary import one_vocabulary
 from vjepa_fer.manifest import Table

@@ -14,6 +14,7 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.folds import shortlist
 from vjepa_fer.judging import metrics
+from vjepa_fer.judging.compared import comparison_sheet
 from vjepa_fer.judging.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
 from vjepa_fer.judging.predictions import SUBJECTS_UNKNOWN, Predictions
 from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p, smallest_p
@@ -112,6 +113,17 @@ class Comparison:
             "differences": [difference.to_dict() for difference in self.differences],
             "notes": list(self.notes),
         }
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a row a pair and figure: the columns of ``runs compare --format csv``.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        leaky = {name for one in self.differences if one.leaky for name in (one.first, one.second)}
+        return comparison_sheet(self.to_dict(), leaky).to_frame()
 
 
 def compare_predictions(

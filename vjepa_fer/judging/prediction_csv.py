@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import csv_text, nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.features import decide
+from vjepa_fer.judging.class_columns import COLUMNS, columns_of
 from vjepa_fer.judging.class_values import Asked, ClassValues, Kind, class_values, refuse_many
 from vjepa_fer.judging.prediction_rows import (
-    COLUMNS,
     cells,
     check_rows_of_predictions,
     read_rows_of_predictions,
@@ -44,16 +43,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     names, folds = np.array(predictions.classes), map(predictions.name_of_fold, predictions.fold.tolist())
     said = (predictions.clip_ids, names[predictions.truth], names[predictions.predicted], folds, predictions.subjects)
     rows = ([*row, *shares] for *row, shares in zip(*said, predictions.probabilities.tolist(), strict=True))
-    beginning = _beginning(predictions.classes)
-    write_durably(path, csv_text([*COLUMNS, *(beginning + name for name in predictions.classes)], rows))
-
-
-def _beginning(classes: Sequence[str]) -> str:
-    """What stands in front of the class columns, so that a class called ``fold`` has a column of its own; mostly nothing."""
-    if set(classes).isdisjoint(COLUMNS):
-        return ""
-    beginnings = (f"{'p' * length}_" for length in itertools.count(1))  # with one mark, at which it is taken off again
-    return next(b for b in beginnings if {b + name for name in classes}.isdisjoint(classes))
+    write_durably(path, csv_text([*COLUMNS, *columns_of(predictions.classes)], rows))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
+from vjepa_fer.judging.class_columns import COLUMNS
 from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, canonical, read_table, rename_columns
-
-COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
-"""Columns with a meaning; every other one is a class."""
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""

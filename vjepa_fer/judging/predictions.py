@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from vjepa_fer.doors import card, frame_of
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging import metrics
+from vjepa_fer.judging.class_columns import COLUMNS, columns_of
 
 MOST_CLASSES = 1000
 """A confusion matrix of more would fill the memory before anyone saw that the columns are something else."""
 
-
+CARD_FIGURES = (("war", "WAR"), ("uar", "UAR"), ("macro_f1", "macro-F1"))
 SUBJECTS_UNKNOWN = "every clip is a subject of its own"
 
 
@@ -66,6 +69,45 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.clip_ids)
+
+    def __repr__(self) -> str:
+        return f"Predictions({self.in_words})"
+
+    @property
+    def in_words(self) -> str:
+        """How much there is of what, on a line."""
+        folds = len(np.unique(self.fold))
+        counts = f"{len(self.classes)} classes, {folds} {'fold' if folds == 1 else 'folds'}"
+        return f"{len(self):,} clips, {subjects_in_words(self.num_subjects, len(self))}, {counts}"
+
+    def _repr_html_(self) -> str:
+        return card("Predictions", self.in_words, notes=notes_on(self), **self.to_card())
+
+    def to_card(self) -> dict[str, Any]:
+        """What a notebook's card shows of the figures; see :func:`vjepa_fer.doors.card`."""
+        recall = metrics.recall(self.confusion)
+        known = {label: 100 * float(recall[n]) for n, label in enumerate(self.classes) if not np.isnan(recall[n])}
+        return {
+            "figures": dict(_for_card(name, score(self)[key]) for key, name in CARD_FIGURES),
+            "bars": known,
+            "bars_of": "recall of each class, %",
+            "longest_bar": 100,
+        }
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a row a clip: the columns of ``predictions.csv``, and a probability a class where there are any.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        names = np.array(self.classes)
+        folds = [self.name_of_fold(number) for number in self.fold.tolist()]
+        said = (self.clip_ids, names[self.truth], names[self.predicted], folds, self.subjects)
+        shares = np.empty((len(self), 0)) if self.probabilities is None else self.probabilities
+        rows = [[*map(str, row), *more] for *row, more in zip(*said, shares.tolist(), strict=True)]
+        return frame_of([*COLUMNS, *(columns_of(self.classes) if shares.shape[1] else ())], rows)
 
     @property
     def num_subjects(self) -> int:
@@ -129,6 +171,12 @@ class Score:
     def sd(self) -> float | None:
         """Standard deviation over folds with n−1; None for a single fold."""
         return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else None
+
+
+def _for_card(name: str, value: Score) -> tuple[str, str]:
+    """What stands under a figure, and the figure: all clips pooled."""
+    spread = "" if value.sd is None else f" (folds: {100 * value.mean:.2f} ± {100 * value.sd:.2f})"
+    return f"{name}{spread}", f"{100 * value.pooled:.2f} %"
 
 
 def score(predictions: Predictions) -> Mapping[str, Score]:

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from vjepa_fer.doors import not_one_of
+from vjepa_fer.doors import Column, Sheet, card, frame_of, not_one_of
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.spelling import refuse_measurements, refuse_missing, refuse_spelled_twice
 
@@ -22,6 +23,9 @@ LONGEST_LIST, LONGEST_OF_MANY = 3000, 100
 
 MOST_SHOWN = 50
 """Columns and classes that a message lists: nobody reads more, and a line of megabytes hides what it says."""
+
+FIRST, MOST_COLUMNS = 5, 8
+"""Rows and columns of a manifest that a notebook shows."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # control characters, and the surrogates that stand for file names which are not valid Unicode; marks of direction belong to
@@ -139,6 +143,40 @@ class Manifest:
 
     def __iter__(self) -> Iterator[Clip]:
         return iter(self.clips)
+
+    def __repr__(self) -> str:
+        source = f", source={str(self.source)!r}" if self.source else ""
+        return f"Manifest({self._in_words}{source})"
+
+    @property
+    def _in_words(self) -> str:
+        return f"{len(self):,} clips, {len(self.subjects):,} subjects, {len(self.labels):,} labels"
+
+    def _repr_html_(self) -> str:
+        counts = dict(sorted(Counter(clip.label for clip in self.clips).items()))
+        columns = tuple(Column((name,), name) for name in self.columns[:MOST_COLUMNS])
+        rows = tuple(tuple(clip.value(column.head) for column in columns) for clip in self.clips[:FIRST])
+        more = [f"columns: {abridged(self.columns, MOST_SHOWN)}"] if len(self.columns) > MOST_COLUMNS else []
+        about = f"{self._in_words}{f', from {self.source}' if self.source else ''}"
+        first = f"the first {len(rows)} of {len(self):,}" if len(self) > len(rows) else "all of them"
+        return card(
+            "Manifest",
+            about,
+            bars=counts,
+            bars_of="clips of each label",
+            sheet=Sheet(columns, rows),
+            notes=[first, *more, *self.notes],
+        )
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a row a clip with all its columns, as text.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        return frame_of(self.columns, [[clip.value(name) for name in self.columns] for clip in self.clips])
 
     def resolve(self, clip: Clip) -> Path:
         """Absolute path of the clip's video; a relative one starts at the manifest file's folder.

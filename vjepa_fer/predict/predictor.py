@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from vjepa_fer.cache import WindowFeatures
-from vjepa_fer.cache.pooling import mean_over_windows
+from vjepa_fer.cache.pooling import mean_of_clip
 from vjepa_fer.errors import VideoError
 from vjepa_fer.evaluation import FittedProbe
 from vjepa_fer.features import JoinedWindows, join_windows
@@ -263,8 +262,7 @@ class Predictor:
             return join_views(self._tokens(rows), windows_of(windows))
         if self.fitted.row == "window":
             return rows
-        nothing = np.zeros(len(rows), int)  # one clip, number 0
-        return mean_over_windows(WindowFeatures(rows, nothing, nothing), 1)
+        return mean_of_clip(rows)[None]
 
     def _tokens(self, rows: np.ndarray) -> np.ndarray:
         """Window-views (R, dim) as tokens (R, num_tokens, width of one)."""

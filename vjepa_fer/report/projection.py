@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from vjepa_fer.cache import Cache
+from vjepa_fer.cache.pooling import mean_of_clip
 from vjepa_fer.judging import Predictions
 
 MOST = {"pca": 2000, "tsne": 1000}
@@ -57,7 +58,7 @@ def project(cache: Cache, predictions: Predictions, level: str, *, method: Metho
     place = {clip.clip_id: number for number, clip in enumerate(cache.clips)}
     rows = np.array([row for row, clip in enumerate(predictions.clip_ids.tolist()) if clip in place], dtype=np.int64)
     drawn = np.sort(np.random.default_rng(seed).permutation(rows)[: MOST[method]])
-    x = np.stack([_one_vector(cache, place[str(predictions.clip_ids[row])], level) for row in drawn])
+    x = np.stack([mean_of_clip(cache[place[str(predictions.clip_ids[row])]].level(level)) for row in drawn])
     xy, explained = place_in_plane(x, method, seed)
     return Projection(method, level, xy, drawn, explained, len(rows))
 
@@ -95,12 +96,6 @@ def place_in_plane(
     usual = np.ones(len(x), dtype=bool) if far is None else ~far
     xy, explained = _pca(x, 2, usual) if method == "pca" else (_tsne(x, seed), ())
     return _unit_square(xy, usual).clip(0, 1), explained
-
-
-def _one_vector(cache: Cache, number: int, level: str) -> np.ndarray:
-    clip = cache[number]
-    values = clip.level(level).reshape(len(clip), -1)
-    return np.average(values, axis=0, weights=clip.multiplicity)
 
 
 def _pca(x: np.ndarray, num_axes: int, fitted: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:

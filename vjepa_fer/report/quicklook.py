@@ -11,6 +11,7 @@ import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, open_cache
 from vjepa_fer.cache.care import cache_info
+from vjepa_fer.cache.pooling import mean_of_clip
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip
 from vjepa_fer.report.outliers import Outliers, find_outliers
@@ -173,9 +174,9 @@ def _read_vectors(
 
 
 def _mean_vector(clip: CachedClip, level: str) -> np.ndarray:
-    """Mean over distinct windows, as probes see a clip, and over frames and places: (dim,)."""
+    """The clip as probes see it, and of a level with frames and places the mean over these: (dim,)."""
     values = clip.level(level)
-    return values.reshape(-1, values.shape[-1]).mean(axis=0)
+    return mean_of_clip(values).reshape(-1, values.shape[-1]).mean(axis=0)
 
 
 def _project(x: np.ndarray, rows: np.ndarray, level: str, found: Outliers, settings: LookSettings) -> Projection:

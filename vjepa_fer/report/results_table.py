@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.doors import csv_text, printable
+from vjepa_fer.doors import Column, Form, Sheet, printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.report.reproduce import commands
 from vjepa_fer.runs import PREDICTIONS_CSV, Run, result_of, runs_that_stand_for, shown, to_report
@@ -84,47 +84,22 @@ def _with_interval(figure: dict[str, Any]) -> str:
     return f"{figure['pooled']:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else "")
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """A table of GitHub's Markdown."""
-    lines = [
-        HEAD,
-        tuple("---" for _ in HEAD),
-        *((*row.cells[:-2], f"`{row.cells[-2]}`", f"`{row.cells[-1]}`") for row in rows),
-    ]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+def _sheet(rows: Sequence[Row]) -> Sheet:
+    columns = tuple(Column((head,), head, _KINDS.get(head, "figure")) for head in HEAD)
+    return Sheet(columns, tuple(row.cells for row in rows))
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """A table for spreadsheets, in which no cell is a formula."""
-    return csv_text(HEAD, (row.cells for row in rows))
+_KINDS = {"experiment": "text", "probe": "text", "folds": "text", "command": "code", "predictions": "code"}
 
-
-def as_latex(rows: Sequence[Row]) -> str:
-    """The rows of a ``tabular`` with booktabs' rules."""
-    lines = [" & ".join(map(_tex, cells)) + r" \\" for cells in (HEAD, *(row.cells for row in rows))]
-    body = "\n".join([lines[0], r"\midrule", *lines[1:]])
-    return f"\\begin{{tabular}}{{{'l' * len(HEAD)}}}\n\\toprule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
-
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "·": r"$\cdot$",
-    "–": "--",
+FORMATS: dict[Form, Callable[[Sequence[Row]], str]] = {
+    "markdown": lambda rows: _sheet(rows).to_text("markdown"),
+    "csv": lambda rows: _sheet(rows).to_text("csv"),
+    "latex": lambda rows: _sheet(rows).to_text("latex"),
 }
+OF_SUFFIX: dict[str, Form] = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
 
 
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
-
-
-FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {"markdown": as_markdown, "csv": as_csv, "latex": as_latex}
-OF_SUFFIX = {".md": "markdown", ".csv": "csv", ".tex": "latex"}
-
-
-def differences(text: str, rows: Sequence[Row], form: str) -> list[str]:
+def differences(text: str, rows: Sequence[Row], form: Form) -> list[str]:
     """Where a text's table differs from these rows, line by line in words; empty if it says the same.
 
     The table is the one with our heading; what else the text holds is its author's.

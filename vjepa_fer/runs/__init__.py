@@ -16,7 +16,7 @@ A folder appears whole or not at all, and never in place of another. A file that
 adds beside does no harm.
 
 In reading order: `settings` (what decides a run's numbers, and its name) · `columns` (predictions.npz) · `description` (run.json) ·
-`beside` (what a result says that predictions do not) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
+`beside` (what a result says that predictions do not) · `sheets` (results as tables to paste) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
 `doubts` (labels that are most likely wrong).
 """
 
@@ -48,6 +48,7 @@ from vjepa_fer.runs.results import (
     shown,
 )
 from vjepa_fer.runs.settings import digest_of_clips, run_settings
+from vjepa_fer.runs.sheets import PARTS, results_sheet
 
 __all__ = [
     "BEST",
@@ -55,6 +56,7 @@ __all__ = [
     "FITTED",
     "FOLDS_JSON",
     "GROUPS_CSV",
+    "PARTS",
     "PREDICTIONS_CSV",
     "RUN_JSON",
     "SCHEMA",
@@ -76,6 +78,7 @@ __all__ = [
     "read_plan",
     "read_run",
     "result_of",
+    "results_sheet",
     "run_folders",
     "run_settings",
     "runs_of",

@@ -11,7 +11,7 @@ from typing import Any
 
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.disk import new_folder
-from vjepa_fer.doors import Given, csv_text, printable
+from vjepa_fer.doors import Given, card, csv_text, printable
 from vjepa_fer.errors import RunError, RunExistsError
 from vjepa_fer.evaluation import Evaluation, FittedProbe, read_fitted
 from vjepa_fer.experiment import (
@@ -46,6 +46,7 @@ from vjepa_fer.runs.description import (
 )
 from vjepa_fer.runs.results import result_of
 from vjepa_fer.runs.settings import digest, run_settings
+from vjepa_fer.runs.sheets import PARTS, figures_in_words
 
 FITTED = "fitted"
 
@@ -82,6 +83,32 @@ class Run:
     def repeats_a_cell(self) -> bool:
         """A choice among one cell: kept for its inner score, with the predictions of the cell's own run."""
         return isinstance(self.evaluation.cell, Nest) and len(self.evaluation.cell.cells) == 1
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.evaluation.in_words})"
+
+    def _repr_html_(self) -> str:
+        """The evaluation's card, with intervals."""
+        shown, result = self.evaluation.to_card(), result_of(self.evaluation)
+        figures = {f"{head}, %": text for head, text in figures_in_words(result).items()}
+        notes = [*shown["notes"][:-1], "all clips pooled, and the interval over subjects", f"made {self.created}"]
+        about = f"{self.path} · {self.evaluation.in_words}"
+        return card("Run", about, **{**shown, "figures": figures, "notes": notes})
+
+    def to_frame(self, part: str = "figures") -> Any:
+        """A pandas DataFrame of one part of the run: the columns of ``runs show --format csv --part …``.
+
+        Parameters
+        ----------
+        part : {"figures", "folds", "classes", "confusion", "groups"}
+            One row; a row a fold, a class, a true class, or a group.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        return PARTS[part]([result_of(self.evaluation, str(self.path))]).to_frame()
 
 
 def write_run(

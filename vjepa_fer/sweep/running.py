@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.cache import Cache, open_cache
+from vjepa_fer.doors import card
 from vjepa_fer.errors import ExperimentError, VjepaFerError
 from vjepa_fer.evaluation import LabelledCache, Reference, human_ceiling, make_reference, manifest_roles
 from vjepa_fer.experiment import Experiment
 from vjepa_fer.features import Joined, join
 from vjepa_fer.manifest import abridged, leave_out
 from vjepa_fer.recipe import ImportedRecipe
+from vjepa_fer.runs import PARTS, results_sheet
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Progress, Swept, sweep
 from vjepa_fer.sweep.refit import refit_best
@@ -64,6 +66,42 @@ class Outcome:
         """The figure to report: the honest choice, or the only cell there is; None where cells stand beside each other unchosen."""
         only = self.swept.cells[0] if len(self.experiment.cells) == len(self.swept.cells) == 1 else None
         return self.swept.winner or only
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """What came of it in the words of ``probe --json``: what was chosen, :attr:`best` first, then the cells by WAR; `to_report` is true of `best`."""
+        ranked = sorted(self.swept.cells, key=lambda one: -one.to_dict()["war"]["mean"])
+        told = self.transfer.results if self.transfer else lambda one: [one.to_dict()]
+        everything = [*self.swept.chosen, *ranked]
+        return [{**result, "to_report": one is self.best} for one in everything for result in told(one)]
+
+    def __repr__(self) -> str:
+        best = f", best {self.best.title}" if self.best else ""
+        return f"Outcome({len(self.swept.cells)} cells{best})"
+
+    def _repr_html_(self) -> str:
+        best = f"to report: {self.best.title}" if self.best else "cells beside each other, none chosen"
+        return card(
+            "Outcome",
+            best,
+            warnings=self.swept.lost,
+            sheet=results_sheet(self.results).only("name", "policy", "war", "uar", "note"),
+        )
+
+    def to_frame(self, part: str = "figures") -> Any:
+        """A pandas DataFrame of :attr:`results`: the columns of ``probe --format csv``.
+
+        Parameters
+        ----------
+        part : {"figures", "folds", "classes", "confusion", "groups"}
+            A row a result; or of each result a row a fold, a class, a true class, or a group.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        return PARTS[part](self.results).to_frame()
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``probe --json`` prints, without its schema."""

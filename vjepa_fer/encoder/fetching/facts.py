@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.doors import Column, Sheet
 from vjepa_fer.encoder.files.home import weights_here
 from vjepa_fer.encoder.loading.registry import find_encoder, registration_files
 from vjepa_fer.encoder.model.known import KnownEncoder
@@ -114,3 +115,26 @@ def clip_megabytes(config: dict[str, Any], level: str, sampling: Sampling | None
     side = config["img_size"] // config["patch_size"]
     grid = sampling.frames_per_window // config["tubelet_size"], side, side
     return sampling.num_segments * Storage(levels=(level,)).row_bytes(grid, config["embed_dim"]) / MEGABYTE
+
+
+def models_sheet(models: list[dict[str, Any]]) -> Sheet:
+    """A table to paste, a row an encoder: what it costs to run, and to store by level in MB a clip of two windows."""
+    plain = [("name", "model", "text"), ("family", "family", "text"), ("parameters", "parameters", "count")]
+    plain += [("resolution", "pixels", "count"), ("tokens", "tokens", "count")]
+    levels = list(dict.fromkeys(level for model in models for level in model["megabytes_a_clip"]))
+    columns = (
+        *(Column((key,), head, kind) for key, head, kind in plain),
+        *(Column((f"megabytes_{level}",), f"{level}, MB", "number") for level in levels),
+        Column(("licence",), "licence"),
+        Column(("file",), "file", "code"),
+    )
+    rows = tuple(
+        (
+            *(model[key] for key, _, _ in plain),
+            *(model["megabytes_a_clip"].get(level) for level in levels),
+            model["licence"],
+            model["file"],
+        )
+        for model in models
+    )
+    return Sheet(columns, rows)
