@@ -17,10 +17,10 @@ def table(tmp_path, text, encoding="utf-8"):
     return path
 
 
-def test_the_class_with_the_largest_probability_is_the_decision_and_the_first_of_equals(tmp_path):
+def test_the_class_with_the_largest_probability_is_the_decision_and_the_first_of_equals_by_name(tmp_path):
     predictions = read_predictions(table(tmp_path, TABLE))
     assert predictions.classes == ("sad", "happy")
-    assert predictions.predicted.tolist() == [0, 0]
+    assert predictions.predicted.tolist() == [0, 1]
     assert predictions.truth.tolist() == [0, 1]
     assert predictions.fold.tolist() == [0, 1]
     assert predictions.subjects.tolist() == ["s1", "s2"]
@@ -81,7 +81,7 @@ def test_folds_with_numbers_in_their_names_are_ordered_by_size(tmp_path, name):
 
 def test_sums_of_confidences_are_read_as_scores_when_that_is_said(tmp_path):
     predictions = read_predictions(table(tmp_path, TABLE.replace("0.75", "46.5")), scores=True)
-    assert predictions.predicted.tolist() == [0, 0]
+    assert predictions.predicted.tolist() == [0, 1]
     assert predictions.probabilities is None
 
 
