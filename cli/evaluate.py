@@ -31,7 +31,7 @@ def evaluate(
     predictions: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PREDICTIONS.csv …",
+            metavar="PREDICTIONS.csv",
             help="Columns clip_id, true_label (or --manifest tells it), optional predicted_label, fold, subject; then a probability a "
             "class (none: predicted_label decides). Or a run folder. Several are the folds of one evaluation.",
             show_default=False,

@@ -50,8 +50,9 @@ def test_frames_are_shown_only_where_they_were_asked_for(run):  # noqa: F811
     assert "<img" not in plain
     (numbers,) = gather_numbers([run], PICTURES)
     html = render_page([numbers])
-    assert html.count('<img alt="frames of ') == len(numbers.mistakes) > 0
-    assert html.count('src="data:image/jpeg;base64,') == len(numbers.mistakes)
+    shown = len(numbers.mistakes) + len(numbers.doubts)
+    assert html.count('<img alt="frames of ') == shown > len(numbers.doubts) > 0
+    assert html.count('src="data:image/jpeg;base64,') == shown
     assert len(html.encode()) < 1e6
 
 
