@@ -34,11 +34,11 @@ html_show_search_summary = False  # a page opened from disk may not fetch anothe
 
 
 def setup(app):
-    """The theme's captions in the sidebar are headings without a level, which a screen reader cannot place."""
+    """Captions of lists of pages are headings without a level, which a screen reader cannot place: give them one."""
     app.connect("html-page-context", _with_levels, priority=900)
 
 
 def _with_levels(app, page, template, context, doctree):
-    tree = context.get("furo_navigation_tree")
-    if tree:
-        context["furo_navigation_tree"] = tree.replace('role="heading">', 'role="heading" aria-level="2">')
+    for part in ("body", "furo_navigation_tree"):
+        if context.get(part):
+            context[part] = context[part].replace('role="heading">', 'role="heading" aria-level="2">')
