@@ -21,6 +21,7 @@ from vjepa_fer.judging.policies import (
 )
 from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predictions, write_predictions
 from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score, subjects_in_words
+from vjepa_fer.judging.same_names import spelled_alike
 
 __all__ = [
     "POLICIES",
@@ -46,6 +47,7 @@ __all__ = [
     "read_predictions",
     "score",
     "shared_classes",
+    "spelled_alike",
     "subjects_in_words",
     "write_predictions",
 ]
