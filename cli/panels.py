@@ -13,7 +13,7 @@ RUNS = "How it runs"
 ACROSS = "Across corpora"
 TABLE = "How the table is read"
 
-EVERYWHERE = {
+EVERYWHERE: dict[str, tuple[str, ...]] = {
     OUT: ("out", "json", "format", "force", "html", "anonymise", "key-file"),
     CLIPS: ("manifest", "exclude", "where", "subset", "clips", "unify-names", "by"),
     ACROSS: ("policy", "label-map", "test-on"),
@@ -21,7 +21,7 @@ EVERYWHERE = {
 }
 """Options of several commands, by their long names; a command's own groups come first."""
 
-OF_COMMAND = {
+OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
     "extract": {
         "The encoder": ("model", "weights", "state-key", "precision", "compile"),
         "Which frames": (

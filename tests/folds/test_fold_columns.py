@@ -185,7 +185,7 @@ def test_what_the_refusal_of_fold_names_advises_helps(tmp_path):
     """A cache takes the manifest once more: its columns are brought up to date, and nothing is computed again."""
     rows = [f"c{n},,{'ab'[n % 2]},s{n},{('fold a', 'Fold  A', 'b')[n % 3]}" for n in range(12)]
     (tmp_path / "m.csv").write_text("\n".join(["clip_id,path,label,subject,part", *rows]) + "\n")
-    (tmp_path / "x.csv").write_text("\n".join(["clip_id,f", *(f"c{n},{n % 2}.5" for n in range(12))]) + "\n")
+    (tmp_path / "x.csv").write_text("\n".join(["clip_id,f", *(f"c{n},{n * n % 7}.5" for n in range(12))]) + "\n")
     words = (tmp_path / "x.csv", tmp_path / "cache", "--manifest", tmp_path / "m.csv")
     imported(*words)
     probing = ("probe", tmp_path / "cache", "--folds", "column:part")

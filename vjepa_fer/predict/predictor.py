@@ -162,7 +162,14 @@ class Predictor:
         left = max(
             self.memory_bytes - 2 * plan.bytes_kept, 0
         )  # weights are no more numbers than the tokens that they are of
-        pixels = read_windows(path, self.recipe.sampling, self.recipe.preprocessing, max_bytes=left, **self._accepted)
+        pixels = read_windows(
+            path,
+            self.recipe.sampling,
+            self.recipe.preprocessing,
+            max_bytes=left,
+            accept_truncated=self.accept_truncated,
+            accept_resize=self.accept_resize,
+        )
         rows = _joined([self._encode(part) for part in _parts(pixels, plan.windows_at_once)])
         prediction = self._predict(path, rows, pixels.windows, pixels.num_frames, pixels.notes)
         features = self._features(rows, pixels.windows)
@@ -223,12 +230,9 @@ class Predictor:
             at_once=plan.windows_at_once,
             num_kept=num_kept,
             max_bytes=self.memory_bytes,
-            **self._accepted,
+            accept_truncated=self.accept_truncated,
+            accept_resize=self.accept_resize,
         )
-
-    @property
-    def _accepted(self) -> dict[str, bool]:
-        return {"accept_truncated": self.accept_truncated, "accept_resize": self.accept_resize}
 
     def _predict(
         self,
