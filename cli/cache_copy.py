@@ -11,7 +11,7 @@ import typer
 from vjepa_fer.recipe import Storage, TokenDtype
 
 from . import completion
-from .options import CacheArgument
+from .options import CacheArgument, UnifyOption
 from .terminal import say, warn
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def subset(
         ),
     ] = None,
     clips: Annotated[Path | None, typer.Option(help="A text file of clip ids, one a line.", show_default=False)] = None,
+    unify_names: UnifyOption = False,
     anonymise: Anonymise = False,
     key_file: KeyFile = None,
 ) -> None:
@@ -69,7 +70,7 @@ def subset(
     from vjepa_fer.cache.choosing import chosen
     from vjepa_fer.cache.copying import subset_cache
 
-    keep = chosen(cache, where or [], clips)
+    keep = chosen(cache, where or [], clips, unify_names=unify_names)
     made = subset_cache(cache, out, keep, anonymiser=anonymiser(anonymise, key_file))
     _say_made(made, [cache] if anonymise else [])
 

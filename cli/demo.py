@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -10,20 +11,33 @@ import typer
 from .options import SeedOption
 from .terminal import print_table, say, warn
 
-FOLDER = Path("vjepa-fer-demo")
 PROBES = ("logreg", "knn", "svm")
 LEVEL = "grid:4"
 METRICS = ("war", "uar", "macro_f1")
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where videos and cache go.")] = FOLDER,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER", help="Where videos and cache are kept.", show_default="one that is removed at the end"
+        ),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Try the main job in a minute: draws faces, extracts tokens, cross-validates probes. No download, no GPU."""
     from vjepa_fer.extras import require_extra
 
     require_extra("extract", ("torch", "av"), "vjepa-fer demo")
+    if folder is not None:
+        _go(folder, seed)
+        return
+    with TemporaryDirectory(prefix="vjepa-fer-demo-", ignore_cleanup_errors=True) as own:
+        _go(Path(own), seed)
+    say("nothing is kept; `vjepa-fer demo FOLDER` keeps videos and cache there, to go on with the commands above")
+
+
+def _go(folder: Path, seed: int) -> None:
     manifest = folder / "manifest.csv"
     _draw(folder, manifest, seed)
     _extract(folder, manifest, seed)

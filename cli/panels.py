@@ -13,7 +13,7 @@ RUNS = "How it runs"
 ACROSS = "Across corpora"
 TABLE = "How the table is read"
 
-EVERYWHERE = {
+EVERYWHERE: dict[str, tuple[str, ...]] = {
     OUT: ("out", "json", "format", "force", "html", "anonymise", "key-file"),
     CLIPS: ("manifest", "exclude", "where", "subset", "clips", "unify-names", "by"),
     ACROSS: ("policy", "label-map", "test-on"),

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from .options import SOME_FAILED, FormatOption, JsonOption, SeedOption, Shape, check_format
+from .options import (
+    SOME_FAILED,
+    FormatOption,
+    JsonOption,
+    SeedOption,
+    Shape,
+    UnifyOption,
+    check_format,
+    taken_for_one_name,
+)
 from .terminal import print_json, print_sheet, print_table, say, screen_width, warn
 
 if TYPE_CHECKING:
@@ -217,14 +226,19 @@ def compare(
     ] = False,
     seed: SeedOption = 0,
     form: FormatOption = "table",
+    unify_names: UnifyOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
-    from vjepa_fer.judging import compare_predictions, comparison_sheet
+    from vjepa_fer.judging import compare_predictions, comparison_sheet, spelled_alike
 
     check_format(form, as_json)
-    read = {name: one for path in runs for name, one in _read(path, scores).items()}
+    read = {name: one for path in runs for name, one in _read(path, scores, unify_names).items()}
     predictions = {name: one.predictions for name, one in read.items()}
+    if unify_names:
+        predictions, united = spelled_alike(predictions)
+        if united:
+            warn(taken_for_one_name(united))
     leaky = [name for name, one in read.items() if one.leaks]
     picked = [name for name, one in read.items() if one.picked]
     found = compare_predictions(predictions, intersect=intersect, leaky=leaky, seed=seed)
@@ -253,14 +267,15 @@ class Compared(NamedTuple):
     picked: bool = False
 
 
-def _read(path: Path, scores: bool) -> dict[str, Compared]:
+def _read(path: Path, scores: bool, unify_names: bool) -> dict[str, Compared]:
     """What is to be compared of a run folder, a table, or a folder of runs, by name."""
     from vjepa_fer.judging import read_predictions
     from vjepa_fer.runs import facts_of_table, runs_that_stand_for, to_report
 
     if not path.is_dir():
         leaks = facts_of_table(path).leaks
-        return {str(path): Compared(read_predictions(path, scores=scores or None), leaks)}
+        read = read_predictions(path, scores=scores or None, spelling="unify" if unify_names else "refuse")
+        return {str(path): Compared(read, leaks)}
     runs = runs_that_stand_for(path)
     honest = to_report(runs)
     return {

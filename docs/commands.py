@@ -18,6 +18,7 @@ from typing import Any
 import typer
 from typer.models import ArgumentInfo
 
+from vjepa_fer.cli.examples import EXAMPLES
 from vjepa_fer.cli.main import app
 
 HEAD = """\
@@ -114,6 +115,9 @@ def _command(function: Callable[..., Any], full: str, level: str) -> Iterator[st
             "\n".join(["| | |", "| --- | --- |", *(f"| {p.spelled} | {p.says} |" for p in [*arguments, *options])])
             + "\n"
         )
+    if examples := EXAMPLES.get(full.removeprefix("vjepa-fer ")):
+        lines = (line for one in examples for line in (f"# {one.wish}", one.command))
+        yield "\n".join(["```text", *lines, "```\n"])
 
 
 def parameters(function: Callable[..., Any]) -> list[Parameter]:

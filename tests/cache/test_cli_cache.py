@@ -63,6 +63,15 @@ def test_subset_chooses_by_column_and_by_list(cache, tmp_path):
     assert open_cache(tmp_path / "out2").done == {"c3"}
 
 
+def test_a_list_that_spells_ids_otherwise_is_taken_on_request(cache, tmp_path):
+    (tmp_path / "ids.txt").write_text("C0\nc01\nc3\n")
+    words = ("subset", cache, "--out", tmp_path / "out", "--clips", tmp_path / "ids.txt")
+    with pytest.raises(CacheError, match="write it as the cache does, or --unify-names takes them for one name"):
+        run(*words)
+    run(*words, "--unify-names")
+    assert open_cache(tmp_path / "out").done == {"c0", "c1", "c3"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

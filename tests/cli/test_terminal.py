@@ -241,6 +241,42 @@ def test_a_cell_is_text_of_one_line_without_mark_up_or_emoji(capfd):
     assert table.splitlines()[1] == "second"
 
 
+MISTAKES = [
+    ["runs", "list", "runs/nowhere/at/all"],
+    ["probe", "cache", *KNN, "--scale", "standrad"],
+    ["probe", "cache", "--scal", "standard"],
+    ["prob", "cache"],
+    ["report", "runs", "--projection", "tnse"],
+    ["extract", "clips.csv", "new", "--model", "tiny-v12"],
+    ["probe", "--config", "encodrs"],
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal")
+def test_every_mistake_is_said_within_the_terminal_and_on_one_line_where_nobody_looks(study):
+    pytest.importorskip("torch")
+    environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb"}
+    code = [sys.executable, "-c", MANY]
+    shown = in_a_terminal([*code, json.dumps(MISTAKES)], cwd=study, env=environment).replace("\r", "")
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("error: ") for line in lines) == len(MISTAKES)
+    piped = subprocess.run([*code, json.dumps(MISTAKES)], cwd=study, env=environment, capture_output=True, text=True)
+    said = [line for line in piped.stderr.splitlines() if not line.startswith("`vjepa-fer ")]
+    assert len(said) == len(MISTAKES)
+    assert all(line.startswith("error: ") for line in said)
+    assert " ".join(shown.split()) == " ".join(piped.stderr.split())
+    for meant in ("'standard'", "'--scale'", "'probe'", "'tsne'", "'tiny-v21'", "'encoders'"):
+        assert f"did you mean {meant}?" in piped.stderr
+    assert not set("│╭╰─") & set(shown + piped.stderr)
+
+
+def test_a_note_and_an_error_differ_by_their_word_alone(capfd, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    error, note = (said_by(say, "words " * 30, "  more", capfd=capfd) for say in (terminal.say_error, terminal.warn))
+    assert error.removeprefix("error:") == note.removeprefix("note:")
+
+
 def test_an_error_of_several_lines_keeps_its_own_breaks_and_no_others(call, monkeypatch):
     def fail(path):
         error = RunError("first\nforged", "  second")

@@ -12,9 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from typer.testing import CliRunner
 
 from test_cli_probe import call, call_json
 from vjepa_fer.cache.imports import FeatureTable, import_features
+from vjepa_fer.cli.main import app
 from vjepa_fer.errors import SplitError
 from vjepa_fer.folds import folds_from_json, folds_to_json, plan_folds
 from vjepa_fer.folds.columns import EITHER, TEST, TRAIN, VALIDATION
@@ -172,3 +174,24 @@ def test_folds_keep_their_names_in_every_table_and_file(run):
     page = render_page(gather_numbers([folder]))
     assert "tested in fold 10" in page
     assert 'data-tip="fold 10: ' in page
+
+
+def imported(*words):
+    outcome = CliRunner().invoke(app, ["cache", "import", *map(str, words)])
+    assert outcome.exit_code == 0, outcome.output
+
+
+def test_what_the_refusal_of_fold_names_advises_helps(tmp_path):
+    """A cache takes the manifest once more: its columns are brought up to date, and nothing is computed again."""
+    rows = [f"c{n},,{'ab'[n % 2]},s{n},{('fold a', 'Fold  A', 'b')[n % 3]}" for n in range(12)]
+    (tmp_path / "m.csv").write_text("\n".join(["clip_id,path,label,subject,part", *rows]) + "\n")
+    (tmp_path / "x.csv").write_text("\n".join(["clip_id,f", *(f"c{n},{n * n % 7}.5" for n in range(12))]) + "\n")
+    words = (tmp_path / "x.csv", tmp_path / "cache", "--manifest", tmp_path / "m.csv")
+    imported(*words)
+    probing = ("probe", tmp_path / "cache", "--folds", "column:part")
+    with pytest.raises(
+        SplitError, match="--unify-names takes them for one name: given to extract or cache import once more"
+    ):
+        call(*probing)
+    imported(*words, "--unify-names")
+    assert call_json(*probing)["results"][0]["fold_names"] == ["b", "fold a"]

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import numpy as np
 
+from vjepa_fer.cache import open_cache
 from vjepa_fer.demo import EXPRESSIONS, DemoSettings, Face, draw_clip, write_demo_set
 from vjepa_fer.manifest import read_manifest
 from vjepa_fer.video import decode_video
 
 
-def test_the_demo_ends_in_a_table_and_a_warning(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "vjepa_fer.cli", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+def run_demo(*words, cwd):
+    """The command in a process of its own, with a temporary folder of its own beside `cwd`."""
+    scratch = cwd.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "vjepa_fer.cli", "demo", *words]
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    done = subprocess.run(command, cwd=cwd, env=os.environ | places, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+    return done, scratch
+
+
+def test_the_demo_ends_in_a_table_and_a_warning_and_leaves_nothing_behind(tmp_path):
+    here = tmp_path / "checkout"
+    here.mkdir()
+    done, scratch = run_demo(cwd=here)
     for probe in ("logreg", "knn", "svm"):
         assert probe in done.stdout
-    assert "mean nothing about V-JEPA" in " ".join(done.stderr.split())
-    assert len(read_manifest(tmp_path / "vjepa-fer-demo" / "manifest.csv")) == 96
+    said = " ".join(done.stderr.split())
+    assert "mean nothing about V-JEPA" in said
+    assert "nothing is kept; `vjepa-fer demo FOLDER` keeps" in said
+    assert list(here.iterdir()) == []
+    assert [path.name for path in scratch.iterdir() if path.name.startswith("vjepa-fer-demo")] == []
+
+
+def test_the_demo_keeps_its_folder_where_one_is_named(tmp_path):
+    here = tmp_path / "checkout"
+    here.mkdir()
+    done, _ = run_demo("drawn", cwd=here)
+    assert len(read_manifest(here / "drawn" / "manifest.csv")) == 96
+    assert "nothing is kept" not in done.stderr
+    assert len(open_cache(here / "drawn" / "cache").done) == 96
 
 
 def test_drawn_clips_are_seeded_and_their_expressions_differ():

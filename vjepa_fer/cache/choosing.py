@@ -10,11 +10,15 @@ from pathlib import Path
 from vjepa_fer.cache.asked import read_cache_manifest
 from vjepa_fer.doors import nearest, read_text
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import MOST_SHOWN, Clip, Manifest, abridged, respelled, shown
+from vjepa_fer.manifest import MOST_SHOWN, UNIFY, Clip, Manifest, abridged, respelled, shown
 
 
 def chosen(
-    root: str | os.PathLike[str], where: Sequence[str], clips_file: str | os.PathLike[str] | None = None
+    root: str | os.PathLike[str],
+    where: Sequence[str],
+    clips_file: str | os.PathLike[str] | None = None,
+    *,
+    unify_names: bool = False,
 ) -> Callable[[Clip], bool]:
     """A predicate over clips for :func:`vjepa_fer.cache.copying.subset_cache`.
 
@@ -26,6 +30,8 @@ def chosen(
         ``COLUMN=VALUE[,VALUE…]``; all must hold. A value that has a comma stands alone, or in quotation marks.
     clips_file : path, optional
         Clip ids, one a line; blank lines are skipped.
+    unify_names : bool
+        An id that the list spells otherwise is the cache's; otherwise it is refused.
 
     Raises
     ------
@@ -36,7 +42,7 @@ def chosen(
     if not where and clips_file is None:
         raise CacheError("say which clips to keep, such as --where label=happy,sad or --clips ids.txt")
     conditions = [_condition(text, manifest) for text in where]
-    ids = _read_ids(Path(clips_file), manifest) if clips_file is not None else None
+    ids = _read_ids(Path(clips_file), manifest, unify_names) if clips_file is not None else None
     return lambda clip: (ids is None or clip.clip_id in ids) and all(clip.value(c) in v for c, v in conditions)
 
 
@@ -69,18 +75,21 @@ def _values(text: str, values: str, known: set[str]) -> frozenset[str]:
     return frozenset([alone]) if alone in known else listed
 
 
-def _read_ids(path: Path, manifest: Manifest) -> frozenset[str]:
+def _read_ids(path: Path, manifest: Manifest, unify_names: bool) -> frozenset[str]:
     try:
         text = read_text(path, error=CacheError, advice="a list of clip ids is expected, one a line")
     except FileNotFoundError as error:
         raise CacheError(f"{path}: cannot be read as a list of clip ids ({error})") from error
     lines = enumerate(text.removeprefix("\ufeff").splitlines(), start=1)
     row_of = {line.strip(): number for number, line in lines if line.strip()}
-    ids, known = frozenset(row_of), {clip.clip_id for clip in manifest.clips}
-    for told, ours in respelled(row_of, known).items():
+    known = {clip.clip_id for clip in manifest.clips}
+    spelt = respelled(row_of, known)
+    ids = frozenset(spelt.get(line, line) for line in row_of)
+    for told, ours in spelt.items() if not unify_names else ():
         said, name = shown([told, ours])
         raise CacheError(
-            f"{path}, row {row_of[told]}: {said} and the clip {name} differ only in spelling; write it as the cache does"
+            f"{path}, row {row_of[told]}: {said} and the clip {name} differ only in spelling; write it as the cache does, or {UNIFY} takes "
+            "them for one name"
         )
     unknown = sorted(ids - known)
     if unknown:

@@ -170,7 +170,8 @@ def _refuse_other_spelling(left_out: Mapping[str, Sequence[str]]) -> None:
         for theirs, ours in respelled(there, here).items():
             said, known = shown([theirs, ours])
             raise CacheError(
-                f"the clip {known} of {one} and {said} of {other} differ only in spelling; spell them alike"
+                f"the clip {known} of {one} and {said} of {other} differ only in spelling; spell them alike: "
+                "`cache import --unify-names` takes the spelling of the manifest that it is given"
             )
 
 

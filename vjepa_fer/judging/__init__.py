@@ -26,6 +26,7 @@ from vjepa_fer.judging.policies import (
 )
 from vjepa_fer.judging.prediction_csv import PredictionTable, read_prediction_table, read_predictions, write_predictions
 from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score, subjects_in_words
+from vjepa_fer.judging.same_names import spelled_alike
 from vjepa_fer.judging.tied import Ties, ties_among
 from vjepa_fer.judging.vocabulary import in_words_of
 
@@ -65,6 +66,7 @@ __all__ = [
     "read_predictions",
     "score",
     "shared_classes",
+    "spelled_alike",
     "subjects_in_words",
     "ties_among",
     "write_predictions",

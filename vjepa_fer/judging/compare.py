@@ -209,7 +209,8 @@ def _refuse_other_spelling(extra: Mapping[str, set[str]]) -> None:
         for theirs, ours in spelt.items():
             said, known = shown([theirs, ours])
             raise RunError(
-                f"{len(spelt)} clips differ only in spelling, such as {known} in {one} and {said} in {other}; spell them alike"
+                f"{len(spelt)} clips differ only in spelling, such as {known} in {one} and {said} in {other}; spell them alike, "
+                "or --unify-names takes them for one name"
             )
 
 

@@ -17,7 +17,10 @@ from vjepa_fer.doors import without_unseen
 from vjepa_fer.errors import ManifestError, VjepaFerError
 
 UNIFY = "--unify-names"
-ADVICE = f"spell them alike, or, where they are really different, rename one; {UNIFY} (extract, cache import, evaluate, manifest csv) takes them for one name"
+ADVICE = (
+    f"spell them alike, or, where they are really different, rename one; {UNIFY} takes them for one name: given to extract or cache import "
+    "once more for what a cache says of its clips, else to manifest csv, evaluate or runs compare"
+)
 
 MISSING = frozenset(
     [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
     from vjepa_fer.video import ClipPixels, Window
     from vjepa_fer.video.streaming import MappedWindows
-
-
-class _Accepted(TypedDict):
-    """Which odd films are taken."""
-
-    accept_truncated: bool
-    accept_resize: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +161,14 @@ class Predictor:
         left = max(
             self.memory_bytes - 2 * plan.bytes_kept, 0
         )  # weights are no more numbers than the tokens that they are of
-        pixels = read_windows(path, self.recipe.sampling, self.recipe.preprocessing, max_bytes=left, **self._accepted)
+        pixels = read_windows(
+            path,
+            self.recipe.sampling,
+            self.recipe.preprocessing,
+            max_bytes=left,
+            accept_truncated=self.accept_truncated,
+            accept_resize=self.accept_resize,
+        )
         rows = _joined([self._encode(part) for part in _parts(pixels, plan.windows_at_once)])
         prediction = self._predict(path, rows, pixels.windows, pixels.num_frames, pixels.notes)
         features = self._features(rows, pixels.windows)
@@ -229,12 +229,9 @@ class Predictor:
             at_once=plan.windows_at_once,
             num_kept=num_kept,
             max_bytes=self.memory_bytes,
-            **self._accepted,
+            accept_truncated=self.accept_truncated,
+            accept_resize=self.accept_resize,
         )
-
-    @property
-    def _accepted(self) -> _Accepted:
-        return {"accept_truncated": self.accept_truncated, "accept_resize": self.accept_resize}
 
     def _predict(
         self,
