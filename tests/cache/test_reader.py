@@ -62,9 +62,12 @@ def test_a_shard_that_changed_is_read_itself(many_shards, monkeypatch):
     open_cache(many_shards)
     read = []
     monkeypatch.setattr(index_module, "read_shard_index", lambda path: read.append(path) or original(path))
-    os.utime(shard_paths(many_shards)[7])
+    changed = shard_paths(many_shards)[7]
+    whole = changed.read_bytes()
+    changed.write_bytes(whole + b" ")
     assert len(open_cache(many_shards)) == 1000
-    assert read == [shard_paths(many_shards)[7]]
+    changed.write_bytes(whole)
+    assert read == [changed]
 
 
 original = index_module.read_shard_index

@@ -89,6 +89,19 @@ def test_extracting_twice_and_in_two_halves_gives_the_same_bits(tmp_path, encode
     check_equal(all_levels(whole), all_levels(tmp_path / "again"))
 
 
+def test_an_extraction_leaves_an_index_so_that_no_reader_reads_the_shards_one_by_one(
+    tmp_path, encoder, recipe, videos, monkeypatch
+):
+    monkeypatch.setattr("vjepa_fer.cache.index.WORTH_WRITING", 2)
+    extract_manifest(
+        manifest_of(videos[:3]), tmp_path, encoder, recipe, settings=ExtractSettings(shard_bytes=1, workers=0)
+    )
+    read = []
+    monkeypatch.setattr("vjepa_fer.cache.index.read_shard_index", read.append)
+    assert len(open_cache(tmp_path)) == 3
+    assert read == []
+
+
 def test_neither_batch_size_nor_threads_nor_processes_move_a_bit_on_a_cpu(tmp_path, encoder, recipe, videos):
     before = torch.get_num_threads()
     try:

@@ -34,6 +34,22 @@ def test_exactly_the_copies_are_found(seed, num_copies, dim):
     }
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 80), st.integers(1, 6))
+def test_copies_among_few_whole_numbers_are_those_of_the_definition(seed, num_rows, dim, num_values):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, num_values, (num_rows, dim)).astype(np.float32)[rng.integers(0, num_rows, num_rows)]
+    x[rng.random(x.shape) < 0.05] = -0.0
+    seen = x[:, np.unique(np.linspace(0, dim - 1, 64).astype(int))]
+    expected = set()
+    for row in range(num_rows):
+        equal = np.flatnonzero((x == x[row]).all(axis=1))
+        own = np.count_nonzero((seen == seen[row]).sum(axis=0) == len(equal))
+        if len(equal) > 1 and own >= 3 and (x[row] != x[row, 0]).any():
+            expected.add(tuple(equal.tolist()))
+    assert groups_of(identical_rows(x)) == expected
+
+
 @pytest.mark.parametrize(
     "x",
     [

@@ -24,6 +24,9 @@ LARGEST_SHARE = 1 / 3
 MOST_NAMED = 12
 """Features that are listed by name."""
 
+_BLOCK = 4096
+"""Rows that are looked at together."""
+
 UNNAMED = re.compile(r"(unnamed: ?\d+(\.\d+)*(_level_\d+)?)?", re.IGNORECASE)
 """What pandas, or nobody, calls a column."""
 
@@ -82,10 +85,9 @@ def telling_columns(
         "label": _numbers_of([clip.label for clip in clips]),
         "subject": _numbers_of([clip.subject for clip in clips]),
     }
-    inside = values[rows]
     found: dict[str, str] = {}
     for number in _candidates(values):
-        why = _why_no_feature(names[number], values[:, number], inside[:, number], what)
+        why = _why_no_feature(names[number], values[:, number], values[rows, number], what)
         if why:
             found[names[number]] = why
     return found | {
@@ -95,7 +97,10 @@ def telling_columns(
 
 def _candidates(values: np.ndarray) -> list[int]:
     """Columns whose values repeat, or are whole numbers: most embeddings have none, and need no second look."""
-    whole = (values == np.rint(values)).all(axis=0)
+    whole = np.ones(values.shape[1], bool)
+    for start in range(0, len(values), _BLOCK):  # in portions: no second table in memory
+        block = values[start : start + _BLOCK]
+        whole &= (block == np.rint(block)).all(axis=0)
     some = values[: 4 * FEWEST_REPEATS]
     repeat = [len(np.unique(column)) < len(column) for column in some.T] if len(values) > len(some) else True
     return np.flatnonzero(whole | repeat).tolist()

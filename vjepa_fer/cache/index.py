@@ -1,13 +1,18 @@
 """A folder of shards goes in, their checked indices come out: remembered in one file, so that 1,000 shards open at once.
 
-``shards/index.npz`` is a convenience that any reader may make again. A shard that it does not know under the same name, size
-and time of change is read itself; an index that is damaged, or cannot be written, does not matter.
+``shards/index.npz`` holds nothing that the shards do not say. It is written where a job ends, and by any reader who finds that it tells
+too little. A shard that it does not know under the same name and size is read itself; one whose time of change is another, as a
+copy's is, is compared with it first (`agreement`), and every one is before a row of it is given away. An index that is damaged, or
+cannot be written, does not matter.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import io
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +21,28 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.cache import layout
+from vjepa_fer.cache.agreement import agrees
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.npy import read_npz
-from vjepa_fer.cache.shard import ShardIndex, read_shard_index
+from vjepa_fer.cache.shard import Notebook, ShardIndex, read_shard_index
 from vjepa_fer.disk import open_regular, refuse_link, write_durably
-from vjepa_fer.errors import CacheError
+from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
 
 WORTH_WRITING = 16
-"""Shards that had to be read themselves before the index is written again."""
+"""Shards that a reader had to look at before it writes the index again; a folder of fewer opens at once without one."""
+
+
+def remember_shards(root: Path, recipe: AnyRecipe) -> None:
+    """Leave an index that tells of all shards of the cache `root`; at the end of a job, when they still are in memory.
+
+    A shard that is damaged, or a disk that may not be written to, leaves all as it was: whoever reads is told.
+    """
+    folder = root / layout.SHARDS
+    with contextlib.suppress(VjepaFerError):
+        shards, num_new = _shards_and_new(folder, recipe)
+        if num_new and len(shards) >= WORTH_WRITING:
+            _remember(folder, recipe, shards)
 
 
 def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
@@ -37,21 +55,32 @@ def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
     RecipeMismatchError
         A shard has another recipe than the cache.
     """
-    refuse_link(folder)
-    paths = sorted(folder.glob(f"*{layout.SHARD_SUFFIX}"))
-    known = {shard.path.name: shard for shard in remembered_shards(folder, recipe)}
-    shards = [_if_unchanged(known.get(path.name), path) or _read_own(path, recipe) for path in paths]
-    if sum(shard is not known.get(shard.path.name) for shard in shards) >= WORTH_WRITING:
+    shards, num_new = _shards_and_new(folder, recipe)
+    if num_new >= WORTH_WRITING:
         _remember(folder, recipe, shards)
     return shards
 
 
-def _if_unchanged(shard: ShardIndex | None, path: Path) -> ShardIndex | None:
+def _shards_and_new(folder: Path, recipe: AnyRecipe) -> tuple[list[ShardIndex], int]:
+    """The shards, and of how many the index told nothing, or something else."""
+    refuse_link(folder)
+    names = sorted(path.name for path in folder.glob(f"*{layout.SHARD_SUFFIX}"))
+    known = {shard.path.name: shard for shard in remembered_shards(folder, recipe)} if names else {}
+    shards = [_still_right(known.get(name)) or _read_own(folder / name, recipe) for name in names]
+    return shards, sum(shard is not known.get(shard.path.name) for shard in shards)
+
+
+def _still_right(shard: ShardIndex | None) -> ShardIndex | None:
+    """What the index tells of a shard; under its new time, if only that has changed; None when the file has to be read."""
     if shard is None:
         return None
-    with shard_errors(path):
-        status = path.stat()
-    return shard if (status.st_size, status.st_mtime_ns) == (shard.size, shard.mtime_ns) else None
+    with shard_errors(shard.path):
+        status = os.stat(shard.path)
+    if status.st_size != shard.size:
+        return None
+    if status.st_mtime_ns == shard.mtime_ns:
+        return shard
+    return dataclasses.replace(shard, mtime_ns=status.st_mtime_ns) if agrees(shard) else None
 
 
 def _read_own(path: Path, recipe: AnyRecipe) -> ShardIndex:
@@ -81,7 +110,7 @@ def _remember(folder: Path, recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> 
 def remembered_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
     """The shards that ``index.npz`` tells of; none if it is absent, damaged, or of another recipe."""
     try:
-        with open(open_regular(folder / layout.INDEX_NPZ), "rb") as file:
+        with open(open_regular(folder / layout.INDEX_NPZ, follow=False), "rb") as file:
             arrays = read_npz(file, folder / layout.INDEX_NPZ, packed=False)  # so that no few bytes become many
         about = json.loads(arrays.pop("about").tobytes())
         if (about["format_version"], about["fingerprint"]) != (layout.FORMAT_VERSION, fingerprint(recipe)):
@@ -105,13 +134,14 @@ def _split(folder: Path, recipe: AnyRecipe, files: list, arrays: dict[str, np.nd
     if {name: (array.dtype, array.shape) for name, array in arrays.items()} != wanted:
         return []
     texts = [i.decode() for i in arrays.pop(layout.CLIP_ID).tolist()]
-    shards, start = [], 0
+    shards, start, book = [], 0, Notebook()
     for name, size, mtime_ns, num_rows in files:
         rows = slice(start, start + num_rows)
         part = {key: array[rows] for key, array in arrays.items()}
         columns = {key: array for key, array in part.items() if key.startswith("index/")}
         offsets, sums = _below("offsets/", part), _below("checksums/", part)
-        shards.append(ShardIndex(folder / name, recipe, tuple(texts[rows]), columns, offsets, sums, size, mtime_ns))
+        own = tuple(texts[rows])
+        shards.append(ShardIndex(folder / name, recipe, own, columns, offsets, sums, size, mtime_ns, notebook=book))
         start += num_rows
     return shards
 

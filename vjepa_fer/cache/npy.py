@@ -17,6 +17,9 @@ from vjepa_fer.errors import CacheError
 MAX_BYTES = 8 << 30
 """Arrays larger than this are refused: a table has one row a clip, and a few bytes of a file can claim any shape."""
 
+_PORTION = 16 << 20
+"""Bytes that are read at once."""
+
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """How NumPy packs; other ways may ask for gigabytes before the first byte."""
 
@@ -82,8 +85,16 @@ def read_npy_bytes(file: IO[bytes], size: int, what: str) -> np.ndarray:
         raise CacheError(
             f"{what} says {dtype} of shape {shape}, but only {size} bytes are there, or it holds Python objects"
         )
-    array = np.frombuffer(bytearray(file.read(expected)), dtype)
+    array = np.frombuffer(_read_whole(file, expected), dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def _read_whole(file: IO[bytes], count: int) -> bytearray:
+    """So many bytes, or as many as there are, which are in memory once."""
+    data = bytearray()
+    while len(data) < count and (part := file.read(min(_PORTION, count - len(data)))):
+        data += part
+    return data
 
 
 def most_bytes(stored: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from vjepa_fer.cache import layout
+from vjepa_fer.cache.agreement import require_agreement
 from vjepa_fer.cache.asked import read_cache_manifest, unite_manifests
 from vjepa_fer.cache.card import cache_card
 from vjepa_fer.cache.description import read_cache_recipe
@@ -224,6 +225,7 @@ class Cache(Sequence[CachedClip]):
     def _clip(self, clip: Clip) -> CachedClip:
         place = self.places[clip.clip_id]
         shard = self.shards[place.shard_number]
+        require_agreement(shard)
         columns = {name.split("/")[1]: array[place.rows] for name, array in shard.columns.items()}
         source = bytes(columns.pop("source_sha256")[0]).decode()
         return CachedClip(clip=clip, source_sha256=source, _cache=self, _place=place, **columns)
@@ -324,8 +326,8 @@ class Cache(Sequence[CachedClip]):
         order = np.argsort(shard_of, kind="stable")
         for rows in np.split(order, np.flatnonzero(np.diff(shard_of[order])) + 1):
             shard = self.shards[shard_of[rows[0]]]
-            multiplicity[rows] = shard.columns[layout.MULTIPLICITY][source[rows]]
             with shard_bytes(shard) as file:
+                multiplicity[rows] = shard.columns[layout.MULTIPLICITY][source[rows]]
                 for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
                     read_into(file, shard, self.level_plan(level), source[run], x[run[0] : run[-1] + 1])
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vjepa_fer.cache import layout
+from vjepa_fer.cache.agreement import require_agreement
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.int8 import dequantise
 from vjepa_fer.cache.shard import ShardIndex
@@ -33,6 +34,7 @@ BATCH_BYTES = 16 << 20
 @contextmanager
 def shard_bytes(shard: ShardIndex) -> Iterator[int]:
     """Open a shard for :func:`read_rows` and give its descriptor; refused if it is no longer the file that was checked."""
+    require_agreement(shard)
     with shard_errors(shard.path):
         file = open_regular(shard.path, follow=False)
         try:

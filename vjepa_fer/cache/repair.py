@@ -75,9 +75,9 @@ def repair_cache(root: CachePath, *, progress: Callable[[str], None] = lambda sh
             rescued += _rescue(folder, recipe, shard, found) if shard else []
             set_aside.append(_set_aside(path))
         progress(path.name)
+    (folder / layout.SHARDS / layout.INDEX_NPZ).unlink(missing_ok=True)  # it is made again of what is left
     _repair_manifest(folder, problems, set_aside)
     _repair_failures(folder, recipe, problems, set_aside)
-    (folder / layout.SHARDS / layout.INDEX_NPZ).unlink(missing_ok=True)  # the next reader makes it again
     swept = [path for place in (folder, folder / layout.SHARDS) for path in sweep_partials(place)]
     return Repair(tuple(problems), tuple(rescued), tuple(set_aside), tuple(swept))
 

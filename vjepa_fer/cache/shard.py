@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,38 @@ from vjepa_fer.cache.hdf5 import open_shard, plain_dataset, read_attribute, read
 from vjepa_fer.cache.sums import are_unchanged
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, recipe_from_json
+
+
+@dataclass(frozen=True, eq=False)
+class Notebook:
+    """What was found out so far about the shards that one ``index.npz`` tells of.
+
+    Attributes
+    ----------
+    agreed : set of str
+        Names of those that were found to say the same.
+    alike : dict
+        Rows, bytes of an id and bytes of the file → where shards of this kind have everything.
+    """
+
+    agreed: set[str] = field(default_factory=set)
+    alike: dict[tuple[int, int, int], Places] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where a shard has everything.
+
+    Attributes
+    ----------
+    columns : dict
+        Dataset path → at which byte of the file it begins, for each of ``index/`` and ``checksums/`` that has bytes.
+    rows : dict
+        Dataset path → ndarray of int64 (N,): at which byte each row of a level begins.
+    """
+
+    columns: dict[str, int]
+    rows: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +65,8 @@ class ShardIndex:
         Dataset path → ndarray of int64 (N,): at which byte of the file each row of a level begins; and uint32 (N,): its CRC-32.
     size, mtime_ns : int
         Of the file: bytes, and time of its last change.
+    notebook : Notebook or None
+        Where all this is written that was not read of the shard itself; see :mod:`vjepa_fer.cache.agreement`.
 
     Raises
     ------
@@ -48,6 +82,7 @@ class ShardIndex:
     checksums: dict[str, np.ndarray]
     size: int
     mtime_ns: int
+    notebook: Notebook | None = None
 
     def __post_init__(self) -> None:
         if len(self.clip_runs) != len(set(self.clip_ids)):
@@ -103,6 +138,22 @@ def read_shard_index(path: Path, *, checked: bool = True) -> ShardIndex:
         offsets = {d.path: _row_offsets(found[d.path], d, num_rows, path) for d in layout.stored_datasets(recipe)}
         checksums = {d.path: sums[d.path] for d in layout.stored_datasets(recipe)}
         return ShardIndex(path, recipe, ids, columns, offsets, checksums, status.st_size, status.st_mtime_ns)
+
+
+def says_the_same(shard: ShardIndex, other: ShardIndex) -> bool:
+    """Whether two indices say the same of the rows, and of where they lie."""
+    parts = ((getattr(shard, part), getattr(other, part)) for part in ("columns", "offsets", "checksums"))
+    same = all(np.array_equal(mine[name], theirs[name]) for mine, theirs in parts for name in mine)
+    return shard.clip_ids == other.clip_ids and same
+
+
+def places_in(shard: ShardIndex) -> Places:
+    """Where the file, whose index was read just now, has everything."""
+    names = [dataset.path for dataset in layout.index_datasets(shard.recipe)]
+    names += [f"{layout.CHECKSUMS}/{dataset.path}" for dataset in layout.stored_datasets(shard.recipe)]
+    with open_shard(shard.path) as file, shard_errors(shard.path):
+        found = {name: plain_dataset(file.id, name, shard.path).id.get_offset() for name in names}
+    return Places({name: offset for name, offset in found.items() if offset is not None}, shard.offsets)
 
 
 def _require_unchanged(columns: dict[str, np.ndarray], checksums: dict[str, np.ndarray], path: Path) -> None:

@@ -19,7 +19,7 @@ from vjepa_fer.cache.hdf5 import open_shard, read_attribute, shard_errors, store
 from vjepa_fer.cache.index import remembered_shards
 from vjepa_fer.cache.pieces import piece_paths, read_piece
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
-from vjepa_fer.cache.shard import ShardIndex, read_shard_index
+from vjepa_fer.cache.shard import ShardIndex, read_shard_index, says_the_same
 from vjepa_fer.cache.sums import bytes_of, finite_rows, row_checksums
 from vjepa_fer.doors import parse_object
 from vjepa_fer.errors import CacheError, VjepaFerError
@@ -114,11 +114,8 @@ def _wrong(paths: Iterable[Path], read: Callable[[Path], object]) -> Iterator[Pr
 
 def _is_same(shard: ShardIndex, other: ShardIndex) -> bool:
     """Whether the index that was remembered of a shard, as it is now, says what the shard does."""
-    if (shard.size, shard.mtime_ns) != (other.size, other.mtime_ns):  # it is no longer used
-        return True
-    parts = ((getattr(shard, part), getattr(other, part)) for part in ("columns", "offsets", "checksums"))
-    same = all(np.array_equal(mine[name], theirs[name]) for mine, theirs in parts for name in mine)
-    return shard.clip_ids == other.clip_ids and same
+    is_stale = (shard.size, shard.mtime_ns) != (other.size, other.mtime_ns)  # it is compared before it is used
+    return is_stale or says_the_same(shard, other)
 
 
 def shard_files(root: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.failures import Failure, read_failures, read_turns
 from vjepa_fer.cache.folder import prepare_cache
+from vjepa_fer.cache.index import remember_shards
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
 from vjepa_fer.doors import Bar, progress_bar
@@ -266,6 +267,7 @@ class _Job:
             with _disk_errors_explained(self.root):
                 self.noted.close()
                 self.given_up.close(self._all_done)
+        remember_shards(self.root, self.recipe)
         return self._summary()
 
     def _share(self, todo: list[Clip], turns: Mapping[str, int]) -> None:

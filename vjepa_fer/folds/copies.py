@@ -23,11 +23,32 @@ def identical_rows(x: np.ndarray) -> np.ndarray:
     ----------
     x : ndarray of float, shape (num_rows, dim)
     """
-    digests = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in x + 0.0])  # -0 is 0
+    columns = x.T[np.unique(np.linspace(0, x.shape[1] - 1, MOST_COLUMNS).astype(int))]
+    names = np.full(len(x), "", dtype="<U32")
+    rows = _may_be_copies(columns)
+    if len(rows):
+        names[rows] = _names_of_copies(x, columns, rows)
+    return names
+
+
+def _may_be_copies(columns: np.ndarray) -> np.ndarray:
+    """Rows of which no number is theirs alone: copies are among them, and of measurements few others, so that few rows are read whole."""
+    rows = np.arange(columns.shape[1])
+    for column in columns:
+        _, place, count = np.unique(column[rows], return_inverse=True, return_counts=True)
+        rows = rows[count[place] > 1]
+    return rows
+
+
+def _names_of_copies(x: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    digests = np.array(
+        [hashlib.blake2b((x[row] + 0.0).tobytes(), digest_size=16).hexdigest() for row in rows]
+    )  # -0 is 0
     _, first, group, size = np.unique(digests, return_index=True, return_inverse=True, return_counts=True)
-    empty = (x[first] == x[first, :1]).all(axis=1)
+    first = rows[first]
+    empty = np.array([(x[row] == x[row, 0]).all() for row in first])
     own = np.zeros(len(first), np.int64)
-    for column in x.T[np.unique(np.linspace(0, x.shape[1] - 1, MOST_COLUMNS).astype(int))]:
+    for column in columns:
         _, place, count = np.unique(column, return_inverse=True, return_counts=True)
         own += count[place[first]] == size
     copied = (size > 1) & ~empty & (own >= FEWEST_COLUMNS)

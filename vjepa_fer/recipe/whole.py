@@ -126,7 +126,9 @@ class ImportedRecipe:
     @property
     def storage(self) -> Storage:
         """An imported table holds one vector a clip: the level ``mean``."""
-        return Storage(levels=("mean",))
+        return _ONE_VECTOR
 
+
+_ONE_VECTOR = Storage(levels=("mean",))
 
 AnyRecipe = Recipe | ImportedRecipe
