@@ -1,6 +1,6 @@
 """Predictions go in; figures and their uncertainty come out.
 
-In reading order: `predictions` (one row a clip) · `metrics` · `intervals` (bootstrap over subjects) · `significance` · `compare` (which
+In reading order: `predictions` (one row a clip) · `metrics` · `intervals` (over subjects) · `significance` · `compare` (which
 differences are real) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `prediction_csv`, `confusion_csv`
 (anyone's tables).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from vjepa_fer.judging.compare import Comparison, compare_predictions
 from vjepa_fer.judging.confusion_csv import read_confusion
 from vjepa_fer.judging.groups import Groups, group_clips, group_figures
-from vjepa_fer.judging.intervals import Interval, Intervals, intervals_of, method_of
+from vjepa_fer.judging.intervals import COVERS, Interval, Intervals, intervals_of, method_of
 from vjepa_fer.judging.policies import (
     POLICIES,
     Scored,
@@ -23,6 +23,7 @@ from vjepa_fer.judging.prediction_csv import read_prediction_table, read_predict
 from vjepa_fer.judging.predictions import Predictions, Score, calibration, notes_on, score, subjects_in_words
 
 __all__ = [
+    "COVERS",
     "POLICIES",
     "Comparison",
     "Groups",
