@@ -12,7 +12,7 @@ from vjepa_fer.experiment import Cell, Protocol
 
 from .config_file import read_experiment_file, refuse_typed, said_in
 from .options import SOME_FAILED, ExcludeOption, JsonOption, SeedOption, check_exclude, pairs, words, wrong_usage
-from .probe_tables import print_sweep, print_transfer
+from .probe_tables import print_repeats, print_sweep, print_transfer
 from .progress import progress_bar
 from .terminal import print_json, say, warn
 
@@ -112,6 +112,14 @@ def probe(
             help="Go on where both sides of a fold share a subject, recording or file, and label every figure LEAKY.",
         ),
     ] = DEFAULT_PROTOCOL.allow_leak,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="With --folds subject-kfold:N, judge so often, with seeds --seed, --seed + 1 …, and show how far figures move with other "
+            "folds and other training, which no interval tells.",
+        ),
+    ] = DEFAULT_PROTOCOL.repeats,
     exclude: ExcludeOption = DEFAULT_PROTOCOL.exclude,
     test_on: Annotated[
         Path | None,
@@ -222,6 +230,7 @@ def probe(
                 allow_leak=allow_leak,
                 by=tuple(words(by)),
                 exclude=exclude,
+                repeats=repeats,
             ),
             statistics=base.statistics,
             test_on=str(test_on or ""),
@@ -252,6 +261,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         print_transfer(outcome.transfer)
     else:
         print_sweep(outcome.swept)
+        print_repeats(outcome.repeated)
     if outcome.swept.lost:
         raise typer.Exit(SOME_FAILED)
 
