@@ -26,7 +26,7 @@ from .options import (
     wrong_usage,
 )
 from .probe_list import show_probes
-from .probe_tables import print_pasted, print_sweep, print_transfer
+from .probe_tables import print_pasted, print_repeats, print_sweep, print_transfer
 from .progress import progress_bar
 from .terminal import print_json, say, warn
 
@@ -138,6 +138,14 @@ def probe(
             help="Go on where both sides of a fold share a subject, recording or file, and label every figure LEAKY.",
         ),
     ] = DEFAULT_PROTOCOL.allow_leak,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="With --folds subject-kfold:N, judge so often, with seeds --seed, --seed + 1 …, and show how far figures move with other "
+            "folds and other training, which no interval tells.",
+        ),
+    ] = DEFAULT_PROTOCOL.repeats,
     exclude: ExcludeOption = DEFAULT_PROTOCOL.exclude,
     test_on: Annotated[
         Path | None,
@@ -268,6 +276,7 @@ def probe(
                 allow_leak=allow_leak,
                 by=tuple(words(by)),
                 exclude=exclude,
+                repeats=repeats,
             ),
             statistics=base.statistics,
             test_on=str(test_on or ""),
@@ -300,6 +309,7 @@ def _show(outcome: Outcome, form: Shape, as_json: bool) -> None:
         print_transfer(outcome.transfer)
     else:
         print_sweep(outcome.swept)
+        print_repeats(outcome.repeated)
     if outcome.swept.lost:
         raise typer.Exit(SOME_FAILED)
 

@@ -11,7 +11,7 @@ from .terminal import print_table, say, warn
 if TYPE_CHECKING:
     from vjepa_fer.evaluation import Evaluation
     from vjepa_fer.experiment import Choice
-    from vjepa_fer.sweep import Judged, Outcome, Swept, Transfer
+    from vjepa_fer.sweep import Judged, Outcome, Repeated, Swept, Transfer
 
     from .options import Shape
 
@@ -49,10 +49,10 @@ def print_pasted(outcome: Outcome, form: Shape) -> None:
 
 def _print_groups(one: Judged) -> None:
     """The honest choice's figures by group; those of the first cell typed where nothing was chosen."""
-    from .runs import print_groups
+    from .runs import COVERED, print_groups
 
     if one.to_dict()["by"]:
-        print_groups(one.to_dict()["by"], title=f"{one.title}, by group; %, all folds pooled")
+        print_groups(one.to_dict()["by"], title=[f"{one.title}, by group; %, all folds pooled", *COVERED])
 
 
 def _say_what_became(swept: Swept) -> None:
@@ -77,6 +77,25 @@ def _say_what_became(swept: Swept) -> None:
         say(f"{resumed} of {len(everything)} runs were there already and were not fitted again")
     for run in (one.run for one in everything if one.run):
         say(f"run: {run}")
+
+
+def print_repeats(repeated: Sequence[Repeated]) -> None:
+    """A row a cell: how its figures moved from seed to seed."""
+    if not repeated:
+        return
+    rows = [
+        (
+            one["name"],
+            len(one["seeds"]),
+            *(f"{one[key]['mean']:.2f} ± {one[key]['sd'] or 0:.2f}" for key in ("war", "uar", "macro_f1")),
+        )
+        for one in (row.to_dict() for row in repeated)
+    ]
+    title = (
+        "% all clips, mean ± sd over seeded fold assignments of the same clips:",
+        "what other folds and other training do, which no interval covers",
+    )
+    print_table(("probe", "repeats", "WAR", "UAR", "macro-F1"), rows, title=title)
 
 
 def print_transfer(done: Transfer) -> None:

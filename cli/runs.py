@@ -30,6 +30,15 @@ LEAKY = "LEAKY "
 NUM_LEAKS = 3
 GAP = 3
 """Blanks between two columns of a table."""
+COVERED = (
+    "intervals cover other subjects of this kind, same fitted classifiers;",
+    "not how figures move when they are trained anew (probe --repeats)",
+)
+"""What a reader of intervals must know, in lines that fit a terminal; :data:`vjepa_fer.judging.COVERS` says it in JSON."""
+ASKED = (
+    "asked: would these fitted classifiers differ on other subjects of this kind?",
+    "not: would they after training anew, which moves figures too (probe --repeats)",
+)
 MAX_FOLD_COLUMNS = 6
 """More do not fit into a terminal of 80 columns beside mean, sd and pooled."""
 
@@ -314,15 +323,19 @@ def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
     for figure, head in (("war", "WAR"), ("uar", "UAR")):
         chosen = [d for d in result["differences"] if d["figure"] == figure]
         lines = [(f"{letter[d['second']]} − {letter[d['first']]}", *_difference_cells(d)) for d in chosen]
-        print_table((head, "points", "95 % over subjects", "p", "p Holm", "McNemar", "real"), lines)
+        print_table(
+            (head, "points", "95 %", "p", "p Holm", "McNemar", "real"), lines, title=ASKED if figure == "war" else ()
+        )
 
 
 def _difference_cells(difference: dict) -> tuple[str, ...]:
-    verdict = {None: "cannot be judged", True: "yes", False: "no"}[difference["real"]]
+    num = difference["num_differing"]
+    few = f"cannot be judged: {num} subject{'s' * (num != 1)}"
+    verdict = {None: few, True: "yes", False: "no"}[difference["real"]]
     real = "LEAKY" if difference["leaky"] else verdict
-    low, high = difference["interval"]
+    span = "–" if difference["interval"] is None else "[{:+.2f}, {:+.2f}]".format(*difference["interval"])
     p_values = (f"{difference[name]:.4f}" for name in ("p", "p_holm", "p_mcnemar"))
-    return f"{difference['value']:+.2f}", f"[{low:+.2f}, {high:+.2f}]", *p_values, real
+    return f"{difference['value']:+.2f}", span, *p_values, real
 
 
 def print_figures(result: dict, *, title: Sequence[str] = ()) -> None:
@@ -332,9 +345,10 @@ def print_figures(result: dict, *, title: Sequence[str] = ()) -> None:
     trust = [("ece", "ECE"), ("log_loss", "log-loss")] if result["ece"] else []
     units = "%; log-loss in nats" if trust else "%"
     print_table(*_fold_table(result, names + trust), title=[*title, units])
-    if result["uar"]["interval"]:
-        spans = [(name, *(_number(end, key) for end in result[key]["interval"])) for key, name in names + trust]
-        print_table(("95 % over subjects, pooled", "from", "to"), spans)
+    known = [(key, name) for key, name in names + trust if result[key]["interval"]]
+    if known:
+        spans = [(name, *(_number(end, key) for end in result[key]["interval"])) for key, name in known]
+        print_table(("95 % over subjects, pooled", "from", "to"), spans, title=COVERED)
     print_table(("class", "clips", "recall", "95 %", "precision", "F1"), list(_class_rows(result)))
     print_table(*_confusion_table(result))
     people = list(_people_rows(result))

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import permutation_test
 
 from vjepa_fer.errors import RunError
@@ -133,6 +135,51 @@ def test_other_folds_are_noted_and_other_names_for_the_same_folds_are_not():
     assert compare_predictions({"x": one, "y": dataclasses.replace(one, fold=(one.fold + 1) % 3)}).notes == ()
     (note,) = compare_predictions({"x": one, "y": dataclasses.replace(one, fold=np.arange(240) % 3)}).notes
     assert note.startswith("x and y were tested in different folds")
+
+
+def test_a_row_says_how_few_subjects_differ_where_that_is_too_few():
+    base = made(0.7)
+    worse = np.where(base.subjects < "s03", (base.truth + 1) % 3, base.predicted)
+    one = only(compare_predictions({"x": dataclasses.replace(base, predicted=worse), "y": base}))
+    assert (one.num_differing, one.real, one.judgeable) == (3, None, False)
+
+
+@pytest.mark.parametrize(("num_subjects", "judged"), [(5, False), (7, False), (8, True)])
+def test_holm_over_six_pairs_takes_eight_subjects_that_all_differ(num_subjects, judged):
+    """2/2⁸ times six pairs is 0.047; a pair that nobody differs in needs no judge."""
+    found = compare_predictions(all_right_and_half_right(num_subjects, num_runs=4))
+    differ = [d for d in found.differences if d.value]
+    assert {d.real for d in differ} == {True if judged else None}
+    assert {d.real for d in found.differences if not d.value} == {False}
+
+
+def test_what_is_told_is_of_plain_types_with_more_subjects_than_can_be_counted_out():
+    x, y = made(0.7, num_subjects=24, seed=1), made(0.7, num_subjects=24, seed=2)
+    told = compare_predictions({"x": x, "y": y}).to_dict()
+    for one in told["differences"]:
+        kinds = {name: type(one[name]) for name in ("value", "p", "p_holm", "p_mcnemar", "real", "leaky", "judgeable")}
+        assert kinds == {
+            **dict.fromkeys(("value", "p", "p_holm", "p_mcnemar"), float),
+            **dict.fromkeys(("real", "leaky", "judgeable"), bool),
+        }
+        assert one["real"] is False
+        assert type(one["num_differing"]) is int
+    assert json.loads(json.dumps(told)) == told
+    assert "after training anew" in told["question"]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**31))
+def test_no_order_of_rows_or_classes_changes_a_difference(seed):
+    rng = np.random.default_rng(seed)
+    x, y = made(0.7, seed=seed % 1000), made(0.75, seed=seed % 1000 + 1)
+    rows, classes = rng.permutation(len(y)), rng.permutation(3)
+    place = np.argsort(classes)
+    other = y.take(rows)
+    other = dataclasses.replace(
+        other, classes=tuple(np.array(y.classes)[classes]), truth=place[other.truth], predicted=place[other.predicted]
+    )
+    assert compare_predictions({"x": x, "y": other}).differences == compare_predictions({"x": x, "y": y}).differences
 
 
 def all_right_and_half_right(num_subjects, num_runs=2):

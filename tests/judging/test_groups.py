@@ -5,6 +5,7 @@ import pytest
 
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.judging import Predictions, group_clips, group_figures
+from vjepa_fer.judging.intervals import subject_intervals
 from vjepa_fer.manifest import Clip, Manifest, crema_d_official
 
 
@@ -36,7 +37,16 @@ def test_each_group_has_its_own_figures_and_n():
     assert (male["value"], male["n_clips"], male["n_subjects"], male["war"], male["uar"]) == ("male", 4, 2, 75, 75)
     assert (female["value"], female["n_clips"], female["n_subjects"], female["war"]) == ("female", 2, 1, 0)
     assert female["war_interval"] is None
-    assert male["war_interval"] == [50, 100]
+    assert male["war_interval"] is None
+    assert male["n_subjects"] == 2
+
+
+def test_a_group_of_three_has_an_interval_as_if_it_were_alone():
+    groups = group_clips(study(sex=["male"] * 6 + ["female"] * 2), ["sex"])
+    everyone = predictions([0, 1, 1, 1, 0, 1, 1, 0])
+    _, male = group_figures(everyone, groups)["sex"]
+    alone = subject_intervals(everyone.take(np.arange(6)))["war"]
+    assert male["war_interval"] == [round(100 * end, 4) for end in alone]
 
 
 def test_uar_is_over_the_classes_that_a_group_has():

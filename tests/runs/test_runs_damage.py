@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.cli import evaluate, report, runs
 from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.experiment import Protocol, make_cells
-from vjepa_fer.judging import intervals_of
-from vjepa_fer.judging.intervals import subject_intervals
 from vjepa_fer.runs import check_run, description, facts_of_table, list_runs, read_run, result_of
 from vjepa_fer.sweep import sweep
 
@@ -56,13 +53,6 @@ def out(swept, tmp_path):
 @pytest.fixture
 def nested(out):
     return next(out.glob("best/*"))
-
-
-@pytest.fixture
-def few_draws(monkeypatch):
-    """Intervals from twenty draws: what is looked at here are files."""
-    monkeypatch.setattr("vjepa_fer.runs.results.intervals_of", partial(intervals_of, num_draws=20))
-    monkeypatch.setattr("vjepa_fer.judging.groups.subject_intervals", partial(subject_intervals, num_draws=20))
 
 
 def everything(run):
@@ -126,7 +116,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(nested, name):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_no_command_shows_a_flipped_bit(out, nested, name, tmp_path, monkeypatch, few_draws):
+def test_no_command_shows_a_flipped_bit(out, nested, name, tmp_path, monkeypatch):
     noon = type("Noon", (), {"now": lambda zone: datetime(2026, 1, 1, 12, tzinfo=UTC)})
     monkeypatch.setattr("vjepa_fer.report.page.datetime", noon)
     page, other = tmp_path / "page.html", next(out.glob("knn-*"))

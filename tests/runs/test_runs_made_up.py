@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from test_runs_damage import CELLS, PROTOCOL, V1, cache, call, few_draws, nested, out, swept  # noqa: F401 (fixtures)
+from test_runs_damage import CELLS, PROTOCOL, V1, cache, call, nested, out, swept  # noqa: F401 (fixtures)
 from vjepa_fer.doors import canonical_json
 from vjepa_fer.errors import ExperimentError, RunError, SplitError
 from vjepa_fer.experiment import make_cells
@@ -83,7 +83,7 @@ def show_everywhere(folder):
     derandomize=True,
 )
 @given(data=st.data())
-def test_a_made_up_file_is_refused_or_shown(out, few_draws, name, data):
+def test_a_made_up_file_is_refused_or_shown(out, name, data):
     nested = data.draw(st.sampled_from(sorted(path.parent for path in out.rglob("run.json"))))
     good = {name: (nested / name).read_bytes() for name in ("run.json", "folds.json")}
     value = json.loads(good[name])

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import signal
-from functools import partial
 
 import pytest
 import typer
@@ -32,10 +31,8 @@ def call(*arguments):
 
 def work(barrier, answers, number, commands):
     """Give the commands, and wait for the others before each run folder and each fitted probe."""
-    from vjepa_fer.runs import results
     from vjepa_fer.sweep import asked, refit
 
-    results.intervals_of = partial(results.intervals_of, num_draws=20)
     for module, name in ((asked, "write_run"), (refit, "save_fitted")):
         setattr(module, name, together(barrier, getattr(module, name)))
     answers.put((number, [call(*command) for command in commands]))

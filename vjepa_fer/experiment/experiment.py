@@ -16,11 +16,11 @@ from typing import Any, Literal
 from vjepa_fer.doors import canonical_json, not_one_of
 from vjepa_fer.errors import ExperimentError
 from vjepa_fer.experiment.params import check_decision, resolve
-from vjepa_fer.experiment.protocol import Cell, Protocol, Statistics
+from vjepa_fer.experiment.protocol import DRAWN_FOLDS, Cell, Protocol, Statistics
 
 Fusion = Literal["early", "late"]
 FUSIONS = ("early", "late")
-MOST_DRAWS = 1_000_000
+MOST_REPEATS = 1000
 EXCLUDE = (None, "damaged")
 
 
@@ -76,6 +76,7 @@ class Experiment:
         _check_sources(self)
         _check_cells(self.cells)
         _check_protocol(self.protocol, self.statistics)
+        _check_repeats(self)
         _check_texts(self.to_dict())
 
     @property
@@ -154,17 +155,24 @@ def _check_protocol(protocol: Protocol, statistics: Statistics) -> None:
         "seed": (protocol.seed, protocol.seed >= 0, "0 or more"),
         "inner_folds": (protocol.inner_folds, protocol.inner_folds >= 2, "2 or more"),
         "exclude": (protocol.exclude, protocol.exclude in EXCLUDE, "'damaged', or nothing"),
-        "statistics.num_draws": (
-            statistics.num_draws,
-            20 <= statistics.num_draws <= MOST_DRAWS,
-            f"20 to {MOST_DRAWS:,}",
-        ),
+        "repeats": (protocol.repeats, 1 <= protocol.repeats <= MOST_REPEATS, f"1 to {MOST_REPEATS:,}"),
         "statistics.confidence": (statistics.confidence, 0 < statistics.confidence < 1, "between 0 and 1"),
-        "statistics.seed": (statistics.seed, statistics.seed >= 0, "0 or more"),
     }
     for name, (value, fine, words) in expected.items():
         if not fine:
             raise ExperimentError(f"{name} = {value!r}: expected {words}")
+
+
+def _check_repeats(asked: Experiment) -> None:
+    """Folds that no seed draws would be the same every time."""
+    repeats, folds = asked.protocol.repeats, asked.protocol.folds
+    if repeats > 1 and asked.test_on:
+        raise ExperimentError(f"repeats = {repeats} draws folds anew, and test_on has none; leave one of them out")
+    if repeats > 1 and folds.partition(":")[0] != DRAWN_FOLDS:
+        raise ExperimentError(
+            f"repeats = {repeats} draws folds anew, and folds = {folds!r} are always the same; "
+            f"expected folds = '{DRAWN_FOLDS}:5', say, or one repeat"
+        )
 
 
 def _check_texts(values: Mapping[str, Any]) -> None:

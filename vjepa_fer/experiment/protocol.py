@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from vjepa_fer.doors import Given
 
+DRAWN_FOLDS = "subject-kfold"
+"""The folds that a seed draws; all others are what they are."""
+
 PLAN_WORDS = ("probe", "params", "features", "scale", "decision", "inner_folds", "cells")
 """The words of a plan: what a sweep varies. All other settings must be equal for two runs to be of one sweep."""
 
@@ -207,6 +210,9 @@ class Protocol:
         Manifest columns to give figures by, besides those of all clips; see :mod:`vjepa_fer.judging.groups`.
     exclude : {None, "damaged"}
         Leave the clips out whose official file is damaged; recorded with the run. See :mod:`vjepa_fer.manifest.damage`.
+    repeats : int
+        Judge so many times, with the seeds `seed`, `seed` + 1 …: how far figures move with other drawn folds and other training, which is
+        no part of an interval.
     """
 
     folds: str = "subject-kfold:5"
@@ -216,22 +222,17 @@ class Protocol:
     allow_leak: bool = False
     by: tuple[str, ...] = ()
     exclude: str | None = None
+    repeats: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """How far each figure might be off: the percentile bootstrap over subjects; see :func:`vjepa_fer.judging.intervals_of`.
+    """How far each figure might be off with other subjects; see :func:`vjepa_fer.judging.intervals_of`.
 
     Attributes
     ----------
-    num_draws : int
-        How often the subjects are drawn anew.
     confidence : float
-        Share of the draws that an interval holds.
-    seed : int
-        Of the draws.
+        Share of such studies whose interval holds the truth.
     """
 
-    num_draws: int = 5000
     confidence: float = 0.95
-    seed: int = 0

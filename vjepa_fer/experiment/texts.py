@@ -150,6 +150,7 @@ def experiment_from_dict(values: Mapping[str, Any], source: str = "experiment") 
                 allow_leak=said.flag("allow_leak", protocol.allow_leak),
                 by=_words(said, "by", ()),
                 exclude=None if said.values.get("exclude") is None else said.text("exclude"),
+                repeats=said.whole("repeats", protocol.repeats),
             ),
             statistics=_statistics(said),
             test_on=said.text("test_on", own.test_on),
@@ -191,12 +192,9 @@ def _words(said: Given, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
 
 def _statistics(said: Given) -> Statistics:
     own, given = Statistics(), said.object("statistics", optional=True)
-    refuse_unknown(given, [one.name for one in dataclasses.fields(Statistics)])
-    return Statistics(
-        num_draws=given.whole("num_draws", own.num_draws),
-        confidence=given.number("confidence", own.confidence),
-        seed=given.whole("seed", own.seed),
-    )
+    drawn = ("num_draws", "seed")  # of the bootstrap that files of before speak of; no figure depends on them any more
+    refuse_unknown(given, [*(one.name for one in dataclasses.fields(Statistics)), *drawn])
+    return Statistics(confidence=given.number("confidence", own.confidence))
 
 
 def _cells(said: Given) -> tuple[Cell, ...]:

@@ -1,6 +1,6 @@
 """Predictions go in; figures and their uncertainty come out.
 
-In reading order: `predictions` (one row a clip) · `tied` (clips that values alone do not decide) · `metrics` · `intervals` (bootstrap over
+In reading order: `predictions` (one row a clip) · `tied` (clips that values alone do not decide) · `metrics` · `intervals` (over
 subjects) · `significance` · `compare` (which differences are real) · `compared` (that, as a table
 to paste) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `label_issues` (labels
 that are most likely wrong) · `vocabulary` (labels in other words) · `prediction_csv`, `confusion_csv` (anyone's tables).
@@ -14,7 +14,7 @@ from vjepa_fer.judging.confusion_csv import ConfusionTable, read_confusion, read
 from vjepa_fer.judging.confusion_grid import Rows
 from vjepa_fer.judging.confusion_unit import Unit
 from vjepa_fer.judging.groups import Groups, group_clips, group_figures
-from vjepa_fer.judging.intervals import Interval, Intervals, intervals_of, method_of
+from vjepa_fer.judging.intervals import COVERS, Interval, Intervals, intervals_of, method_of
 from vjepa_fer.judging.label_issues import LabelIssue, find_label_issues
 from vjepa_fer.judging.policies import (
     POLICIES,
@@ -31,6 +31,7 @@ from vjepa_fer.judging.tied import Ties, ties_among
 from vjepa_fer.judging.vocabulary import in_words_of
 
 __all__ = [
+    "COVERS",
     "LEAKY",
     "ONE_OF_SEVERAL",
     "POLICIES",

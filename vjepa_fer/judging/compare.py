@@ -15,7 +15,14 @@ from vjepa_fer.errors import RunError
 from vjepa_fer.folds import shortlist
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.compared import comparison_sheet
-from vjepa_fer.judging.intervals import NUM_DRAWS, Interval, confusion_by_subject, resample
+from vjepa_fer.judging.intervals import (
+    CONFIDENCE,
+    COVERS,
+    Interval,
+    confusion_by_subject,
+    difference_intervals,
+    jackknife,
+)
 from vjepa_fer.judging.predictions import SUBJECTS_UNKNOWN, Predictions
 from vjepa_fer.judging.significance import holm, mcnemar_p, sign_flip_p, smallest_p
 from vjepa_fer.judging.tied import ties_among
@@ -23,6 +30,14 @@ from vjepa_fer.manifest import respelled, shown
 
 FIGURES = ("war", "uar")
 LEVEL = 0.05
+ROUNDING = 1e-12
+"""Below this, what one class gave and another took cancels out: no share of a class is so small."""
+
+QUESTION = (
+    "would these fitted classifiers still differ on other subjects of this kind? Not: would they after training anew; "
+    "that moves figures too (probe --repeats shows how far), and one chance of it may be called real here"
+)
+"""What p values and intervals answer."""
 
 
 @dataclass(frozen=True)
@@ -36,42 +51,45 @@ class Difference:
         ``war`` or ``uar``, of all clips together.
     value : float
         Second minus first.
-    interval : Interval
-        95 %, by bootstrap over subjects, both classifiers on the same draws.
+    interval : Interval or None
+        95 %, over subjects (:func:`vjepa_fer.judging.intervals.difference_intervals`); None where nothing tells it.
     p, p_holm : float
         Subject-level sign-flip permutation; adjusted for the number of pairs.
     p_mcnemar : float
         Exact, over clips as if they were independent: a second opinion that is too easily impressed.
     leaky : bool
         One of them was tested on what it knew from training.
+    num_differing : int
+        Subjects for whom one of the two is better.
     judgeable : bool
-        There are subjects enough that some difference between the two could be called real.
+        Had all of these gone one way, the difference would be called real; or nobody differs.
     """
 
     first: str
     second: str
     figure: str
     value: float
-    interval: Interval
+    interval: Interval | None
     p: float
     p_holm: float
     p_mcnemar: float
     leaky: bool = False
+    num_differing: int = 0
     judgeable: bool = True
 
     @property
     def real(self) -> bool | None:
         """Chance does as much in fewer than one of twenty worlds, counting every pair that was looked at; never where one leaks.
 
-        None where so few subjects can tell neither.
+        None where so few subjects differ that they can tell neither.
         """
-        if not self.judgeable and not self.leaky:
-            return None
-        return bool(self.p_holm < LEVEL and not self.leaky)
+        if self.leaky or self.p_holm < LEVEL:
+            return not self.leaky
+        return False if self.judgeable else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; differences in percentage points."""
-        interval = [round(100 * end, 4) for end in self.interval]
+        interval = None if self.interval is None else [round(100 * end, 4) for end in self.interval]
         values = dataclasses.asdict(self) | {"value": round(100 * self.value, 4), "interval": interval}
         return values | {"real": self.real}
 
@@ -106,6 +124,8 @@ class Comparison:
         return {
             "n_clips": len(first),
             "n_subjects": first.num_subjects,
+            "question": QUESTION,
+            "intervals": {"confidence": CONFIDENCE, "covers": COVERS},
             "runs": [
                 {"name": name, "left_out": self.left_out[name], **{f: round(100 * float(v), 4) for f, v in one.items()}}
                 for name, one in scores.items()
@@ -132,7 +152,6 @@ def compare_predictions(
     intersect: bool = False,
     leaky: Collection[str] = (),
     reference: str | None = None,
-    num_draws: int = NUM_DRAWS,
     seed: int = 0,
 ) -> Comparison:
     """Compare every pair, or all others with one reference, on identical clips.
@@ -147,8 +166,8 @@ def compare_predictions(
         Names of those that were tested on what they knew from training: no difference from them is real.
     reference : str, optional
         The one that all others are compared with, and minus which they are: so few pairs leave chance less room than all of them.
-    num_draws, seed : int
-        Of the bootstrap; the permutation's draws have the same seed.
+    seed : int
+        Of the permutation's draws, where there are too many patterns to count.
 
     Raises
     ------
@@ -161,12 +180,10 @@ def compare_predictions(
     classes = tuple(sorted({name for one in predictions.values() for name in one.classes}))
     aligned = {name: _aligned(one, common, classes) for name, one in predictions.items()}
     _check_same_truth(aligned)
-    by_subject = np.stack([confusion_by_subject(one) for one in aligned.values()], axis=1)
-    worlds = dict(zip(aligned, np.moveaxis(resample(by_subject, num_draws=num_draws, seed=seed), 1, 0), strict=True))
     pairs = _pairs(aligned, reference)
-    differences = [d for figure in FIGURES for d in _each_pair(aligned, pairs, figure, worlds, seed, leaky)]
+    differences = [d for figure in FIGURES for d in _each_pair(aligned, pairs, figure, seed, leaky)]
     left_out = {name: len(one) - len(common) for name, one in predictions.items()}
-    notes = (*_notes(aligned, len(pairs)), *_tied(predictions, common))
+    notes = (*_notes(aligned, len(pairs), differences), *_tied(predictions, common))
     return Comparison(aligned, left_out, tuple(differences), notes)
 
 
@@ -249,24 +266,57 @@ def _each_pair(
     aligned: Mapping[str, Predictions],
     pairs: Sequence[tuple[str, str]],
     figure: str,
-    worlds: Mapping[str, np.ndarray],
     seed: int,
     leaky: Collection[str],
 ) -> list[Difference]:
-    """Each pair's difference in one figure; `worlds` has each one's confusion matrices on the same drawn subjects."""
-    p_values = [sign_flip_p(_by_subject(aligned[a], aligned[b], figure), seed=seed) for a, b in pairs]
+    """Each pair's difference in one figure."""
+    gains = [_by_subject(aligned[a], aligned[b], figure) for a, b in pairs]
+    p_values = [sign_flip_p(gain, seed=seed) for gain in gains]
+    values, intervals = _differences(aligned, pairs, figure)
     differences = []
-    for (a, b), p, p_holm in zip(pairs, p_values, holm(p_values), strict=True):
+    for number, ((a, b), p_holm) in enumerate(zip(pairs, holm(p_values), strict=True)):
         first, second = aligned[a], aligned[b]
         right, right_too = first.predicted == first.truth, second.predicted == second.truth
-        mcnemar = mcnemar_p(int(np.sum(right & ~right_too)), int(np.sum(~right & right_too)))
-        score = metrics.SCORES[figure]
-        value = float(score(second.confusion) - score(first.confusion))
-        low, high = np.quantile(score(worlds[b]) - score(worlds[a]), (0.025, 0.975))
-        interval = Interval(float(low), float(high))
-        leaks, judgeable = a in leaky or b in leaky, is_judgeable(first.num_subjects, len(pairs))
-        differences.append(Difference(a, b, figure, value, interval, p, p_holm, mcnemar, leaks, judgeable))
+        num_differing = int(np.count_nonzero(gains[number]))
+        differences.append(
+            Difference(
+                first=a,
+                second=b,
+                figure=figure,
+                value=values[number],
+                interval=intervals[number],
+                p=p_values[number],
+                p_holm=p_holm,
+                p_mcnemar=mcnemar_p(int(np.sum(right & ~right_too)), int(np.sum(~right & right_too))),
+                leaky=a in leaky or b in leaky,
+                num_differing=num_differing,
+                judgeable=num_differing == 0 or _best_p(p_values, number, num_differing) < LEVEL,
+            )
+        )
     return differences
+
+
+def _differences(
+    aligned: Mapping[str, Predictions], pairs: Sequence[tuple[str, str]], figure: str
+) -> tuple[list[float], list[Interval | None]]:
+    """Second minus first of each pair, and its interval."""
+    by_subject = np.stack(
+        [confusion_by_subject(one) for one in aligned.values()], axis=1
+    )  # (num_subjects, num_runs, C, C)
+    place = {name: number for number, name in enumerate(aligned)}
+    first, second = (np.array([place[name] for name in names]) for names in zip(*pairs, strict=True))
+
+    def figures(sums: np.ndarray) -> np.ndarray:
+        scores = metrics.SCORES[figure](sums)
+        return scores[..., second] - scores[..., first]
+
+    found = jackknife(figures, by_subject)
+    return found.values.tolist(), difference_intervals(found)
+
+
+def _best_p(p_values: Sequence[float], number: int, num_differing: int) -> float:
+    """What Holm's p would be for one of the pairs at least, if all subjects that differ had gone one way."""
+    return holm([*p_values[:number], smallest_p(num_differing), *p_values[number + 1 :]])[number]
 
 
 def is_judgeable(num_subjects: int, num_pairs: int) -> bool:
@@ -286,26 +336,27 @@ def _by_subject(first: Predictions, second: Predictions, figure: str) -> np.ndar
         size = np.bincount(first.truth, minlength=len(first.classes))
         gain = gain / size[first.truth]
     _, subject = np.unique(first.subjects, return_inverse=True)
-    return np.bincount(subject, weights=gain)
+    gains = np.bincount(subject, weights=gain)
+    return np.where(np.abs(gains) < ROUNDING, 0, gains)
 
 
-def _notes(aligned: Mapping[str, Predictions], num_pairs: int) -> tuple[str, ...]:
+def _notes(aligned: Mapping[str, Predictions], num_pairs: int, differences: Sequence[Difference]) -> tuple[str, ...]:
     (first_name, first), *others = aligned.items()
     other_folds = (
         f"{first_name} and {name} were tested in different folds: part of a difference is what each was trained on"
         for name, one in others
         if not _same_partition(first.fold, one.fold)
     )
-    return (*_too_few(first.num_subjects, num_pairs), *_unknown_subjects(first), *other_folds)
+    few = any(one.real is None for one in differences)
+    return (*(_too_few(num_pairs) * few), *_unknown_subjects(first), *other_folds)
 
 
-def _too_few(num_subjects: int, num_pairs: int) -> tuple[str, ...]:
-    if is_judgeable(num_subjects, num_pairs):
-        return ()
-    pairs = "" if num_pairs == 1 else f" for {num_pairs} pairs"
+def _too_few(num_pairs: int) -> tuple[str, ...]:
+    pairs = "" if num_pairs == 1 else f" of {num_pairs} pairs"
+    least = fewest_subjects(num_pairs)
     return (
-        f"cannot be judged: {num_subjects} subjects. Even if all of them went one way, p would be "
-        f"{smallest_p(num_subjects):.4g}; at least {fewest_subjects(num_pairs)} subjects are needed{pairs}",
+        f"cannot be judged: so few subjects differ that even if all of them went one way, chance would be as likely as {LEVEL:.0%}; "
+        f"{least} subjects that differ are enough for any{pairs or ' pair'}",
     )
 
 

@@ -67,7 +67,7 @@ def group_figures(predictions: Predictions, groups: Groups) -> dict[str, list[di
     -------
     dict
         By column, one entry a value in sorted order: ``value``, ``n_clips``, ``n_subjects``, each figure with its 95 %
-        ``…_interval`` over subjects (None where the group has a single one). UAR is the mean over classes that the group has.
+        ``…_interval`` over subjects (None where the group has fewer than three). UAR is the mean over classes that the group has.
     """
     return {column: _by_value(predictions, values) for column, values in groups.items()}
 

@@ -36,7 +36,7 @@ def sign_flip_p(differences: np.ndarray, *, num_draws: int = NUM_DRAWS, seed: in
         return float(np.mean(np.abs((1 - 2 * patterns) @ moved) >= reached))
     drawn = np.random.default_rng(seed).integers(0, 2, (num_draws, len(moved)), dtype=np.int8)
     hits = np.count_nonzero(np.abs((1 - 2 * drawn) @ moved) >= reached)
-    return (hits + 1) / (num_draws + 1)
+    return float((hits + 1) / (num_draws + 1))
 
 
 def smallest_p(num_subjects: int) -> float:

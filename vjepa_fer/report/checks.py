@@ -139,7 +139,9 @@ def _few_subjects(n: RunNumbers) -> Iterator[Check]:
             "are too narrow.",
         )
     elif num < FEW_SUBJECTS:
-        yield Check("look", f"Only {num} subjects: intervals over so few are rough, and mostly too narrow.")
+        yield Check(
+            "look", f"Only {num} subjects: intervals over so few are rough and wide, and below three there are none."
+        )
 
 
 def _unaudited(n: RunNumbers) -> Iterator[Check]:

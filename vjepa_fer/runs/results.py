@@ -40,7 +40,7 @@ def figures_of(predictions: Predictions, statistics: Statistics = USUAL) -> dict
     figures, ties = intervals.figures, ties_among(predictions)
     return {
         **{name: percent(value, figures.get(name)) for name, value in score(predictions).items()},
-        "ece": percent(trust["ece"], figures.get("ece")) if trust else None,
+        "ece": percent(trust["ece"]) if trust else None,
         "log_loss": _nats(trust["log_loss"], figures.get("log_loss")) if trust else None,
         "intervals": method_of(statistics) if figures else None,
         "by_class": _by_class(predictions, intervals),
@@ -84,8 +84,8 @@ def _nats(value: Score, interval: Interval | None) -> dict[str, Any]:
 def percent(value: Score, interval: Interval | None = None) -> dict[str, Any]:
     """A score as ``{"mean", "sd", "folds", "pooled", "interval"}`` in percent.
 
-    ``sd`` (n−1) is None for a single fold. ``interval`` holds the pooled figure with 95 % confidence, by bootstrap over
-    subjects, and is None where subjects are unknown.
+    ``sd`` (n−1) is None for a single fold. ``interval`` holds the pooled figure of other subjects with 95 % confidence,
+    and is None where subjects are unknown or fewer than three, and for calibration error.
     """
     sd = None if value.sd is None else _percent(value.sd)
     folds = [_percent(v) for v in value.folds]

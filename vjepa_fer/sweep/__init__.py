@@ -1,7 +1,7 @@
 """An experiment goes in; run folders, the choice among its cells, the figures on another corpus and the refitted probe come out.
 
 In reading order: `source` (what is evaluated) · `audit` (what leaks, and what nobody could look at) · `asked` (what is asked, by content, and
-where it is kept) · `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `running` (an experiment, from its caches to its outcome).
+where it is kept) · `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `repeats` (other seeds) · `running` (an experiment, from its caches to its outcome).
 """
 
 from __future__ import annotations
@@ -9,8 +9,20 @@ from __future__ import annotations
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Swept, sweep
 from vjepa_fer.sweep.refit import refit_best
+from vjepa_fer.sweep.repeats import Repeated
 from vjepa_fer.sweep.running import Outcome, run_experiment
 from vjepa_fer.sweep.source import Source
 from vjepa_fer.sweep.transfer import Transfer, run_transfer
 
-__all__ = ["Judged", "Outcome", "Source", "Swept", "Transfer", "refit_best", "run_experiment", "run_transfer", "sweep"]
+__all__ = [
+    "Judged",
+    "Outcome",
+    "Repeated",
+    "Source",
+    "Swept",
+    "Transfer",
+    "refit_best",
+    "run_experiment",
+    "run_transfer",
+    "sweep",
+]

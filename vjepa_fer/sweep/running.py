@@ -23,6 +23,7 @@ from vjepa_fer.runs import PARTS, results_sheet
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Progress, Swept, sweep
 from vjepa_fer.sweep.refit import refit_best
+from vjepa_fer.sweep.repeats import Repeated, repeat
 from vjepa_fer.sweep.transfer import Transfer, run_transfer
 
 MOST_NAMED = 12
@@ -50,6 +51,8 @@ class Outcome:
         How well raters do; see :func:`vjepa_fer.evaluation.human_ceiling`.
     fitted : tuple of Judged and Path, or None
         With ``experiment.refit``, the cell that was fitted on all clips, and the folder of its probe.
+    repeated : tuple of Repeated
+        With ``experiment.protocol.repeats``, the figures of every row under each seed.
     """
 
     experiment: Experiment
@@ -60,6 +63,7 @@ class Outcome:
     reference: Reference | None = None
     human: dict[str, Any] | None = None
     fitted: tuple[Judged, Path] | None = None
+    repeated: tuple[Repeated, ...] = ()
 
     @property
     def best(self) -> Judged | None:
@@ -110,6 +114,8 @@ class Outcome:
             told |= {"labels": self.reference.name, "human": self.human}
         if self.fitted is not None:
             told["fitted"] = str(self.fitted[1])
+        if self.repeated:
+            told["repeats"] = [one.to_dict() for one in self.repeated]
         return {**told, "experiment": {**self.experiment.to_dict(), "fingerprint": self.experiment.fingerprint}}
 
 
@@ -160,7 +166,9 @@ def _run_folds(asked: Experiment, opened: Any, work: dict[str, Any]) -> Outcome:
     reference = make_reference(asked.labels, clips, ties=asked.ties)
     as_they_are = asked.labels == "intended"
     source = opened if as_they_are else LabelledCache(opened, reference)
-    swept = sweep(source, asked.cells, asked.protocol, reference=None if as_they_are else reference, **work)
+    other = None if as_they_are else reference
+    swept = sweep(source, asked.cells, asked.protocol, reference=other, **work)
+    repeated = repeat(source, swept, asked, other, jobs=work["jobs"], progress=work["progress"])
     fitted = None
     if asked.refit:
         seed, targets = asked.protocol.seed, reference.targets
@@ -168,7 +176,8 @@ def _run_folds(asked: Experiment, opened: Any, work: dict[str, Any]) -> Outcome:
     joined = opened if isinstance(opened, Joined) else None
     human = human_ceiling(clips, reference)
     roles = _roles(opened.caches, asked)
-    return Outcome(asked, swept, roles, joined=joined, reference=reference, human=human, fitted=fitted)
+    told: dict[str, Any] = {"joined": joined, "reference": reference, "human": human}
+    return Outcome(asked, swept, roles, fitted=fitted, repeated=repeated, **told)
 
 
 def _roles(caches: Sequence[Cache], asked: Experiment) -> tuple[str, ...]:
