@@ -56,6 +56,7 @@ ANSWERS = {
     "evaluate": (("{first}/predictions.csv",), {"schema": str, "results": [SCORED]}),
     "runs list": (("{runs}",), {"schema": str, "results": [RESULT | {"to_report": bool}], "unread": [str]}),
     "runs show": (("{first}",), {"schema": str, "result": RESULT}),
+    "runs issues": (("{first}",), {"schema": str, "n_clips": int}),
     "runs compare": (
         ("{first}", "{second}"),
         {
