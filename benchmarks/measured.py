@@ -9,9 +9,10 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,22 @@ def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     started = time.process_time()
     result = work()
     return time.process_time() - started, result
+
+
+def in_turns(
+    sides: Sequence[Callable[[Any], Any]], rounds: Iterable[Any]
+) -> tuple[list[list[float]], list[list[Any]], dict[str, Any]]:
+    """Each side's seconds and results, round by round in turns; how much longer the last takes than the first, and the spread of that."""
+    seconds: list[list[float]] = [[] for _ in sides]
+    results: list[list[Any]] = [[] for _ in sides]
+    for one in rounds:
+        for number, work in enumerate(sides):
+            took, found = cpu_seconds(lambda: work(one))  # noqa: B023
+            seconds[number].append(took)
+            results[number].append(found)
+    ratios = [last / first for first, last in zip(seconds[0], seconds[-1], strict=True)]
+    spread = {"readings": ratios, "least": min(ratios), "most": max(ratios)}
+    return seconds, results, {"ratio": statistics.median(ratios), **spread}
 
 
 def run_parts(file: str, parts: Mapping[str, Part]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes import answer_probes, fit_probes, make_probe
+from vjepa_fer.probes.logistic.curve import GAP, STEP, stations
 from vjepa_fer.probes.logistic.path import fit_logistic_path
 
 GRID = np.logspace(-5, 1, 12)
@@ -157,6 +159,73 @@ def test_no_features_are_too_hard_to_keep_the_goal(case, dtype):
         reached = objective(path.weights[number], path.intercepts[number], X, codes, C)
         exact = LogisticRegression(C=C, tol=1e-10, max_iter=300, solver="newton-cholesky").fit(seen, codes)
         assert reached - objective(exact.coef_, exact.intercept_, seen, codes, C) < GOAL, f"C={C:g}"
+
+
+FIELD = np.logspace(-6, 5, 45)
+"""The grid that papers use."""
+
+
+def least(X, codes, C):
+    """The minimum of scikit-learn's objective, at least: Newton's method in float64, and what strong convexity leaves below it."""
+    clips = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    left, sizes, _ = np.linalg.svd(clips, full_matrices=False)
+    keep = sizes > 1e-13 * sizes[0]
+    seen = (left * sizes)[:, keep]
+    model = LogisticRegression(C=C, tol=1e-12, max_iter=500, solver="newton-cholesky").fit(seen, codes)
+    shares = model.predict_proba(seen) - np.eye(codes.max() + 1)[codes]
+    gradient = shares.T @ seen / len(X) + model.coef_ / (C * len(X))
+    slack = np.square(gradient).sum() * C * len(X) / 2
+    assert slack < GOAL / 50, "the reference is not exact"
+    return objective(model.coef_, model.intercept_, seen, codes, C) - slack
+
+
+def large_cases():
+    """Too large to be proven, so that what they say of their error is an estimate: easy ones, and such as bend the preconditioner."""
+    rng = np.random.default_rng(5)
+    X, codes = draw(1200, 120)
+    yield "easy", X, codes
+    yield "separable", X + 4 * rng.normal(size=(5, 120))[codes], codes
+    yield "a handful of large features", X * np.where(np.arange(120) < 5, 100, 1), codes
+    yield "heavy tails", X * rng.standard_t(2.5, size=(1200, 1)), codes
+    yield "copies with other labels", np.vstack([X[:600], X[:600]]), np.r_[codes[:600], rng.permutation(codes[:600])]
+    yield "by clip", *draw(250, 500)
+
+
+@pytest.mark.parametrize("case", list(large_cases()), ids=lambda case: case[0])
+def test_every_certificate_of_the_fields_grid_holds(case):
+    _, X, codes = case
+    X = X.astype(np.float32)
+    path = fit_logistic_path(X, codes, C=FIELD)
+    assert path.converged.all()
+    for number, C in list(enumerate(FIELD))[::6]:
+        reached = objective(path.weights[number], path.intercepts[number], X, codes, C)
+        assert reached - least(X, codes, C) < GOAL, f"C={C:g}"
+
+
+def test_a_grid_may_have_gaps_copies_and_any_order():
+    X, codes = draw(700, 450)
+    grid = [10, 1e-4, 0.3, 1e-4, 0.2, 3, 0.25]
+    path = fit_logistic_path(X, codes, C=grid)
+    np.testing.assert_array_equal(path.C, grid)
+    np.testing.assert_array_equal(path.weights[1], path.weights[3])
+    for number, C in enumerate(grid):
+        reached = objective(path.weights[number], path.intercepts[number], X, codes, C)
+        alone = fit_logistic_path(X, codes, C=[C], tol=1e-7)
+        assert abs(reached - objective(alone.weights[0], alone.intercepts[0], X, codes, C)) < GOAL
+
+
+@pytest.mark.parametrize(
+    "logs", [[0.0], [0, 5], np.arange(0, 11.1, 0.25), np.arange(0, 6, 0.545), [0, 0.1, 3, 3.1, 3.2, 9]]
+)
+def test_stations_are_apart_and_leave_nothing_out(logs):
+    runs = stations(np.asarray(logs, float))
+    assert runs[0][0] == 0
+    assert runs[-1][-1] == len(logs) - 1
+    for run, following in zip(runs, [*runs[1:], [len(logs)]], strict=True):
+        assert following[0] == run[-1] + 1, "a run ends where the next one begins"
+        for low, high in pairwise(run):
+            assert high == low + 1 or logs[high] - logs[low] <= STEP
+        assert (np.diff(np.asarray(logs, float)[run[0] : run[-1] + 1]) <= GAP).all()
 
 
 def test_features_are_not_touched():

@@ -16,6 +16,7 @@ from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import Probe
 from vjepa_fer.probes.checks import check_probabilities
+from vjepa_fer.probes.threads import threads_for
 
 __all__ = [
     "PROBES",
@@ -192,7 +193,8 @@ def answer_probes(probes: Sequence[Probe], X: ArrayLike) -> list[tuple[NDArray, 
     found: dict[int, tuple[NDArray, NDArray]] = {}
     for cls in dict.fromkeys(type(probe) for probe in probes):
         numbers = [number for number, probe in enumerate(probes) if type(probe) is cls]
-        answers = cls.answer_together([probes[number] for number in numbers], X)
+        with threads_for(X):
+            answers = cls.answer_together([probes[number] for number in numbers], X)
         found.update(zip(numbers, answers, strict=True))
     for number, probe in enumerate(probes):
         check_probabilities(found[number][0], repr(probe))

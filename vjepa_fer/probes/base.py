@@ -26,6 +26,7 @@ from vjepa_fer.probes.checks import (
     column_names,
 )
 from vjepa_fer.probes.learnt import Held, Learnt
+from vjepa_fer.probes.threads import threads_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +166,9 @@ class Probe:
         training = first._check_training(X, y, sample_weight, groups)
         for probe in others:
             probe._copy_training(first)
-        for family in _families(probes, but_for=cls.apart):
-            family[0]._learn_together(family, training)
+        with threads_for(training.X):
+            for family in _families(probes, but_for=cls.apart):
+                family[0]._learn_together(family, training)
 
     apart: ClassVar[tuple[str, ...]] = ()
     """Parameters in which probes may differ and yet share the work of a fit."""

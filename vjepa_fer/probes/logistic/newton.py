@@ -8,7 +8,8 @@ gradients are taken in float64, so that single precision costs steps, and no acc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,21 +43,51 @@ SHARE, LEAST_ROOM = 1 / 12, 1 << 20
 NEAR_ENOUGH = 3
 """How far below the tolerance promise and error together must be, for a problem to stay where it is."""
 
+FORCING = 100
+"""Part of a step's promise that its error may be, while more than the tolerance is to be gained: the next step's model is another."""
+
 PATIENCE = 5
 """Newton steps without progress before single precision, or the problem, is given up."""
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where problems stand, in float64: vectors ``(J, V)``, weights ``(J, K, D)``, logits ``(J, K, N)``, losses ``(J,)``."""
+class Place:
+    """Where problems stand, in float64: vectors ``(J, V)``, weights ``(J, K, D)``, logits ``(J, K, N)``."""
 
     vectors: NDArray
     weights: NDArray
     logits: NDArray
-    losses: NDArray
 
-    def take(self, keep: NDArray) -> _Place:
-        return _Place(self.vectors[keep], self.weights[keep], self.logits[keep], self.losses[keep])
+    @classmethod
+    def of(cls, space: Space, vectors: NDArray) -> Place:
+        weights = space.weights(vectors)
+        return cls(vectors, weights, space.exact_logits(weights, vectors[:, -space.num_classes :]))
+
+    def take(self, keep: NDArray) -> Place:
+        return Place(self.vectors[keep], self.weights[keep], self.logits[keep])
+
+    @classmethod
+    def sum(cls, shares: Sequence[NDArray], places: Sequence[Place]) -> Place:
+        """Places times shares ``(J,)``, all of one problem or of J: logits are linear in the weights."""
+
+        def total(name: str) -> NDArray:
+            arrays = [getattr(place, name) for place in places]
+            own = [share.reshape(-1, *[1] * (arrays[0].ndim - 1)) for share in shares]
+            return sum((s * a for s, a in zip(own[1:], arrays[1:], strict=True)), own[0] * arrays[0])
+
+        return cls(*(total(f.name) for f in fields(cls)))
+
+    @classmethod
+    def stack(cls, places: Sequence[Place]) -> Place:
+        if len(places) == 1:
+            return places[0]
+        return cls(*(np.concatenate([getattr(place, f.name) for place in places]) for f in fields(cls)))
+
+    def put(self, where: NDArray, other: Place) -> None:
+        """Write another's problems over those numbered `where`."""
+        self.vectors[where], self.logits[where] = other.vectors, other.logits
+        if not np.shares_memory(self.vectors, self.weights):
+            self.weights[where] = other.weights
 
 
 @dataclass(frozen=True)
@@ -90,52 +121,90 @@ class _Step:
         return _Step(self.directions[keep], self.promised[keep], self.error[keep], self.taken[keep])
 
 
-def finish(
-    space: Space, problem: Problem, start: NDArray, *, tol: float, max_iter: int
-) -> tuple[NDArray, NDArray[np.intp], NDArray[np.bool_]]:
-    """Vectors ``(J, V)`` float64, conjugate gradient steps ``(J,)`` and whether each is within `tol` ``(J,)``.
+@dataclass(frozen=True)
+class Finished:
+    """Where problems ended, conjugate gradient steps ``(J,)``, whether each is within the tolerance ``(J,)``, and the smallest
+    eigenvalue of each preconditioned model that was met on the way ``(J,)``."""
+
+    vectors: NDArray
+    taken: NDArray[np.intp]
+    done: NDArray[np.bool_]
+    smallest: NDArray
+
+
+def finish(space: Space, problem: Problem, start: NDArray, *, tol: float, max_iter: int) -> Finished:
+    """Vectors ``(J, V)`` come in, and come out in float64 within `tol` of the optimum, some at a time where memory is short.
 
     Newton's method. A problem is done when conjugate gradients have solved its model to a part of `tol`, and the loss has
     then fallen as the model said, to within `tol`. One whose model takes many steps goes on by itself: with the whole second
     derivative where that is small, else with more steps, and in double precision where single keeps it from its goal.
     """
-    num_problems, num_clips = len(start), len(problem.codes)
-    vectors, taken, done = start.astype(np.float64), np.zeros(num_problems, np.intp), np.zeros(num_problems, bool)
+    parts = []
+    at_once = at_a_time(space, len(problem.codes))
+    for first in range(0, len(start), at_once):
+        some = slice(first, first + at_once)
+        own = replace(problem, penalties=problem.penalties[some])
+        place = Place.of(space, start[some].astype(np.float64))  # a copy: it is written over
+        parts.append(go_on(space, own, place, tol=tol, max_iter=max_iter)[1])
+    return Finished(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Finished)))
+
+
+def objectives(place: Place, problem: Problem) -> NDArray:
+    """What each problem minimises, ``(J,)``, where it stands."""
+    flat = place.weights.reshape(len(place.weights), -1)
+    return cross_entropy(place.logits, problem)[0] + problem.penalties / 2 * dots(flat, flat)
+
+
+def at_a_time(space: Space, num_clips: int) -> int:
+    """How many problems' logits may be held at once."""
     each = 8 * space.num_classes * num_clips
-    at_once = max(1, int(max(SHARE * space.X.nbytes, LEAST_ROOM) / each))
-    for first in range(0, num_problems, at_once):
-        some = np.arange(first, min(first + at_once, num_problems))
-        descent = _Finish(space, problem, vectors[some], some, tol, max_iter)
-        hard = descent.run(alone=False)
-        vectors[some], taken[some], done[some] = descent.vectors, descent.taken, descent.done
-        for number in some[hard]:
-            one = slice(number, number + 1)
-            own = replace(problem, penalties=problem.penalties[one])
-            if space.num_classes * min(space.X.shape) <= DENSE:
-                vectors[one], steps, done[one] = finish_densely(space, own, vectors[one], tol=tol, max_iter=max_iter)
-                taken[one] += steps
-            else:
-                alone = _Finish(space, problem, vectors[one], np.array([number]), tol, max_iter)
-                alone.run(alone=True)
-                vectors[one], done[one] = alone.vectors, alone.done
-                taken[one] += alone.taken
-    return vectors, taken, done
+    return max(1, int(max(SHARE * space.X.nbytes, LEAST_ROOM) / each))
+
+
+def go_on(
+    space: Space,
+    problem: Problem,
+    place: Place,
+    *,
+    tol: float,
+    max_iter: int,
+    smallest: NDArray | None = None,
+) -> tuple[Place, Finished]:
+    """As :func:`finish`, all at once, from where they stand; `smallest` is what is known of their models, ``(J,)``."""
+    descent = _Finish(space, problem, place, smallest, tol, max_iter)
+    hard = descent.run(alone=False)
+    for number in hard:
+        one = np.array([number])
+        own = replace(problem, penalties=problem.penalties[one])
+        if space.num_classes * min(space.X.shape) <= DENSE:
+            vector, steps, descent.done[one] = finish_densely(
+                space, own, descent.place.vectors[one], tol=tol, max_iter=max_iter
+            )
+            descent.place.put(one, Place.of(space, vector))
+            descent.taken[one] += steps
+        else:
+            alone = _Finish(space, own, descent.place.take(one), None, tol, max_iter)
+            alone.run(alone=True)
+            descent.place.put(one, alone.place)
+            descent.done[one] = alone.done
+            descent.taken[one] += alone.taken
+    return descent.place, Finished(descent.place.vectors, descent.taken, descent.done, descent.smallest)
 
 
 class _Finish:
-    """Some of the problems, by their numbers, on their way to the optimum."""
+    """Problems on their way to the optimum."""
 
     def __init__(
-        self, space: Space, problem: Problem, vectors: NDArray, numbers: NDArray, tol: float, max_iter: int
+        self, space: Space, problem: Problem, place: Place, smallest: NDArray | None, tol: float, max_iter: int
     ) -> None:
         self.space, self.problem, self.tol, self.max_iter = space, problem, tol, max_iter
-        self.vectors, self.penalties = vectors.copy(), problem.penalties[numbers]
-        self.taken, self.done = np.zeros(len(numbers), np.intp), np.zeros(len(numbers), bool)
-        self.smallest = np.ones(len(numbers))
+        self.place, count = place, len(place.vectors)
+        self.taken, self.done = np.zeros(count, np.intp), np.zeros(count, bool)
+        self.smallest = np.ones(count) if smallest is None else smallest.copy()
 
     def run(self, *, alone: bool) -> NDArray[np.intp]:
         """Go on until all are done, or cannot be; returns those that were too hard to be done together."""
-        left, hard = np.arange(len(self.vectors)), np.array([], np.intp)
+        left, hard = np.arange(len(self.done)), np.array([], np.intp)
         best, waits = np.full(len(left), np.inf), np.zeros(len(left), np.intp)
         while len(left):
             step, fallen, losses = self._step(left, alone)
@@ -157,8 +226,9 @@ class _Finish:
         return hard
 
     def _step(self, left: NDArray, alone: bool) -> tuple[_Step, NDArray, NDArray]:
-        own = replace(self.problem, penalties=self.penalties[left])
-        place, probabilities = _look(self.space, own, self.vectors[left])
+        own = replace(self.problem, penalties=self.problem.penalties[left])
+        place = self.place.take(left) if len(left) < len(self.done) else self.place
+        losses, probabilities = cross_entropy(place.logits, own)
         model = _Model.of(own, probabilities, self.space.dtype)
         probabilities *= own.weights
         gradients = gradients_of(self.space, own, probabilities, place.vectors, own.penalties, exact=True)
@@ -168,42 +238,33 @@ class _Finish:
         step, self.smallest[left] = _solve(self.space, model, gradients, self.smallest[left], tol, most)
         self.taken[left] += step.taken
         fallen = step.promised.copy()
-        far = np.flatnonzero(
-            step.promised + step.error > self.tol / NEAR_ENOUGH
-        )  # the others are done where they stand
+        # the others are done where they stand
+        far = np.flatnonzero(step.promised + step.error > self.tol / NEAR_ENOUGH)
         if len(far):
             there = replace(own, penalties=own.penalties[far])
-            self.vectors[left[far]], fallen[far] = _go(self.space, there, place.take(far), step.take(far))
-        return step, fallen, place.losses
+            moved, fallen[far] = _go(self.space, there, place.take(far), losses[far], step.take(far))
+            self.place.put(left[far], moved)
+        return step, fallen, losses
 
 
-def _look(space: Space, problem: Problem, vectors: NDArray) -> tuple[_Place, NDArray]:
-    """Where vectors stand, and the probabilities ``(J, K, N)`` there."""
-    weights = space.weights(vectors)
-    logits = space.exact_logits(weights, vectors[:, -space.num_classes :])
-    losses, probabilities = cross_entropy(logits, problem)
-    return _Place(vectors, weights, logits, losses), probabilities
-
-
-def _go(space: Space, problem: Problem, place: _Place, step: _Step) -> tuple[NDArray, NDArray]:
-    """Go along directions, halved until the loss falls: new vectors ``(J, V)``, and how far each loss fell ``(J,)``."""
-    directions = step.directions.astype(np.float64)
-    weights = space.weights(directions)
-    along = space.exact_logits(weights, directions[:, -space.num_classes :])
-    flat = weights.reshape(len(weights), -1)
+def _go(space: Space, problem: Problem, place: Place, before: NDArray, step: _Step) -> tuple[Place, NDArray]:
+    """Go along directions, halved until the loss falls: where that leads, and how far each loss fell from `before` ``(J,)``."""
+    along = Place.of(space, step.directions.astype(np.float64))
+    flat = along.weights.reshape(len(before), -1)
     linear, square = dots(place.weights.reshape(flat.shape), flat), dots(flat, flat)
-    lengths, fallen = np.ones(len(along)), np.full(len(along), -np.inf)
+    lengths, fallen = np.ones(len(before)), np.full(len(before), -np.inf)
     for _ in range(30):
         todo = np.flatnonzero(fallen < 1e-4 * lengths * step.promised)
         if len(todo) == 0:
             break
         lengths[todo] = np.where(np.isinf(fallen[todo]), lengths[todo], lengths[todo] / 2)
         t = lengths[todo]
-        losses, _ = cross_entropy(place.logits[todo] + t[:, None, None] * along[todo], problem)
+        losses, _ = cross_entropy(place.logits[todo] + t[:, None, None] * along.logits[todo], problem)
         penalty = problem.penalties[todo] * (t * linear[todo] + t**2 / 2 * square[todo])
-        fallen[todo] = place.losses[todo] - losses - penalty
+        fallen[todo] = before[todo] - losses - penalty
     fallen = np.maximum(fallen, 0)
-    return place.vectors + np.where(fallen > 0, lengths, 0)[:, None] * directions, fallen
+    t = np.where(fallen > 0, lengths, 0)
+    return Place.sum([np.ones_like(t), t], [place, along]), fallen
 
 
 def _solve(
@@ -214,13 +275,15 @@ def _solve(
     Of each problem the smallest eigenvalue known before goes in, and that known now comes out.
     """
     count = len(gradients)
-    found, promised = np.zeros(gradients.shape, space.dtype), np.zeros(count)
-    error, taken = np.full(count, np.inf), np.zeros(count, np.intp)
+    found, promised, taken = np.zeros(gradients.shape, space.dtype), np.zeros(count), np.zeros(count, np.intp)
     spectra = _Spectra(smallest, most)
     left, residuals = np.arange(count), space.centre(-gradients.astype(space.dtype))
     conditioned = space.centre(space.precondition(residuals, model.curvature, model.penalties))
     size, search = space.inner(residuals, conditioned).astype(np.float64), conditioned
-    for step in range(most):
+    error = np.minimum(spectra.error(left, -1, size), _bound(space, model, residuals, conditioned))
+    far = error > tol / SAFETY
+    left, model, size, residuals, search = left[far], model.take(far), size[far], residuals[far], search[far]
+    for step in range(most if far.any() else 0):
         curved = _second_derivative(space, model, search)
         bend = space.inner(search, curved).astype(np.float64)
         usable = (bend > 0) & (size > 0)
@@ -240,7 +303,7 @@ def _solve(
         ):  # eigenvalues of many steps are too dear to be had each time
             estimate = spectra.error(left, step, new_size)
             error[left] = np.minimum(estimate, _bound(space, model, residuals, conditioned))
-            go_on = (error[left] > np.maximum(tol / SAFETY, promised[left] / 100)) & usable
+            go_on = (error[left] > np.maximum(tol / SAFETY, promised[left] / FORCING)) & usable
         if not go_on.any():
             break
         left, model, size, residuals = left[go_on], model.take(go_on), new_size[go_on], residuals[go_on]
@@ -269,8 +332,9 @@ class _Spectra:
 
     def error(self, left: NDArray[np.intp], step: int, size: NDArray) -> NDArray:
         """Estimates ``(J,)`` after a step, from ``rᵀ M⁻¹ r``: infinite while too few steps have been taken to tell."""
-        ritz = np.linalg.eigvalsh(self.lanczos[left, : step + 1, : step + 1])[:, 0]
-        self.smallest[left] = np.minimum(self.smallest[left], np.maximum(ritz, 1e-30))
+        if step >= 0:
+            ritz = np.linalg.eigvalsh(self.lanczos[left, : step + 1, : step + 1])[:, 0]
+            self.smallest[left] = np.minimum(self.smallest[left], np.maximum(ritz, 1e-30))
         estimate = np.where(size >= 0, size / (2 * self.smallest[left]), np.inf)
         estimate[self.first[left] & (step < LEAST_STEPS)] = np.inf
         return estimate

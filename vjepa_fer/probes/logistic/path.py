@@ -7,15 +7,15 @@ else: neither a basis nor a start may be carried from fold to fold, as either wo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.probes.logistic.bases import BLOCK, Basis, feature_basis
-from vjepa_fer.probes.logistic.dense import prove
+from vjepa_fer.probes.logistic.curve import stations, walk
+from vjepa_fer.probes.logistic.dense import prove, solve_small
 from vjepa_fer.probes.logistic.descent import Problem, minimise
-from vjepa_fer.probes.logistic.newton import finish
 from vjepa_fer.probes.logistic.spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
 
 LOOSE, NEAR = 100, 1
@@ -44,6 +44,11 @@ class LogisticPath:
     intercepts: NDArray
     n_iter: NDArray[np.intp]
     converged: NDArray[np.bool_]
+
+    def take(self, numbers: NDArray[np.intp]) -> LogisticPath:
+        if np.array_equal(numbers, np.arange(len(self.C))):
+            return self
+        return LogisticPath(*(getattr(self, one.name)[numbers] for one in fields(self)))
 
 
 def fit_logistic_path(
@@ -82,15 +87,19 @@ def fit_logistic_path(
         X, codes, weights = X[counted], codes[counted], weights[counted]
     num_classes, total = int(codes.max()) + 1, weights.sum()
     weights = weights / total
-    C_values = np.asarray(C, np.float64)
+    C_values, asked = np.unique(np.asarray(C, np.float64), return_inverse=True)
     # scikit-learn penalises one row of weights for two classes; two rows hold half of it each, so a half of its square
     penalties = (2 if num_classes == 2 else 1) / (C_values * total)
     problem = Problem(codes, weights, penalties)
     small = _is_small(X, num_classes)
     centred, centre = _centre(X, weights, exact=small)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is looked at
-        W, intercepts, n_iter, converged = _fit(centred, problem, num_classes, tol, max_iter)
-        unsure = _unsure(W, intercepts, converged) if not small else np.ones(len(C_values), bool)
+        if small:
+            found = solve_small(centred, problem, num_classes, tol=tol, max_iter=max_iter)
+        else:
+            found = _fit(centred, problem, num_classes, tol, max_iter)
+        W, intercepts, n_iter, converged = found
+        unsure = _unsure(W, intercepts, converged)
         if unsure.any():
             own = replace(problem, penalties=penalties[unsure])
             start = np.nan_to_num(W[unsure]), np.nan_to_num(intercepts[unsure])
@@ -98,7 +107,7 @@ def fit_logistic_path(
             W[unsure], intercepts[unsure], more, converged[unsure] = begun
             n_iter[unsure] += more
     intercepts = intercepts - W.reshape(-1, W.shape[2]).dot(centre).reshape(intercepts.shape)
-    return LogisticPath(C_values, W, intercepts, n_iter, converged)
+    return LogisticPath(C_values, W, intercepts, n_iter, converged).take(asked)
 
 
 def _is_small(X: NDArray, num_classes: int) -> bool:
@@ -151,37 +160,51 @@ def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, 
     basis = feature_basis(X, problem.weights)
     whole = len(basis.variances) == X.shape[1]
     loose = NEAR if whole else LOOSE
-    leading, first_iter = _fit_leading(basis, problem, num_classes, loose * tol, max_iter)
+    runs, first = _runs(problem)
+    leading, first_iter = _fit_leading(basis, first, num_classes, loose * tol, max_iter)
     weights, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     start = np.concatenate([weights.reshape(len(weights), -1), intercepts], axis=1)
     basis = replace(basis, images=None)  # it has served, and is large
     del leading, weights
     space = FeatureSpace(X, basis, num_classes)
-    vectors, n_iter, converged = _fit_whole(space, problem, start, not whole, tol, max_iter)
-    return space.weights(vectors), vectors[:, -num_classes:], first_iter + n_iter, converged
+    if not whole:
+        start, n_iter = _descend(space, first, start, tol, max_iter)
+        first_iter += n_iter
+    return _walk(space, problem, runs, start, first_iter, tol, max_iter)
 
 
 def _fit_by_clip(X: NDArray, problem: Problem, num_classes: int, tol: float, max_iter: int) -> _Fit:
     space = ClipSpace(X, problem.weights, num_classes, X.dtype)
     basis = space.basis
     assert basis.images is not None
-    leading, first_iter = _fit_leading(basis, problem, num_classes, LOOSE * tol, max_iter)
+    runs, first = _runs(problem)
+    leading, first_iter = _fit_leading(basis, first, num_classes, LOOSE * tol, max_iter)
     clips, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     images, _ = _as_weights(leading, basis.images.T, num_classes)
     size = len(clips)
     start = np.concatenate([clips.reshape(size, -1), images.reshape(size, -1), intercepts], axis=1)
-    vectors, n_iter, converged = _fit_whole(space, problem, start, True, tol, max_iter)
-    return space.weights(vectors), vectors[:, -num_classes:], first_iter + n_iter, converged
+    start, n_iter = _descend(space, first, start, tol, max_iter)
+    return _walk(space, problem, runs, start, first_iter + n_iter, tol, max_iter)
 
 
-def _fit_whole(
-    space: Space, problem: Problem, start: NDArray, descend: bool, tol: float, max_iter: int
-) -> tuple[NDArray, NDArray, NDArray]:
-    n_iter = np.zeros(len(start), np.intp)
-    if descend:
-        start, n_iter, _ = minimise(space, problem, start, tol=NEAR * tol, max_iter=min(max_iter, MOST_DESCENT))
-    vectors, more, converged = finish(space, problem, start, tol=tol, max_iter=max_iter)
-    return vectors, n_iter + more, converged
+def _runs(problem: Problem) -> tuple[list[list[int]], Problem]:
+    """The grid's stations, run by run, and the problem of each run's first."""
+    runs = stations(-np.log10(problem.penalties))
+    return runs, replace(problem, penalties=problem.penalties[[run[0] for run in runs]])
+
+
+def _descend(
+    space: Space, problem: Problem, start: NDArray, tol: float, max_iter: int
+) -> tuple[NDArray, NDArray[np.intp]]:
+    return minimise(space, problem, start, tol=NEAR * tol, max_iter=min(max_iter, MOST_DESCENT))[:2]
+
+
+def _walk(
+    space: Space, problem: Problem, runs: list[list[int]], start: NDArray, begun: NDArray, tol: float, max_iter: int
+) -> _Fit:
+    vectors, n_iter, converged = walk(space, problem, runs, start, tol=tol, max_iter=max_iter)
+    n_iter[[run[0] for run in runs]] += begun
+    return space.weights(vectors), vectors[:, -space.num_classes :], n_iter, converged
 
 
 def _fit_leading(

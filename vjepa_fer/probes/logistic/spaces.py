@@ -25,6 +25,12 @@ def dots(u: NDArray, v: NDArray) -> NDArray:
     return np.matmul(u[:, None, :], v[:, :, None])[:, 0, 0]
 
 
+def polynomial(at: NDArray, wanted: float) -> NDArray:
+    """Shares of values known at some points, ``(P,)``, in what the polynomial through them is at another."""
+    others = [np.delete(at, number) for number in range(len(at))]
+    return np.array([np.prod((wanted - rest) / (own - rest)) for own, rest in zip(at, others, strict=True)])
+
+
 @dataclass(frozen=True)
 class Curvature:
     """Mean second derivative of the loss by logits: eigenvalues ``(J, K)`` and eigenvectors ``(J, K, K)``."""
@@ -68,7 +74,10 @@ class Space(Protocol):
         """Logits ``(J, K, N)`` float64 of weights ``(J, K, D)`` and intercepts ``(J, K)``, whatever the features' precision."""
 
     def exact_gradient(self, residuals: NDArray) -> NDArray:
-        """Gradient ``(J, V)`` float64 of the loss, from its derivatives by logits ``(J, K, N)`` float64."""
+        """Gradient ``(J, V)`` float64 of the loss, from its derivatives by logits ``(J, K, N)`` float64, summed in the space's precision.
+
+        What is summed is as small as the gradient's parts are, so that this is as precise as a gradient need be.
+        """
 
     def as_double(self) -> Space:
         """The same space with every product in float64."""
@@ -98,7 +107,7 @@ class FeatureSpace:
         return _joined(_times_clips(residuals, self.X), residuals.sum(axis=2))
 
     def weights(self, v: NDArray) -> NDArray:
-        return self._split(v)[0].astype(np.float64)
+        return self._split(v)[0].astype(np.float64, copy=False)
 
     def coordinates(self) -> tuple[NDArray, NDArray]:
         return self.X.astype(np.float64), np.eye(self.X.shape[1])
@@ -107,7 +116,7 @@ class FeatureSpace:
         return times_features(weights, self.X) + intercepts[..., None]
 
     def exact_gradient(self, residuals: NDArray) -> NDArray:
-        return self.gradient(residuals)
+        return self.gradient(residuals.astype(self.dtype)).astype(np.float64)
 
     def as_double(self) -> FeatureSpace:
         return FeatureSpace(self.X, self.basis.as_double(), self.num_classes, np.dtype(np.float64))

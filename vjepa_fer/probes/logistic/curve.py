@@ -1,0 +1,127 @@
+"""A grid of C goes in as points on a curve; each is begun where the points before it say that the curve goes on.
+
+::
+
+    C          .  .  .  .  .  .  .  .          smooth in log C
+    stations   S     S     S     S             each begun from the last three, ``STEP`` decades apart at most
+    between       +     +     +                begun from the stations on both sides; most are there already
+
+The first station, and one after a gap, are begun anew. All weights come of the same training clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vjepa_fer.probes.logistic.descent import Problem
+from vjepa_fer.probes.logistic.newton import Finished, Place, at_a_time, finish, go_on, objectives
+from vjepa_fer.probes.logistic.spaces import Space, polynomial
+
+STEP = 0.6
+"""Decades of C from station to station, at most, where there are points between them."""
+
+GAP = 1.0
+"""Decades without a point after which one is begun anew."""
+
+BEHIND = 3
+"""Stations that tell where the next one lies: further ones tell of other weather."""
+
+
+@dataclass(frozen=True)
+class _Station:
+    """Where the curve is at ``log`` of C, and the smallest eigenvalue known of its preconditioned model."""
+
+    log: float
+    place: Place
+    smallest: float
+
+
+def stations(logs: NDArray) -> list[list[int]]:
+    """Numbers of the stations on rising decades of C, ``(J,)``, run by run; what lies between two of a run is on its curve."""
+    runs = [[0]]
+    for number in range(1, len(logs)):
+        last = runs[-1][-1]
+        far = logs[number] - logs[last] > STEP
+        if far and last < number - 1:
+            runs[-1].append(number - 1)
+        if logs[number] - logs[number - 1] > GAP:
+            runs.append([number])
+        elif logs[number] - logs[runs[-1][-1]] > STEP:
+            runs[-1].append(number)
+    if runs[-1][-1] < len(logs) - 1:
+        runs[-1].append(len(logs) - 1)
+    return runs
+
+
+def walk(
+    space: Space, problem: Problem, runs: Sequence[Sequence[int]], start: NDArray, *, tol: float, max_iter: int
+) -> tuple[NDArray, NDArray[np.intp], NDArray[np.bool_]]:
+    """Vectors ``(J, V)`` within `tol` of their optima, steps and whether they are, ``(J,)``: penalties fall along the grid.
+
+    `start`, ``(R, V)``, is where each run's first station begins.
+    """
+    return _Walk(space, problem, tol, max_iter).along(runs, start)
+
+
+class _Walk:
+    def __init__(self, space: Space, problem: Problem, tol: float, max_iter: int) -> None:
+        self.space, self.problem, self.tol, self.max_iter = space, problem, tol, max_iter
+        self.logs = -np.log10(problem.penalties)
+        self.taken, self.done = np.zeros(len(self.logs), np.intp), np.zeros(len(self.logs), bool)
+
+    def along(
+        self, runs: Sequence[Sequence[int]], start: NDArray
+    ) -> tuple[NDArray, NDArray[np.intp], NDArray[np.bool_]]:
+        first = np.array([run[0] for run in runs])
+        begun = finish(self.space, self._of(first), start, tol=self.tol, max_iter=self.max_iter)
+        self.vectors = np.zeros((len(self.logs), start.shape[1]))
+        self._keep(first, begun)
+        for run, vector, smallest in zip(runs, begun.vectors, begun.smallest, strict=True):
+            if len(run) > 1:
+                self._run(run, _Station(self.logs[run[0]], Place.of(self.space, vector[None]), float(smallest)))
+        return self.vectors, self.taken, self.done
+
+    def _run(self, run: Sequence[int], first: _Station) -> None:
+        """One station after the other, and then what lies between them, as much at a time as memory has room for."""
+        known = [first]
+        for number in run[1:]:
+            place, ended = self._solve([number], [known[-BEHIND:]])
+            known.append(_Station(self.logs[number], place, float(ended.smallest[0])))
+        gaps = np.searchsorted(run, np.arange(run[0], run[-1]), side="right")
+        between = [(number, gap) for number, gap in enumerate(gaps.tolist(), run[0]) if number not in run]
+        at_once = at_a_time(self.space, len(self.problem.codes))
+        for start in range(0, len(between), at_once):
+            numbers, places = zip(*between[start : start + at_once], strict=True)
+            self._solve(numbers, [known[max(gap - 2, 0) : gap + 2] for gap in places])
+
+    def _solve(self, numbers: Sequence[int], known: Sequence[Sequence[_Station]]) -> tuple[Place, Finished]:
+        """Some problems at once, each from the stations known near it."""
+        where = np.array(numbers)
+        smallest = np.array([min(station.smallest for station in near) for near in known])
+        starts = [self._begin(number, near) for number, near in zip(numbers, known, strict=True)]
+        start, own = Place.stack(starts), self._of(where)
+        place, ended = go_on(self.space, own, start, tol=self.tol, max_iter=self.max_iter, smallest=smallest)
+        self._keep(where, ended)
+        return place, ended
+
+    def _begin(self, number: int, known: Sequence[_Station]) -> Place:
+        """Where the objective is least: stations that are not quite at their optima make a high polynomial worse than a low one."""
+        places = [_predicted(known[-count:], self.logs[number]) for count in range(1, len(known) + 1)]
+        own = self._of(np.array([number]))
+        return min(places, key=lambda place: float(objectives(place, own)[0]))
+
+    def _of(self, where: NDArray[np.intp]) -> Problem:
+        return replace(self.problem, penalties=self.problem.penalties[where])
+
+    def _keep(self, where: NDArray[np.intp], ended: Finished) -> None:
+        self.vectors[where], self.taken[where], self.done[where] = ended.vectors, ended.taken, ended.done
+
+
+def _predicted(known: Sequence[_Station], log: float) -> Place:
+    """Where the polynomial through the stations is at another log of C."""
+    shares = polynomial(np.array([station.log for station in known]), log)
+    return Place.sum([np.array([share]) for share in shares], [station.place for station in known])
