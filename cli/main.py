@@ -6,6 +6,7 @@ could not be read, 130 Ctrl-C, 143 a polite kill.
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import signal
@@ -86,7 +87,7 @@ def main() -> None:
     prepare_streams()
     os.environ.update(SAFE)
     signal.signal(signal.SIGTERM, _stop)
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(_only(sys.argv[1:2]))
     name_variables(command)
     try:
         command()
@@ -103,6 +104,18 @@ def main() -> None:
             f"{error.filename or 'the disk'}: {error.strerror}; choose another folder, or look at its rights and room"
         )
         sys.exit(1)
+
+
+def _only(first: list[str]) -> typer.Typer:
+    """The program with the one command that is asked for, since making all of them takes as long as reading a cache; or with all."""
+    one = copy.copy(app)
+    one.registered_commands = [each for each in app.registered_commands if [_name_of(each)] == first]
+    one.registered_groups = [each for each in app.registered_groups if [each.name] == first]
+    return one if one.registered_commands or one.registered_groups else app
+
+
+def _name_of(command: Any) -> str:
+    return command.name or command.callback.__name__.replace("_", "-")
 
 
 def _stop(number: int, _frame: object) -> None:
