@@ -6,10 +6,12 @@ could not be read, 130 Ctrl-C, 143 a polite kill.
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -99,9 +101,12 @@ def root(
     """
 
 
-def make_program() -> TyperGroup:
-    """All commands, with what their options share: variables of the environment, groups and examples in the help."""
-    program = typer.main.get_command(app)
+def make_program(first: Sequence[str] = ()) -> TyperGroup:
+    """The commands, with what their options share: variables of the environment, groups and examples in the help.
+
+    All of them; or the one that is called like the `first` word.
+    """
+    program = typer.main.get_command(_only([*first]))
     name_variables(program)
     add_panels(program)
     add_examples(program)
@@ -114,7 +119,7 @@ def main() -> None:
     os.environ.update(SAFE)
     limit_threads()
     signal.signal(signal.SIGTERM, _stop)
-    program = make_program()
+    program = make_program(sys.argv[1:2])
     try:
         program()
     except VjepaFerError as error:
@@ -130,6 +135,18 @@ def main() -> None:
             f"{error.filename or 'the disk'}: {error.strerror}; choose another folder, or look at its rights and room"
         )
         sys.exit(1)
+
+
+def _only(first: list[str]) -> typer.Typer:
+    """The program with the one command that is asked for, since making all of them takes as long as reading a cache; or with all."""
+    one = copy.copy(app)
+    one.registered_commands = [each for each in app.registered_commands if [_name_of(each)] == first]
+    one.registered_groups = [each for each in app.registered_groups if [each.name] == first]
+    return one if one.registered_commands or one.registered_groups else app
+
+
+def _name_of(command: Any) -> str:
+    return command.name or command.callback.__name__.replace("_", "-")
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -196,3 +196,18 @@ def test_every_command_has_help():
             check(child)
 
     check(get_command(app))
+
+
+def test_the_program_with_one_command_has_it_as_the_whole_program_has():
+    from typer.main import get_command
+
+    from vjepa_fer.cli import main
+
+    whole = get_command(main.app).commands
+    for name, command in whole.items():
+        [(own_name, own)] = get_command(main._only([name])).commands.items()
+        assert own_name == name
+        assert [p.opts for p in own.params] == [p.opts for p in command.params]
+        assert list(getattr(own, "commands", {})) == list(getattr(command, "commands", {}))
+    for typed in ([], ["--help"], ["prob"], ["--version"]):
+        assert main._only(typed) is main.app

@@ -18,6 +18,8 @@ from vjepa_fer.cache.shard import Places, ShardIndex, places_in, read_shard_inde
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import CacheError
 
+_GAP_BYTES = 4096
+
 
 def is_doubtful(shard: ShardIndex) -> bool:
     """Whether nobody looked yet if the file says the same."""
@@ -65,8 +67,9 @@ def _lies_alike(shard: ShardIndex, ids: np.ndarray, places: Places) -> bool:
     """Whether the shard has at these places what the index says."""
     if not all(np.array_equal(offsets, places.rows[name]) for name, offsets in shard.offsets.items()):
         return False
+    said = [(places.columns[name], array.tobytes()) for name, array in _columns(shard, ids) if array.nbytes]
     with shard_errors(shard.path), io.FileIO(open_regular(shard.path, follow=False)) as file:
-        return all(_has(file, places.columns[name], array) for name, array in _columns(shard, ids) if array.nbytes)
+        return all(_has(file, part) for part in _neighbours(sorted(said)))
 
 
 def _columns(shard: ShardIndex, ids: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -75,6 +78,20 @@ def _columns(shard: ShardIndex, ids: np.ndarray) -> Iterator[tuple[str, np.ndarr
     yield from ((f"{layout.CHECKSUMS}/{name}", sums) for name, sums in shard.checksums.items())
 
 
-def _has(file: io.FileIO, offset: int, array: np.ndarray) -> bool:
-    file.seek(offset)
-    return file.read(array.nbytes) == array.tobytes()
+def _neighbours(said: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    """What lies so close together that it is one read."""
+    part: list[tuple[int, bytes]] = []
+    for offset, data in said:
+        if part and offset - part[-1][0] - len(part[-1][1]) > _GAP_BYTES:
+            yield part
+            part = []
+        part.append((offset, data))
+    yield part
+
+
+def _has(file: io.FileIO, said: list[tuple[int, bytes]]) -> bool:
+    """Whether the file has these bytes at these places, which ascend."""
+    start, stop = said[0][0], said[-1][0] + len(said[-1][1])
+    file.seek(start)
+    found = file.read(stop - start)
+    return all(found.startswith(data, offset - start) for offset, data in said)
