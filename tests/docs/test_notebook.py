@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -53,8 +54,6 @@ def executed(tmp_path_factory):
     shutil.copy(NOTEBOOK, folder / "notebook.ipynb")
     nbconvert = [sys.executable, "-m", "nbconvert", "--log-level", "ERROR", "--to"]
     environment = {"HOME": str(folder), "IPYTHONDIR": str(folder), "JUPYTER_PLATFORM_DIRS": "1"}
-    import os
-
     for words in (["notebook", "--execute", "--inplace", "notebook.ipynb"], ["html", "notebook.ipynb"]):
         done = subprocess.run(
             [*nbconvert, *words], cwd=folder, capture_output=True, text=True, env=os.environ | environment
