@@ -48,7 +48,9 @@ def pages(runs, nested, cache, tmp_path_factory):  # noqa: F811
 
 def violations(browser, axe):
     """What axe-core says is wrong, in words; a page that lets no other script run is asked from outside of it."""
-    rest = ".points-data, details.run ~ details.run *, details.run ~ details.run"  # a thousand rows; runs like the first
+    rest = (
+        ".points-data, details.run ~ details.run *, details.run ~ details.run"  # a thousand rows; runs like the first
+    )
     browser.run(f"for (const one of document.querySelectorAll('details:not({rest})')) one.open = true")
     browser.run(axe + "; 0")
     found = browser.run(
