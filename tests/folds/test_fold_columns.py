@@ -173,7 +173,7 @@ def test_folds_keep_their_names_in_every_table_and_file(run):
     assert again["fold_names"] == ["1", "5", "10"]
     page = render_page(gather_numbers([folder]))
     assert "tested in fold 10" in page
-    assert 'data-tip="fold 10: ' in page
+    assert "fold 10&#10;WAR" in page
 
 
 def imported(*words):

@@ -120,11 +120,13 @@ def test_the_keyboard_reaches_every_chart_and_every_mark(browser, page):
 def test_what_marks_say_is_a_table_too(browser, page):
     browser.open(page)
     chart = "document.querySelector('svg[aria-label^=Calibration]')"
-    said = browser.run(f"[...{chart}.querySelectorAll('[data-rows]')].flatMap(m => m.dataset.rows.split('\\n'))")
+    said = browser.run(
+        f"[...{chart}.querySelectorAll('[data-rows]')].flatMap(m => m.dataset.rows.split(String.fromCharCode(10)))"
+    )
     browser.run(f"{chart}.nextElementSibling.open = true")
     browser.wait_for(f"{chart}.nextElementSibling.querySelector('table') !== null")
     table = f"{chart}.nextElementSibling.querySelector('table')"
-    cells = browser.run(f"[...{table}.tBodies[0].rows].map(r => [...r.cells].map(c => c.textContent).join('\\t'))")
+    cells = browser.run(f"[...{table}.tBodies[0].rows].flatMap(r => [...r.cells].map(c => c.textContent))")
     assert cells == said
     assert browser.run(f"[...{table}.tHead.rows[0].cells].map(c => c.textContent)") == [
         "confidence, %",

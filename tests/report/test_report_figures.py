@@ -83,7 +83,7 @@ def test_folds_and_calibration_are_drawn_where_they_are():
 
 def test_the_chosen_cells_are_ringed_in_curve_and_heat_map():
     rings = draw_curve([1, 2, 3], np.array([50.0, 60.0, 55.0]), np.ones(3), "k", [1]).axes[0].lines[1]
-    assert rings.get_xydata().tolist() == [[1.0, 60.0]]
+    assert rings.get_xydata().tolist() == [[0.5, 60.0]]  # in the middle of the axis
     table = np.array([[50.0, np.nan], [55.0, 60.0]])
     axes = draw_heat_map(table, Axis("k", (1, 3)), Axis("scale", ("none", "standard")), [(1, 1)]).axes[0]
     assert [text.get_text() for text in axes.texts] == ["50.0", "55.0", "60.0"]

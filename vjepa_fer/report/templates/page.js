@@ -1,10 +1,14 @@
 "use strict";
 (() => {
-  // What a chart's marks say. Each mark, or each point of a path, has a row of data-rows; the chart's data-head names the columns.
+  // What a chart's marks say. Each mark, or each point of a path, has a row in data-rows, a cell a line; the chart's data-head names the columns.
   const NEAR = 24;
   const tip = document.getElementById("tip");
   const words = (head, row) => row.map((cell, i) => (i && head[i] ? head[i] + " " + cell : cell)).filter(Boolean).join("\n");
-  const rowsOf = (element) => element.dataset.rows.split("\n").map((row) => row.split("\t"));
+  const headOf = (chart) => chart.dataset.head.split("\n");
+  const rowsOf = (chart, element) => {
+    const cells = element.dataset.rows.split("\n"), width = headOf(chart).length;
+    return Array.from({ length: cells.length / width }, (_, i) => cells.slice(i * width, (i + 1) * width));
+  };
   const middle = (box) => [box.x + box.width / 2, box.y + box.height / 2];
   const placesOf = (element) =>
     element.tagName === "path" ? [...element.getAttribute("d").matchAll(/M(-?[\d.]+) (-?[\d.]+)/g)].map((m) => [+m[1], +m[2]]) : [middle(element.getBBox())];
@@ -12,11 +16,10 @@
   const marksOf = (chart) => {
     if (!marks.has(chart)) marks.set(chart, [...chart.querySelectorAll("[data-rows]")].flatMap((element) => {
       const places = placesOf(element);
-      return rowsOf(element).map((row, i) => ({ row, element, at: places[i] }));
+      return rowsOf(chart, element).map((row, i) => ({ row, element, at: places[i] }));
     }));
     return marks.get(chart);
   };
-  const headOf = (chart) => (chart.dataset.head || "").split("\t");
   const onScreen = (chart, [x, y]) => { const p = new DOMPoint(x, y).matrixTransform(chart.getScreenCTM()); return [p.x, p.y]; };
 
   const show = (chart, mark, x, y) => {
@@ -113,8 +116,8 @@
       "right or wrong": { key: (i) => (wrong(i) ? 1 : 0), names: ["right", "wrong"], colours: ["calm", "bad"] },
       "what stands out": { key: (i) => data.mark[i], names: ["usual", "near-duplicate", "far"], colours: ["calm", "look", "bad"] },
     };
-    const row = (i) => [data.clips[i], data.classes[data.true[i]], said() ? data.classes[said()[i]] : "",
-      data.subjects[data.subject[i]] || "unknown", data.fold ? foldName(data.fold[i]) : ""].join("\t");
+    const row = (i) => [data.clips[i], data.classes[data.true[i]], ...(said() ? [data.classes[said()[i]]] : []),
+      data.subjects[data.subject[i]] || "unknown", ...(data.fold ? [foldName(data.fold[i])] : [])].join("\n");
     const path = (kind, number) => {
       const one = document.createElementNS(SVG, "path");
       one.setAttribute("class", kinds[kind].colours ? kinds[kind].colours[number] : "k" + (number % num));
