@@ -44,14 +44,20 @@ from .usage import usage_errors_said
 
 
 class Program(TyperGroup):
-    """All commands; what is wrong with how one was called is said as every other error is."""
+    """All commands; what is wrong with how one was called is said as every other error is, and raised where Python called."""
+
+    _is_program = True
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        self._is_program = options.get("standalone_mode", True)
+        return super().main(*args, **options)
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        with usage_errors_said():
+        with usage_errors_said(said=self._is_program):
             return super().make_context(*args, **options)
 
     def invoke(self, *args: Any, **options: Any) -> Any:
-        with usage_errors_said():
+        with usage_errors_said(said=self._is_program):
             return super().invoke(*args, **options)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from vjepa_fer.doors import nearest
+from vjepa_fer.doors import nearest, printable
 
 from .terminal import say_error
 
@@ -22,23 +22,28 @@ _NO_COMMAND = re.compile(r"No such command '(.*?)'\..*", re.DOTALL)
 
 
 @contextmanager
-def usage_errors_said() -> Iterator[None]:
-    """Say a wrong usage on stderr, and end with its status."""
+def usage_errors_said(*, said: bool = True) -> Iterator[None]:
+    """Say a wrong usage on stderr, and end with its status; or let it pass, as text that is only shown, to a caller in Python."""
     try:
         yield
     except Exception as error:
-        if (
-            not hasattr(error, "format_message") or type(error).__name__ == "NoArgsIsHelpError"
-        ):  # which is help, in lines
+        is_help = type(error).__name__ == "NoArgsIsHelpError"  # help, in lines
+        if is_help or not hasattr(error, "format_message"):
+            raise
+        _put_right(error)
+        if not said:
             raise
         say_error(*_lines(error))
         raise typer.Exit(error.exit_code) from None  # type: ignore[attr-defined]
 
 
+def _put_right(error: Any) -> None:
+    error.message = printable(_with_nearest(error, getattr(error, "ctx", None)))
+    error.possibilities = None  # Typer's own guess
+
+
 def _lines(error: Any) -> Iterator[str]:
     context = getattr(error, "ctx", None)
-    error.message = _with_nearest(error, context)
-    error.possibilities = None  # Typer's own guess
     yield error.format_message()
     if context is not None:
         yield f"`{context.command_path} --help` says what it takes"

@@ -243,7 +243,7 @@ def test_a_cell_is_text_of_one_line_without_mark_up_or_emoji(capfd):
 
 MISTAKES = [
     ["runs", "list", "runs/nowhere/at/all"],
-    ["probe", "cache", *KNN, "--scale", "standrad"],
+    ["probe", "cache", "--decision", "votes"],
     ["probe", "cache", "--scal", "standard"],
     ["prob", "cache"],
     ["report", "runs", "--projection", "tnse"],
@@ -266,7 +266,7 @@ def test_every_mistake_is_said_within_the_terminal_and_on_one_line_where_nobody_
     assert len(said) == len(MISTAKES)
     assert all(line.startswith("error: ") for line in said)
     assert " ".join(shown.split()) == " ".join(piped.stderr.split())
-    for meant in ("'standard'", "'--scale'", "'probe'", "'tsne'", "'tiny-v21'", "'encoders'"):
+    for meant in ("'vote'", "'--scale'", "'probe'", "'tsne'", "'tiny-v21'", "'encoders'"):
         assert f"did you mean {meant}?" in piped.stderr
     assert not set("│╭╰─") & set(shown + piped.stderr)
 

@@ -190,7 +190,7 @@ def test_what_the_refusal_of_fold_names_advises_helps(tmp_path):
     imported(*words)
     probing = ("probe", tmp_path / "cache", "--folds", "column:part")
     with pytest.raises(
-        SplitError, match="--unify-names takes them for one name: given to extract or cache import once more"
+        SplitError, match=r"--unify-names \(of extract or cache import once more, .*takes them for one name"
     ):
         call(*probing)
     imported(*words, "--unify-names")

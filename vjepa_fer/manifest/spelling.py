@@ -18,8 +18,8 @@ from vjepa_fer.errors import ManifestError, VjepaFerError
 
 UNIFY = "--unify-names"
 ADVICE = (
-    f"spell them alike, or, where they are really different, rename one; {UNIFY} takes them for one name: given to extract or cache import "
-    "once more for what a cache says of its clips, else to manifest csv, evaluate or runs compare"
+    f"spell them alike, or, where they are really different, rename one; {UNIFY} (of extract or cache import once more, for what a cache "
+    "says of its clips; of manifest csv, evaluate or runs compare) takes them for one name"
 )
 
 MISSING = frozenset(
