@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -36,6 +35,7 @@ from vjepa_fer.extract.batches import Batcher
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.manifest import Manifest
 from vjepa_fer.recipe import Recipe, Sampling, Storage
+from vjepa_fer.video.pool import default_workers
 
 ENCODERS = ("vjepa2-large-256", "vjepa2.1-base-384", "vjepa2.1-large-384", "vjepa1-huge-384", "vjepa2-giant-384")
 GOAL_SHARE, GOAL_OVER_TRANSFORMERS = 0.6, 3.0
@@ -182,7 +182,7 @@ def whole_job(at: Setting) -> dict[str, Any]:
         "bottleneck": profile_.bottleneck,
         "busy": profile_.busy,
         "waits": profile_.waits,
-        "decoders": os.cpu_count(),
+        "decoders": default_workers(),
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-PROBES = ("logreg", "mlp", "lightgbm", "knn", "svm", "centroid", "attentive")
+PROBES = ("logreg", "mlp", "lightgbm", "knn", "svm", "centroid", "attentive", "efficient")
 FOLDS = (
     *("ravdess-5fold", "ravdess-6fold", "crema-d-5fold", "crema-d-eing"),
     *("subject-kfold:5", "subject-kfold:10", "loso", "column:", "file:"),

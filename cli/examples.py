@@ -141,6 +141,10 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
         Example("What was fitted, the figure to report first", "runs list runs/first"),
         Example("The same for a program", "runs list runs/first --json"),
     ),
+    "runs issues": (
+        Example("The clips whose label is most likely wrong", "runs issues runs/first/logreg-mean-standard"),
+        Example("Beside what raters said", "runs issues runs/first/logreg-mean-standard -m faces.csv"),
+    ),
     "runs show": (
         Example("One run's figures", "runs show runs/first/logreg-mean-standard"),
         Example("The same for a program", "runs show runs/first/logreg-mean-standard --json"),

@@ -14,7 +14,7 @@ ACROSS = "Across corpora"
 TABLE = "How the table is read"
 
 EVERYWHERE: dict[str, tuple[str, ...]] = {
-    OUT: ("out", "json", "format", "force", "html", "anonymise", "key-file"),
+    OUT: ("out", "json", "format", "part", "force", "html", "anonymise", "key-file"),
     CLIPS: ("manifest", "exclude", "where", "subset", "clips", "unify-names", "by"),
     ACROSS: ("policy", "label-map", "test-on"),
     RUNS: ("jobs", "seed", "memory", "device", "devices", "weights", "fast"),

@@ -141,7 +141,7 @@ def test_runs_whose_names_a_disk_may_take_for_one_have_figures_of_their_own(nest
 
 def test_an_unknown_format_and_an_unwritable_folder_are_refused(nested, tmp_path):  # noqa: F811
     (tmp_path / "file").write_text("")
-    with pytest.raises(AssertionError, match="gif is not of pdf, svg, png"):
+    with pytest.raises(AssertionError, match="'gif' is not one of pdf, svg, png"):
         report(nested, "-o", tmp_path / "page.html", "--figures", tmp_path / "out", "--format", "gif")
     with pytest.raises(RunError, match="the figure cannot be written"):
         report(nested, "-o", tmp_path / "page.html", "--figures", tmp_path / "file" / "out")

@@ -69,6 +69,7 @@ COMMANDS = {
     "cache import": ["cache import table.csv new --manifest clips.csv"],
     "cache export": ["cache export . -o new.npz"],
     "runs list": ["runs list runs"],
+    "runs issues": ["runs issues runs/logreg-mean-standard"],
     "runs show": ["runs show runs/logreg-mean-standard"],
     "runs compare": ["runs compare runs/logreg-mean-standard runs/knn-mean-standard"],
 }
