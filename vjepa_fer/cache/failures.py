@@ -16,7 +16,8 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -60,6 +61,7 @@ class Failure:
 
 
 _COLUMNS = tuple(field.name for field in fields(Failure))
+_cells = attrgetter(*_COLUMNS)
 _HEADER = (*_COLUMNS, "turn", "crc32")
 
 
@@ -115,7 +117,7 @@ class FailureList:
 
     def _line(self, failure: Failure) -> str:
         turn = self._turns[failure.clip_id] = self._turns.get(failure.clip_id, -1) + 1
-        return _signed([*astuple(failure), str(turn)])
+        return _signed([*_cells(failure), str(turn)])
 
     def _begin(self) -> IO[bytes]:
         make_own_folder(self._folder)
@@ -159,7 +161,7 @@ def refresh_failed(root: Path, done: Callable[[], frozenset[str]]) -> None:
         finished = done() if listed else frozenset()
         rows = [failure for clip_id, failure in listed.items() if clip_id not in finished]
         if rows:
-            write_durably(root / layout.FAILED_CSV, csv_text(_COLUMNS, map(astuple, rows)))
+            write_durably(root / layout.FAILED_CSV, csv_text(_COLUMNS, map(_cells, rows)))
         else:
             (root / layout.FAILED_CSV).unlink(missing_ok=True)
 
