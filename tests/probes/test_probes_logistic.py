@@ -5,16 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
-import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes import answer_probes, fit_probes, make_probe
+from vjepa_fer.probes.logistic import bases, newton
+from vjepa_fer.probes.logistic import path as path_module
 from vjepa_fer.probes.logistic.curve import GAP, STEP, stations
 from vjepa_fer.probes.logistic.path import fit_logistic_path
 
@@ -173,9 +173,7 @@ def least(X, codes, C):
     left, sizes, _ = np.linalg.svd(clips, full_matrices=False)
     keep = sizes > 1e-13 * sizes[0]
     seen = (left * sizes)[:, keep]
-    with warnings.catch_warnings():  # it may stop short of 1e-12; whether that is exact enough is looked at below
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=C, tol=1e-12, max_iter=500, solver="newton-cholesky").fit(seen, codes)
+    model = LogisticRegression(C=C, tol=1e-9, max_iter=200, solver="newton-cholesky").fit(seen, codes)
     shares = model.predict_proba(seen) - np.eye(codes.max() + 1)[codes]
     gradient = shares.T @ seen / len(X) + model.coef_ / (C * len(X))
     slack = np.square(gradient).sum() * C * len(X) / 2
@@ -183,27 +181,31 @@ def least(X, codes, C):
     return objective(model.coef_, model.intercept_, seen, codes, C) - slack
 
 
-def large_cases():
-    """Too large to be proven, so that what they say of their error is an estimate: easy ones, and such as bend the preconditioner."""
+def estimated_cases():
+    """Easy ones, and such as bend the preconditioner."""
     rng = np.random.default_rng(5)
-    X, codes = draw(1200, 120)
+    X, codes = draw(240, 40, num_classes=4)
     yield "easy", X, codes
-    yield "separable", X + 4 * rng.normal(size=(5, 120))[codes], codes
-    yield "a handful of large features", X * np.where(np.arange(120) < 5, 100, 1), codes
-    yield "heavy tails", X * rng.standard_t(2.5, size=(1200, 1)), codes
-    yield "copies with other labels", np.vstack([X[:600], X[:600]]), np.r_[codes[:600], rng.permutation(codes[:600])]
-    yield "by clip", *draw(250, 500)
+    yield "separable", X + 4 * rng.normal(size=(4, 40))[codes], codes
+    yield "a handful of large features", X * np.where(np.arange(40) < 5, 100, 1), codes
+    yield "heavy tails", X * rng.standard_t(2.5, size=(240, 1)), codes
+    yield "copies with other labels", np.vstack([X[:120], X[:120]]), np.r_[codes[:120], rng.permutation(codes[:120])]
+    yield "by clip", *draw(60, 90, num_classes=3)
 
 
-@pytest.mark.parametrize("case", list(large_cases()), ids=lambda case: case[0])
-def test_every_certificate_of_the_fields_grid_holds(case):
+@pytest.mark.parametrize("case", list(estimated_cases()), ids=lambda case: case[0])
+def test_every_certificate_of_the_fields_grid_holds(monkeypatch, case):
+    """By the way of large problems, whose error is estimated and not proven: an exact reference of those would take minutes."""
+    monkeypatch.setattr(path_module, "_is_small", lambda X, num_classes: False)
+    monkeypatch.setattr(bases, "LEADING", 12)
+    monkeypatch.setattr(newton, "DENSE", 0)
     _, X, codes = case
     X = X.astype(np.float32)
     path = fit_logistic_path(X, codes, C=FIELD)
-    assert path.converged.all()
-    for number, C in list(enumerate(FIELD))[::6]:
+    for number, C in enumerate(FIELD):
         reached = objective(path.weights[number], path.intercepts[number], X, codes, C)
         assert reached - least(X, codes, C) < GOAL, f"C={C:g}"
+    assert path.converged.all()
 
 
 def test_a_grid_may_have_gaps_copies_and_any_order():

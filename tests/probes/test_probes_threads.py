@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -46,3 +49,21 @@ def test_a_small_fit_has_one_thread_and_gives_the_others_back_even_after_an_erro
             fit_probes([make_probe("logreg")], np.eye(6), np.arange(6) % 2)
         assert blas_threads() == {2}
     assert seen == [{1}]
+
+
+def test_a_library_that_comes_later_has_one_thread_as_well():
+    """scikit-learn brings scipy's own BLAS, after numpy's was looked at."""
+    program = """
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+from vjepa_fer.probes.threads import threads_for
+with threads_for(np.eye(3)):
+    pass
+before = len(threadpool_info())
+import scipy.linalg
+assert len(threadpool_info()) > before, "no second BLAS: this test would prove nothing"
+with threadpool_limits(2, user_api="blas"), threads_for(np.eye(3)):
+    print({one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{1}"

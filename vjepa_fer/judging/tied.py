@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 
 from vjepa_fer.features import equals_in
-from vjepa_fer.judging import metrics
 from vjepa_fer.judging.predictions import Predictions
 
 
@@ -63,14 +64,25 @@ def ties_among(predictions: Predictions) -> Ties | None:
         return None
     single = np.eye(len(predictions.classes), dtype=bool)[predictions.predicted]
     equals = np.where(tied[:, None], equals, single)
-    shared = np.zeros((len(predictions.classes),) * 2)
-    np.add.at(shared, predictions.truth, equals / equals.sum(axis=1, keepdims=True))
     won = equals[rows, predictions.truth]
+    war, uar = _shared(predictions.truth, np.where(won, equals.sum(axis=1), 0))
     return Ties(
         num_clips=len(predictions),
         num_tied=int(tied.sum()),
         rule="said" if predictions.equals is None else "name",
-        war_shared=float(metrics.war(shared)),
-        uar_shared=float(metrics.uar(shared)),
+        war_shared=war,
+        uar_shared=uar,
         war_range=(float((won & ~tied).mean()), float(won.mean())),
     )
+
+
+def _shared(truth: np.ndarray, sharers: np.ndarray) -> tuple[float, float]:
+    """WAR and UAR where each clip is worth one part of so many; 0 where its own class is not among them.
+
+    In whole fractions: sums of thirds and halves would hang on the order of the clips in their last digit, and 41.875 be printed either way.
+    """
+    worth: dict[int, Fraction] = {}
+    for (number, parts), clips in Counter(zip(truth.tolist(), sharers.tolist(), strict=True)).items():
+        worth[number] = worth.get(number, Fraction(0)) + (Fraction(clips, parts) if parts else 0)
+    recalls = [won / int(np.sum(truth == number)) for number, won in worth.items()]
+    return float(sum(worth.values()) / len(truth)), float(sum(recalls) / len(recalls))

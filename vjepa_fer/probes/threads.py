@@ -6,9 +6,10 @@ slices: a fit of 1,440 clips × 35 features took ten times as long beside a busy
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,13 @@ def threads_for(X: Any) -> Iterator[None]:
     if not isinstance(X, np.ndarray) or X.size > FEW:
         yield
         return
-    with _controller().limit(limits=1, user_api="blas"):
+    with _controller(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
 
 
-@cache
-def _controller() -> ThreadpoolController:
-    """Looking for the libraries takes milliseconds, so it is done once."""
+@lru_cache(maxsize=1)
+def _controller(num_modules: int) -> ThreadpoolController:
+    """Looking for the libraries takes milliseconds, so it is done again only after an import, which may have brought another BLAS."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
