@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, ttest_1samp
+from scipy.stats import binomtest, skew, ttest_1samp
 
 from vjepa_fer.judging import Predictions, intervals, intervals_of, metrics, read_prediction_table
-from vjepa_fer.judging.intervals import difference_intervals, intervals_of_counts, jackknife, subject_intervals
+from vjepa_fer.judging.intervals import (
+    difference_intervals,
+    intervals_of_counts,
+    jackknife,
+    mean_intervals,
+    subject_intervals,
+)
 from vjepa_fer.runs import figures_of
 
 PAPER = Path(__file__).resolve().parents[3] / "shared/data/paper"
@@ -130,6 +136,33 @@ def test_calibration_error_has_no_interval_and_log_loss_has_one():
     low, high = figures["log_loss"]["interval"]
     assert 0 < low < figures["log_loss"]["pooled"] < high
     assert "same fitted classifiers" in figures["intervals"]["covers"]
+
+
+def by_subject(losses):
+    """One clip a subject, so that the mean loss is the mean over subjects."""
+    return jackknife(lambda sums: sums[..., :1] / sums[..., 1:], np.column_stack([losses, np.ones(len(losses))]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0.05, 5), min_size=3, max_size=40).filter(lambda losses: np.std(losses) > 1e-3))
+def test_the_upper_end_of_a_mean_loss_solves_halls_equation_where_that_lies_further_up(losses):
+    found, num, mean = by_subject(losses), len(losses), np.mean(losses)
+    (low, high), *_ = mean_intervals(found)
+    error = np.std(losses, ddof=1) / np.sqrt(num)
+    reach = found.t(0.95)[0]
+    assert found.skewness[0] == pytest.approx(skew(losses, bias=False), abs=1e-6)
+    bent = skew(losses, bias=False) / np.sqrt(num)
+    (root,) = (r.real for r in np.roots([bent**2 / 27, bent / 3, 1, bent / 6 + reach]) if abs(r.imag) < 1e-9)
+    assert low == pytest.approx(mean * np.exp(-reach * error / mean))
+    assert high == pytest.approx(max(mean * np.exp(reach * error / mean), mean - root * error))
+
+
+def test_a_few_people_with_large_losses_move_the_upper_end_and_even_people_do_not():
+    for losses, is_further in (([0.3] * 7 + [0.31] * 7 + [0.6] * 4, True), ([0.1] * 10 + [0.12] * 10, False)):
+        found = by_subject(losses)
+        (interval,) = mean_intervals(found)
+        straight = found.values[0] * np.exp(found.t(0.95)[0] * np.sqrt(found.variance[0]) / found.values[0])
+        assert (interval.high > straight * (1 + 1e-9)) == is_further
 
 
 def test_a_class_of_two_people_has_no_interval_beside_others_that_have_one():
