@@ -127,7 +127,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     program = make_program(sys.argv[1:2])
     try:
-        program()
+        program(prog_name="vjepa-fer")  # however it was started: by its script or by `python -m`
     except VjepaFerError as error:
         say_error(*error.lines)
         sys.exit(3 if isinstance(error, MissingExtraError) else 1)

@@ -165,6 +165,13 @@ def test_a_terminal_or_pipe_without_arrows_ends_no_command(env):
     assert ("\\u2192" if "PYTHONIOENCODING" in env else "→").encode() in done.stdout
 
 
+@pytest.mark.parametrize("module", ["vjepa_fer", "vjepa_fer.cli"])
+def test_the_program_has_one_name_however_it_is_started(module):
+    done = subprocess.run([sys.executable, "-m", module, "runs"], capture_output=True, text=True, check=False)
+    assert "vjepa-fer runs" in done.stdout + done.stderr
+    assert "python -m" not in done.stdout + done.stderr
+
+
 def test_models_are_listed_with_their_licence():
     models = json.loads(run("models", "list", "--json", cwd=None).stdout)["models"]
     assert len(models) == 11
