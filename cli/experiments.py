@@ -28,7 +28,7 @@ def list_(as_json: JsonOption = False) -> None:
         print_json({"schema": "vjepa-fer/experiments/1", "experiments": found})
     else:
         for name, summary in found.items():
-            print_labelled(name, [summary], label_width=max(map(len, found)))
+            print_labelled(name, [summary], label_width=2 + max(map(len, found)))
 
 
 @app.command()

@@ -131,3 +131,8 @@ def test_a_table_that_cannot_be_scored_is_refused_with_its_row(tmp_path, text, m
 def test_a_file_that_is_no_table_is_refused(tmp_path, text, encoding, message):
     with pytest.raises(ManifestError, match=message):
         read_predictions(table(tmp_path, text, encoding))
+
+
+def test_where_there_is_no_table_what_writes_one_is_said(tmp_path):
+    with pytest.raises(ManifestError, match=r"no\.csv: no such file; `vjepa-fer probe CACHE --out DIR` writes"):
+        read_predictions(tmp_path / "no.csv")

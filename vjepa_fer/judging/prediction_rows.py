@@ -26,7 +26,11 @@ def read_rows_of_predictions(
         Not a readable table, a column that it lacks, or a text too long for a name.
     """
     needed = ("clip_id", "true_label") if has_truths else ("clip_id",)
-    table = read_table(path, check=lambda headed: _require_columns(rename_columns(headed, columns), needed))
+    table = read_table(
+        path,
+        check=lambda headed: _require_columns(rename_columns(headed, columns), needed),
+        made_by="`vjepa-fer probe CACHE --out DIR` writes predictions.csv into each run",
+    )
     table = rename_columns(table, columns)
     _refuse_long(table)
     return table

@@ -21,6 +21,8 @@ from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridge
 from vjepa_fer.manifest.spelling import refuse_missing, refuse_spelled_twice, rows_of
 from vjepa_fer.manifest.unify import unified
 
+MADE_BY = "`vjepa-fer manifest --help` lists the commands that make one"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -48,6 +50,7 @@ def read_table(
     *,
     corner: str = "",
     check: Callable[[Table], object] | None = None,
+    made_by: str = "",
 ) -> Table:
     """Read a text table; empty rows are skipped, but counted in the row numbers.
 
@@ -61,6 +64,8 @@ def read_table(
         What the first column is called where the header has no name for it, as pandas leaves it above an index; without one it is refused.
     check
         Called with the table before it has rows: where columns are missing, none of millions of rows need be read.
+    made_by
+        What makes such files, as it is said where there is none.
 
     Raises
     ------
@@ -71,9 +76,7 @@ def read_table(
     try:
         return _table(file, read_rows(file, delimiter=_delimiter, error=ManifestError), header, check, corner)
     except FileNotFoundError as error:
-        raise ManifestError(
-            f"{file}: no such file; `vjepa-fer manifest --help` lists the commands that make one"
-        ) from error
+        raise ManifestError(f"{file}: no such file" + (f"; {made_by}" if made_by else "")) from error
 
 
 def parse_table(data: bytes, file: Path, *, check: Callable[[Table], object] | None = None) -> Table:
@@ -156,7 +159,9 @@ def read_manifest(
     ManifestError
         The table cannot be used; the message names file, row, column and value.
     """
-    return manifest_from_table(read_table(path, check=_require_own), labels=labels, unify_names=unify_names)
+    return manifest_from_table(
+        read_table(path, check=_require_own, made_by=MADE_BY), labels=labels, unify_names=unify_names
+    )
 
 
 def parse_listed(data: bytes, file: Path) -> Listed:
