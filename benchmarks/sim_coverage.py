@@ -190,7 +190,7 @@ def main() -> None:
     say = lambda line: print(line, flush=True)  # noqa: E731
     result = {
         "20 to 140 clips a subject": simulate((20, 140), 40 if small else 1000, say),
-        "few clips": simulate((3, 12), 40 if small else 200, say),
+        "few clips": simulate((3, 12), 40 if small else 1000, say),
     }
     if not small:
         text = json.dumps({"machine": machine(), **_rounded(result)}, indent=1)
