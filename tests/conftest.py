@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,37 @@ hypothesis.settings.load_profile("untimed")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads in each would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONG = (
+    "extract/test_extract.py",
+    "house/test_demo.py",
+    "extract/test_device.py",
+    "doors/test_fuzz_inputs.py",
+    "docs/test_docs_site.py",
+    "cli/test_cli.py",
+    "extract/test_extract_faults.py",
+    "workers/test_sent_folder.py",
+    "cache/test_flips.py",
+    "runs/test_runs_together.py",
+)
+"""Begun first, so that no process is left with a long file at the end while the others have nothing to do."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The order of collecting is kept where files are dealt out to processes; xdist's own puts files of few tests last, however long."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, the others as they were."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Seven thousand tests are objects that stay: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 
 from vjepa_fer.cache import open_cache
+from vjepa_fer.cli.demo import demo
 from vjepa_fer.demo import EXPRESSIONS, DemoSettings, Face, draw_clip, write_demo_set
 from vjepa_fer.manifest import read_manifest
 from vjepa_fer.video import decode_video
 
 
-def run_demo(*words, cwd):
+def run_demo(cwd):
     """The command in a process of its own, with a temporary folder of its own beside `cwd`."""
     scratch = cwd.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "vjepa_fer.cli", "demo", *words]
+    command = [sys.executable, "-m", "vjepa_fer.cli", "demo"]
     places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
     done = subprocess.run(command, cwd=cwd, env=os.environ | places, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -30,6 +32,7 @@ def test_the_demo_ends_in_a_table_and_a_warning_and_leaves_nothing_behind(tmp_pa
     here = tmp_path / "checkout"
     here.mkdir()
     done, scratch = run_demo(cwd=here)
+    assert "drew 96 clips of 8 subjects" in done.stderr
     for probe in ("logreg", "knn", "svm"):
         assert probe in done.stdout
     said = " ".join(done.stderr.split())
@@ -39,13 +42,13 @@ def test_the_demo_ends_in_a_table_and_a_warning_and_leaves_nothing_behind(tmp_pa
     assert [path.name for path in scratch.iterdir() if path.name.startswith("vjepa-fer-demo")] == []
 
 
-def test_the_demo_keeps_its_folder_where_one_is_named(tmp_path):
-    here = tmp_path / "checkout"
-    here.mkdir()
-    done, _ = run_demo("drawn", cwd=here)
-    assert len(read_manifest(here / "drawn" / "manifest.csv")) == 96
-    assert "nothing is kept" not in done.stderr
-    assert len(open_cache(here / "drawn" / "cache").done) == 96
+def test_the_demo_keeps_its_folder_where_one_is_named(tmp_path, monkeypatch, capsys):
+    fewer = partial(DemoSettings, num_subjects=3, num_repetitions=1, num_frames=16)
+    monkeypatch.setattr("vjepa_fer.demo.DemoSettings", fewer)
+    demo(tmp_path / "drawn", seed=0)
+    assert "nothing is kept" not in capsys.readouterr().err
+    assert len(read_manifest(tmp_path / "drawn" / "manifest.csv")) == 18
+    assert len(open_cache(tmp_path / "drawn" / "cache").done) == 18
 
 
 def test_drawn_clips_are_seeded_and_their_expressions_differ():
