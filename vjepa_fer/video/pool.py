@@ -25,7 +25,7 @@ import numpy as np
 from vjepa_fer.errors import VideoError, VjepaFerError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.arena import Arena, ArenaClosedError, padded
-from vjepa_fer.video.decoding import MAX_BYTES
+from vjepa_fer.video.kept import MAX_BYTES
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.reading import ClipPixels, assemble_clip, read_clip
 from vjepa_fer.video.sampling import from_table

@@ -12,7 +12,8 @@ import numpy as np
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
-from vjepa_fer.video.decoding import MAX_BYTES, DecodedVideo, decode_video
+from vjepa_fer.video.decoding import DecodedVideo, decode_video
+from vjepa_fer.video.kept import MAX_BYTES
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.pictures import list_pictures, pictures_sha256
 from vjepa_fer.video.sampling import Window, indices_of, most_windows, needed_frames, sample_windows

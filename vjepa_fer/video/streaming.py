@@ -17,7 +17,8 @@ import numpy as np
 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
-from vjepa_fer.video.decoding import MAX_BYTES, DecodedVideo, decode_video
+from vjepa_fer.video.decoding import DecodedVideo, decode_video
+from vjepa_fer.video.kept import MAX_BYTES
 from vjepa_fer.video.reading import ClipPixels, Preparer, by_true_times, choose_windows, preparer
 from vjepa_fer.video.sampling import Window, indices_of, needed_frames
 
