@@ -194,9 +194,11 @@ class _Span(NamedTuple):
     @classmethod
     def of(cls, X: NDArray) -> _Span:
         size = max(float(np.abs(X).max()), 1.0)  # squares of the largest numbers that there are would be infinite
-        left, lengths, right = np.linalg.svd(X / size, full_matrices=False)
+        scaled = X / size
+        triangle = np.linalg.qr(scaled, mode="r") if len(X) > X.shape[1] else scaled  # of many clips, all that it takes
+        _, lengths, right = np.linalg.svd(triangle, full_matrices=False)
         keep = lengths > np.finfo(np.float64).eps * lengths[0]
-        return cls(left[:, keep] * lengths[keep], right[keep], size)
+        return cls(scaled @ right[keep].T, right[keep], size)
 
 
 def _begin(objective: _Objective, search: Search, known: Sequence[tuple[float, Place]], num_classes: int) -> _Seen:
