@@ -40,7 +40,9 @@ def run(right, people):
 
 
 @pytest.mark.parametrize("by_person", [0.0, 0.3])
-@pytest.mark.parametrize("shares", [[0.4, 0.5, 0.56, 0.57, 0.55], [0.6] * 6, np.linspace(0.2, 0.8, 12)], ids=["near", "equal", "far"])
+@pytest.mark.parametrize(
+    "shares", [[0.4, 0.5, 0.56, 0.57, 0.55], [0.6] * 6, np.linspace(0.2, 0.8, 12)], ids=["near", "equal", "far"]
+)
 def test_the_first_is_whom_all_folds_would_choose(shares, by_person):
     same = []
     for seed in range(100):
