@@ -35,7 +35,8 @@ FEWEST, MOST = 2, 8
 """Stations of a run that are begun anew."""
 
 EASY = 0.5
-"""The least penalty, in second derivatives by such a direction, at which more than the fewest are."""
+"""The least penalty, in second derivatives by such a direction, at which more than the fewest are. This and ``MOST`` were chosen by counted
+products on drawn features of 2,452 × 1,280; they cost steps, and no accuracy, where they do not suit."""
 
 
 @dataclass(frozen=True)
