@@ -45,7 +45,7 @@ shows; nobody imports it. `data_manifests/` holds the manifests, folds and exper
 2. `sweep/running` has every parameter written out (`experiment/params`), opens the caches, and looks whether they hold what the cells read.
 3. `sweep/asked` looks on the disk for what is done already; `sweep/family` makes tasks of the rest.
 4. `evaluation/tasks` has them done, `evaluation/evaluate` calls `probes/`, which fits both values of C on one path.
-5. `evaluation/nested` chooses between them on inner folds; `runs/folder` keeps each cell and the choice, with the experiment that repeats it.
+5. `evaluation/nested` chooses between them on inner folds, which `evaluation/race` lets those leave that are beaten; `runs/folder` keeps each cell and the choice, with the experiment that repeats it.
 6. `cli/probe_tables` shows what `runs/results` says.
 """
 

@@ -15,7 +15,8 @@ from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes import answer_probes, fit_probes, make_probe
 from vjepa_fer.probes.logistic import bases, newton
 from vjepa_fer.probes.logistic import path as path_module
-from vjepa_fer.probes.logistic.curve import GAP, STEP, stations
+from vjepa_fer.probes.logistic.curve import FEWEST, GAP, MOST, STEP, heads, plan, stations
+from vjepa_fer.probes.logistic.descent import Problem
 from vjepa_fer.probes.logistic.path import fit_logistic_path
 
 GRID = np.logspace(-5, 1, 12)
@@ -232,6 +233,21 @@ def test_stations_are_apart_and_leave_nothing_out(logs):
         for low, high in pairwise(run):
             assert high == low + 1 or logs[high] - logs[low] <= STEP
         assert (np.diff(np.asarray(logs, float)[run[0] : run[-1] + 1]) <= GAP).all()
+
+
+@pytest.mark.parametrize(
+    ("grid", "begun"), [(FIELD, MOST), (np.logspace(1, 5, 9), FEWEST), ([1.0], 1), ([1e-4, 10], 2)]
+)
+def test_easy_values_of_c_are_begun_anew_together_and_few_others(grid, begun):
+    """Where the penalty is large beside what clips say; and of a run never more than has room, nor more than there are."""
+    codes = np.arange(500) % 5
+    problem = Problem(codes, np.full(500, 1 / 500), 1 / (np.asarray(grid) * 500))
+    runs = plan(problem, 1.0, 5)
+    anew = heads(runs)
+    assert len(anew) == begun
+    for run in runs:
+        assert run.stations[: run.begun] == [number for number in anew if number in run.stations]
+    assert [run.stations for run in runs] == stations(np.log10(grid))
 
 
 def test_features_are_not_touched():

@@ -1,7 +1,7 @@
 """An experiment's cells go in; they come out fitted, predicted and chosen, and nobody has looked at the test part.
 
-In reading order: `evaluate` (one honest prediction a clip) · `nested` (the choice on inner folds) · `tasks` (the unit of work, in one process
-or several) · `votes`, `reference`, `ceiling` (how raters saw clips, what counts as right, how well people do) · `roles` (what a manifest's
+In reading order: `evaluate` (one honest prediction a clip) · `nested`, `race` (the choice on inner folds) · `tasks` (the unit of work, in
+one process or several) · `votes`, `reference`, `ceiling` (how raters saw clips, what counts as right, how well people do) · `roles` (what a manifest's
 columns are taken as) · `fitted` (one probe on all clips) · `fusion` (predictions of several).
 """
 

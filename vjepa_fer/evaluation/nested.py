@@ -57,10 +57,10 @@ def inner_splits(
     return [Split(train[~mask], train[mask]) for mask in masks]
 
 
-def count_hits(features: Features | Windowed, split: Split, decided: Sequence[Decided]) -> np.ndarray:
-    """How many test rows each cell got right, int64 (num_cells,)."""
+def are_right(features: Features | Windowed, split: Split, decided: Sequence[Decided]) -> np.ndarray:
+    """Which test rows each cell got right, bool (num_cells, num_test)."""
     truth = features.y[split.test]
-    return np.array([np.count_nonzero(answer.labels == truth) for answer in decided], np.int64)
+    return np.array([answer.labels == truth for answer in decided])
 
 
 def choose(nest: Nest, hits: np.ndarray, num_train: int) -> Choice:

@@ -14,7 +14,8 @@ import numpy as np
 from vjepa_fer.cache import Features
 from vjepa_fer.disk import scratch_folder, sweep_scratch
 from vjepa_fer.evaluation.evaluate import Decided, Targets, fit_predict
-from vjepa_fer.evaluation.nested import count_hits, inner_splits
+from vjepa_fer.evaluation.nested import are_right, inner_splits
+from vjepa_fer.evaluation.race import Race
 from vjepa_fer.experiment import Cell, Protocol
 from vjepa_fer.features import TokenStream, Windowed, first_of_equals
 from vjepa_fer.folds import AnyFolds, Split
@@ -32,7 +33,7 @@ class Task:
         The fold.
     inner_folds : int
         0: fit the training part, decide the test part. Otherwise: count, on that many inner folds of the training part,
-        what each cell gets right; the test part is not touched.
+        what each cell gets right; the test part is not touched. A cell that cannot come first any more leaves after a fold.
     """
 
     cells: tuple[Cell, ...]
@@ -42,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A task's result: one decision a cell, or its inner hits, int64 (num_cells,); and how long it took."""
+    """A task's result: one decision a cell, or its inner hits, int64 (num_cells,), of a cell that left those so far; and how long it took."""
 
     decided: list[Decided]
     hits: np.ndarray | None
@@ -80,11 +81,11 @@ class Study:
     def _inner_hits(self, task: Task) -> np.ndarray:
         train, seed = self.splits[task.outer].train, self.protocol.seed
         where = f"fold {self.folds.fold_names[task.outer]} of {self.folds.name}"
-        hits = np.zeros(len(task.cells), np.int64)
+        race = Race(len(task.cells), len(train))
         for split in inner_splits(self.features, train, task.inner_folds, seed=seed, where=where):
-            decided = self._decide(split, task.cells)
-            hits += count_hits(self.features, split, decided)
-        return hits
+            decided = self._decide(split, [task.cells[number] for number in race.running])
+            race.judge(are_right(self.features, split, decided), self.features.subjects[split.test])
+        return race.hits
 
     def _decide(self, split: Split, cells: Sequence[Cell]) -> list[Decided]:
         x = self.features.X

@@ -7,8 +7,9 @@ scikit-learn's tools look for, and imports it only when one of them asks.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -63,8 +64,7 @@ class Probe:
     @classmethod
     def parameters(cls) -> dict[str, Any]:
         """Names and defaults of the parameters, in the order of ``__init__``."""
-        signature = inspect.signature(cls.__init__).parameters.values()
-        return {p.name: p.default for p in signature if p.name != "self"}
+        return dict(_parameters(cls.__init__))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they are now (`deep` is there for scikit-learn; a probe holds no other estimator)."""
@@ -292,6 +292,13 @@ class ProbeWithGroups(Probe):
         """
         self.fit_together([self], X, y, groups=groups)
         return self
+
+
+@lru_cache
+def _parameters(init: Callable) -> dict[str, Any]:
+    """To read a signature takes as long as a step of a small fit, and every cell asks for it several times."""
+    signature = inspect.signature(init).parameters.values()
+    return {p.name: p.default for p in signature if p.name != "self"}
 
 
 P = TypeVar("P", bound=Probe)

@@ -32,6 +32,10 @@ class Basis:
     rest: float
     images: NDArray | None = None
 
+    def mean_variance(self, rank: int) -> float:
+        """Along all `rank` directions that there are."""
+        return float(self.variances.sum() + self.rest * (rank - len(self.variances))) / rank
+
     def as_double(self) -> Basis:
         return replace(self, directions=self.directions.astype(np.float64))
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vjepa_fer.probes.logistic.bases import BLOCK, Basis, feature_basis
-from vjepa_fer.probes.logistic.curve import stations, walk
+from vjepa_fer.probes.logistic.curve import Run, heads, plan, walk
 from vjepa_fer.probes.logistic.dense import prove, solve_small
 from vjepa_fer.probes.logistic.descent import Problem, minimise
 from vjepa_fer.probes.logistic.spaces import ClipSpace, FeatureSpace, LeadingSpace, Space
@@ -160,7 +160,7 @@ def _fit_by_feature(X: NDArray, problem: Problem, num_classes: int, tol: float, 
     basis = feature_basis(X, problem.weights)
     whole = len(basis.variances) == X.shape[1]
     loose = NEAR if whole else LOOSE
-    runs, first = _runs(problem)
+    runs, first = _runs(problem, basis, num_classes, min(X.shape))
     leading, first_iter = _fit_leading(basis, first, num_classes, loose * tol, max_iter)
     weights, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     start = np.concatenate([weights.reshape(len(weights), -1), intercepts], axis=1)
@@ -177,7 +177,7 @@ def _fit_by_clip(X: NDArray, problem: Problem, num_classes: int, tol: float, max
     space = ClipSpace(X, problem.weights, num_classes, X.dtype)
     basis = space.basis
     assert basis.images is not None
-    runs, first = _runs(problem)
+    runs, first = _runs(problem, basis, num_classes, min(X.shape))
     leading, first_iter = _fit_leading(basis, first, num_classes, LOOSE * tol, max_iter)
     clips, intercepts = _as_weights(leading, basis.directions.T, num_classes)
     images, _ = _as_weights(leading, basis.images.T, num_classes)
@@ -187,10 +187,10 @@ def _fit_by_clip(X: NDArray, problem: Problem, num_classes: int, tol: float, max
     return _walk(space, problem, runs, start, first_iter + n_iter, tol, max_iter)
 
 
-def _runs(problem: Problem) -> tuple[list[list[int]], Problem]:
-    """The grid's stations, run by run, and the problem of each run's first."""
-    runs = stations(-np.log10(problem.penalties))
-    return runs, replace(problem, penalties=problem.penalties[[run[0] for run in runs]])
+def _runs(problem: Problem, basis: Basis, num_classes: int, rank: int) -> tuple[list[Run], Problem]:
+    """The grid's runs, and the problem of the stations that are begun anew."""
+    runs = plan(problem, basis.mean_variance(rank), num_classes)
+    return runs, replace(problem, penalties=problem.penalties[heads(runs)])
 
 
 def _descend(
@@ -200,10 +200,10 @@ def _descend(
 
 
 def _walk(
-    space: Space, problem: Problem, runs: list[list[int]], start: NDArray, begun: NDArray, tol: float, max_iter: int
+    space: Space, problem: Problem, runs: list[Run], start: NDArray, begun: NDArray, tol: float, max_iter: int
 ) -> _Fit:
     vectors, n_iter, converged = walk(space, problem, runs, start, tol=tol, max_iter=max_iter)
-    n_iter[[run[0] for run in runs]] += begun
+    n_iter[heads(runs)] += begun
     return space.weights(vectors), vectors[:, -space.num_classes :], n_iter, converged
 
 
