@@ -28,7 +28,7 @@ from .options import (
 )
 from .probe_list import show_probes
 from .probe_tables import print_pasted, print_repeats, print_sweep, print_transfer
-from .progress import progress_bar, say_beside_bars
+from .progress import progress_bar, say_beside_bar
 from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def probe(
         )
     with said_in(config):
         bar = partial(progress_bar, what="probe")
-        outcome = run_experiment(experiment, out=out, jobs=jobs, progress=bar, tell=say_beside_bars)
+        outcome = run_experiment(experiment, out=out, jobs=jobs, progress=bar, tell=say_beside_bar)
     if save is not None:
         write_experiment(save, outcome.experiment)
         say(f"experiment: {save}")

@@ -24,7 +24,7 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
         yield bar.reach
 
 
-def say_beside_bars(line: str) -> None:
-    """A line for people above whatever bar is there."""
+def say_beside_bar(line: str) -> None:
+    """:func:`say` while a progress bar is shown: above it."""
     with doors.beside_bars():
         say(line)
