@@ -117,9 +117,9 @@ def fitting(monkeypatch, then):
     ("other", "field"),
     [
         ({"protocol": Protocol(folds="subject-kfold:4", seed=7)}, r"seed: 0 there, 7 asked for"),
-        ({"cells": (Cell(probe="knn"),)}, r"cells: .*centroid.* too there, knn · mean · standard too asked for"),
+        ({"cells": (Cell(probe="knn"),)}, r"cells: also .*centroid.* there, also knn · mean · standard asked for"),
         ({"protocol": Protocol(folds="loso")}, r"folds: 'subject-kfold:4' there, 'loso' asked for"),
-        ({"protocol": Protocol(folds="subject-kfold:4", by=("sex",))}, r"by: nothing more there, sex too asked for"),
+        ({"protocol": Protocol(folds="subject-kfold:4", by=("sex",))}, r"by: nothing else there, also sex asked for"),
     ],
 )
 def test_another_experiment_is_refused_by_field_while_one_is_at_work(cache, tmp_path, monkeypatch, other, field):

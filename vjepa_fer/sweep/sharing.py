@@ -249,7 +249,7 @@ def _said(own: Mapping[str, Any], other: Mapping[str, Any], name: str) -> str:
     if not (isinstance(mine, list) and isinstance(theirs, list)):
         return repr(mine)
     only = [str(one) for one in mine if one not in theirs]
-    return f"{abridged(only)} too" if only else "nothing more"
+    return f"also {abridged(only)}" if only else "nothing else"
 
 
 @contextmanager
