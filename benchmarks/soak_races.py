@@ -42,9 +42,10 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.cache.failures import failure_pieces, read_failure_piece
 from vjepa_fer.cache.verify import verify_cache
+from vjepa_fer.claims import taking as claims
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import RecipeMismatchError, VjepaFerError
-from vjepa_fer.extract import ExtractSettings, claims, extract_manifest, make_recipe
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.extract.lanes import Lanes
 from vjepa_fer.extract.sharing import Patience
 from vjepa_fer.manifest import Clip, Manifest

@@ -196,6 +196,26 @@ def extract(
         bool, typer.Option(help="Try the clips of failed.csv again; with --accept-resize those that it was for.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: room and time.")] = False,
+    machines: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="With --dry-run: for so many machines or array tasks like this, which share the cache.",
+        ),
+    ] = 1,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-9,
+            help="With --dry-run: windows a second of a device, if you know it; else it is measured on a few clips here.",
+            show_default=False,
+        ),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option(min=0, help="With --dry-run: of a device for an hour, in your money.", show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Begin although the disk looks too small.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -212,9 +232,11 @@ def extract(
     from vjepa_fer.encoder.loading.registry import find_encoder
     from vjepa_fer.extract import (
         ExtractSettings,
+        Fleet,
+        Forecast,
         extract_manifest,
         make_recipe,
-        measure_seconds,
+        measure_rates,
         plan_extraction,
         recipe_without_weights,
         settle_precision,
@@ -223,6 +245,10 @@ def extract(
     from vjepa_fer.manifest import read_manifest, with_picture_rate
     from vjepa_fer.video.pool import default_memory, default_workers
 
+    if not dry_run and (machines > 1 or rate is not None or price is not None):
+        raise typer.BadParameter(
+            "--machines, --rate and --price say what --dry-run reckons with: add it, or leave them out"
+        )
     with wrong_usage():
         sampling = Sampling(
             mode=mode,
@@ -271,10 +297,13 @@ def extract(
             state_key=state_key,
         )
     with stoppable(cache):
+        count = default_workers() if workers is None else workers
+        fleet = Fleet(machines=machines, devices=len(places), price=price)
         if dry_run and weights is None:
             planned = with_weights_of(cache, planned)
-            plan, _ = plan_extraction(clips, cache, planned, **which)
-            show_plan(plan, cache, as_json=as_json)
+            plan, left = plan_extraction(clips, cache, planned, **which)
+            given = rate and measure_rates(plan, left, None, planned, workers=count, rate=rate, folder=cache)
+            show_plan(plan, cache, as_json=as_json, forecast=Forecast.of(plan, given, fleet) if given else None)
             return
         encoders = [
             load_encoder(
@@ -306,18 +335,20 @@ def extract(
             say(f"precision: {settled.why}")
         plan, left = plan_extraction(clips, cache, recipe, **which)
         if dry_run:
-            count = default_workers() if workers is None else workers
-            seconds = measure_seconds(
+            measured = measure_rates(
                 plan,
                 left,
                 encoder,
                 recipe,
                 workers=count,
-                devices=len(encoders),
+                rate=rate,
+                folder=cache,
                 batch_size=batch_size,
                 compile_blocks=compile_blocks,
             )
-            show_plan(dataclasses.replace(plan, seconds=seconds), cache, as_json=as_json)
+            forecast = Forecast.of(plan, measured, fleet) if measured else None
+            timed = dataclasses.replace(plan, seconds=forecast.seconds if forecast else 0.0)
+            show_plan(timed, cache, as_json=as_json, forecast=forecast)
             return
         for line in plan_lines(plan):
             say(line)

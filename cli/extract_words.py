@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vjepa_fer.disk import bytes_for_people
-from vjepa_fer.doors import beside_bars
 
+from .progress import say_beside_bar
 from .terminal import print_json, print_line, print_table, say, warn
 
 if TYPE_CHECKING:
-    from vjepa_fer.extract import ExtractSettings, ExtractSummary, Plan
+    from vjepa_fer.extract import ExtractSettings, ExtractSummary, Forecast, Plan
 
 SHORTER = "are shorter than a window, and repeat their last frame to fill it (--min-frames leaves such clips out)"
 
@@ -59,12 +59,6 @@ class Outlook:
         if not more:
             return state
         return f"{state}, {more / since:.2g} a second, about {duration(since / more * (self.clips - done))} left"
-
-
-def say_beside_bar(text: str) -> None:
-    """:func:`say` while a progress bar is shown: above it."""
-    with beside_bars():
-        say(text)
 
 
 def duration(seconds: float) -> str:
@@ -121,18 +115,60 @@ def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -
     return f"decoding: {workers} process{'es' * (workers > 1)}, at most {room} of frames ahead and a clip in each"
 
 
-def show_plan(plan: Plan, cache: Path, *, as_json: bool) -> None:
+def forecast_lines(forecast: Forecast) -> list[str]:
+    """Hours, what sets them, and what they cost."""
+    rates, fleet = forecast.rates, forecast.fleet
+    disk = f", the disk {bytes_for_people(rates.disk_bytes)}/s" if rates.disk_bytes else ""
+    lines = [
+        f"rates: a device {rates.rows:.3g} windows/s ({rates.source}), decoding {rates.clips:.3g} clips/s a machine{disk}",
+        f"time: about {duration(forecast.seconds)} on {fleet}; {_stages(forecast)}; the {forecast.limit} is the limit",
+    ]
+    if forecast.machines_at_disk is not None:
+        lines.append(
+            f"from {forecast.machines_at_disk:,} machines on, if all write to one disk like this, the disk is the limit"
+        )
+    if forecast.cost is not None:
+        hours = forecast.device_seconds / 3600
+        lines.append(f"cost: {forecast.cost:,.2f} for {hours:,.3g} device hours at {fleet.price:g} each")
+    return lines
+
+
+def _stages(forecast: Forecast) -> str:
+    return ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in forecast.stages.items())
+
+
+def show_plan(plan: Plan, cache: Path, *, as_json: bool, forecast: Forecast | None = None) -> None:
     """The plan to stdout; nothing was written."""
     if as_json:
         totals = {"needed_bytes": plan.needed_bytes, "fits": plan.fits}
-        print_json({"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **dataclasses.asdict(plan), **totals})
+        told = {"forecast": forecast.to_dict() if forecast else None}
+        plain = dataclasses.asdict(plan)
+        print_json({"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **plain, **totals, **told})
         return
-    for line in plan_lines(plan):
+    for line in plan_lines(dataclasses.replace(plan, seconds=None) if forecast else plan):
         print_line(line)
-    if plan.seconds is None:
-        say("time: give --weights to have it measured on a few clips")
+    if forecast is not None:
+        for line in forecast_lines(forecast):
+            print_line(line)
+        _print_levels(forecast)
+    elif plan.seconds is None:
+        say("time: give --weights to have it measured on a few clips, or --rate if you know it")
     if not plan.fits:
         warn(about_room(plan, cache))
+
+
+def _print_levels(forecast: Forecast) -> None:
+    """What each level would take if it were the only one."""
+    rows = [
+        (
+            one.level,
+            bytes_for_people(one.num_bytes),
+            duration(one.seconds),
+            *([] if one.cost is None else [f"{one.cost:,.2f}"]),
+        )
+        for one in forecast.levels
+    ]
+    print_table(["level alone", "on disk", "time", *(["cost"] if forecast.cost is not None else [])], rows)
 
 
 def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile: bool = False) -> None:

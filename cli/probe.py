@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,7 +28,7 @@ from .options import (
 )
 from .probe_list import show_probes
 from .probe_tables import print_pasted, print_repeats, print_sweep, print_transfer
-from .progress import progress_bar
+from .progress import progress_bar, say_beside_bar
 from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
@@ -285,7 +286,8 @@ def probe(
             refit=refit,
         )
     with said_in(config):
-        outcome = run_experiment(experiment, out=out, jobs=jobs, progress=lambda total: progress_bar(total, "probe"))
+        bar = partial(progress_bar, what="probe")
+        outcome = run_experiment(experiment, out=out, jobs=jobs, progress=bar, tell=say_beside_bar)
     if save is not None:
         write_experiment(save, outcome.experiment)
         say(f"experiment: {save}")

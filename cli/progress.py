@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from vjepa_fer import doors
 
+from .terminal import say
+
 
 @contextmanager
 def progress_bar(total: int, what: str) -> Iterator[Callable[[str], None]]:
@@ -20,3 +22,9 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """Yield a function to call with how many bytes are done, of how many if that is known."""
     with doors.progress_bar(None, what, unit="B", unit_scale=True, leave=False) as bar:
         yield bar.reach
+
+
+def say_beside_bar(line: str) -> None:
+    """:func:`say` while a progress bar is shown: above it."""
+    with doors.beside_bars():
+        say(line)

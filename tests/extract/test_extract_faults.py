@@ -19,12 +19,12 @@ import torch
 from test_extract import all_levels, check_equal, manifest_of
 from videos import write_video
 from vjepa_fer.cache import layout, open_cache
+from vjepa_fer.claims import CLAIMS
 from vjepa_fer.disk import PARTIAL_SUFFIX
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe
 from vjepa_fer.extract.batches import Batcher
-from vjepa_fer.extract.claims import CLAIMS
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips
 from vjepa_fer.extract.writing import BackgroundWriter

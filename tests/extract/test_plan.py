@@ -7,12 +7,24 @@ import inspect
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from test_extract import manifest_of
 from videos import write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe, measure_seconds, plan_extraction
+from vjepa_fer.extract import (
+    ExtractSettings,
+    Fleet,
+    Forecast,
+    Plan,
+    Rates,
+    extract_manifest,
+    make_recipe,
+    measure_seconds,
+    plan_extraction,
+)
 from vjepa_fer.manifest import write_manifest
 from vjepa_fer.recipe import Sampling, Storage
 from vjepa_fer.video import pool
@@ -74,6 +86,64 @@ def test_the_rate_is_measured_on_a_few_clips(tmp_path, encoder, recipe, videos):
     assert measure_seconds(none, [], encoder, recipe, workers=1) == 0
 
 
+PLAN = Plan(
+    clips=1000,
+    counted=200,
+    unreadable=0,
+    shorter=0,
+    window_seconds=None,
+    windows=2000,
+    rows=4000,
+    tokens=10,
+    level_bytes={"mean": 1_000_000, "tokens": 99_000_000},
+    other_bytes=0,
+    free_bytes=10**12,
+)
+
+
+@pytest.mark.parametrize(
+    ("rates", "fleet", "limit", "seconds"),
+    [
+        (Rates(clips=10, rows=10), Fleet(), "device", 400),
+        (Rates(clips=10, rows=10), Fleet(devices=8), "decode", 100),
+        (Rates(clips=10, rows=10), Fleet(machines=8), "device", 50),
+        (Rates(clips=10, rows=10, disk_bytes=1e6), Fleet(machines=5), "disk", 100),
+        (Rates(clips=10, rows=10, disk_bytes=1e6), Fleet(machines=400), "disk", 100),
+        (Rates(clips=10, rows=10, in_turns=True), Fleet(), "device", 500),
+        (Rates(clips=10, rows=10, cores_a_clip=0.2), Fleet(), "device", 600),
+    ],
+)
+def test_the_slowest_stage_is_the_limit_and_machines_share_the_disk_alone(rates, fleet, limit, seconds):
+    forecast = Forecast.of(PLAN, rates, fleet)
+    assert (forecast.limit, forecast.seconds) == (limit, pytest.approx(seconds))
+
+
+@given(
+    clips=st.floats(0.1, 1e3),
+    rows=st.floats(0.1, 1e3),
+    disk=st.none() | st.floats(1e3, 1e9),
+    machines=st.integers(1, 1000),
+    devices=st.integers(1, 16),
+    price=st.floats(0, 100),
+)
+def test_more_machines_never_take_longer_and_are_paid_for_while_they_wait(clips, rows, disk, machines, devices, price):
+    rates = Rates(clips=clips, rows=rows, disk_bytes=disk)
+    one, more = (
+        Forecast.of(PLAN, rates, Fleet(machines=n, devices=devices, price=price)) for n in (machines, 2 * machines)
+    )
+    assert more.seconds <= one.seconds
+    assert more.cost >= one.cost * (1 - 1e-9)
+    assert one.seconds == pytest.approx(max(one.stages.values()))
+    assert one.cost == pytest.approx(one.seconds / 3600 * machines * devices * price)
+    assert all(level.seconds <= one.seconds for level in one.levels)
+    if disk and (at := one.machines_at_disk) is not None:
+        there = Forecast.of(PLAN, rates, Fleet(machines=at, devices=devices))
+        assert there.stages["disk"] >= max(there.stages["decode"], there.stages["device"]) * (1 - 1e-9)
+        if at > 1:
+            before = Forecast.of(PLAN, rates, Fleet(machines=at - 1, devices=devices))
+            assert before.stages["disk"] < max(before.stages["decode"], before.stages["device"]) * (1 + 1e-9)
+
+
 def cli(*words, **options):
     from test_cli import run
 
@@ -91,7 +161,7 @@ def test_a_dry_run_needs_no_weights_and_writes_nothing(study):
     done = cli(*words, cwd=study)
     assert "to do: 8 clips, 8 windows" in done.stdout
     assert "tokens 94.4 MB" in done.stdout  # 8 windows of 8 × 24 × 24 tokens of 1,280 float16 numbers
-    assert "give --weights to have it measured" in done.stderr
+    assert "give --weights to have it measured on a few clips, or --rate if you know it" in done.stderr
     assert not (study / "cache").exists()
 
 
@@ -101,6 +171,31 @@ def test_a_dry_run_with_weights_says_the_time(study):
     assert plan["schema"] == "vjepa-fer/extract-plan/1"
     assert plan["seconds"] > 0
     assert plan["fits"] is True
+    assert plan["forecast"]["limit"] in ("decode", "device", "disk")
+    assert plan["forecast"]["rates"]["source"] == "measured here"
+
+
+def test_a_dry_run_at_a_given_rate_says_hours_bytes_and_cost_a_level_for_many_machines(study):
+    words = ["extract", "clips.csv", "cache", "--model", "vjepa1-huge-384", "--level", "tokens", "--level", "mean"]
+    words += ["--dry-run", "--rate", "0.0001", "--machines", "4", "--price", "2.5"]
+    done = cli(*words, cwd=study)
+    lines = done.stdout.splitlines()
+    assert "rates: a device 0.0001 windows/s (as given)" in done.stdout
+    (time,) = (line for line in lines if line.startswith("time: "))
+    assert time.startswith("time: about 5.6 h on 4 machines of 1 device; decode ")  # 8 windows / 4 / 0.0001 a second
+    assert time.endswith("; the device is the limit")
+    assert "cost: 55.56 for 22.2 device hours at 2.5 each" in lines
+    assert any(line.split() == ["tokens", "94.4", "MB", "5.6", "h", "55.56"] for line in lines)
+    assert not (study / "cache").exists()
+    plan = json.loads(cli(*words, "--json", cwd=study).stdout)["forecast"]
+    assert plan["seconds"] == pytest.approx(20000)
+    assert [level["level"] for level in plan["levels"]] == ["mean", "tokens"]
+
+
+def test_what_a_dry_run_reckons_with_is_refused_without_one(study):
+    words = ["extract", "clips.csv", "cache", "--model", "tiny-v21", "--weights", "random:0", "--price", "2"]
+    done = cli(*words, cwd=study, status=2)
+    assert "say what --dry-run reckons with" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

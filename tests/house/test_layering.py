@@ -13,7 +13,7 @@ ROOMS = [
     ("errors",),
     ("disk", "extras", "workers"),
     ("doors",),
-    ("weights",),
+    ("claims", "weights"),
     ("recipe",),
     ("licences",),
     ("manifest",),
@@ -33,7 +33,18 @@ ROOMS = [
 ]
 LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}
 """Modules that lie beside the rooms, and may: what belongs to a room lies in it."""
-OPEN_ROOMS = ("manifest", "experiment", "features", "folds", "judging", "evaluation", "runs", "sweep", "tables")
+OPEN_ROOMS = (
+    "claims",
+    "manifest",
+    "experiment",
+    "features",
+    "folds",
+    "judging",
+    "evaluation",
+    "runs",
+    "sweep",
+    "tables",
+)
 """Rooms that are entered by their door alone: what others may use is in its ``__init__``."""
 
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}

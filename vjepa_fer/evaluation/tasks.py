@@ -19,7 +19,7 @@ from vjepa_fer.evaluation.race import Race
 from vjepa_fer.experiment import Cell, Protocol
 from vjepa_fer.features import TokenStream, Windowed, first_of_equals
 from vjepa_fer.folds import AnyFolds, Split
-from vjepa_fer.workers import Done, run_tasks
+from vjepa_fer.workers import Done, Wanted, run_tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,10 @@ def _averaged(streams: Sequence[Decided]) -> Decided:
     return Decided(classes, probabilities, classes[first_of_equals(probabilities)], streams[0].settled)
 
 
-def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Generator[Done, None, None]:
-    """Yield each task's :class:`Answer`, or :class:`vjepa_fer.workers.Lost`, as it is done.
+def run_tasks_on(
+    study: Study, tasks: Sequence[Task], *, jobs: int = 1, wanted: Wanted = lambda number: True
+) -> Generator[Done, None, None]:
+    """Yield each task's :class:`Answer`, or what :func:`vjepa_fer.workers.run_tasks` gives in its place, as it is done.
 
     With several processes the feature matrix goes through a temporary file that all of them map, so that it is in memory once; a
     stream of tokens is read by each of them.
@@ -111,13 +113,13 @@ def run_tasks_on(study: Study, tasks: Sequence[Task], *, jobs: int = 1) -> Gener
     streamed = isinstance(study.features.X, TokenStream)
     if jobs == 1 or len(tasks) < 2 or streamed:
         sweep_scratch()
-        yield from run_tasks(study.run, tasks, jobs=jobs)
+        yield from run_tasks(study.run, tasks, jobs=jobs, wanted=wanted)
         return
     with scratch_folder() as folder:
         path = Path(folder) / "features.npy"
         np.save(path, study.features.X)
         bare = dataclasses.replace(study, features=study.features._replace(X=np.empty((0, 0), np.float32)))
-        yield from run_tasks(_MappedStudy(path, bare).run, tasks, jobs=jobs)
+        yield from run_tasks(_MappedStudy(path, bare).run, tasks, jobs=jobs, wanted=wanted)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates
 from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
-from vjepa_fer.extract.plan import Plan, measure_seconds, plan_extraction, recipe_without_weights, with_weights_of
+from vjepa_fer.extract.plan import (
+    measure_rates,
+    measure_seconds,
+    plan_extraction,
+    recipe_without_weights,
+    with_weights_of,
+)
 from vjepa_fer.extract.precision import settle_precision
 
 __all__ = [
     "ExtractSettings",
     "ExtractSummary",
+    "Fleet",
+    "Forecast",
     "Plan",
+    "Rates",
     "extract_manifest",
     "make_recipe",
+    "measure_rates",
     "measure_seconds",
     "plan_extraction",
     "recipe_without_weights",

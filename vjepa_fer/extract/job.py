@@ -17,11 +17,11 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.index import remember_shards
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
+from vjepa_fer.claims import Claims
 from vjepa_fer.doors import Bar, progress_bar
 from vjepa_fer.encoder import LoadedEncoder, require_compiling
 from vjepa_fer.errors import CacheError, VideoError, VjepaFerError
 from vjepa_fer.extract.batches import RowEncoder
-from vjepa_fer.extract.claims import Claims
 from vjepa_fer.extract.clock import Profile, StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import encode_clips, row_encoder

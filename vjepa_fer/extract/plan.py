@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -9,7 +10,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,12 +21,14 @@ from vjepa_fer.cache.asked import was_asked
 from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure
 from vjepa_fer.cache.folder import refuse_other_cache
+from vjepa_fer.disk import write_speed
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.errors import VideoError
 from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
+from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates, RateSource
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
 from vjepa_fer.recipe import EncoderSpec, FaceCrop, Precision, Preprocessing, Recipe, Sampling, Storage
 from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
@@ -36,56 +38,6 @@ from vjepa_fer.workers import num_cores
 
 SAMPLE = 200
 """Clips whose frames are counted; of the others as many windows are expected."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What an extraction will take.
-
-    Attributes
-    ----------
-    clips : int
-        Still to be done.
-    counted, unreadable : int
-        Clips whose frames were counted, evenly from all, and those of them that could not be read or are too short.
-    shorter : int
-        Clips of those counted that are shorter than a window, and repeat their last frame.
-    window_seconds : tuple of float, or None
-        Shortest and longest span of a window, from its first frame to its last, in the clips counted; None where nothing says.
-    windows, rows, tokens : int
-        Windows after equal ones are merged, window-views (rows of the cache), and tokens that the encoder makes.
-    level_bytes : dict
-        Level → bytes on disk.
-    other_bytes : int
-        Of the index and the checksums.
-    free_bytes : int
-        Room on the disk of the cache folder.
-    seconds : float or None
-        At the measured rate, if one was measured.
-    """
-
-    clips: int
-    counted: int
-    unreadable: int
-    shorter: int
-    window_seconds: tuple[float, float] | None
-    windows: int
-    rows: int
-    tokens: int
-    level_bytes: dict[str, int]
-    other_bytes: int
-    free_bytes: int
-    seconds: float | None = None
-
-    @property
-    def needed_bytes(self) -> int:
-        """Bytes on disk of all levels and the index."""
-        return sum(self.level_bytes.values()) + self.other_bytes
-
-    @property
-    def fits(self) -> bool:
-        """Whether the disk has room for it."""
-        return self.needed_bytes <= self.free_bytes
 
 
 def plan_extraction(
@@ -205,6 +157,72 @@ def _existing(path: Path) -> Path:
     return path if path.exists() else _existing(path.parent)
 
 
+def measure_rates(
+    plan: Plan,
+    clips: Sequence[Clip],
+    encoder: LoadedEncoder | None,
+    recipe: Recipe,
+    *,
+    workers: int,
+    rate: float | None = None,
+    folder: Path | None = None,
+    batch_size: int | None = None,
+    compile_blocks: bool = False,
+) -> Rates | None:
+    """What a machine like this one does in a second, by a few clips that are decoded and encoded here and thrown away.
+
+    Parameters
+    ----------
+    encoder : LoadedEncoder or None
+        Needed where no `rate` is given.
+    rate : float, optional
+        Windows (with views: window-views) a second of one device, in place of the measured one.
+    folder : Path, optional
+        The cache folder, whose disk's writing speed is measured too.
+
+    Returns
+    -------
+    Rates or None
+        None where no clip can be decoded.
+    """
+    chosen = [clips[i] for i in sorted({0, len(clips) // 2, len(clips) - 1})] if clips else []
+    reads = [
+        read
+        for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing, rate_of=picture_rate)
+        if read.pixels is not None
+    ]
+    if not reads:
+        return None
+    busy = sum(read.busy_seconds for read in reads) / len(reads)
+    on_cpu = False
+    if rate is None:
+        assert encoder is not None, "a rate, or an encoder to measure it with"
+        device = row_encoder(encoder, recipe, StageClock(), batch_size=batch_size)
+        if compile_blocks:
+            device.compile()
+        rate, on_cpu = 1 / _seconds_a_row(reads, device, recipe), encoder.device.type == "cpu"
+        source: RateSource = "measured here"
+    else:
+        source = "as given"
+    return Rates(
+        clips=max(workers, 1) / busy,
+        rows=rate,
+        source=source,
+        disk_bytes=_write_speed(folder),
+        cores_a_clip=busy / num_cores() if on_cpu else 0.0,
+        in_turns=not workers,
+    )
+
+
+def _write_speed(folder: Path | None) -> float | None:
+    """Bytes a second that reach the disk of a folder that may not be there yet; None where nothing may be written."""
+    if folder is None:
+        return None
+    with contextlib.suppress(OSError):
+        return 1e6 * write_speed(_existing(folder), 32)
+    return None
+
+
 def measure_seconds(
     plan: Plan,
     clips: Sequence[Clip],
@@ -216,28 +234,11 @@ def measure_seconds(
     batch_size: int | None = None,
     compile_blocks: bool = False,
 ) -> float:
-    """Seconds that `plan` will take at the rate of a few clips, decoded and encoded here and thrown away.
-
-    The slower of decoding by all workers and encoding by all devices counts: they work side by side. Only an encoder on the
-    CPU takes its cores from the decoders, and they add up.
-    """
-    chosen = [clips[i] for i in sorted({0, len(clips) // 2, len(clips) - 1})] if clips else []
-    reads = [
-        read
-        for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing, rate_of=picture_rate)
-        if read.pixels is not None
-    ]
-    if not reads:
-        return 0.0
-    decode = sum(read.busy_seconds for read in reads) / len(reads) * plan.clips / max(workers, 1)
-    device = row_encoder(encoder, recipe, StageClock(), batch_size=batch_size)
-    if compile_blocks:
-        device.compile()
-    encode = _seconds_a_row(reads, device, recipe) * plan.rows / devices
-    if not workers:
-        return decode + encode
-    shared = decode * workers / num_cores() + encode if encoder.device.type == "cpu" else 0.0
-    return max(decode, encode, shared)
+    """Seconds that `plan` will take here, at :func:`measure_rates`, the disk aside."""
+    rates = measure_rates(
+        plan, clips, encoder, recipe, workers=workers, batch_size=batch_size, compile_blocks=compile_blocks
+    )
+    return 0.0 if rates is None else Forecast.of(plan, rates, Fleet(devices=devices)).seconds
 
 
 def _seconds_a_row(reads: list[ReadClip[Clip]], device: RowEncoder, recipe: Recipe) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from vjepa_fer.cache import Cache, layout
 from vjepa_fer.cache.failures import read_turns
 from vjepa_fer.cache.shard import read_shard_index
-from vjepa_fer.extract.claims import Claims
+from vjepa_fer.claims import Claims
 from vjepa_fer.manifest import Clip
 
 _CLOCK_TICK_SECONDS = 2.0  # a folder's time may be that coarse

@@ -166,11 +166,41 @@ def finished_run(path: str | os.PathLike[str], settings: Mapping[str, Any]) -> R
     if not Path(path).exists():
         return None
     run = read_run(path)
-    names = [n for n in {**run.settings, **settings} if run.settings.get(n) != settings.get(n)]
-    if names:
-        lines = [f"  {name}: {run.settings.get(name)!r} there, {settings.get(name)!r} asked for" for name in names]
-        raise RunError(f"{path} holds another run:", *lines, "Choose another --out, or remove that folder.")
+    _refuse_other(path, run.settings, settings)
     return run
+
+
+def _refuse_other(path: Path | str | os.PathLike[str], there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    names = [name for name in {**there, **asked} if there.get(name) != asked.get(name)]
+    if names:
+        lines = [f"  {name}: {there.get(name)!r} there, {asked.get(name)!r} asked for" for name in names]
+        raise RunError(f"{path} holds another run:", *lines, "Choose another --out, or remove that folder.")
+
+
+def refuse_other_experiments(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a folder in which a run was made with other settings, its plan aside: more cells may join, other clips, folds or seeds not.
+
+    Parameters
+    ----------
+    folder : Path
+        An experiment's; one that is not there holds nothing.
+    settings : mapping
+        As of :func:`vjepa_fer.runs.run_settings`, of what all its runs have in common; ``inner_folds`` are compared with those of choices.
+
+    Raises
+    ------
+    RunError
+        The run is named, and the settings that differ, both values each. One that cannot be read is passed over.
+    """
+    common = {name: value for name, value in settings.items() if name not in PLAN_WORDS}
+    for path in runs_of(folder) if folder.is_dir() else []:
+        try:
+            said, plan = read_plan(path)
+        except VjepaFerError:
+            continue
+        own = {"inner_folds": plan.inner_folds} if isinstance(plan, Nest) and "inner_folds" in settings else {}
+        there = {name: value for name, value in said.items() if name not in PLAN_WORDS} | own
+        _refuse_other(path, there, {**common, **{name: settings[name] for name in own}})
 
 
 class TableFacts(NamedTuple):

@@ -12,13 +12,22 @@ import numpy as np
 
 from vjepa_fer.cache import Features
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
-from vjepa_fer.evaluation import Evaluation, Reference, VoteBook, make_reference
+from vjepa_fer.evaluation import Evaluation, Reference, Study, VoteBook, check_splits, make_reference
 from vjepa_fer.experiment import Cell, Experiment, Nest, Plan, folder_name, plan_title
 from vjepa_fer.features import Joined, Row, TokenStream, Windowed
 from vjepa_fer.folds import AnyFolds, plan_folds
 from vjepa_fer.judging import group_clips
 from vjepa_fer.manifest import Clip, absent_from, damage_of
-from vjepa_fer.runs import BEST, Run, digest_of_clips, finished_run, result_of, run_settings, write_run
+from vjepa_fer.runs import (
+    BEST,
+    Run,
+    digest_of_clips,
+    finished_run,
+    refuse_other_experiments,
+    result_of,
+    run_settings,
+    write_run,
+)
 from vjepa_fer.sweep.audit import audit
 from vjepa_fer.sweep.source import Source
 
@@ -85,6 +94,8 @@ class Files:
     ------
     SplitError
         Folds that do not fit the clips, or that leak where this is not allowed.
+    RunError
+        The folder holds runs of other clips, folds or seeds.
     """
 
     def __init__(
@@ -109,6 +120,14 @@ class Files:
         self.votes = VoteBook(cache.clips, kept or make_reference("intended", cache.clips))
         self.leaks, self.unaudited = audit(cache, self._who(), self.folds, allow_leak=protocol.allow_leak)
         self.groups = group_clips(cache.manifest, protocol.by)
+        if out is not None:
+            nested = {"inner_folds": protocol.inner_folds} if protocol.nested and len(asked.cells) > 1 else {}
+            refuse_other_experiments(out, {**self.settings_of(asked.cells[0]), **nested})
+
+    def settings_of(self, plan: Plan) -> dict[str, Any]:
+        """Everything that decides the numbers of a plan."""
+        folds = {"folds_name": self.folds.name, "folds_sha256": self.folds.sha256}
+        return run_settings(plan, seed=self.protocol.seed, source=self.source, **folds)
 
     def completed(self, evaluation: Evaluation) -> Evaluation:
         """The evaluation with what raters said of its clips, what no audit could see, which files are damaged or absent, and across corpora the classes
@@ -124,6 +143,13 @@ class Files:
         """The clips that some fold trains on or tests."""
         used = {row for split in self.folds.rows(self._who()) for side in split for row in side.tolist()}
         return [clip for row, clip in enumerate(self.cache.clips) if row in used]
+
+    @cached_property
+    def bare_study(self) -> Study:
+        """Clips and folds without features: enough to judge what was decided."""
+        who = self._who()
+        splits = self.folds.rows(who) if self.given else check_splits(who, self.folds)
+        return Study(who, tuple(splits), self.folds, self.protocol)
 
     def windows(self, level: str) -> Windowed:
         """The level a row a window, with labels and subjects a row a clip."""
@@ -150,8 +176,7 @@ class Files:
         folder = self._folder(plan)
         if folder is None:
             return None
-        folds = {"folds_name": self.folds.name, "folds_sha256": self.folds.sha256}
-        run = finished_run(folder, run_settings(plan, seed=self.protocol.seed, source=self.source, **folds))
+        run = finished_run(folder, self.settings_of(plan))
         if run is None:
             return None
         self._check_tested(run)
@@ -191,6 +216,7 @@ class Files:
         if folder is None:
             return Judged(evaluation, None)
         cells = plan.cells if isinstance(plan, Nest) else (plan,)
+        cells = tuple(self.asked.cells[self.asked.cells.index(cell)] for cell in cells)  # parameters in the order asked
         asked = dataclasses.replace(self.asked, cells=cells, refit=False)
         try:
             run = write_run(folder, evaluation, source=self.source, cache=str(self.cache.root), experiment=asked)

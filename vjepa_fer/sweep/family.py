@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from vjepa_fer.doors import canonical_json
 from vjepa_fer.evaluation import (
     Answer,
     Decided,
@@ -21,28 +23,33 @@ from vjepa_fer.evaluation import (
 from vjepa_fer.experiment import Cell, Nest
 from vjepa_fer.features import Row
 from vjepa_fer.probes import PROBES
+from vjepa_fer.sweep.answers import answer_bytes, read_answer
 from vjepa_fer.sweep.asked import Files, Judged
+from vjepa_fer.sweep.sharing import Shared, libraries
 from vjepa_fer.workers import Lost
 
 
 @dataclass(eq=False)
 class Family:
-    """The cells of one probe on one level: they are fitted together, and the choice goes among them."""
+    """The cells of one probe on one level: they are fitted together, and the choice goes among them.
+
+    Its tasks may be answered here or by other processes that fill the same folder; whoever claims the last step judges.
+    """
 
     files: Files
     cells: tuple[Cell, ...]
     nest: Nest | None
+    shared: Shared
     judged: dict[int, Judged] = field(default_factory=dict)
     nested: Judged | None = None
     lost: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        known = ((number, self.files.resume(cell)) for number, cell in enumerate(self.cells))
-        self.judged = {number: judged for number, judged in known if judged}
-        self.nested = self.files.resume(self.nest) if self.nest else None
+        self.look()
         self.pending = [number for number in range(len(self.cells)) if number not in self.judged]
         self.answers: dict[Task, Answer] = {}
-        self.num_tasks = len(list(self.tasks()))
+        self.tasks = tuple(self._make_tasks())
+        self._key = self._digest()
 
     @property
     def level(self) -> str:
@@ -53,7 +60,62 @@ class Family:
         """What its features are: the level, what a row is, and whether its tokens are read as they are needed."""
         return self.level, self.cells[0].row, PROBES[self.cells[0].probe].reads_tokens
 
-    def tasks(self) -> Iterator[Task]:
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to be done, here or elsewhere."""
+        done = len(self.judged) == len(self.cells) and (self.nest is None or self.nested is not None)
+        return not (done or self.lost)
+
+    @property
+    def left(self) -> list[Task]:
+        """The tasks that nobody is known to have answered."""
+        return [task for task in self.tasks if task not in self.answers] if self.is_open else []
+
+    def key(self, task: Task) -> str:
+        """What a task is called among processes: by all that decides its answer."""
+        return hashlib.sha256(f"{self._key} {task.outer} {task.inner_folds}".encode()).hexdigest()
+
+    def look(self) -> None:
+        """Take what lies on the disk as runs by now."""
+        for number, cell in enumerate(self.cells):
+            if number not in self.judged and (known := self.files.resume(cell)):
+                self.judged[number] = known
+        if self.nest is not None and self.nested is None:
+            self.nested = self.files.resume(self.nest)
+
+    def catch_up(self, answered: Collection[str]) -> int:
+        """Take what others have done by now, `answered` being the keys of all answers; how many tasks are left less for it."""
+        before = len(self.left)
+        self.look()
+        for task in self.left if answered else ():
+            key, numbers = self.key(task), [] if task.inner_folds else self.pending
+            if key in answered:
+                count = len(task.cells) if task.inner_folds else len(self.files.bare_study.splits[task.outer].test)
+                answer = read_answer(self.shared.path(key), numbers, num_rows=count)
+                if answer is None:
+                    self.shared.forget(key)
+                else:
+                    self.answers[task] = answer
+        taken = before - len(self.left)
+        self.judge()
+        return taken
+
+    def take(self, task: Task, answer: Answer | Lost) -> None:
+        """Put an answer of this process aside, for others too; when the last one is there, judge and write."""
+        if isinstance(answer, Lost):
+            self.lost.append(f"{self.cells[0].probe} on {self.level}, fold {task.outer}: {answer}")
+            return
+        self.answers[task] = answer
+        self.shared.keep(self.key(task), answer_bytes(answer, () if task.inner_folds else self.pending))
+        self.judge()
+
+    def judge(self) -> None:
+        """Judge and write if all is answered, unless another process is at that."""
+        if self.is_open and not self.left and (self.files.out is None or self.shared.ours(self._key)):
+            self._judge(self.files.bare_study)
+            self.answers.clear()
+
+    def _make_tasks(self) -> Iterator[Task]:
         """What is left to fit: the pending cells on each training part, and every cell on its inner folds."""
         pending = tuple(self.cells[number] for number in self.pending)
         for outer in range(len(self.files.folds)):
@@ -62,23 +124,19 @@ class Family:
             if self.nest is not None and self.nested is None:
                 yield Task(self.cells, outer, self.nest.inner_folds)
 
-    def take(self, task: Task, answer: Answer | Lost, study: Study) -> None:
-        """Put an answer aside; when the last one is there, judge and write."""
-        if isinstance(answer, Lost):
-            self.lost.append(f"{self.cells[0].probe} on {self.level}, fold {task.outer}: {answer}")
-            return
-        self.answers[task] = answer
-        if len(self.answers) == self.num_tasks:
-            self._judge(study)
-            self.answers.clear()
+    def _digest(self) -> str:
+        common = self.files.settings_of(self.nest or self.cells[0])
+        facts = {**common, "cells": [cell.to_dict() for cell in self.cells], **libraries()}
+        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
 
     def _judge(self, study: Study) -> None:
         outer = [answer for task, answer in sorted(self.answers.items(), key=lambda item: item[0].outer)]
         fitted = [answer for answer in outer if answer.decided]
         for position, number in enumerate(self.pending):
-            self.judged[number] = self.files.keep(self._evaluation(study, position, fitted))
+            if number not in self.judged:
+                self.judged[number] = self.files.keep(self._evaluation(study, position, fitted))
         counted = [answer for answer in outer if answer.hits is not None]
-        if self.nest is not None and counted:
+        if self.nest is not None and self.nested is None:
             choices = [
                 choose(self.nest, np.asarray(answer.hits), len(split.train))
                 for answer, split in zip(counted, study.splits, strict=True)

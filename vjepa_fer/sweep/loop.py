@@ -1,7 +1,7 @@
 """A cache and the cells of a sweep go in; each cell's evaluation and the honest choice among them come out.
 
 What is on disk already is read, not fitted again. The unit of work is one training part: all cells of a probe that still need
-it are fitted together, in this process or in one of several.
+it are fitted together, in this process, in one of several that it has, or in another that fills the same folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from vjepa_fer.manifest import leave_out
 from vjepa_fer.runs import BEST
 from vjepa_fer.sweep.asked import Files, Judged
 from vjepa_fer.sweep.family import Family
+from vjepa_fer.sweep.sharing import Shared, facts_of
 from vjepa_fer.sweep.source import Source
+from vjepa_fer.workers import Passed
 
 Progress = Callable[[int], AbstractContextManager[Callable[[str], None]]]
 """Told how many fits there are; gives a function to call with a word after each."""
@@ -78,8 +80,11 @@ def sweep(
     out: Path | None = None,
     jobs: int = 1,
     progress: Progress = lambda total: nullcontext(lambda word: None),
+    shared: Shared | None = None,
 ) -> Swept:
     """Cross-validate every cell, and where there are several, choose among them on inner folds.
+
+    Several processes that are given the same `out` divide the fits among them and have the same results.
 
     Parameters
     ----------
@@ -94,17 +99,19 @@ def sweep(
         What counts as right, where it is not the manifest's label; `cache` is then a :class:`vjepa_fer.evaluation.reference.LabelledCache`, made
         of clips that ``protocol.exclude`` has left already.
     out : Path or None
-        Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again; one
-        that another process finishes meanwhile is taken from it. What killed processes left half written is removed.
+        Folder that gets one run folder a result, as soon as it is done. Results that are there already are not fitted again, nor is
+        what another process does meanwhile. What killed processes left half written is removed.
     jobs : int
         Processes; each gets its share of the cores.
     progress : callable
         See :data:`Progress`.
+    shared : Shared, optional
+        The work of the whole experiment that this is a part of; by default it is all that is done in `out`.
 
     Raises
     ------
     RunError
-        A folder holds another run, or a damaged one; nothing has been fitted then, unless another process made it meanwhile.
+        A folder holds another run or experiment, or a damaged run; nothing has been fitted then, unless another process made it meanwhile.
     """
     if out is not None:
         refuse_link(out / BEST)
@@ -116,17 +123,24 @@ def sweep(
     asked = dataclasses.replace(asked, cells=tuple(cells), protocol=protocol).resolved
     cells = asked.cells
     files = Files(cache, asked, folds, reference, out)
+    if shared is not None:
+        return _sweep(files, shared, jobs, progress)
+    with Shared(out, facts_of(cache, asked)) as own:
+        return _sweep(files, own, jobs, progress)
+
+
+def _sweep(files: Files, shared: Shared, jobs: int, progress: Progress) -> Swept:
+    cells, protocol = files.asked.cells, files.protocol
     nested = protocol.nested and len(cells) > 1
     groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.level, cell.row, cell.probe), []).append(cell)
-    families = [
-        Family(files, tuple(group), Nest(cells=tuple(group), inner_folds=protocol.inner_folds) if nested else None)
-        for group in groups.values()
+    nests = [
+        Nest(cells=tuple(group), inner_folds=protocol.inner_folds) if nested else None for group in groups.values()
     ]
-    with progress(sum(family.num_tasks for family in families)) as advance:
-        for rows in dict.fromkeys(family.rows for family in families):
-            _run_level(files, [family for family in families if family.rows == rows], jobs, advance)
+    families = [Family(files, tuple(group), nest, shared) for group, nest in zip(groups.values(), nests, strict=True)]
+    with progress(sum(len(family.tasks) for family in families)) as advance:
+        _work(files, families, shared, jobs, advance)
     judged = {id(c): f.judged[n] for f in families for n, c in enumerate(f.cells) if n in f.judged}
     chosen = [family.nested for family in families if family.nested is not None]
     return Swept(
@@ -137,6 +151,21 @@ def sweep(
     )
 
 
+def _work(files: Files, families: Sequence[Family], shared: Shared, jobs: int, advance: Callable[[str], None]) -> None:
+    """Do what no other process is at, and take what others did, over and over until nothing is left."""
+    while any(family.is_open for family in families):
+        shared.begin()  # before the look at what is there: whoever goes last would leave nothing of it
+        answered = shared.answered()
+        for family in families:
+            for _ in range(family.catch_up(answered)):
+                advance(family.cells[0].probe)
+        left = [family for family in families if family.is_open]
+        rows = dict.fromkeys(family.rows for family in left)
+        parts = [_run_level(files, [one for one in left if one.rows == row], shared, jobs, advance) for row in rows]
+        if left and not any(parts):
+            shared.wait(sum(len(family.left) for family in left))
+
+
 def _winner(files: Files, nested: Sequence[Judged]) -> Judged:
     """The choice among all cells; one family's choice is that already."""
     if len(nested) == 1:
@@ -145,12 +174,31 @@ def _winner(files: Files, nested: Sequence[Judged]) -> Judged:
     return files.resume(evaluation.cell) or files.keep(evaluation)
 
 
-def _run_level(files: Files, families: Sequence[Family], jobs: int, advance: Callable[[str], None]) -> None:
-    """Do what is left to do on one level, a row a clip, window or view; it is read once, and only if something is left."""
-    tasks = [(family, task) for family in families for task in family.tasks()]
-    if not tasks:
-        return
-    level, row, streamed = families[0].rows
+def _run_level(
+    files: Files, families: Sequence[Family], shared: Shared, jobs: int, advance: Callable[[str], None]
+) -> int:
+    """Do what is free on one level, a row a clip, window or view, which is read once, and only for that; the number of tasks done."""
+    tasks = [(family, task) for family in families for task in family.left]
+    if not any(shared.ours(family.key(task)) for family, task in tasks):
+        return 0
+    study, done = _study(files, families[0]), 0
+    options: dict[str, Any] = {} if shared.is_alone else {"wanted": lambda n: shared.ours(tasks[n][0].key(tasks[n][1]))}
+    with closing(
+        run_tasks_on(study, [task for _, task in tasks], jobs=jobs, **options)
+    ) as answers:  # at once, when stopped
+        for number, answer in answers:
+            if isinstance(answer, Passed):
+                continue
+            family, task = tasks[number]
+            family.take(task, answer)
+            advance(family.cells[0].probe)
+            done += 1
+    return done
+
+
+def _study(files: Files, family: Family) -> Study:
+    """The features of a family with the folds that judge it."""
+    level, row, streamed = family.rows
     if streamed:
         features: Features | Windowed = files.tokens(level, row)
     else:
@@ -160,9 +208,4 @@ def _run_level(files: Files, families: Sequence[Family], jobs: int, advance: Cal
     targets = files.reference.targets if files.reference else None
     joined = files.cache if isinstance(files.cache, Joined) else None
     blocks = tuple(joined.blocks(level).values()) if joined and joined.fusion == "late" else ()
-    study = Study(features, tuple(splits), files.folds, files.protocol, targets, blocks)
-    with closing(run_tasks_on(study, [task for _, task in tasks], jobs=jobs)) as answers:  # at once, when stopped
-        for number, answer in answers:
-            family, task = tasks[number]
-            family.take(task, answer, study)
-            advance(family.cells[0].probe)
+    return Study(features, tuple(splits), files.folds, files.protocol, targets, blocks)

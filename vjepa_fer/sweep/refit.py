@@ -18,6 +18,7 @@ from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
 from vjepa_fer.sweep.asked import Judged, read_tokens
 from vjepa_fer.sweep.loop import Swept
+from vjepa_fer.sweep.sharing import Shared
 from vjepa_fer.sweep.source import Source
 
 
@@ -38,9 +39,15 @@ def best_cell(swept: Swept) -> Judged:
 
 
 def refit_best(
-    source: Source, swept: Swept, *, recipe: AnyRecipe, seed: int, targets: Targets | None = None
+    source: Source,
+    swept: Swept,
+    *,
+    recipe: AnyRecipe,
+    seed: int,
+    targets: Targets | None = None,
+    shared: Shared | None = None,
 ) -> tuple[Judged, Path]:
-    """Fit the best cell on all clips; a probe that is there already, or that another process left meanwhile, is taken as it is.
+    """Fit the best cell on all clips; a probe that is there already, or that another process leaves meanwhile, is taken as it is.
 
     Returns
     -------
@@ -63,7 +70,7 @@ def refit_best(
     assert isinstance(cell, Cell)
     sweep_partial_folders(best.run)
     refuse_link(folder)
-    if not folder.exists():
+    if not folder.exists() and (shared is None or shared.alone_at(FITTED, folder.exists)):
         fitted = fit_on_all(_rows(source, cell), cell, recipe=recipe, seed=seed, targets=targets)
         try:
             save_fitted(folder, fitted)

@@ -12,6 +12,7 @@ import numpy as np
 from vjepa_fer.evaluation import Reference
 from vjepa_fer.experiment import Experiment
 from vjepa_fer.sweep.loop import Progress, Swept, sweep
+from vjepa_fer.sweep.sharing import Shared
 from vjepa_fer.sweep.source import Source
 
 FIGURES = ("war", "uar", "macro_f1")
@@ -49,7 +50,14 @@ class Repeated:
 
 
 def repeat(
-    source: Source, swept: Swept, asked: Experiment, reference: Reference | None, *, jobs: int, progress: Progress
+    source: Source,
+    swept: Swept,
+    asked: Experiment,
+    reference: Reference | None,
+    *,
+    jobs: int,
+    progress: Progress,
+    shared: Shared | None = None,
 ) -> tuple[Repeated, ...]:
     """Do a sweep again with the next seeds, keeping nothing but figures; empty where once is all that was asked for.
 
@@ -61,7 +69,9 @@ def repeat(
     done = {protocol.seed: swept}
     for seed in range(protocol.seed + 1, protocol.seed + protocol.repeats):
         again = dataclasses.replace(protocol, seed=seed, repeats=1)
-        done[seed] = sweep(source, asked.cells, again, reference=reference, asked=asked, jobs=jobs, progress=progress)
+        done[seed] = sweep(
+            source, asked.cells, again, reference=reference, asked=asked, jobs=jobs, progress=progress, shared=shared
+        )
     return tuple(_row(title, done) for title in _scores(swept))
 
 

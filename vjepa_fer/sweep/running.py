@@ -24,6 +24,7 @@ from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Progress, Swept, sweep
 from vjepa_fer.sweep.refit import refit_best
 from vjepa_fer.sweep.repeats import Repeated, repeat
+from vjepa_fer.sweep.sharing import Shared, Tell, facts_of
 from vjepa_fer.sweep.transfer import Transfer, run_transfer
 
 MOST_NAMED = 12
@@ -125,8 +126,12 @@ def run_experiment(
     out: Path | None = None,
     jobs: int = 1,
     progress: Progress = lambda total: nullcontext(lambda word: None),
+    tell: Tell = lambda line: None,
 ) -> Outcome:
     """Cross-validate what an experiment asks for, or train on one corpus and test on another.
+
+    Several processes, on one machine or many, that are given the same experiment and the same `out` divide its fits among them; each
+    returns the whole outcome, as one process alone would.
 
     Parameters
     ----------
@@ -137,42 +142,49 @@ def run_experiment(
         Processes; each gets its share of the cores.
     progress : callable
         See :data:`vjepa_fer.sweep.loop.Progress`.
+    tell : callable
+        Gets a line for people where this process waits for others.
 
     Raises
     ------
     VjepaFerError
         A cache that is not there or of another version, a cell that its cache cannot give, folds that do not fit or leak, a folder that
-        holds another run: nothing has been written then.
+        holds another run, or in which a process is at another experiment: nothing has been written then.
     """
     asked = experiment.resolved
     if asked.refit and out is None:
         raise ExperimentError("refit = True keeps the fitted probe in its run folder: say where with out (--out)")
     opened = _open(asked)
     _check_levels(opened, asked)
-    work: dict[str, Any] = {"asked": asked, "out": out, "jobs": jobs, "progress": progress}
-    if asked.test_on:
-        with _asked_as("test_on", asked.test_on):
-            test = open_cache(asked.test_on)
-        done = run_transfer(
-            opened, test, asked.cells, asked.protocol, policies=asked.policies, names=asked.label_names or None, **work
-        )
-        return Outcome(asked, done.swept, _roles([*opened.caches, test], asked), transfer=done)
-    return _run_folds(asked, opened, work)
+    test = _open_test(asked)
+    facts = facts_of(opened, asked) | {"test_on": test.fingerprint if test else ""}
+    with Shared(out, facts, tell=tell) as shared:
+        work: dict[str, Any] = {"jobs": jobs, "progress": progress, "shared": shared}
+        return _run_transfer(asked, opened, test, out, work) if test else _run_folds(asked, opened, out, work)
 
 
-def _run_folds(asked: Experiment, opened: Any, work: dict[str, Any]) -> Outcome:
+def _run_transfer(asked: Experiment, opened: Any, test: Cache, out: Path | None, work: dict[str, Any]) -> Outcome:
+    """From one corpus to another."""
+    names = asked.label_names or None
+    done = run_transfer(
+        opened, test, asked.cells, asked.protocol, policies=asked.policies, names=names, asked=asked, out=out, **work
+    )
+    return Outcome(asked, done.swept, _roles([*opened.caches, test], asked), transfer=done)
+
+
+def _run_folds(asked: Experiment, opened: Any, out: Path | None, work: dict[str, Any]) -> Outcome:
     """One corpus, in folds."""
     clips = opened.clips
     reference = make_reference(asked.labels, clips, ties=asked.ties)
     as_they_are = asked.labels == "intended"
     source = opened if as_they_are else LabelledCache(opened, reference)
     other = None if as_they_are else reference
-    swept = sweep(source, asked.cells, asked.protocol, reference=other, **work)
-    repeated = repeat(source, swept, asked, other, jobs=work["jobs"], progress=work["progress"])
+    swept = sweep(source, asked.cells, asked.protocol, reference=other, asked=asked, out=out, **work)
+    repeated = repeat(source, swept, asked, other, **work)
     fitted = None
     if asked.refit:
         seed, targets = asked.protocol.seed, reference.targets
-        fitted = refit_best(source, swept, recipe=opened.recipe, seed=seed, targets=targets)
+        fitted = refit_best(source, swept, recipe=opened.recipe, seed=seed, targets=targets, shared=work["shared"])
     joined = opened if isinstance(opened, Joined) else None
     human = human_ceiling(clips, reference)
     roles = _roles(opened.caches, asked)
@@ -205,6 +217,13 @@ def _open(asked: Experiment) -> Any:
         else:
             opened = open_cache(asked.cache)
     return leave_out(opened, asked.protocol.exclude)
+
+
+def _open_test(asked: Experiment) -> Cache | None:
+    if not asked.test_on:
+        return None
+    with _asked_as("test_on", asked.test_on):
+        return open_cache(asked.test_on)
 
 
 def _check_levels(opened: Any, asked: Experiment) -> None:

@@ -22,6 +22,7 @@ from vjepa_fer.recipe import ImportedRecipe, recipe_differences, require_same_re
 from vjepa_fer.runs import result_of
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Progress, Swept, sweep
+from vjepa_fer.sweep.sharing import Shared
 
 
 class JoinedCache:
@@ -148,6 +149,7 @@ def run_transfer(
     out: Path | None = None,
     jobs: int = 1,
     progress: Progress = lambda total: nullcontext(lambda word: None),
+    shared: Shared | None = None,
 ) -> Transfer:
     """Fit every cell on the whole of one corpus and predict the whole of another.
 
@@ -173,5 +175,6 @@ def run_transfer(
         find_policy(policy)
     train, test = (leave_out(cache, protocol.exclude) for cache in (train, test))
     joined = JoinedCache(train, test, names)
-    swept = sweep(joined, cells, protocol, asked=asked, folds=joined.folds, out=out, jobs=jobs, progress=progress)
+    options: dict[str, Any] = {"out": out, "jobs": jobs, "progress": progress, "shared": shared}
+    swept = sweep(joined, cells, protocol, asked=asked, folds=joined.folds, **options)
     return Transfer(swept, joined.known, tuple(policies), str(test.root))

@@ -7,7 +7,7 @@ child understands), `tasks` (a crew of children at work), `serving` (one of the 
 
 from vjepa_fer.workers.child import SAFE, Child, ChildDiedError, run_program
 from vjepa_fer.workers.cores import few_threads, limit_threads, num_cores
-from vjepa_fer.workers.tasks import MOST_TRIES, Done, Lost, run_tasks
+from vjepa_fer.workers.tasks import MOST_TRIES, Done, Lost, Passed, Wanted, run_tasks
 
 __all__ = [
     "MOST_TRIES",
@@ -16,6 +16,8 @@ __all__ = [
     "ChildDiedError",
     "Done",
     "Lost",
+    "Passed",
+    "Wanted",
     "few_threads",
     "limit_threads",
     "num_cores",

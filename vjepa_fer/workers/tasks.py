@@ -34,14 +34,25 @@ class Lost:
         return f"its process died {MOST_TRIES} times, exit code {self.exitcode}{killed}"
 
 
+@dataclass(frozen=True)
+class Passed:
+    """What stands for the result of a task that was not wanted any more when its turn came."""
+
+
 class Done(NamedTuple):
-    """A task by its position, and its result or :class:`Lost`."""
+    """A task by its position, and its result, :class:`Lost` or :class:`Passed`."""
 
     number: int
     result: Any
 
 
-def run_tasks(function: Callable[[Any], Any], tasks: Sequence[Any], *, jobs: int = 1) -> Generator[Done, None, None]:
+Wanted = Callable[[int], bool]
+"""Asked with a task's position just before it is begun, by any thread; False passes it over."""
+
+
+def run_tasks(
+    function: Callable[[Any], Any], tasks: Sequence[Any], *, jobs: int = 1, wanted: Wanted = lambda number: True
+) -> Generator[Done, None, None]:
     """Yield each task's result as it is done, in any order.
 
     Parameters
@@ -51,6 +62,8 @@ def run_tasks(function: Callable[[Any], Any], tasks: Sequence[Any], *, jobs: int
     tasks : sequence
     jobs : int
         Processes at once; 1 works in this process.
+    wanted : callable
+        See :data:`Wanted`.
 
     Raises
     ------
@@ -59,9 +72,9 @@ def run_tasks(function: Callable[[Any], Any], tasks: Sequence[Any], *, jobs: int
     """
     if jobs == 1 or len(tasks) < 2:
         for number, task in enumerate(tasks):
-            yield Done(number, function(task))
+            yield Done(number, function(task) if wanted(number) else Passed())
         return
-    crew = _Crew(write_letter(function), tasks, min(jobs, len(tasks)))
+    crew = _Crew(write_letter(function), tasks, min(jobs, len(tasks)), wanted)
     try:
         yield from crew.work()
     finally:
@@ -71,8 +84,8 @@ def run_tasks(function: Callable[[Any], Any], tasks: Sequence[Any], *, jobs: int
 class _Crew:
     """Threads that look after one process each, which has at most one task."""
 
-    def __init__(self, letter: Letter, tasks: Sequence[Any], size: int) -> None:
-        self._letter, self._tasks = letter, tasks
+    def __init__(self, letter: Letter, tasks: Sequence[Any], size: int, wanted: Wanted) -> None:
+        self._letter, self._tasks, self._wanted = letter, tasks, wanted
         self._environment = few_threads(size)
         self._waiting = deque(range(len(tasks)))
         self._tries = [0] * len(tasks)
@@ -111,6 +124,9 @@ class _Crew:
         child = None
         try:
             while (number := self._take()) is not None:
+                if not self._wanted(number):
+                    self._heard.put(Done(number, Passed()))
+                    continue
                 child = child or self._hire()
                 try:
                     self._heard.put(self._ask(child, number))

@@ -1,7 +1,7 @@
-"""A clip id goes in; whether this process may do it comes out. Processes that share a cache agree without talking.
+"""A name goes in; whether this process may do what it stands for comes out. Processes that share a folder agree without talking.
 
-    claims/OWNER.alive       touched every few seconds by its owner
-    claims/KEY.0             made with O_EXCL by whoever takes the clip; holds the owner's name
+    claims/OWNER.alive       touched every few seconds by its owner; holds what the owner says of itself
+    claims/KEY.0             made with O_EXCL by whoever takes the name; holds the owner's name
     claims/KEY.1             made with O_EXCL by whoever takes it over once the owner of KEY.0 is dead; and so on
 
 Making a file that must not exist is the one step that no two processes can both succeed in, on a network disk too. Nothing
@@ -10,7 +10,7 @@ nothing.
 
 Whether an owner lives is asked of the disk's clock, which stamped both hearts, and of how long this process has seen the other's
 heart stand still: no two machines' clocks are ever compared, so one that is a day ahead holds nothing up. A process that stood still
-itself for so long may have lost its clips; it asks :meth:`Claims.holds` before it writes them.
+itself for so long may have lost what it had; it asks :meth:`Claims.holds` before it writes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,13 @@ _ALIVE = re.compile(rf"({OWNER.pattern})\.alive")
 
 
 class Claims:
-    """The claims of one process on the clips of a cache folder. A context manager: on leaving, they are given up.
+    """The claims of one process in a folder that it shares. A context manager: on leaving, they are given up.
+
+    Parameters
+    ----------
+    root : Path
+    says : str
+        What this process tells the others of itself, in up to 1,000 bytes.
 
     Raises
     ------
@@ -46,17 +53,17 @@ class Claims:
         The folder of claims is a link.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, says: str = "") -> None:
         self._folder = root / CLAIMS
         self._owner = new_owner()
-        self._held: dict[str, int] = {}  # clip id → generation
+        self._says = says
+        self._held: dict[str, int] = {}  # name → generation
         self._seen: dict[Path, tuple[int, float]] = {}  # what last changed when, by our own watch
         self._ended = threading.Event()
 
     def __enter__(self) -> Claims:
-        make_own_folder(self._folder)
-        self._alive(self._owner).touch()
-        self._sweep()
+        self._appear()
+        self.sweep()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
         return self
@@ -64,53 +71,68 @@ class Claims:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        for clip_id in list(self._held):
-            self._give_up(clip_id)
+        for name in list(self._held):
+            self.give_up(name)
         self._alive(self._owner).unlink(missing_ok=True)
 
-    def take(self, clip_id: str) -> bool:
-        """Claim a clip, also one that was lost while this process stood still; False when a live process has it."""
-        if self.holds(clip_id):
+    def _appear(self) -> None:
+        while True:
+            make_own_folder(self._folder)
+            with contextlib.suppress(FileNotFoundError):  # whoever was last here has just taken the folder away
+                self.say(self._says)
+                return
+
+    def say(self, text: str) -> None:
+        """Tell the others something else of this process."""
+        self._says = text
+        self._alive(self._owner).write_text(text, encoding="utf-8")
+
+    def heard(self) -> dict[str, str]:
+        """What every other live process says of itself, by its name."""
+        others = [owner for owner in self._owners(os.listdir(self._folder)) if owner != self._owner]
+        return {owner: _read(self._alive(owner)) for owner in others if self._is_alive(owner)}
+
+    def take(self, name: str) -> bool:
+        """Claim a name, also one that was lost while this process stood still; False when a live process has it."""
+        if self.holds(name):
             return True
-        self._give_up(clip_id)
+        self.give_up(name)
         generation = 0
         while True:
-            path = self._claim(clip_id, generation)
+            path = self._claim(name, generation)
             if self._make(path):
-                self._held[clip_id] = generation
-                if self.holds(clip_id):
+                self._held[name] = generation
+                if self.holds(name):
                     return True
-                self._give_up(
-                    clip_id
-                )  # somebody swept, or took over, what we had built on: the clip's turn comes again
+                self.give_up(name)  # somebody swept, or took over, what we had built on: its turn comes again
                 return False
             state = self._state(path)
             if state == "held":
                 return False
             generation += state == "dead"  # a claim that is gone by now is asked for once more
 
-    def holds(self, clip_id: str) -> bool:
-        """Whether the clip is still this process's: it may have stood still for so long that another took over.
+    def holds(self, name: str) -> bool:
+        """Whether the name is still this process's: it may have stood still for so long that another took over.
 
-        One that took over, finished and is gone leaves no claim: whoever asks here looks for the finished clip next.
+        One that took over, finished and is gone leaves no claim: whoever asks here looks for the finished work next.
         """
-        if (generation := self._held.get(clip_id)) is None:
+        if (generation := self._held.get(name)) is None:
             return False
         return (
-            _read_owner(self._claim(clip_id, generation)) == self._owner
-            and not self._claim(clip_id, generation + 1).exists()
-            and all(self._state(self._claim(clip_id, lower)) == "dead" for lower in range(generation))
+            _read_owner(self._claim(name, generation)) == self._owner
+            and not self._claim(name, generation + 1).exists()
+            and all(self._state(self._claim(name, lower)) == "dead" for lower in range(generation))
         )
 
-    def _give_up(self, clip_id: str) -> None:
-        """Take away what this process still has of a clip."""
-        if (generation := self._held.pop(clip_id, None)) is not None:
-            path = self._claim(clip_id, generation)
+    def give_up(self, name: str) -> None:
+        """Take away what this process still has of a name."""
+        if (generation := self._held.pop(name, None)) is not None:
+            path = self._claim(name, generation)
             if _read_owner(path) == self._owner:
                 path.unlink(missing_ok=True)
 
-    def _claim(self, clip_id: str, generation: int) -> Path:
-        return self._folder / f"{hashlib.sha256(clip_id.encode()).hexdigest()[:32]}.{generation}"
+    def _claim(self, name: str, generation: int) -> Path:
+        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.{generation}"
 
     def _alive(self, owner: str) -> Path:
         return self._folder / f"{owner}.alive"
@@ -120,6 +142,9 @@ class Claims:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
             return False
+        except FileNotFoundError:  # this process stood still, and the others took it for dead and the folder away
+            self._appear()
+            return self._make(path)
         with open(descriptor, "wb", buffering=0) as file:
             file.write(self._owner.encode())
         return True
@@ -157,19 +182,24 @@ class Claims:
         try:
             return heart.stat().st_mtime_ns
         except FileNotFoundError:
-            heart.touch()
+            self.say(self._says)
             return heart.stat().st_mtime_ns
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            with contextlib.suppress(OSError):  # a full or absent disk is said by who writes shards
-                self._alive(self._owner).touch()
+            with contextlib.suppress(OSError):  # a full or absent disk is said by who writes there
+                self._own_beat()
+                os.utime(self._alive(self._owner))
 
-    def _sweep(self) -> None:
+    @staticmethod
+    def _owners(names: Iterable[str]) -> Iterator[str]:
+        """Whose hearts are among the names of files."""
+        return (match[1] for name in names if (match := _ALIVE.fullmatch(name)))
+
+    def sweep(self) -> None:
         """Take away what the dead left, when nobody else is there who might have built on it."""
         before = set(os.listdir(self._folder))
-        hearts = [match for name in before if (match := _ALIVE.fullmatch(name))]
-        if any(self._is_alive(match[1]) for match in hearts if match[1] != self._owner):
+        if any(self._is_alive(owner) for owner in self._owners(before) if owner != self._owner):
             return
         remove_files(self._folder, _CLAIM, lambda name: name in before and self._state(self._folder / name) == "dead")
         remove_files(self._folder, _ALIVE, lambda name: name in before and self._owner not in name)
@@ -177,8 +207,13 @@ class Claims:
 
 def _read_owner(path: Path) -> str | None:
     """Who made a claim; None while it is being made, or when it is gone."""
-    try:
-        owner = read_bytes(path, at_most=LARGEST_OWNER).decode("utf-8", "replace")
-    except (OSError, TooLargeError):
-        return None
+    owner = _read(path)
     return owner if OWNER.fullmatch(owner) else None
+
+
+def _read(path: Path) -> str:
+    """A small text; empty where there is none that is small."""
+    try:
+        return read_bytes(path, at_most=LARGEST_OWNER).decode("utf-8", "replace")
+    except (OSError, TooLargeError):
+        return ""

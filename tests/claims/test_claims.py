@@ -1,4 +1,4 @@
-"""Processes that share a cache agree on who does which clip, whatever their clocks say and however long one stood still."""
+"""Processes that share a folder agree on who does what, whatever their clocks say and however long one stood still."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from caches import small_manifest, small_rows, write_small_cache
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache.folder import prepare_cache
+from vjepa_fer.claims import CLAIMS, Claims
+from vjepa_fer.claims import taking as claims
 from vjepa_fer.disk import new_owner, whose
 from vjepa_fer.errors import VjepaFerError
-from vjepa_fer.extract import claims
-from vjepa_fer.extract.claims import CLAIMS, Claims
 from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 
 LONG = 2 * claims.DEAD_AFTER_SECONDS
@@ -254,3 +254,33 @@ def test_a_claim_of_a_gigabyte_is_nobodys_and_not_read(tmp_path):
     assert claims._read_owner(tmp_path / "claim") is None
     assert tracemalloc.get_traced_memory()[1] < 2 << 20
     tracemalloc.stop()
+
+
+def test_what_the_living_say_of_themselves_is_heard_and_the_dead_are_not(tmp_path, machines):
+    with Claims(tmp_path, "one") as mine, Claims(tmp_path, "another") as other, Claims(tmp_path, "silent") as dead:
+        stop(dead)
+        assert mine.heard() == {other._owner: "another"}
+        other.say("")
+        assert mine.heard() == {other._owner: ""}
+
+
+def test_a_process_whose_heart_was_swept_says_again_what_it_said(tmp_path, machines, monkeypatch):
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
+    with Claims(tmp_path, "sleeper") as sleeper, Claims(tmp_path) as other:
+        sleeper._alive(sleeper._owner).unlink()
+        end = time.monotonic() + 10
+        while other.heard() != {sleeper._owner: "sleeper"}:
+            assert time.monotonic() < end
+
+
+def test_a_folder_that_the_last_one_takes_away_at_this_moment_is_made_again(tmp_path, monkeypatch):
+    real, taken = claims.make_own_folder, []
+
+    def made_and_gone(folder):
+        real(folder)
+        if not taken:
+            taken.append(folder.rmdir())
+
+    monkeypatch.setattr(claims, "make_own_folder", made_and_gone)
+    with Claims(tmp_path) as mine:
+        assert mine.take("a")
