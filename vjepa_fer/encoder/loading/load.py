@@ -13,7 +13,7 @@ from torch import Tensor
 from vjepa_fer.doors import not_one_of
 from vjepa_fer.encoder.files.records import fetched_weights
 from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
-from vjepa_fer.encoder.loading.checkpoint import load_state, read_state
+from vjepa_fer.encoder.loading.checkpoint import check_finite, load_state, read_state
 from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.encoder.loading.slim import weights_identity
 from vjepa_fer.encoder.model.kernels import chosen_kernels, kernel_that_runs
@@ -230,12 +230,15 @@ def _encoder_from_file(
     module = _hollow_encoder(config)
     load_state(module, read_state(path, state_key=state_key, shapes_do=True), source=path)
     if place.type == "cpu" and all(p.dtype == dtype for p in module.parameters()):
-        load_state(module, read_state(path, state_key=state_key), source=path)
+        state = read_state(path, state_key=state_key)
+        check_finite(state, source=path)
+        load_state(module, state, source=path)
         return module
     for names in _portions(module):
         # The file is mapped anew for each portion: what was read for the one before is then let go, which a mapping that
         # lives on would keep in memory.
         state = read_state(path, state_key=state_key, only=names)
+        check_finite({name: state[name] for name in names}, source=path)
         converted = {name: state.pop(name).to(place, dtype, copy=True) for name in names}
         del state
         module.load_state_dict(converted, strict=False, assign=True)

@@ -30,6 +30,7 @@ from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, check
+from vjepa_fer.weights.dress import holds_weights
 
 _FIELDS = {"like", "weights", "state_key", "architecture"}
 _DEFAULTS = {"patch_size": 16, "tubelet_size": 2, "mlp_ratio": 4.0, "layer_norm_eps": 1e-6}
@@ -96,7 +97,8 @@ def usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] 
 def _is_weights_path(name_or_path: str) -> bool:
     if name_or_path in encoder_names():
         return False
-    return name_or_path.endswith((".pt", ".pth", ".tar", ".safetensors")) or Path(name_or_path).is_file()
+    is_file = name_or_path.endswith((".pt", ".pth", ".tar", ".safetensors")) or Path(name_or_path).is_file()
+    return is_file or holds_weights(Path(name_or_path))
 
 
 def _recognised(path: Path, state_key: str | None) -> KnownEncoder:
