@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,8 @@ from test_checkpoint import hollow, official_file, tiny_config
 from videos import write_video
 from vjepa_fer.cli.main import app
 from vjepa_fer.encoder import build_encoder
+from vjepa_fer.encoder.fetching.facts import encoder_facts
+from vjepa_fer.encoder.fetching.inventory import examine_weights
 from vjepa_fer.encoder.loading.checkpoint import load_state, read_state, told_state_key
 from vjepa_fer.encoder.loading.load import _encoder_from_file
 from vjepa_fer.encoder.loading.slim import weights_identity
@@ -97,6 +97,17 @@ def test_the_folders_name_does_not_count_and_a_changed_part_does(classifier, tmp
     state = load_file(part)
     save_file({name: tensor + 1 for name, tensor in state.items()}, part)
     assert weights_identity(tmp_path / "b") != before
+
+
+def test_a_registered_folder_is_here_with_one_hash(classifier, tmp_path, monkeypatch):
+    monkeypatch.setenv("VJEPA_FER_HOME", str(tmp_path / "home"))
+    saved_in_parts(classifier, tmp_path / "home" / "models" / "parts")
+    toml = 'like = "vjepa2-large-256"\nweights = "parts"\nstate_key = "encoder"\n'
+    (tmp_path / "home" / "models" / "mine.toml").write_text(toml)
+    (entry,) = examine_weights()
+    assert entry["sha256"] == weights_identity(tmp_path / "home" / "models" / "parts")
+    assert "fault" not in entry
+    assert list(encoder_facts("mine")["here"]) == ["registered"]
 
 
 def test_parts_without_an_index_do_when_all_are_there(classifier, tmp_path):
@@ -189,7 +200,7 @@ def test_a_refused_checkpoint_names_the_object_and_lines_that_mend_it(tmp_path, 
     with pytest.raises(CheckpointError, match=f"{name}.*none was run") as refusal:
         read_state("w.pt", state_key=key)
     lines = [line.strip() for line in refusal.value.lines[-3:]]
-    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+    exec("\n".join(lines), {})
     assert read_state("w-plain.pt", state_key=key)["norm.weight"].tolist() == [1, 1, 1]
 
 
@@ -198,7 +209,7 @@ def test_without_a_key_the_lines_keep_every_state_dict(tmp_path, monkeypatch):
     torch.save({"encoder": {"a": torch.ones(3)}, "opt": {"lr": 1}, "args": argparse.Namespace()}, "w.pt")
     with pytest.raises(CheckpointError) as refusal:
         told_state_key("w.pt")
-    subprocess.run([sys.executable, "-c", "\n".join(x.strip() for x in refusal.value.lines[-3:])], check=True)
+    exec("\n".join(x.strip() for x in refusal.value.lines[-3:]), {})
     assert list(torch.load("w-plain.pt", weights_only=True)) == ["encoder"]
 
 

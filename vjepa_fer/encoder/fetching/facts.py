@@ -83,7 +83,7 @@ def _registered_facts(known: KnownEncoder) -> dict[str, Any]:
         "licence": None,
         "citation": None,
         "download_bytes": None,
-        "here": {"registered": file} if Path(file).is_file() else {},
+        "here": {"registered": file} if Path(file).exists() else {},
         "faults": {},
     }
 

@@ -18,8 +18,9 @@ from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.encoder.loading.slim import weights_identity
 from vjepa_fer.encoder.model.kernels import chosen_kernels, kernel_that_runs
 from vjepa_fer.encoder.model.vit import Encoder, build_encoder, sincos_positions
+from vjepa_fer.encoder.model.zoo import placeholder_spec
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, check
+from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, Precision, Preprocessing, check
 
 _DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -140,6 +141,17 @@ def load_encoder(
         raise RecipeError(not_one_of("precision", precision, _DTYPES))
     height, width = usable_resolution(config, resolution)
     place = _usable_device(device)
+    if config["family"] == "pixels":
+        has_none = weights is None and state_key in (None, NO_WEIGHTS)
+        check(has_none, f"{name} has no weights: leave out weights and state key")
+        spec, module = placeholder_spec(name, config), build_encoder(config).to(place)
+        return LoadedEncoder(
+            module=module,
+            spec=spec,
+            preprocessing=Preprocessing(crop_size=height, crop_width=width),
+            precision=precision,
+            device=place,
+        )
     if weights is None:
         weights = known.weights or fetched_weights(name, state_key)
     if str(weights).startswith("random:"):

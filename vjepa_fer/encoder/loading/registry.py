@@ -29,7 +29,7 @@ from vjepa_fer.encoder.files.home import home_folder
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import EncoderSpec, check
+from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, check
 from vjepa_fer.weights.dress import holds_weights
 
 _FIELDS = {"like", "weights", "state_key", "architecture"}
@@ -70,6 +70,8 @@ def named_encoder(name: str) -> KnownEncoder:
     if name not in encoder_names() and mine is not None:
         return read_registration(mine)
     config = encoder_config(name)
+    if config["family"] == "pixels":
+        return KnownEncoder(name=name, config=config, state_key=NO_WEIGHTS)
     state_key = "target_encoder" if name == TINY else official_encoder(name).state_key
     return KnownEncoder(name=name, config=config, state_key=state_key)
 
@@ -86,6 +88,11 @@ def usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] 
     if resolution is None:
         return trained, trained
     height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    own = config["family"] != "pixels" or (height, width) == (trained, trained)
+    check(
+        own,
+        f"resolution {height} × {width}: a grid of mean colours has its own, {trained} pixels; ask for another grid",
+    )
     for side in (height, width):
         below, above = side // patch * patch, -(-side // patch) * patch
         hint = f"{below} and {above} are" if below > 0 else f"{patch} is"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.files.hashes import known_sha256, sha256_of_parts
 from vjepa_fer.encoder.files.whose import read_metadata, refuse_file_of_another_encoder
 from vjepa_fer.encoder.loading.checkpoint import check_state, read_state
 from vjepa_fer.encoder.loading.recognise import recognise_file
@@ -161,9 +161,7 @@ def weights_identity(path: str | Path) -> str:
         The file cannot be read, or it is a slim file whose tensors are not the ones that were written.
     """
     files = weights_files(path).files
-    if len(files) == 1:
-        return _identity_of_file(files[0])
-    return hashlib.sha256("".join(f"{each}\n" for each in sorted(map(known_sha256, files))).encode()).hexdigest()
+    return _identity_of_file(files[0]) if len(files) == 1 else sha256_of_parts(files)
 
 
 def _identity_of_file(path: Path) -> str:
