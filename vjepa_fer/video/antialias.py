@@ -13,6 +13,9 @@ import numpy as np
 _BITS = 22
 """Weights are whole 2^-22ths: a sum of 255 of them fits into 32 bits."""
 
+_LINES_AT_A_TIME = 16
+"""Keeps the sums in a core's cache."""
+
 
 def antialiased_region(rgb: np.ndarray, size: tuple[int, int], rows: slice, columns: slice) -> np.ndarray:
     """``resized[rows, columns]`` of the frame `rgb` (H, W, 3) uint8 resized to `size` (height, width), and nothing else of it."""
@@ -25,11 +28,14 @@ def antialiased_region(rgb: np.ndarray, size: tuple[int, int], rows: slice, colu
 
 def _weighted(lines: np.ndarray, taps: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Each new line (N', M, 3) from its taps among `lines` (N, M, 3), rounded to grey levels."""
-    sums = np.full((len(taps), *lines.shape[1:]), 1 << (_BITS - 1), np.int32)
-    for tap, weight in zip(taps.T, weights.T, strict=True):
-        sums += lines[tap] * weight[:, None, None]
-    sums >>= _BITS
-    return np.clip(sums, 0, 255, out=sums).astype(np.uint8)
+    out = np.empty((len(taps), *lines.shape[1:]), np.uint8)
+    for start in range(0, len(taps), _LINES_AT_A_TIME):
+        part = slice(start, start + _LINES_AT_A_TIME)
+        sums = np.full(out[part].shape, 1 << (_BITS - 1), np.int32)
+        for tap, weight in zip(taps[part].T, weights[part].T, strict=True):
+            sums += np.multiply(lines[tap], weight[:, None, None], dtype=np.int32)
+        out[part] = np.clip(sums >> _BITS, 0, 255)
+    return out
 
 
 @lru_cache(maxsize=16)

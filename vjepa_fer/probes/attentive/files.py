@@ -16,7 +16,6 @@ from vjepa_fer.errors import CheckpointError, ProbeError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.probes.attentive.hub_names import is_hub_layout, official_layout
 from vjepa_fer.probes.attentive.model import QUERY
-from vjepa_fer.weights.dress import weights_files
 
 if TYPE_CHECKING:
     from vjepa_fer.weights.torch_file import TorchFile
@@ -66,6 +65,8 @@ def write_official_probe(path: str | Path, parameters: Mapping[str, NDArray]) ->
 
 
 def _files(path: Path) -> tuple[Path, ...]:
+    from vjepa_fer.weights.dress import weights_files
+
     try:
         return weights_files(path).files
     except CheckpointError as error:
