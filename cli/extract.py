@@ -64,7 +64,9 @@ def extract(
     ],
     weights: Annotated[
         str | None,
-        typer.Option(help="The weights: a file, a folder or index of parts, or random:SEED, a control.", show_default=False),
+        typer.Option(
+            help="The weights: a file, a folder or index of parts, or random:SEED, a control.", show_default=False
+        ),
     ] = None,
     state_key: Annotated[
         str | None, typer.Option(help="Which state dict of the file.", show_default="the one of its family")
