@@ -229,7 +229,7 @@ def encoder_config(name: str) -> dict[str, Any]:
     if (pixels := _pixels_config(name)) is not None:
         return pixels
     if name not in OFFICIAL_ENCODERS:
-        raise RecipeError(not_one_of("model", name, (*encoder_names(), "pixels:8")))
+        raise RecipeError(not_one_of("model", name, (*OFFICIAL_ENCODERS, "pixels:8", TINY)))
     return OFFICIAL_ENCODERS[name].config
 
 
