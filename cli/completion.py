@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-PROBES = ("logreg", "mlp", "lightgbm", "knn", "svm", "centroid", "attentive", "efficient")
+PROBES = ("logreg", "mlp", "lightgbm", "knn", "svm", "centroid", "trivial", "attentive", "efficient")
 FOLDS = (
     *("ravdess-5fold", "ravdess-6fold", "crema-d-5fold", "crema-d-eing"),
     *("subject-kfold:5", "subject-kfold:10", "loso", "column:", "file:"),
@@ -52,7 +52,7 @@ def models() -> list[str]:
     own: list[str] = []
     with suppress(OSError):
         own = sorted(path.stem for path in (home_folder() / "models").glob("*.toml"))
-    return [*encoder_names(), *own]
+    return [*encoder_names(), "pixels:8", *own]
 
 
 def corpora() -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import math
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import typer
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import (
     FaceCrop,
+    Interpolation,
     Mode,
     Preprocessing,
     Rule,
@@ -29,6 +29,7 @@ from vjepa_fer.recipe import (
 
 from . import completion
 from .config_file import ConfigOption
+from .extract_layers import layered
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
 from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option, wrong_usage
 from .terminal import say, warn
@@ -56,14 +57,16 @@ def extract(
     model: Annotated[
         str,
         typer.Option(
-            help="The encoder; `vjepa-fer models list` shows them.",
+            help="The encoder; `vjepa-fer models list` shows them. pixels:8: mean colours on a grid, a control.",
             autocompletion=completion.one_of(completion.models),
             show_default=False,
         ),
     ],
     weights: Annotated[
         str | None,
-        typer.Option(help="The official weights file, or random:SEED for a smoke test.", show_default=False),
+        typer.Option(
+            help="The weights: a file, a folder or index of parts, or random:SEED, a control.", show_default=False
+        ),
     ] = None,
     state_key: Annotated[
         str | None, typer.Option(help="Which state dict of the file.", show_default="the one of its family")
@@ -86,7 +89,8 @@ def extract(
     layers: Annotated[
         str | None,
         typer.Option(
-            help="Levels after these encoder layers: 2,5,8,11, counted from 0, -1 the last; or hierarchical, V-JEPA 2.1's four.",
+            help="Levels after these encoder layers: 2,5,8,11, counted from 0, -1 the last; parts of the depth: 0.5,1.0; "
+            "or hierarchical, V-JEPA 2.1's four.",
             show_default="the last",
         ),
     ] = None,
@@ -144,6 +148,12 @@ def extract(
             help="Films whose pixels are wider or narrower than high are scaled to square ones; else taken as stored.",
         ),
     ] = False,
+    interpolation: Annotated[
+        Interpolation,
+        typer.Option(
+            help="How frames are resized: V-JEPA's two taps, or antialiased as Hugging Face's processor of V-JEPA 2 does."
+        ),
+    ] = Preprocessing.interpolation,
     devices: Annotated[
         str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
     ] = None,
@@ -259,7 +269,9 @@ def extract(
             stride=stride,
             frames_per_second=frames_a_second(fps, window_seconds, frames),
         )
-        storage = Storage(levels=layered(tuple(level or STORAGE.levels), layers, model), token_dtype=token_dtype)
+        storage = Storage(
+            levels=layered(tuple(level or STORAGE.levels), layers, model, state_key), token_dtype=token_dtype
+        )
         size = parse_resolution(resolution) if resolution is not None else None
         face = FaceCrop() if face_crop else None
         height, width = size or (Preprocessing.crop_size, None)
@@ -294,6 +306,7 @@ def extract(
             precision=settled.precision,
             face_crop=face,
             square_pixels=square_pixels,
+            interpolation=interpolation,
             state_key=state_key,
         )
     with stoppable(cache):
@@ -324,12 +337,15 @@ def extract(
             num_views=views,
             face_crop=face,
             square_pixels=square_pixels,
+            interpolation=interpolation,
         )
         if encoder.spec.weights.startswith("random:"):
-            warn("random weights: good for a smoke test; the features mean nothing about V-JEPA")
+            warn("random weights: a control, or a smoke test; the features mean nothing about V-JEPA")
+        elif encoder.spec.control:
+            say(f"a control, what an encoder must beat: {encoder.spec.control}")
         devices_named = ", ".join(str(each.device) for each in encoders)
         say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        if encoder.device.type == "cuda":
+        if encoder.device.type == "cuda" and encoder.spec.family != "pixels":
             say(f"attention by torch's kernel {encoder.attention_kernel(math.prod(recipe.token_grid))}")
         if settled.why:
             say(f"precision: {settled.why}")
@@ -374,24 +390,6 @@ def frames_a_second(fps: float | None, window_seconds: float | None, frames: int
         0.001 <= window_seconds <= 1e6, f"--window-seconds {window_seconds:g} must be a number from 0.001 to 1,000,000"
     )
     return frames / window_seconds
-
-
-def layered(levels: tuple[str, ...], layers: str | None, model: str) -> tuple[str, ...]:
-    """The levels of every layer asked for, as :func:`~vjepa_fer.recipe.levels_of_layers` names them."""
-    if layers is None:
-        return levels
-    from vjepa_fer.encoder.loading.registry import find_encoder
-    from vjepa_fer.recipe import check, hierarchical_layers, levels_of_layers, shown
-
-    config = find_encoder(model).config
-    if layers == "hierarchical":
-        check(config["family"] == "v21", f"--layers hierarchical: {model} is no V-JEPA 2.1; name layers by number")
-        return levels_of_layers(levels, hierarchical_layers(config["depth"]), config["depth"])
-    check(
-        re.fullmatch(r"-?\d{1,4}(,-?\d{1,4})*", layers) is not None,
-        f"--layers {shown(layers)}: write numbers, such as 5,11",
-    )
-    return levels_of_layers(levels, [int(number) for number in layers.split(",")], config["depth"])
 
 
 class _StopSignal(KeyboardInterrupt):

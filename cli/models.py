@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -103,9 +103,17 @@ def _cells(model: dict[str, Any]) -> dict[str, str]:
         "pixels": str(model["resolution"]),
         "tokens": f"{model['tokens']:,}",
         **dict(zip(("mean", "frames", "grid:4", "all"), megabytes, strict=True)),
-        "here": "hub" if list(model["here"]) == ["huggingface"] else "yes" if model["here"] else "–",
+        "here": _here(model),
         FILE: re.split(r"[/\\]", model["file"])[-1],
     }
+
+
+def _here(model: dict[str, Any]) -> str:
+    """Whether `extract` finds weights of this encoder: what it is known to refuse is not here."""
+    usable = [source for source in model["here"] if source not in model["faults"]]
+    if not usable:
+        return "bad" if model["here"] else "–"
+    return "hub" if usable == ["huggingface"] else "yes"
 
 
 def _short_count(number: int) -> str:
@@ -113,11 +121,18 @@ def _short_count(number: int) -> str:
 
 
 @app.command()
-def info(name: NameArgument, as_json: JsonOption = False) -> None:
-    """Everything about one encoder: architecture, memory, file, state-dict key, licence, citation."""
+def info(
+    name: NameArgument,
+    state_key: Annotated[
+        str | None,
+        typer.Option(help="Which state dict of a weights file.", show_default="the one of its family"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything about one encoder: architecture, memory, file, its size, state-dict key, licence, citation."""
     from vjepa_fer.encoder.fetching.facts import encoder_facts
 
-    facts = encoder_facts(name)
+    facts = encoder_facts(name, state_key=state_key)
     if as_json:
         print_json(facts)
         return
@@ -140,8 +155,10 @@ def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
         "for each window that is encoded at once",
         "storage": ", ".join(f"{level} {mb:.2f}" for level, mb in stored.items()) + " MB a clip",
         "file": facts["file"],
-        "state key": facts["state_key"],
     }
+    if facts["download_bytes"]:
+        lines["download"] = f"about {facts['download_bytes'] / 1e9:.1f} GB; `models slim` keeps the encoder alone of it"
+    lines["state key"] = facts["state_key"]
     if facts["huggingface"]:
         lines["hub"] = f"{facts['huggingface']} (another state dict: encoder)"
     if facts["citation"]:
@@ -155,7 +172,10 @@ def _whereabouts(facts: dict[str, Any]) -> list[str]:
         return ["no; the file that its registration names is not there"]
     if not facts["here"]:
         return [f"no; `vjepa-fer models fetch {facts['name']}` downloads it"]
-    return list(facts["here"].values())
+    return [
+        f"{path} (refused: {facts['faults'][source]})" if source in facts["faults"] else path
+        for source, path in facts["here"].items()
+    ]
 
 
 @app.command()
@@ -191,27 +211,28 @@ def fetch(
         except KeyboardInterrupt:
             say("stopped: what came is kept; the same command goes on from there")
             raise typer.Exit(130) from None
+    fetched = _looked_at(name, fetched)
     _show_fetched(name, fetched, as_json=as_json)
-    if fetched.is_new and (fault := _fault_of(name, fetched)):
-        warn(f"{fault}. `extract` will refuse it: delete the file and its .json, and fetch it from elsewhere")
+    if fetched.record.fault:
+        warn(
+            f"{fetched.record.fault}. `extract` will refuse it: delete the file and its .json, and fetch it from elsewhere"
+        )
+        raise typer.Exit(1)
 
 
-def _fault_of(name: str, fetched: FetchedWeights) -> str | None:
-    """Why the loader would refuse what came, where torch is here to ask it."""
+def _looked_at(name: str, fetched: FetchedWeights) -> FetchedWeights:
+    """What came, with what the loader would say of it in its record; where torch is here to ask it, and has not been asked."""
     from importlib.util import find_spec
 
-    if find_spec("torch") is None:
-        return None
-    from vjepa_fer.encoder.loading.checkpoint import check_state, read_state
-    from vjepa_fer.encoder.model.zoo import encoder_config
-    from vjepa_fer.errors import CheckpointError
+    record = fetched.record
+    if find_spec("torch") is None or not (fetched.is_new or fetched.is_first or record.fault):
+        return fetched
+    from vjepa_fer.encoder.files.records import record_fault
+    from vjepa_fer.encoder.loading.verdict import why_refused
 
-    try:
-        state = read_state(fetched.path, state_key=fetched.record.state_key)
-        check_state(encoder_config(name), state, source=fetched.path)
-    except CheckpointError as error:
-        return str(error)
-    return None
+    fault = why_refused(name, fetched.path, state_key=record.state_key)
+    record_fault(fetched.path, fault)
+    return replace(fetched, record=replace(record, fault=fault))
 
 
 def _show_fetched(name: str, fetched: FetchedWeights, *, as_json: bool) -> None:

@@ -65,7 +65,7 @@ def probe(
         typer.Option(
             "--probe",
             "-p",
-            help="logreg, mlp, lightgbm, knn, svm, centroid, attentive, efficient (these two on grid or tokens, with torch); several with commas.",
+            help="logreg, mlp, lightgbm, knn, svm, centroid, trivial, attentive, efficient (these two on grid or tokens, with torch); several with commas.",
             autocompletion=completion.several_of(completion.PROBES),
         ),
     ] = DEFAULT_CELL.probe,

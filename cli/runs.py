@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from vjepa_fer.runs import Run
 
 LEAKY = "LEAKY "
+MOST_CONTROLS = 4
+"""Runs that are named as one control's."""
+
 NUM_LEAKS = 3
 GAP = 3
 """Blanks between two columns of a table."""
@@ -85,7 +88,12 @@ def list_(
     elif results and form != "table":
         print_part(results, "figures", form)
     elif results:
+        from vjepa_fer.manifest import abridged
+
         _print_list(root, results)
+        for control in dict.fromkeys(result["control"] for result in results if "control" in result):
+            names = [_below(result["run"], root) for result in results if result.get("control") == control]
+            say(f"a control, what an encoder must beat: {control}, of {abridged(names, MOST_CONTROLS)}")
     elif not unread:
         say(f"{root}: no runs in it; `vjepa-fer probe CACHE --out {root}` makes them")
     for _, why in unread:
@@ -206,6 +214,8 @@ def _before(run: Run) -> Iterator[str]:
 
     if run.evaluation.leaks:
         yield "LEAKY, not comparable"
+    if control := run.evaluation.beside.get("control"):
+        yield f"a control, what an encoder must beat: {control}"
     if run.evaluation.folds.name.startswith("test-on:"):
         yield "strict: 100.0 % of the clips scored; a foreign true class and a foreign prediction are errors"
         yield f"other policies: vjepa-fer evaluate {run.path}/predictions.csv --policy merge,repredict"

@@ -13,7 +13,7 @@ WEIGHTS_LICENCES: dict[Family, str] = {
 
 
 def weights_licence(recipe: AnyRecipe) -> str | None:
-    """The licence of the family's official weights; None for random weights and for features of other programs."""
+    """The licence of the family's official weights; None for random weights, mean colours and for features of other programs."""
     if not isinstance(recipe, Recipe) or recipe.encoder.weights.startswith("random:"):
         return None
-    return WEIGHTS_LICENCES[recipe.encoder.family]
+    return WEIGHTS_LICENCES.get(recipe.encoder.family)

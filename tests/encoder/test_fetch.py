@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from servers import Site, serve
-from test_checkpoint import official_file
+from test_checkpoint import official_file, tiny_config
 from vjepa_fer.cli.main import app
 from vjepa_fer.disk import exclusive_lock
 from vjepa_fer.encoder import load_encoder
@@ -146,8 +146,6 @@ def test_only_official_encoders_are_fetched(name, message):
 
 
 def test_fetched_weights_are_found_by_name(content, monkeypatch):
-    from test_checkpoint import tiny_config
-
     with serve(Site(content)) as site:
         path = fetch_weights(NAME, url=site.url).path
     monkeypatch.setattr(registry, "encoder_config", lambda name: tiny_config("v2"))
@@ -184,12 +182,49 @@ def test_the_command_prints_the_path_and_says_licence_and_hash(home, content):
     assert "(as when it first came" in run("vjepa1-large-224").stderr
 
 
-def test_the_command_warns_when_what_came_is_not_that_encoder(content):
+def test_what_extract_would_refuse_is_not_here_and_fetching_it_fails(home, content):
     with serve(Site(content)) as site:
-        done = CliRunner().invoke(app, ["models", "fetch", NAME, "--url", site.url], catch_exceptions=False)
-    assert done.exit_code == 0
-    assert "not the weights of this encoder" in done.stderr
-    assert "`extract` will refuse it" in done.stderr
+        done = run(NAME, "--url", site.url)
+    for again in (done, run(NAME)):  # whoever asks again is told again
+        assert again.exit_code == 1
+        assert "not the weights of this encoder" in again.stderr
+        assert "`extract` will refuse it" in again.stderr
+    assert _said_to_be_here() == "bad"
+    info = " ".join(CliRunner().invoke(app, ["models", "info", NAME]).stdout.split())
+    assert "(refused: " in info
+    assert "not the weights of this encoder" in info
+
+
+def test_weights_of_nan_are_not_here_either(tmp_path, monkeypatch):
+    written = official_file(tmp_path / "w.pt", "v2")
+    monkeypatch.setattr(registry, "encoder_config", lambda name: tiny_config("v2"))
+    for name, value in (("good", 0.0), ("bad", float("nan"))):
+        state = {key: tensor.clone() for key, tensor in written.state_dict().items()}
+        state["norm.bias"][0] = value
+        torch.save({"target_encoder": state}, tmp_path / f"{name}.pt")
+    for name, status, here in (("bad", 1, "bad"), ("good", 0, "yes")):
+        weights_file(NAME).parent.mkdir(parents=True, exist_ok=True)
+        for file in weights_file(NAME).parent.iterdir():
+            file.unlink()
+        weights_file(NAME).write_bytes((tmp_path / f"{name}.pt").read_bytes())
+        assert (run(NAME).exit_code, _said_to_be_here()) == (status, here)
+
+
+def test_a_file_that_changed_since_is_not_here(home, content):
+    with serve(Site(content)) as site:
+        path = fetch_weights(NAME, url=site.url).path
+    assert _said_to_be_here() == "yes"  # nobody has looked into it
+    path.write_bytes(content + b"?")
+    assert _said_to_be_here() == "bad"
+    path.write_bytes(content[:-1] + b"?")
+    with pytest.raises(CheckpointError, match="changed since"):
+        fetch_weights(NAME)
+    assert _said_to_be_here() == "bad"
+
+
+def _said_to_be_here():
+    lines = CliRunner().invoke(app, ["models", "list"], env={"COLUMNS": "80"}).stdout.splitlines()
+    return next(line for line in lines if line.startswith(NAME)).split()[-1]
 
 
 def test_the_command_speaks_json(home, content):

@@ -95,6 +95,12 @@ def test_info_says_address_key_memory_licence_and_citation(home):
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(("name", "gigabytes"), [("vjepa2-large-256", 5.128), ("vjepa2.1-base-384", 1.664)])
+def test_info_says_the_downloads_size_within_a_hundredth_of_the_known_ones(home, name, gigabytes):
+    assert encoder_facts(name)["download_bytes"] / 1e9 == pytest.approx(gigabytes, rel=0.01)
+    assert f"about {gigabytes:.1f} GB" in run("models", "info", name).stdout
+
+
 def test_info_of_the_tiny_encoder_says_that_it_has_no_file():
     with pytest.raises(RecipeError, match="tiny-v21 is a tiny untrained encoder"):
         encoder_facts("tiny-v21")

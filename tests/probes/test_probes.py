@@ -69,11 +69,16 @@ def probe(request):
     return make_probe(request.param, OURS.get(request.param), random_state=0)
 
 
+def least(probe):
+    """What it must be better than; the one that looks at no feature is as good as its share of clips."""
+    return 0.9 if type(probe).__name__ != "TrivialProbe" else 0.3
+
+
 def test_string_labels_come_back_and_are_mostly_right(probe, faces):
     X, y, X_test, y_test = faces
     probe.fit(X, y)
     assert probe.classes_.tolist() == ["angry", "happy", "sad"]
-    assert probe.score(X_test, y_test) > 0.9
+    assert probe.score(X_test, y_test) > least(probe)
 
 
 def test_the_predicted_class_is_the_most_probable_one(probe, faces):
@@ -106,7 +111,7 @@ def test_float32_features_are_taken_as_they_are(probe, faces):
 def test_a_constant_feature_does_no_harm(probe, faces):
     X, y, X_test, y_test = faces
     constant = [np.column_stack([part, np.full(len(part), 3.0)]) for part in (X, X_test)]
-    assert probe.fit(constant[0], y).score(constant[1], y_test) > 0.9
+    assert probe.fit(constant[0], y).score(constant[1], y_test) > least(probe)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

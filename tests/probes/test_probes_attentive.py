@@ -239,6 +239,24 @@ def test_an_official_file_gives_the_official_logits(golden, tmp_path):
     assert set(again) == set(official(golden))
 
 
+def test_what_a_file_does_not_say_is_asked_for_and_never_guessed(golden):
+    parameters, classes = official(golden), list("abcdefgh")
+    expected = torch.from_numpy(golden["logits"]).softmax(dim=1).numpy()
+    if f"{CROSS}xattn.proj.weight" in parameters:
+        with pytest.raises(
+            ProbeError, match=r"say proj=False for a classifier of V-JEPA's own code, which never applies"
+        ):
+            AttentiveProbe.from_parameters(parameters, classes, num_heads=4)
+        applied = AttentiveProbe.from_parameters(parameters, classes, num_heads=4, proj=True)
+        assert (applied.predict_proba(golden["tokens"]).argmax(1) != expected.argmax(1)).any()
+        probe = AttentiveProbe.from_parameters(parameters, classes, num_heads=4, proj=False)
+    else:
+        probe = AttentiveProbe.from_parameters(parameters, classes, num_heads=4)
+    np.testing.assert_allclose(probe.predict_proba(golden["tokens"]), expected, atol=1e-5)
+    with pytest.raises(ProbeError, match="tokens of 48 numbers do not go into 7 heads: give num_heads"):
+        AttentiveProbe.from_parameters(parameters, classes, num_heads=7, proj=False)
+
+
 def test_an_official_file_that_differs_is_refused_by_name(golden):
     parameters = official(golden)
     parameters["pooler.extra"] = parameters.pop("linear.weight")[:5]

@@ -117,6 +117,7 @@ def _load_encoder(
         num_views=recipe.preprocessing.num_views,
         face_crop=recipe.preprocessing.face_crop,
         square_pixels=recipe.preprocessing.square_pixels,
+        interpolation=recipe.preprocessing.interpolation,
     )
     require_same_recipe(loaded, recipe, f"the encoder at hand for {run}")
     return encoder
@@ -137,6 +138,7 @@ def _recipe_at_hand(recipe: Recipe) -> Recipe:
         num_views=own.num_views,
         face_crop=own.face_crop,
         square_pixels=own.square_pixels,
+        interpolation=own.interpolation,
     )
     return dataclasses.replace(recipe, encoder=spec, preprocessing=pixels, semantics=SEMANTICS)
 

@@ -61,6 +61,9 @@ PROBES: dict[str, ProbeEntry] = {
     "knn": ProbeEntry("neighbors", "KnnProbe", "k nearest neighbours", {"k": "n_neighbors"}),
     "svm": ProbeEntry("svm", "SvmProbe", "support vector machine, RBF or linear kernel"),
     "centroid": ProbeEntry("neighbors", "CentroidProbe", "nearest class mean"),
+    "trivial": ProbeEntry(
+        "trivial", "TrivialProbe", "most frequent class, or a guess by frequency: what one must beat"
+    ),
     "attentive": ProbeEntry(
         "attentive.probe",
         "AttentiveProbe",

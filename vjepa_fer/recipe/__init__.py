@@ -7,11 +7,12 @@ not change one: batch size, device, number of workers, decoder back end.
 from __future__ import annotations
 
 from vjepa_fer.recipe.checks import check, shown
-from vjepa_fer.recipe.encoders import EncoderSpec, Family, hierarchical_layers
+from vjepa_fer.recipe.encoders import NO_WEIGHTS, EncoderSpec, Family, hierarchical_layers
 from vjepa_fer.recipe.levels import (
     PooledFrom,
     Storage,
     TokenDtype,
+    layer_at_depth,
     layer_of,
     level_key,
     level_shape,
@@ -23,6 +24,7 @@ from vjepa_fer.recipe.pixels import (
     IMAGENET_STD,
     FaceCrop,
     FaceDetector,
+    Interpolation,
     Mode,
     Preprocessing,
     Rule,
@@ -44,6 +46,7 @@ from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precisi
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "NO_WEIGHTS",
     "SEMANTICS",
     "AnyRecipe",
     "EncoderSpec",
@@ -51,6 +54,7 @@ __all__ = [
     "FaceDetector",
     "Family",
     "ImportedRecipe",
+    "Interpolation",
     "Mode",
     "PooledFrom",
     "Precision",
@@ -64,6 +68,7 @@ __all__ = [
     "fingerprint",
     "flat_recipe",
     "hierarchical_layers",
+    "layer_at_depth",
     "layer_of",
     "level_key",
     "level_shape",

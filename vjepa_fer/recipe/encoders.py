@@ -9,7 +9,10 @@ from typing import Any, Literal
 from vjepa_fer.recipe.bounds import check_most, take_fields
 from vjepa_fer.recipe.checks import check, check_choice
 
-Family = Literal["v1", "v2", "v21"]
+Family = Literal["v1", "v2", "v21", "pixels"]
+
+NO_WEIGHTS = "none"
+"""What a model without weights has in their place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +23,12 @@ class EncoderSpec:
     ----------
     name : str
         Our name for it (``vjepa2.1-large-384``), or ``custom``.
-    family : {"v1", "v2", "v21"}
-        V-JEPA, V-JEPA 2, V-JEPA 2.1.
+    family : {"v1", "v2", "v21", "pixels"}
+        V-JEPA, V-JEPA 2, V-JEPA 2.1; or mean colours on a grid, which has no use for most of the numbers.
     weights : str
-        SHA-256 of the weights file (64 hex digits), or ``random:SEED``.
+        SHA-256 of the weights file (64 hex digits), ``random:SEED``, or ``none`` of mean colours.
     state_key : str
-        Which state dict of the file was read (``target_encoder``, ``ema_encoder``, ``encoder``), ``random`` without one.
+        Which state dict of the file was read (``target_encoder``, ``ema_encoder``, ``encoder``), ``random`` or ``none`` without one.
     """
 
     name: str
@@ -50,6 +53,10 @@ class EncoderSpec:
             self.embed_dim % self.num_heads == 0,
             f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}",
         )
+        check(
+            (self.family == "pixels") == (self.weights == NO_WEIGHTS),
+            f"weights {self.weights!r}: family {self.family} has {'none' if self.family == 'pixels' else 'some'}",
+        )
         made_of = f"embed_dim {self.embed_dim}, depth {self.depth} and mlp_ratio {self.mlp_ratio:g}"
         check_most("parameters", self.num_parameters, made_of)
 
@@ -61,6 +68,8 @@ class EncoderSpec:
     @property
     def num_parameters(self) -> int:
         """Parameters of the encoder, without building it."""
+        if self.family == "pixels":
+            return 0
         dim, hidden, pixels = self.embed_dim, int(self.embed_dim * self.mlp_ratio), 3 * self.patch_size**2
         block = (4 * dim * dim + 4 * dim) + (2 * dim * hidden + hidden + dim) + 4 * dim  # attention, MLP, two norms
         embedding = (pixels * self.tubelet_size + 1) * dim
@@ -69,6 +78,14 @@ class EncoderSpec:
         tokens = self.num_frames // self.tubelet_size * (self.img_size // self.patch_size) ** 2
         positions = tokens * dim if self.family == "v1" else 0
         return self.depth * block + embedding + 2 * dim + positions
+
+    @property
+    def control(self) -> str | None:
+        """What it is, where it is a control that an encoder must beat: nothing in it was learnt. None of an encoder."""
+        if self.family == "pixels":
+            return f"{self.name}, mean colours on a grid"
+        is_random = self.weights.startswith("random:")
+        return f"{self.name} with random weights, seed {self.weights.removeprefix('random:')}" if is_random else None
 
     @property
     def config(self) -> dict[str, Any]:

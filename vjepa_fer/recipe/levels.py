@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from vjepa_fer.doors import not_one_of
@@ -76,6 +77,18 @@ def levels_of_layers(levels: Sequence[str], layers: Sequence[int], depth: int) -
         check(-depth <= layer < depth, f"layer {layer}: the encoder has {depth}, counted from 0 to {depth - 1}")
     wanted = sorted({layer % depth for layer in layers})
     return tuple(level if layer == depth - 1 else f"{level}@{layer}" for layer in wanted for level in levels)
+
+
+def layer_at_depth(share: Fraction, layers: Sequence[int], depth: int) -> int:
+    """Of `layers` the one that ends nearest to this part of an encoder of so many; of two equally near the deeper.
+
+    >>> layer_at_depth(Fraction("0.75"), range(12), 12), layer_at_depth(Fraction("0.75"), (11, 23, 37, 47), 48)
+    (8, 37)
+    """
+    check(
+        0 < share <= 1, f"layers: depth {float(share):g} must be more than 0, where no layer has been, and at most 1.0"
+    )
+    return min(layers, key=lambda layer: (abs(Fraction(layer + 1, depth) - share), -layer))
 
 
 _KINDS = ("mean", "frames", "grid", "tokens")

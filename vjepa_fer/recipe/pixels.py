@@ -11,7 +11,7 @@ from vjepa_fer.recipe.checks import check, check_choice, shown
 Mode = Literal["segments", "sliding"]
 Rule = Literal["corrected", "reference"]
 FaceDetector = Literal["yunet-2023mar"]
-Interpolation = Literal["bilinear"]
+Interpolation = Literal["bilinear", "antialiased"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,7 +27,10 @@ class Sampling:
         `num_segments` windows spread over the clip, or a window every `stride` frames.
     rule : {"corrected", "reference"}
         Ours (frames exactly `frame_step` apart, the last window reaches the last frame), or the arithmetic of V-JEPA's
-        published evaluation code, kept bit for bit for comparison.
+        published evaluation code, kept bit for bit for comparison, but for chance: in clips longer than a segment's window each,
+        that code shifts the windows at random in its validation too, since its ``random_clip_sampling`` is never off there. "reference"
+        starts them where the code does without it (16 frames 4 apart, eight segments: clips of 520 frames and more); no
+        deterministic rule is bit-equal there.
     frames_per_window, frame_step, num_segments, stride : int
         Frames that enter the encoder; distance between two of them; windows in "segments" mode; distance between two
         windows' starts in "sliding" mode. Two segments of 61 frames cover clips of up to 122 frames, which is nearly
@@ -108,8 +111,9 @@ class Preprocessing:
     num_views : int
         1: short side resized to ``int(crop_size * 256 / 224)``, centre crop. More: short side resized to `crop_size`,
         that many squares spread along the long side (V-JEPA's two evaluation transforms).
-    interpolation : {"bilinear"}
-        Two-tap bilinear on uint8 without antialiasing, as V-JEPA's evaluation does.
+    interpolation : {"bilinear", "antialiased"}
+        Two-tap bilinear on uint8 without antialiasing, as V-JEPA's evaluation does; or with it, as Hugging Face's
+        ``VJEPA2VideoProcessor`` does, whose pixels these are to one grey level.
     mean, std : tuple of float
         Per RGB channel, of pixels scaled to [0, 1].
     face_crop : FaceCrop, optional

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from vjepa_fer.recipe import AnyRecipe, Recipe, Storage
+from vjepa_fer.recipe import NO_WEIGHTS, AnyRecipe, Preprocessing, Recipe, Storage
 from vjepa_fer.runs import EXPERIMENT, FOLDS_JSON, Run
 
 MANIFEST = "manifest.csv"
@@ -42,7 +42,8 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
         pooled = ["vjepa-fer", "cache", "pool", f"{cache}-tokens", cache, "--levels", ",".join(storage.levels)]
         return (*first, shlex.join([*pooled, "--token-dtype", storage.token_dtype]))
     words = ["vjepa-fer", "extract", MANIFEST, cache, "--model", spec.name]
-    words += ["--weights", spec.weights] if spec.weights.startswith("random:") else ["--state-key", spec.state_key]
+    if spec.weights != NO_WEIGHTS:
+        words += ["--weights", spec.weights] if spec.weights.startswith("random:") else ["--state-key", spec.state_key]
     words += [
         "--precision",
         recipe.precision,
@@ -58,6 +59,8 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
     words += ["--resolution", str(preprocessing.crop_size)]
     if preprocessing.face_crop is not None:
         words.append("--face-crop")
+    if preprocessing.interpolation != Preprocessing.interpolation:
+        words += ["--interpolation", preprocessing.interpolation]
     if preprocessing.square_pixels:
         words.append("--square-pixels")
     return (shlex.join(words),)

@@ -13,7 +13,7 @@ PEOPLE = {"votes": tuple(SOURCES), "against": AGAINST}
 
 
 def read_beside(result: Given) -> dict[str, Any]:
-    """What counted as right, what raters said, what no audit could look at, and which classes were trained on; each where the run has it.
+    """What counted as right, what raters said, what no audit could look at, of which control its features are, and which classes were trained on; each where the run has it.
 
     See :meth:`vjepa_fer.evaluation.reference.VoteBook.beside` for the words.
 
@@ -33,6 +33,8 @@ def read_beside(result: Given) -> dict[str, Any]:
         said |= {name: result.number(name) for name in VOTES}
     if "unaudited" in result:
         said["unaudited"] = list(result.texts("unaudited"))
+    if "control" in result:
+        said["control"] = result.text("control")
     if "trained_classes" in result:
         said["trained_classes"] = list(result.texts("trained_classes"))
     return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vjepa_fer.cache import Features
+from vjepa_fer.cache import Cache, Features
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
 from vjepa_fer.evaluation import Evaluation, Reference, Study, VoteBook, check_splits, make_reference
 from vjepa_fer.experiment import Cell, Experiment, Nest, Plan, folder_name, plan_title
@@ -18,6 +19,7 @@ from vjepa_fer.features import Joined, Row, TokenStream, Windowed
 from vjepa_fer.folds import AnyFolds, plan_folds
 from vjepa_fer.judging import group_clips
 from vjepa_fer.manifest import Clip, absent_from, damage_of
+from vjepa_fer.recipe import Recipe
 from vjepa_fer.runs import (
     BEST,
     Run,
@@ -30,6 +32,13 @@ from vjepa_fer.runs import (
 )
 from vjepa_fer.sweep.audit import audit
 from vjepa_fer.sweep.source import Source
+
+
+def _control(caches: Sequence[Cache]) -> str | None:
+    """Of which control the features are; None where an encoder, or another program, had a part in them."""
+    controls = [cache.recipe.encoder.control if isinstance(cache.recipe, Recipe) else None for cache in caches]
+    known = [control for control in controls if control]
+    return "; ".join(dict.fromkeys(known)) if len(known) == len(controls) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +145,8 @@ class Files:
         if self.given:
             train = self.folds.rows(self._who())[0].train
             beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
+        if control := _control(self.cache.caches):
+            beside["control"] = control
         known = dataclasses.replace(evaluation, damage=self.damage, absent=self.absent)
         return dataclasses.replace(known, beside=beside, statistics=self.asked.statistics)
 

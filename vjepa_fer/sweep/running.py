@@ -202,6 +202,7 @@ def _roles(caches: Sequence[Cache], asked: Experiment) -> tuple[str, ...]:
             names = f"{len(recipe.columns):,} columns of {recipe.source}: {abridged(recipe.columns, MOST_NAMED)}"
         else:
             names = f"{levels} of {recipe.encoder.name}"
+            names += f" (a control: {recipe.encoder.control})" if recipe.encoder.control else ""
         lines.append(f"features: {names}")
     return (*lines, *manifest_roles(caches[0].manifest, folds=asked.protocol.folds, by=asked.protocol.by))
 

@@ -18,7 +18,7 @@ from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.pictures import list_pictures, pictures_sha256
 from vjepa_fer.video.sampling import Window, indices_of, most_windows, needed_frames, sample_windows
 from vjepa_fer.video.times import frame_seconds
-from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_region
+from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_as_told
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +212,7 @@ class Preparer:
         left, top, side = next(self._places)
         crop = self.preprocessing.crop_size
         whole = slice(0, crop)
-        return resize_region(rgb[top : top + side, left : left + side], (crop, crop), whole, whole)
+        return resize_as_told(rgb[top : top + side, left : left + side], (crop, crop), whole, whole, self.preprocessing)
 
     def check(self, num_frames: int) -> None:
         """Raise :class:`VideoError` unless the video still has as many frames as when faces were looked for."""

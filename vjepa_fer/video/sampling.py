@@ -9,6 +9,11 @@ The corrected rule, 16 frames 4 apart (a window spans 61 frames), on a clip of 1
 
 A clip shorter than a window repeats its last frame (20 frames: ``0 4 8 12 16 19 19 19 …``, six of them real).
 
+The reference rule is V-JEPA's own arithmetic, as its evaluation does it where nothing is left to chance. Where a segment is longer than a
+window (``num_frames // num_segments > frames_per_window * frame_step``: with 16 frames 4 apart and eight segments from 520 frames on) the
+official validation shifts each window at random within its segment, as training does: ``random_clip_sampling`` is never off there. Such
+clips have no bit-equal rule; ours begins each window with its segment.
+
 By time, 8 moments a second, on a clip whose camera paused (a frame is shown until the next one)::
 
     seconds    0     0.125   0.25    0.375   0.5 …                  the moments of a window

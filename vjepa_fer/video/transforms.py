@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vjepa_fer.recipe import Preprocessing
+from vjepa_fer.video.antialias import antialiased_region
 
 if TYPE_CHECKING:
     import torch
@@ -69,10 +70,20 @@ def prepare_frame(rgb: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         The crop, (crop, crop, 3) or of an oblong's shape, for one view; else the whole resized frame, short side `crop`.
     """
     if preprocessing.num_views > 1:
-        return resize_frame(rgb, short_side_for(preprocessing))
+        size = resized_size(rgb.shape[0], rgb.shape[1], short_side_for(preprocessing))
+        return resize_as_told(rgb, size, slice(0, size[0]), slice(0, size[1]), preprocessing)
     crop = preprocessing.crop_shape
     size = covering_size(rgb.shape[0], rgb.shape[1], crop)
-    return resize_region(rgb, size, _centre(size[0], crop[0]), _centre(size[1], crop[1]))
+    return resize_as_told(rgb, size, _centre(size[0], crop[0]), _centre(size[1], crop[1]), preprocessing)
+
+
+def resize_as_told(
+    rgb: np.ndarray, size: tuple[int, int], rows: slice, columns: slice, preprocessing: Preprocessing
+) -> np.ndarray:
+    """:func:`resize_region`, or the same with antialiasing where the recipe asks for it."""
+    if preprocessing.interpolation == "antialiased":
+        return antialiased_region(rgb, size, rows, columns)
+    return resize_region(rgb, size, rows, columns)
 
 
 def resize_frame(rgb: np.ndarray, short_side: int) -> np.ndarray:

@@ -34,6 +34,7 @@ LARGEST_DIRECTORY = 8 << 20
 """Bytes; that of a training checkpoint of ten thousand tensors has one million."""
 
 _MOST_AXES = 16
+_MOST_NUMBERS = 1 << 40
 _LOCAL_HEADER = 30
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -116,8 +117,9 @@ class TorchFile:
         No such file, no permission, or a pipe or a device.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, wanted: str | None = None) -> None:
+        """Open `path`, of which the caller is after the entry `wanted`: advice on a file that is refused names it."""
+        self.path, self._wanted = path, wanted
         with open(open_regular(path), "rb") as file:
             self.size = os.fstat(file.fileno()).st_size
             entries = _entries(path, file)
@@ -144,14 +146,34 @@ class TorchFile:
         numbers = torch.frombuffer(self._map, dtype=stored.dtype, count=stored.num_stored, offset=start)
         return numbers.as_strided(stored.shape, stored.strides, stored.first)
 
-    def _start(self, stored: StoredTensor, name: str) -> int:
+    def shape(self, value: Any, name: str) -> Tensor | None:
+        """The same without memory, on the meta device: its numbers may repeat, since none of them is made.
+
+        Raises
+        ------
+        CheckpointError
+            The file has not all of its numbers, or it has more than any tensor.
+        """
+        stored = _described(value)
+        if stored is None:
+            return None
+        self._start(stored, name, may_repeat=True)
+        if math.prod(stored.shape) > _MOST_NUMBERS:
+            raise self._refusal(f"{name} is said to have {math.prod(stored.shape):,} numbers")
+        return torch.empty(stored.shape, dtype=stored.dtype, device="meta")
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a value describes a plain tensor."""
+        return _described(value) is not None
+
+    def _start(self, stored: StoredTensor, name: str, *, may_repeat: bool = False) -> int:
         """The byte at which its storage begins, if all is right with it."""
         entry = self._entries.get(stored.key)
         num_bytes = stored.num_stored * stored.dtype.itemsize
         if entry is None or num_bytes > entry.file_size or not stored.is_inside:
             wanted = f"{math.prod(stored.shape):,} numbers, more than the file holds of it"
             raise self._refusal(f"{name} is said to have {wanted}")
-        if stored.repeats:
+        if stored.repeats and not may_repeat:
             raise self._refusal(f"{name} is said to have numbers that lie in one place")
         start = self._data_start(entry)
         if start + num_bytes > self.size:
@@ -163,7 +185,10 @@ class TorchFile:
             return read_pickle(self._bytes(entry, LARGEST_PICKLE + 1), is_expected=_is_expected)
         except ForeignObjectError as error:
             message = f"refused, it holds Python objects other than tensors and plain values ({str(error)[:80]})"
-            raise CheckpointError(f"{self.path}: {message}; none was run") from error
+            refusal = CheckpointError(f"{self.path}: {message}; none was run")
+            for line in resaving_lines(self.path, self._wanted):
+                refusal.add_note(line)
+            raise refusal from error
         except ValueError as error:
             raise CheckpointError(f"{self.path}: cannot be read as a PyTorch file: {str(error)[:200]}") from error
 
@@ -187,6 +212,20 @@ class TorchFile:
         return CheckpointError(
             f"{self.path}: {what}: damaged, or made to fill the memory; get it again from its source"
         )
+
+
+def resaving_lines(path: Path, wanted: str | None) -> tuple[str, ...]:
+    """Three lines of Python that make of a checkpoint a file of its tensors alone, and what they are; the second runs what is in it."""
+    entry = "" if wanted in (None, "file") else f"[{wanted!r}]"
+    are_tensors = "torch.is_tensor(v)" if wanted else "isinstance(v, dict) and all(map(torch.is_tensor, v.values()))"
+    tensors = f"{{k: v for k, v in w{entry}.items() if {are_tensors}}}"
+    saved = f"{{{wanted!r}: {tensors}}}" if entry else tensors
+    return (
+        "If you trust where it came from, these lines save its tensors without the rest (the second runs what is in it):",
+        "    import torch",
+        f"    w = torch.load({str(path)!r}, map_location='cpu', weights_only=False)",
+        f"    torch.save({saved}, {str(path.with_name(f'{path.stem}-plain.pt'))!r})",
+    )
 
 
 class _Bounded(io.BufferedReader):

@@ -7,6 +7,7 @@ from typing import Any
 
 from vjepa_fer.doors import Column, Sheet
 from vjepa_fer.encoder.files.home import weights_here
+from vjepa_fer.encoder.files.records import known_fault
 from vjepa_fer.encoder.loading.registry import find_encoder, registration_files
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, official_encoder, parameter_count, tokens_of
@@ -28,30 +29,44 @@ def all_facts() -> tuple[list[dict[str, Any]], list[str]]:
     return facts, faults
 
 
-def encoder_facts(name: str) -> dict[str, Any]:
+def encoder_facts(name: str, *, state_key: str | None = None) -> dict[str, Any]:
     """Everything about one encoder, official or a user's, as one flat object, for `models info` and ``--json``.
 
     Windows have 16 frames, and a clip the default sampling's two windows.
+
+    Parameters
+    ----------
+    name : str
+        A name, a registration, or a weights file of an official encoder.
+    state_key : str, optional
+        Which state dict of a weights file to look at.
 
     Raises
     ------
     RecipeError
         No encoder has this name, or it is the tiny one.
+    CheckpointError
+        A weights file that is no official encoder's.
     """
-    if (known := find_encoder(name)).registration is not None:
+    known = find_encoder(name, state_key=state_key)
+    if known.registration is not None:
         return _registered_facts(known)
-    model = official_encoder(name)
-    config = model.config
+    model = official_encoder(known.name)
+    config, here = model.config, weights_here(known.name)
+    faults = {source: fault for source, path in here.items() if (fault := known_fault(path))}
+    file = {} if known.weights is None else {"given": str(known.weights)}
     return {
-        "name": name,
+        "name": known.name,
         "architecture": model.architecture,
         **_sizes(config),
         "file": model.url,
-        "state_key": model.state_key,
+        "state_key": known.state_key,
         "huggingface": model.hub_repo,
         "licence": model.licence,
         "citation": model.citation,
-        "here": {source: str(path) for source, path in weights_here(name).items()},
+        "download_bytes": model.download_bytes,
+        "here": file | {source: str(path) for source, path in here.items()},
+        "faults": faults,
     }
 
 
@@ -67,7 +82,9 @@ def _registered_facts(known: KnownEncoder) -> dict[str, Any]:
         "huggingface": None,
         "licence": None,
         "citation": None,
-        "here": {"registered": file} if Path(file).is_file() else {},
+        "download_bytes": None,
+        "here": {"registered": file} if Path(file).exists() else {},
+        "faults": {},
     }
 
 

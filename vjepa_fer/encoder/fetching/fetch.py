@@ -17,9 +17,16 @@ from vjepa_fer.disk import exclusive_lock, make_folders, sync_folder
 from vjepa_fer.encoder.fetching.download import ROOM_HINT, Patience, Progress, discard, download
 from vjepa_fer.encoder.files.hashes import file_sha256, known_sha256
 from vjepa_fer.encoder.files.home import weights_file
-from vjepa_fer.encoder.files.records import WeightsRecord, check_unchanged, read_record, record_file, write_record
+from vjepa_fer.encoder.files.records import (
+    WeightsRecord,
+    check_unchanged,
+    read_record,
+    record_fault,
+    record_file,
+    write_record,
+)
 from vjepa_fer.encoder.model.zoo import OfficialEncoder, official_encoder
-from vjepa_fer.errors import DownloadError
+from vjepa_fer.errors import CheckpointError, DownloadError
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,11 @@ def place_weights(part: Path, path: Path, official: OfficialEncoder, *, url: str
 
 def weights_that_are_here(path: Path, official: OfficialEncoder, *, url: str, state_key: str) -> FetchedWeights:
     """Compare a file that is here with its record; one that was put here by hand gets its record now."""
-    check_unchanged(path)
+    try:
+        check_unchanged(path)
+    except CheckpointError as error:
+        record_fault(path, str(error))
+        raise
     if record := read_record(path):
         return FetchedWeights(path, record, is_new=False, is_first=False)
     record = write_record(path, path, official, sha256=known_sha256(path), url=url, state_key=state_key)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.files.hashes import known_sha256, sha256_of_parts
 from vjepa_fer.encoder.files.home import weights_here
 from vjepa_fer.encoder.files.records import read_record
 from vjepa_fer.encoder.loading.registry import read_registration, registration_files
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS
 from vjepa_fer.errors import CheckpointError, VjepaFerError
+from vjepa_fer.weights.dress import weights_files
 
 
 def examine_weights() -> list[dict[str, Any]]:
@@ -40,6 +41,7 @@ def _registered_weights(registration: Path) -> dict[str, Any]:
     entry: dict[str, Any] = {"model": registration.stem, "file": str(registration)}
     try:
         entry["file"] = str(read_registration(registration).weights)
-        return entry | {"sha256": known_sha256(entry["file"]), "size": Path(entry["file"]).stat().st_size}
+        files = weights_files(entry["file"]).files
+        return entry | {"sha256": sha256_of_parts(files), "size": sum(file.stat().st_size for file in files)}
     except VjepaFerError as error:
         return entry | {"fault": str(error)}

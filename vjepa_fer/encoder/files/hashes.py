@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,14 @@ def known_sha256(path: str | Path, *, start: int = 0) -> str:
     if before and before == _state_of(path) and _is_settled(before):
         _remember(about, digest)
     return digest
+
+
+def sha256_of_parts(files: Sequence[Path]) -> str:
+    """One SHA-256 of several files, whatever they are called: of their own, sorted, a line each; that of a file is its own."""
+    digests = sorted(map(known_sha256, files))
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(f"{one}\n" for one in digests).encode()).hexdigest()
+    )
 
 
 def _state_of(path: Path) -> list[int] | None:

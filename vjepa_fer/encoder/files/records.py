@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class WeightsRecord:
         Of the weights.
     fetched : str
         When, in UTC.
+    fault : str or None
+        Why `extract` would refuse it, where that was found out.
     """
 
     url: str
@@ -41,6 +43,7 @@ class WeightsRecord:
     state_key: str
     licence: str
     fetched: str
+    fault: str | None = None
 
 
 def read_record(path: Path) -> WeightsRecord | None:
@@ -116,6 +119,25 @@ def write_record(
     record = WeightsRecord(url=url, size=size, sha256=sha256, state_key=state_key, licence=licence, fetched=now)
     write_durably(record_file(path), json.dumps(asdict(record), indent=2) + "\n")
     return record
+
+
+def record_fault(path: Path, fault: str | None) -> None:
+    """Remember in the record of a file why it would be refused, or that it would not."""
+    record = read_record(path)
+    if record is not None and record.fault != fault:
+        write_durably(record_file(path), json.dumps(asdict(replace(record, fault=fault)), indent=2) + "\n")
+
+
+def known_fault(path: Path) -> str | None:
+    """Why a fetched file is known to be refused: what was found when it came, or its size is another now; its bytes are not read."""
+    try:
+        record = read_record(path)
+    except CheckpointError as error:
+        return str(error)
+    if record is None:
+        return None
+    changed = f"{path}: changed since it was fetched on {record.fetched[:10]}; delete it and fetch it again"
+    return record.fault or (changed if path.stat().st_size != record.size else None)
 
 
 def record_file(path: Path) -> Path:

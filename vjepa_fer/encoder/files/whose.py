@@ -13,6 +13,7 @@ from vjepa_fer.disk import open_regular
 from vjepa_fer.encoder.files.home import weights_file
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, OfficialEncoder
 from vjepa_fer.errors import CheckpointError
+from vjepa_fer.weights.dress import weights_files
 
 LONGEST_HEADER = 8 << 20
 """Bytes of a safetensors file's head; those of encoders have 0.1 million."""
@@ -39,6 +40,7 @@ def encoder_of_file(path: str | Path) -> OfficialEncoder | None:
 
 
 def _owner(path: Path) -> tuple[OfficialEncoder | None, str]:
+    path = weights_files(path).files[0]
     metadata = read_metadata(path)[1]
     origin = str(metadata.get("origin_file", ""))
     for encoder in OFFICIAL_ENCODERS.values():

@@ -1,41 +1,36 @@
 """A weights file comes in, an encoder that carries exactly its tensors goes out; whatever does not fit is refused by name.
 
-Nothing in a file is ever executed or believed: of PyTorch files the notation is read and the tensors are mapped
-(:mod:`vjepa_fer.weights.torch_file`), so that of a 15 GB training checkpoint only the encoder asked for is touched; safetensors files
-are mapped likewise.
+Of a 15 GB training checkpoint only the encoder asked for is touched (:mod:`vjepa_fer.encoder.loading.opened`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vjepa_fer.disk import open_regular
-from vjepa_fer.doors import nearest
 from vjepa_fer.encoder.files.home import HUB_STATE_KEY
-from vjepa_fer.encoder.files.whose import LONGEST_HEADER
 from vjepa_fer.encoder.loading.hub_layout import is_hub_layout, joined, official_layout
+from vjepa_fer.encoder.loading.opened import (
+    WHOLE_FILE,
+    OpenedWeights,
+    is_checkpoint,
+    listed,
+    no_state_dict,
+    open_weights,
+)
 from vjepa_fer.encoder.model.vit import Encoder, VJepa2, build_encoder
 from vjepa_fer.errors import CheckpointError
-from vjepa_fer.weights.pickles import Called
-from vjepa_fer.weights.torch_file import TorchFile
+from vjepa_fer.weights.dress import weights_files
 
-WHOLE_FILE = "file"
-"""The state key of a file that is itself one state dict, without a training checkpoint around it."""
+__all__ = ["WHOLE_FILE", "check_finite", "check_state", "load_state", "looks_like", "read_state", "told_state_key"]
 
-_SHARED = 2
-"""Times the file's size that the tensors of one state dict may have."""
-
-_LONGEST_SHOWN = 120
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _WRAPPERS = re.compile(r"^(?:(?:module|backbone|_orig_mod)\.)+")
-_NAMES_SHOWN = 4
 
 
 def read_state(
@@ -46,15 +41,16 @@ def read_state(
     Parameters
     ----------
     path : str or Path
-        A PyTorch file (zip format, torch ≥ 1.6) or a safetensors file; told apart by content, not by name.
+        A PyTorch file (zip format, torch ≥ 1.6) or a safetensors file, told apart by content, not by name; or several parts of one,
+        by their folder or index (:mod:`vjepa_fer.weights.dress`).
     state_key : str
         Which entry of the file: ``target_encoder``, ``ema_encoder``, ``encoder``; :data:`WHOLE_FILE` where the file itself
-        is the state dict. A safetensors file has one, whose key it tells in its metadata as ``state_key``, or by Hugging
-        Face's layout (:mod:`vjepa_fer.encoder.loading.hub_layout`), which is always ``encoder``.
+        is the state dict. A safetensors file has one, whose key it tells in its metadata as ``state_key``. Hugging
+        Face's layout (:mod:`vjepa_fer.encoder.loading.hub_layout`) is always ``encoder``.
     only : collection of str, optional
         Official names of the tensors that are needed; the others may be left out.
     shapes_do : bool
-        Enough for a check: a tensor that would have to be put together is a shape and a dtype without memory.
+        Enough for a check: shapes and dtypes without memory.
 
     Returns
     -------
@@ -68,140 +64,77 @@ def read_state(
         is never taken instead.
     """
     path = Path(path)
-    read = _READERS[_file_kind(path)]
-    return _plain_state(
-        path, read(path, state_key, only, shapes_do), devices=("cpu", "meta") if shapes_do else ("cpu",)
-    )
+    where = _opened(path, state_key)
+    from_hub = is_hub_layout(where)
+    layout = official_layout(where, path) if from_hub else {name: (name,) for name in where}
+    wanted = {n: names for n, names in layout.items() if only is None or _WRAPPERS.sub("", n) in only}
+    return _plain_state(path, _taken(path, where, wanted, shapes_do), devices=("meta",) if shapes_do else ("cpu",))
 
 
-def _file_kind(path: Path) -> str:
-    """ "zip" or "safetensors" from the first bytes; anything else is refused with its name."""
-    if path.is_dir() or not path.exists():
-        raise CheckpointError(f"{path}: there is no such weights file")
-    try:
-        with open(open_regular(path), "rb") as file:
-            head = file.read(64)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if head.startswith(b"PK"):
-        return "zip"
-    if head[8:9] == b"{":
-        _check_header(path, int.from_bytes(head[:8], "little"))
-        return "safetensors"
-    raise CheckpointError(f"{path}: {_what_it_is(head)}")
+def _opened(path: Path, state_key: str) -> dict[str, OpenedWeights]:
+    """Tensor → the file that holds it, provided that the files are known to hold the state key asked for."""
+    files = weights_files(path)
+    opened = [open_weights(file, state_key if len(files.files) == 1 else WHOLE_FILE) for file in files.files]
+    where = {name: file for file in opened for name in file.names}
+    if len(where) < sum(len(file.names) for file in opened):
+        raise CheckpointError(f"{path}: its parts hold a tensor twice; get all of them again from one source")
+    files.check_listed({name: file.path for name, file in where.items()})
+    origin = opened[0].tells or (HUB_STATE_KEY if is_hub_layout(where) else None)
+    if state_key not in (WHOLE_FILE, origin):
+        raise CheckpointError(f"{path}: {_not_that_key(opened[0], where, origin, state_key)}")
+    return where
 
 
-def _check_header(path: Path, length: int) -> None:
-    """A safetensors file's description of itself is short, and in the file."""
-    size = path.stat().st_size
-    if length > size - 8:
-        raise CheckpointError(
-            f"{path}: truncated or damaged safetensors file: of {length:,} bytes of head {size:,} are here"
-        )
-    if length > LONGEST_HEADER:
-        raise CheckpointError(
-            f"{path}: no safetensors file of weights, its head has {length:,} bytes, over {LONGEST_HEADER:,}"
-        )
-
-
-def _what_it_is(head: bytes) -> str:
-    text = head.lstrip().lower()
-    if not head:
-        return "an empty file, not weights; download it again"
-    if text.startswith(b"<"):
-        return "an HTML or XML page, not weights: the download was answered with a web page; check the address"
-    if text.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the weights themselves; run 'git lfs pull' where it came from"
-    if head.startswith(b"\x80"):
-        return "a bare pickle, which may run code when read, so it was not; with a torch of your own save it as safetensors"
-    return "neither a PyTorch nor a safetensors file"
-
-
-def _read_zip(path: Path, state_key: str, only: Collection[str] | None, shapes_do: bool) -> Any:
-    """The value under `state_key` of what ``torch.save`` wrote; what is not needed is not even mapped."""
-    try:
-        file = TorchFile(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    data = file.value
-    if state_key != WHOLE_FILE and (not isinstance(data, dict) or state_key not in data):
-        found = _listed(map(str, data), shown=12) if isinstance(data, dict) else _kind(data)
-        near = nearest(state_key, map(str, data)) if isinstance(data, dict) else ""
-        raise CheckpointError(
-            f"{path}: no state dict {state_key!r} inside; found: {found}{near}. Name one with the state key"
-        )
-    state = data if state_key == WHOLE_FILE else data[state_key]
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: the state dict is {_kind(state)} of no tensors")
-    mapped = {str(name): file.tensor(value, f"{state_key}, {name}") for name, value in state.items()}
-    _refuse_much_of_little(path, mapped, file.size)
-    return mapped
-
-
-def _kind(value: Any) -> str:
-    is_tensor = isinstance(value, Called) and "tensor" in value.name
-    return "Tensor" if is_tensor else "another object" if isinstance(value, Called) else type(value).__name__
-
-
-def _refuse_much_of_little(path: Path, mapped: Mapping[str, Tensor | None], size: int) -> None:
-    """A few tensors may share their numbers; many that do make a file many times as large as this one."""
-    total = sum(tensor.nbytes for tensor in mapped.values() if tensor is not None)
-    if total > _SHARED * size:
-        message = f"its tensors share their numbers and have {total:,} bytes, the file {size:,}"
-        raise CheckpointError(f"{path}: {message}: damaged, or made to fill the disk; get it again from its source")
-
-
-def _read_safetensors(path: Path, state_key: str, only: Collection[str] | None, shapes_do: bool) -> dict[str, Tensor]:
-    """The tensors, provided that the file is known to hold the state key asked for, or the whole file is asked for."""
-    try:
-        with _opened(path) as file:
-            from_hub = is_hub_layout(file.keys())
-            origin = HUB_STATE_KEY if from_hub else (file.metadata() or {}).get("state_key")
-            if state_key in (WHOLE_FILE, origin):
-                layout = official_layout(file.keys(), path) if from_hub else {name: (name,) for name in file.keys()}  # noqa: SIM118
-                wanted = {n: names for n, names in layout.items() if only is None or _WRAPPERS.sub("", n) in only}
-                return {name: _tensor(path, file, name, names, shapes_do) for name, names in wanted.items()}
-    except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: truncated or damaged safetensors file: {_first_line(error)}") from error
+def _not_that_key(opened: OpenedWeights, where: Mapping[str, Any], origin: str | None, state_key: str) -> str:
     said = f"holds {origin!r}" if origin else "does not say which state dict it holds"
-    raise CheckpointError(
-        f"{path}: {said}, not {state_key!r}; take it as it is with the state key {origin or WHOLE_FILE!r}"
-    )
+    advice = f"take it as it is with the state key {origin or WHOLE_FILE!r}"
+    if opened.is_zip:
+        return f"{no_state_dict(state_key, where)}; it {said}: {advice}"
+    return f"{said}, not {state_key!r}; {advice}"
 
 
-def _opened(path: Path) -> Any:
-    return safe_open(path, framework="pt", device="cpu")
+def _taken(
+    path: Path, where: Mapping[str, OpenedWeights], wanted: Mapping[str, tuple[str, ...]], shapes_do: bool
+) -> dict[str, Tensor | None]:
+    """Official name → tensor. Those of a file are mapped together; parts that are joined let their own mapping go."""
+    plain: dict[OpenedWeights, list[str]] = {}
+    for names in wanted.values():
+        if len(names) == 1:
+            plain.setdefault(where[names[0]], []).append(names[0])
+    raw: dict[str, Tensor | None] = {}
+    for file, names_of_file in plain.items():
+        raw |= file.shapes(names_of_file) if shapes_do else file.tensors(names_of_file)
+    return {
+        official: raw[names[0]] if len(names) == 1 else _joined(path, where, official, names, shapes_do)
+        for official, names in wanted.items()
+    }
 
 
-def _tensor(path: Path, file: Any, name: str, names: tuple[str, ...], shapes_do: bool) -> Tensor:
-    if len(names) == 1:
-        return file.get_tensor(names[0])
-    with _opened(path) as apart:  # parts that were read for a copy are let go with this mapping
-        parts = [apart.get_tensor(part) for part in names]
-        return joined(name, [part.to("meta") for part in parts] if shapes_do else parts, path)
+def _joined(
+    path: Path, where: Mapping[str, OpenedWeights], official: str, names: tuple[str, ...], shapes_do: bool
+) -> Tensor:
+    found = [(where[n].shapes if shapes_do else where[n].tensors)((n,))[n] for n in names]
+    parts = [part for part in found if part is not None]
+    if len(parts) < len(names):
+        raise CheckpointError(f"{path}: the parts of {official} are not all plain tensors")
+    return joined(official, parts, path)
 
 
 def told_state_key(path: str | Path) -> str | None:
-    """The state key that a safetensors file tells, in its metadata or by Hugging Face's layout; None of any other file.
+    """The state key that a file tells, in its metadata or by Hugging Face's layout; "file" where it is one state dict that does not
+    say which; None of a training checkpoint, which has several.
 
     Raises
     ------
     CheckpointError
         Not a weights file, or truncated.
     """
-    path = Path(path)
-    if _file_kind(path) != "safetensors":
+    files = weights_files(path).files
+    if any(is_checkpoint(file) for file in files):
         return None
-    try:
-        with _opened(path) as file:
-            return HUB_STATE_KEY if is_hub_layout(file.keys()) else (file.metadata() or {}).get("state_key", WHOLE_FILE)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: truncated or damaged safetensors file: {_first_line(error)}") from error
-
-
-_READERS = {"zip": _read_zip, "safetensors": _read_safetensors}
+    opened = [open_weights(file, WHOLE_FILE) for file in files]
+    from_hub = is_hub_layout(name for file in opened for name in file.names)
+    return opened[0].tells or (HUB_STATE_KEY if from_hub else WHOLE_FILE)
 
 
 def _plain_state(path: Path, state: Any, *, devices: tuple[str, ...]) -> dict[str, Tensor]:
@@ -267,7 +200,7 @@ def _faults(want: Mapping[str, tuple[int, ...]], state: Mapping[str, Tensor]) ->
         if name in state and tuple(state[name].shape) != shape
     ]
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    return [f"{len(names)} {kind}: {_listed(names)}" for kind, names in kinds.items() if names]
+    return [f"{len(names)} {kind}: {listed(names)}" for kind, names in kinds.items() if names]
 
 
 def _check_unused_positions(module: VJepa2, positions: Tensor, source: str | Path) -> None:
@@ -296,11 +229,14 @@ def looks_like(state: Mapping[str, Tensor]) -> str:
     return f"it looks like {family}, {len(layers)} layers, {state['patch_embed.proj.bias'].numel()} wide"
 
 
-def _listed(names: Iterable[str], shown: int = _NAMES_SHOWN) -> str:
-    names = [name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…" for name in names]
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+def check_finite(state: Mapping[str, Tensor], *, source: str | Path) -> None:
+    """Raise :class:`CheckpointError` when weights hold NaN or infinity, naming the tensors: all bytes are read."""
+    broken = [name for name, tensor in state.items() if tensor.numel() and not _is_finite(tensor)]
+    if broken:
+        what = f"{len(broken)} of {len(state)} tensors hold NaN or infinity: {listed(broken)}"
+        raise CheckpointError(f"{source}: {what}; its training diverged, or the file is damaged: no tokens come of it")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _is_finite(tensor: Tensor) -> bool:
+    """The least and the largest number tell, and NaN shows in both: one pass, and no copy."""
+    return all(torch.isfinite(end) for end in torch.aminmax(tensor))

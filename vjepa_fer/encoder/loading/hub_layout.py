@@ -7,9 +7,9 @@
     encoder.layer.N.attention.proj                blocks.N.attn.proj
     encoder.layer.N.{norm1,norm2,mlp.fc1,mlp.fc2} blocks.N.…
     encoder.layernorm                             norm
-    predictor.…                                   not the encoder's; left out
+    predictor.…, pooler.…, classifier.…           not the encoder's; left out
 
-They hold the online ``encoder``, not the average that the official evaluation reads: the state key says so, and neither is
+Its classifiers have ``vjepa2.`` before all of the encoder's names. They hold the online ``encoder``, not the average that the official evaluation reads: the state key says so, and neither is
 ever taken in the other's place.
 """
 
@@ -34,29 +34,37 @@ _NAMES = (
 _THIRD = re.compile(r"encoder\.layer\.(\d+)\.attention\.(query|key|value)\.(weight|bias)")
 
 
+_CLASSIFIERS = "vjepa2."
+_OTHERS = ("predictor.", "pooler.", "classifier.")
+
+
 def is_hub_layout(names: Iterable[str]) -> bool:
     """Whether tensors have Hugging Face's names."""
-    return any(name.startswith("encoder.layer.") for name in names)
+    return any(name.removeprefix(_CLASSIFIERS).startswith("encoder.layer.") for name in names)
 
 
 def official_layout(names: Iterable[str], source: str | Path) -> dict[str, tuple[str, ...]]:
-    """Official name → Hugging Face's name, or those of query, key and value that are one tensor officially; no predictor.
+    """Official name → Hugging Face's name, or those of query, key and value that are one tensor officially; neither predictor
+    nor classifier.
 
     Raises
     ------
     CheckpointError
         A name of neither, or a query without its key and value.
     """
+    names = tuple(names)
+    others = _OTHERS if any(name.startswith(_CLASSIFIERS) for name in names) else _OTHERS[:1]
     official: dict[str, tuple[str, ...]] = {}
     thirds: dict[str, dict[str, str]] = {}
     for name in names:
-        if name.startswith("predictor."):
+        plain = name.removeprefix(_CLASSIFIERS)
+        if plain.startswith(others):
             continue
-        if match := _THIRD.fullmatch(name):
+        if match := _THIRD.fullmatch(plain):
             layer, part, kind = match.groups()
             thirds.setdefault(f"blocks.{layer}.attn.qkv.{kind}", {})[part] = name
         else:
-            official[_official_name(name, source)] = (name,)
+            official[_official_name(plain, source)] = (name,)
     for name, parts in thirds.items():
         missing = [part for part in _PARTS if part not in parts]
         if missing:

@@ -13,13 +13,14 @@ from torch import Tensor
 from vjepa_fer.doors import not_one_of
 from vjepa_fer.encoder.files.records import fetched_weights
 from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
-from vjepa_fer.encoder.loading.checkpoint import load_state, read_state
+from vjepa_fer.encoder.loading.checkpoint import check_finite, load_state, read_state
 from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.encoder.loading.slim import weights_identity
 from vjepa_fer.encoder.model.kernels import chosen_kernels, kernel_that_runs
 from vjepa_fer.encoder.model.vit import Encoder, build_encoder, sincos_positions
+from vjepa_fer.encoder.model.zoo import placeholder_spec
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import EncoderSpec, Precision, Preprocessing, check
+from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, Precision, Preprocessing, check
 
 _DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -140,6 +141,17 @@ def load_encoder(
         raise RecipeError(not_one_of("precision", precision, _DTYPES))
     height, width = usable_resolution(config, resolution)
     place = _usable_device(device)
+    if config["family"] == "pixels":
+        has_none = weights is None and state_key in (None, NO_WEIGHTS)
+        check(has_none, f"{name} has no weights: leave out weights and state key")
+        spec, module = placeholder_spec(name, config), build_encoder(config).to(place)
+        return LoadedEncoder(
+            module=module,
+            spec=spec,
+            preprocessing=Preprocessing(crop_size=height, crop_width=width),
+            precision=precision,
+            device=place,
+        )
     if weights is None:
         weights = known.weights or fetched_weights(name, state_key)
     if str(weights).startswith("random:"):
@@ -230,12 +242,15 @@ def _encoder_from_file(
     module = _hollow_encoder(config)
     load_state(module, read_state(path, state_key=state_key, shapes_do=True), source=path)
     if place.type == "cpu" and all(p.dtype == dtype for p in module.parameters()):
-        load_state(module, read_state(path, state_key=state_key), source=path)
+        state = read_state(path, state_key=state_key)
+        check_finite(state, source=path)
+        load_state(module, state, source=path)
         return module
     for names in _portions(module):
         # The file is mapped anew for each portion: what was read for the one before is then let go, which a mapping that
         # lives on would keep in memory.
         state = read_state(path, state_key=state_key, only=names)
+        check_finite({name: state[name] for name in names}, source=path)
         converted = {name: state.pop(name).to(place, dtype, copy=True) for name in names}
         del state
         module.load_state_dict(converted, strict=False, assign=True)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from vjepa_fer.doors import read_object
 from vjepa_fer.encoder.files.whose import encoder_of_file
 from vjepa_fer.encoder.loading.checkpoint import check_state, looks_like, read_state, told_state_key
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, OfficialEncoder
 from vjepa_fer.errors import CheckpointError
+from vjepa_fer.weights.dress import weights_files
 
 _HINT = "say which encoder it is, or which state dict to take, or register it with a TOML file"
 
@@ -34,13 +36,22 @@ def recognise_file(path: Path, *, state_key: str | None = None) -> KnownEncoder:
     """
     told = state_key or told_state_key(path)
     said = encoder_of_file(path)
-    fitting = [said] if said else _fitting(path, told)
+    fitting = [said] if said else _of_its_size(path, _fitting(path, told))
     if len(fitting) > 1:
         names = " or ".join(encoder.name for encoder in fitting)
         raise CheckpointError(f"{path}: can be {names}, which have the same tensors; {_HINT}")
     encoder = fitting[0]
     key = told or encoder.state_key
     return KnownEncoder(name=encoder.name, config=encoder.config, state_key=key, weights=path)
+
+
+def _of_its_size(path: Path, fitting: list[OfficialEncoder]) -> list[OfficialEncoder]:
+    """Of encoders with the same tensors those that see as many pixels as Hugging Face's ``config.json`` beside the weights says."""
+    beside = weights_files(path).files[0].with_name("config.json")
+    if len(fitting) < 2 or not beside.is_file():
+        return fitting
+    side = read_object(beside, error=CheckpointError, at_most=1 << 20).values.get("crop_size")
+    return [encoder for encoder in fitting if encoder.resolution == side] or fitting
 
 
 def _fitting(path: Path, told: str | None) -> list[OfficialEncoder]:

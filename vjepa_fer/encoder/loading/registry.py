@@ -29,7 +29,8 @@ from vjepa_fer.encoder.files.home import home_folder
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import EncoderSpec, check
+from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, check
+from vjepa_fer.weights.dress import holds_weights
 
 _FIELDS = {"like", "weights", "state_key", "architecture"}
 _DEFAULTS = {"patch_size": 16, "tubelet_size": 2, "mlp_ratio": 4.0, "layer_norm_eps": 1e-6}
@@ -69,6 +70,8 @@ def named_encoder(name: str) -> KnownEncoder:
     if name not in encoder_names() and mine is not None:
         return read_registration(mine)
     config = encoder_config(name)
+    if config["family"] == "pixels":
+        return KnownEncoder(name=name, config=config, state_key=NO_WEIGHTS)
     state_key = "target_encoder" if name == TINY else official_encoder(name).state_key
     return KnownEncoder(name=name, config=config, state_key=state_key)
 
@@ -85,6 +88,11 @@ def usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] 
     if resolution is None:
         return trained, trained
     height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    own = config["family"] != "pixels" or (height, width) == (trained, trained)
+    check(
+        own,
+        f"resolution {height} × {width}: a grid of mean colours has its own, {trained} pixels; ask for another grid",
+    )
     for side in (height, width):
         below, above = side // patch * patch, -(-side // patch) * patch
         hint = f"{below} and {above} are" if below > 0 else f"{patch} is"
@@ -96,7 +104,8 @@ def usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] 
 def _is_weights_path(name_or_path: str) -> bool:
     if name_or_path in encoder_names():
         return False
-    return name_or_path.endswith((".pt", ".pth", ".tar", ".safetensors")) or Path(name_or_path).is_file()
+    is_file = name_or_path.endswith((".pt", ".pth", ".tar", ".safetensors")) or Path(name_or_path).is_file()
+    return is_file or holds_weights(Path(name_or_path))
 
 
 def _recognised(path: Path, state_key: str | None) -> KnownEncoder:

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 from vjepa_fer.disk import write_durably
-from vjepa_fer.encoder.files.hashes import known_sha256
+from vjepa_fer.encoder.files.hashes import known_sha256, sha256_of_parts
 from vjepa_fer.encoder.files.whose import read_metadata, refuse_file_of_another_encoder
 from vjepa_fer.encoder.loading.checkpoint import check_state, read_state
 from vjepa_fer.encoder.loading.recognise import recognise_file
 from vjepa_fer.encoder.loading.registry import find_encoder
 from vjepa_fer.errors import CheckpointError
+from vjepa_fer.weights.dress import weights_files
 
 _DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 _UNKNOWN = "0" * 64
@@ -103,7 +104,8 @@ def slim_checkpoint(
         write_encoder_file(out, state, metadata | {"origin_sha256": origin})
     except OSError as error:
         raise CheckpointError(f"{out}: cannot be written: {error.strerror or error}") from error
-    return SlimSummary(out, len(state), out.stat().st_size, path.stat().st_size, origin)
+    origin_size = sum(file.stat().st_size for file in weights_files(path).files)
+    return SlimSummary(out, len(state), out.stat().st_size, origin_size, origin)
 
 
 def _planned(out: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> SlimPlan:
@@ -149,14 +151,21 @@ def _header(state: Mapping[str, Tensor], metadata: Mapping[str, str], payload_sh
 
 
 def weights_identity(path: str | Path) -> str:
-    """The SHA-256 that a recipe calls these weights by: the file's own, or for a slim file its origin's.
+    """The SHA-256 that a recipe calls these weights by: the file's own, for a slim file its origin's, for several parts one of theirs.
+
+    That of parts is the SHA-256 of their own, sorted, a line each: the folder's name does not count.
 
     Raises
     ------
     CheckpointError
         The file cannot be read, or it is a slim file whose tensors are not the ones that were written.
     """
-    length, metadata = read_metadata(Path(path))
+    files = weights_files(path).files
+    return _identity_of_file(files[0]) if len(files) == 1 else sha256_of_parts(files)
+
+
+def _identity_of_file(path: Path) -> str:
+    length, metadata = read_metadata(path)
     origin, payload = metadata.get("origin_sha256"), metadata.get("payload_sha256")
     if not (_is_sha256(origin) and _is_sha256(payload)):
         return known_sha256(path)

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vjepa_fer.doors import not_one_of
+from vjepa_fer.encoder.model.pixels import PixelGrid
+from vjepa_fer.encoder.model.zoo import placeholder_spec
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import EncoderSpec, Family, check, hierarchical_layers
 
@@ -310,7 +312,7 @@ class VJepa21(Encoder):
         return self.norms_block[self.hierarchical_layers.index(layer)]
 
 
-FAMILIES: dict[Family, type[Encoder]] = {"v1": VJepa1, "v2": VJepa2, "v21": VJepa21}
+FAMILIES: dict[Family, type[Any]] = {"v1": VJepa1, "v2": VJepa2, "v21": VJepa21, "pixels": PixelGrid}
 
 
 def build_encoder(config: Mapping[str, Any]) -> Encoder:
@@ -342,7 +344,7 @@ def _checked_spec(config: Mapping[str, Any]) -> EncoderSpec:
     if unknown:
         raise RecipeError(not_one_of("encoder config: field", unknown[0], known))
     check(not missing, f"encoder config: {', '.join(missing)} missing; the fields are {', '.join(known)}")
-    spec = EncoderSpec(**config, name="custom", weights="random:0", state_key="random")
+    spec = placeholder_spec("custom", dict(config))
     _check_geometry(spec)
     return spec
 
@@ -354,7 +356,7 @@ def _check_geometry(spec: EncoderSpec) -> None:
     head_dim = spec.embed_dim // spec.num_heads
     turns = head_dim % 2 == 0 and head_dim >= 6
     check(
-        spec.family == "v1" or turns,
+        spec.family in ("v1", "pixels") or turns,
         f"embed_dim / num_heads is {head_dim}; rotary positions need an even number from 6",
     )
     check(

@@ -5,13 +5,14 @@ Names are ours, since two of Meta's files differ in nothing but case. Needs no t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.licences import WEIGHTS_LICENCES
-from vjepa_fer.recipe import EncoderSpec, Family
+from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, Family, check
 
 Architecture = Literal["ViT-B/16", "ViT-L/16", "ViT-H/16", "ViT-g/16", "ViT-G/16"]
 
@@ -22,6 +23,9 @@ ARCHITECTURES: dict[Architecture, dict[str, Any]] = {
     "ViT-g/16": {"embed_dim": 1408, "depth": 40, "num_heads": 22, "mlp_ratio": 48 / 11},  # 6144 in the MLP
     "ViT-G/16": {"embed_dim": 1664, "depth": 48, "num_heads": 26, "mlp_ratio": 64 / 13},  # 8192 in the MLP
 }
+
+_PREDICTOR = 22_500_000
+"""Parameters of a predictor of twelve layers, 384 wide; two of V-JEPA 2.1 have twenty-four."""
 
 _COMMON = {"patch_size": 16, "tubelet_size": 2, "layer_norm_eps": 1e-6}
 
@@ -83,6 +87,15 @@ class OfficialEncoder:
         return _CITATIONS[self.family]
 
     @property
+    def download_bytes(self) -> int:
+        """About the size of Meta's file: encoder, its average, and Adam's two moments of it, and the predictor with its own.
+
+        Within 1 % of the two whose bytes are known: ``vitl.pt`` has 5,127,726,842, V-JEPA 2.1's base 1,664,223,428.
+        """
+        predictor = _PREDICTOR * (2 if self.family == "v21" and self.architecture in ("ViT-g/16", "ViT-G/16") else 1)
+        return 16 * parameter_count(self.config) + 12 * predictor
+
+    @property
     def config(self) -> dict[str, Any]:
         """The architecture numbers, as :func:`vjepa_fer.encoder.build_encoder` takes them."""
         size = {"img_size": self.resolution, "num_frames": self.pretraining_frames}
@@ -138,13 +151,43 @@ _TINY_CONFIG: dict[str, Any] = {
 }  # fmt: skip
 
 
+_PIXELS = re.compile(r"pixels:([1-9][0-9]?)")
+_PIXELS_SIDE = 224
+"""About the input's side in pixels: whole cells of the grid."""
+
+_MOST_CELLS = 56
+
+
+def _pixels_config(name: str) -> dict[str, Any] | None:
+    """The numbers of ``pixels:G``, a grid of G × G mean colours a tubelet; None of another name."""
+    match = _PIXELS.fullmatch(name)
+    if match is None:
+        return None
+    cells = int(match[1])
+    check(
+        cells <= _MOST_CELLS,
+        f"model {name}: cells of less than {_PIXELS_SIDE // _MOST_CELLS} pixels; at most pixels:{_MOST_CELLS}",
+    )
+    cell = round(_PIXELS_SIDE / cells)
+    sizes = {**_COMMON, "img_size": cells * cell, "patch_size": cell, "num_frames": 16}
+    unused = {"depth": 1, "num_heads": 1, "mlp_ratio": 4.0, "uniform_power": False}
+    return {"family": "pixels", **sizes, "embed_dim": 3, **unused}
+
+
 def parameter_count(config: dict[str, Any]) -> int:
     """Parameters of an encoder from its architecture numbers, without building it.
 
     >>> parameter_count(encoder_config("vjepa2-large-256"))
     303885312
     """
-    return EncoderSpec(**config, name="custom", weights="random:0", state_key="random").num_parameters
+    return placeholder_spec("custom", config).num_parameters
+
+
+def placeholder_spec(name: str, config: dict[str, Any]) -> EncoderSpec:
+    """An encoder of which it is not known yet which weights it will have."""
+    if config["family"] == "pixels":
+        return EncoderSpec(**config, name=name, weights=NO_WEIGHTS, state_key=NO_WEIGHTS)
+    return EncoderSpec(**config, name=name, weights="random:0", state_key="random")
 
 
 def tokens_of(config: dict[str, Any], num_frames: int) -> int:
@@ -166,6 +209,8 @@ def official_encoder(name: str) -> OfficialEncoder:
         There is none; the message guesses which was meant.
     """
     encoder_config(name)
+    if _pixels_config(name) is not None:
+        raise RecipeError(f"{name} is a grid of mean colours, without an encoder; it has no official file")
     if name not in OFFICIAL_ENCODERS:
         raise RecipeError(f"{name} is a tiny untrained encoder for smoke tests; it has no official file")
     return OFFICIAL_ENCODERS[name]
@@ -181,8 +226,10 @@ def encoder_config(name: str) -> dict[str, Any]:
     """
     if name == TINY:
         return dict(_TINY_CONFIG)
+    if (pixels := _pixels_config(name)) is not None:
+        return pixels
     if name not in OFFICIAL_ENCODERS:
-        raise RecipeError(not_one_of("model", name, encoder_names()))
+        raise RecipeError(not_one_of("model", name, (*OFFICIAL_ENCODERS, "pixels:8", TINY)))
     return OFFICIAL_ENCODERS[name].config
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import CheckpointError, ProbeError
 from vjepa_fer.extras import require_extra
+from vjepa_fer.probes.attentive.hub_names import is_hub_layout, official_layout
 from vjepa_fer.probes.attentive.model import QUERY
 
 if TYPE_CHECKING:
     from vjepa_fer.weights.torch_file import TorchFile
 
-_Taken = Callable[[Any, str], Any]
-"""What is held under a name becomes an array or a tensor."""
+_Value = Callable[[], Any]
+"""Gives the array or tensor that is held under a name; of a file of gigabytes only those of its classifier are read."""
 
 PREFIXES = ("module.", "_orig_mod.")
 """What training wrappers put before every name."""
@@ -32,7 +34,8 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
     ----------
     path : path
         A ``.safetensors`` file, or a PyTorch file holding ``classifier`` (V-JEPA), ``classifiers`` (V-JEPA 2, a list) or the
-        parameters themselves. No pickle is run (:mod:`vjepa_fer.weights.torch_file`).
+        parameters themselves; or Hugging Face's folder of a classifier, its file, or the index of its parts, whose encoder is left
+        alone. No pickle is run (:mod:`vjepa_fer.weights.torch_file`).
     number : int
         Which of a list of classifiers.
 
@@ -42,18 +45,16 @@ def read_official_probe(path: str | Path, *, number: int = 0) -> dict[str, NDArr
         Not such a file, no classifier with this number in it, or one of other things than finite numbers.
     """
     path = Path(path)
-    if path.is_dir() or not path.exists():
+    if not path.exists():
         raise ProbeError(f"{path}: no such file; expected the weights of an attentive classifier")
-    held, taken = (_read_safetensors if path.suffix == ".safetensors" else _read_torch)(path)
-    held = held.get("classifier", held.get("classifiers", held))
-    if isinstance(held, list | tuple):
-        if not 0 <= number < len(held):
-            raise ProbeError(f"{path}: holds classifiers 0 to {len(held) - 1}, not {number}")
-        held = held[number]
-    values = {_plain_name(name): value for name, value in held.items()} if isinstance(held, dict) else {}
+    values: dict[str, _Value] = {}
+    for file in _files(path):
+        values |= _values_of(file, number)
     if QUERY not in values:
         raise ProbeError(f"{path}: holds no attentive classifier (no {QUERY})")
-    return {name: _array(path, name, taken(value, name)) for name, value in values.items()}
+    layout = official_layout(values) if is_hub_layout(values) else {name: (name,) for name in values}
+    arrays = {name: [_array(path, part, values[part]()) for part in parts] for name, parts in layout.items()}
+    return {name: np.concatenate(parts) if len(parts) > 1 else parts[0] for name, parts in arrays.items()}
 
 
 def write_official_probe(path: str | Path, parameters: Mapping[str, NDArray]) -> None:
@@ -63,27 +64,54 @@ def write_official_probe(path: str | Path, parameters: Mapping[str, NDArray]) ->
     save_file({name: np.ascontiguousarray(value) for name, value in parameters.items()}, path)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], _Taken]:
-    from safetensors.numpy import load_file
+def _files(path: Path) -> tuple[Path, ...]:
+    from vjepa_fer.weights.dress import weights_files
+
+    try:
+        return weights_files(path).files
+    except CheckpointError as error:
+        raise ProbeError(str(error)) from error
+
+
+def _values_of(path: Path, number: int) -> dict[str, _Value]:
+    return _in_safetensors(path) if path.suffix == ".safetensors" else _in_torch(path, number)
+
+
+def _in_safetensors(path: Path) -> dict[str, _Value]:
+    from safetensors import safe_open
+
+    def value(name: str) -> Any:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                return file.get_tensor(name)
+        except Exception as error:  # its own, or numpy's of a kind of number that numpy lacks
+            raise ProbeError(f"{path}: {name} cannot be read ({error})") from error
 
     try:
         os.close(open_regular(path))
-        return dict(load_file(path)), lambda value, name: value
-    except Exception as error:  # its own, or numpy's of a kind of number that numpy lacks
+        with safe_open(path, framework="numpy") as file:
+            return {_plain_name(name): partial(value, name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
         raise ProbeError(f"{path}: not a safetensors file ({error})") from error
 
 
-def _read_torch(path: Path) -> tuple[dict[str, Any], _Taken]:
+def _in_torch(path: Path, number: int) -> dict[str, _Value]:
     require_extra("extract", ("torch",), "reading a PyTorch file")
     from vjepa_fer.weights.torch_file import TorchFile
 
     try:
-        file = TorchFile(path)
+        file = TorchFile(path, wanted="classifier")
     except (CheckpointError, OSError) as error:
         raise ProbeError(f"{path}: not a PyTorch weights file that can be read safely ({error})") from error
     if not isinstance(file.value, dict):
         raise ProbeError(f"{path}: holds a {type(file.value).__name__}, not a dictionary of weights")
-    return file.value, lambda value, name: _tensor(file, value, name)
+    held = file.value.get("classifier", file.value.get("classifiers", file.value))
+    if isinstance(held, list | tuple):
+        if not 0 <= number < len(held):
+            raise ProbeError(f"{path}: holds classifiers 0 to {len(held) - 1}, not {number}")
+        held = held[number]
+    values = held if isinstance(held, dict) else {}
+    return {_plain_name(name): partial(_tensor, file, value, str(name)) for name, value in values.items()}
 
 
 def _tensor(file: TorchFile, value: Any, name: str) -> Any:

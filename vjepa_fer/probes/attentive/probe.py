@@ -28,6 +28,12 @@ VJEPA2_GRID = [
 """The 20 pairs that V-JEPA 2 trains side by side; :func:`vjepa_fer.probes.fit_probes` does so too."""
 
 
+_WHOSE_PROJ = (
+    "it holds the cross-attention's output projection, which gives other classes when applied: say proj=False for a classifier "
+    "of V-JEPA's own code, which never applies it, or proj=True for one of the paper's code or of ours, which does"
+)
+
+
 class AttentiveProbe(TokenProbe):
     """One learned query attends to a clip's tokens; an MLP and a linear layer decide.
 
@@ -105,10 +111,21 @@ class AttentiveProbe(TokenProbe):
     ) -> AttentiveProbe:
         """A fitted probe from official parameters, such as :func:`read_official_probe` gives.
 
+        Parameters
+        ----------
+        parameters : mapping of str to ndarray
+        classes : sequence of str
+            In the order of the classifier's outputs.
+        **params
+            Those of the probe. `proj` must be among them where the file holds that projection: the paper's code applies it and
+            V-JEPA's own holds it without applying it, and nothing in the file tells them apart. `num_heads` is in no file either:
+            all published classifiers have 16.
+
         Raises
         ------
         ProbeError
-            Parameters missing, unexpected or of another shape (each is named), or another number of classes.
+            Parameters missing, unexpected or of another shape (each is named), another number of classes, heads that do not divide
+            the width, or a projection of which is not said whether it is applied.
         """
         probe = cls(**{"depth": depth_of(parameters), **params})
         query, bias = parameters.get(QUERY), parameters.get("linear.bias")
@@ -120,8 +137,15 @@ class AttentiveProbe(TokenProbe):
             dim=query.shape[2], num_classes=len(classes), depth=probe.depth, proj=holds_proj or probe._applies_proj()
         )
         check_shapes(parameters, shapes)
+        probe._check_parameters()
+        if holds_proj and probe.proj is None:
+            raise ProbeError(_WHOSE_PROJ)
+        if query.shape[2] % probe.num_heads:
+            raise ProbeError(
+                f"tokens of {query.shape[2]} numbers do not go into {probe.num_heads} heads: give num_heads"
+            )
         probe.parameters_ = {name: np.ascontiguousarray(parameters[name], np.float32) for name in shapes}
-        probe.classes_, probe.num_heads_ = np.asarray(classes), math.gcd(probe.num_heads, query.shape[2])
+        probe.classes_, probe.num_heads_ = np.asarray(classes), probe.num_heads
         probe.n_features_in_, probe.n_iter_ = query.shape[2], probe.epochs
         return probe
 
