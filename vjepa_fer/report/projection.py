@@ -11,7 +11,7 @@ from vjepa_fer.cache import Cache
 from vjepa_fer.cache.pooling import mean_of_clip
 from vjepa_fer.judging import Predictions
 
-MOST = {"pca": 2000, "tsne": 1000}
+MOST = {"pca": 2000, "tsne": 800}
 TSNE_STEPS = 500
 """Half of scikit-learn's thousand: of a thousand points the second half takes half of the time and moves hardly any."""
 TSNE_ANGLE = 0.7
