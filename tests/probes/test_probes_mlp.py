@@ -37,6 +37,26 @@ def test_configurations_and_seeds_together_end_where_they_end_alone():
     assert len({probe.n_iter_ for probe in together}) > 1  # some left the stack before others
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_how_many_are_stacked_changes_nothing(monkeypatch, early):
+    X, y, _ = draw()
+    rates = (1e-3, 3e-3, 1e-2, 3e-2, 1e-3)
+    several = [
+        [
+            make_probe("mlp", {"learning_rate_init": r, "max_iter": 30, "early_stopping": early, "tol": 1e-2})
+            for r in rates
+        ]
+        for _ in "abc"
+    ]
+    for probes, most in zip(several, (1, 8_000, 10**9), strict=True):  # one, two or three, all five
+        monkeypatch.setattr(networks, "MOST_STACKED", most)
+        fit_probes(probes, X, y)
+    for one, *others in zip(*several, strict=True):
+        for other in others:
+            assert one.n_iter_ == other.n_iter_
+            np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=2e-3)
+
+
 def test_from_equal_weights_and_batches_it_ends_where_scikit_learns_does(monkeypatch):
     X, y, _ = draw(120)
     X = X.astype(np.float64)

@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from test_cli_probe import call, call_json, make_cache
@@ -114,6 +116,21 @@ def test_the_clips_that_most_cells_get_wrong_come_first():
     assert [(one.clip_id, one.times_wrong) for one in mistakes(own, others)] == [("c1", 2), ("c0", 1)]
 
 
+@given(
+    rows=st.lists(st.tuples(st.booleans(), st.sampled_from([0.6, 0.8]), st.integers(0, 2)), min_size=1, max_size=12),
+    num=st.integers(0, 5),
+    sure=st.booleans(),
+)
+def test_mistakes_are_the_first_of_all_wrong_clips_as_they_are_ordered(rows, num, sure):
+    predictions = said("".join("ab"[wrong] for wrong, *_ in rows), "a" * len(rows))
+    wrong = predictions.predicted == 1
+    values = np.array([[1 - p, p] if wrong else [p, 1 - p] for wrong, p, _ in rows]) if sure else None
+    times = {f"c{n}": count for n, (*_, count) in enumerate(rows)}
+    found = mistakes(dataclasses.replace(predictions, probabilities=values), times, num)
+    expected = sorted((-times[f"c{n}"], -rows[n][1] * sure, f"c{n}") for n in np.flatnonzero(wrong))[:num]
+    assert [(-one.times_wrong, -(one.confidence or 0), one.clip_id) for one in found] == expected
+
+
 def test_the_sweep_is_found_beside_the_run_with_what_was_chosen(nested):
     (numbers,) = gather_numbers([nested])
     grid = numbers.grid
@@ -209,6 +226,18 @@ def test_tsne_with_a_seed_is_the_projection_unless_pca_is_asked_for(nested):
     assert "t-SNE (distances between far groups mean nothing)" in render_page([first])
     (numbers,) = gather_numbers([nested], ReportSettings(method="pca"))
     assert "First two principal components" in render_page([numbers])
+
+
+def test_tsne_of_digits_keeps_neighbourhoods_as_scikit_learns_own_settings_do():
+    from sklearn.datasets import load_digits
+    from sklearn.manifold import TSNE, trustworthiness
+
+    x = load_digits().data[:200]
+    ours, _ = projection.place_in_plane(x, "tsne")
+    reduced, _ = projection._pca(x, 50, np.ones(len(x), bool))
+    theirs = TSNE(init="pca", random_state=0).fit_transform(reduced)
+    kept, kept_by_theirs = (trustworthiness(reduced, xy, n_neighbors=10) for xy in (ours, theirs))
+    assert kept > kept_by_theirs - 0.01
 
 
 def test_the_headline_table_has_every_figure_with_its_interval(nested):

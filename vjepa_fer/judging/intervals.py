@@ -25,6 +25,7 @@ import numpy as np
 from vjepa_fer.experiment import Statistics
 from vjepa_fer.judging import metrics
 from vjepa_fer.judging.predictions import Predictions
+from vjepa_fer.judging.quantiles import beta_quantile, normal_quantile, t_reach
 
 CONFIDENCE = Statistics().confidence
 
@@ -118,9 +119,7 @@ class Jackknifed(NamedTuple):
 
     def t(self, confidence: float) -> np.ndarray:
         """So many standard errors to each side are an interval, by Student's t."""
-        from scipy.special import stdtrit
-
-        return stdtrit(self.degrees_of_freedom, (1 + confidence) / 2)
+        return t_reach(confidence, self.degrees_of_freedom)
 
 
 def jackknife(
@@ -152,15 +151,13 @@ def share_intervals(found: Jackknifed, num_clips: np.ndarray, confidence: float 
 
     Where every clip is right (or none), nothing tells how alike a person's clips are: each person counts as one clip.
     """
-    from scipy.special import betaincinv, ndtri
-
     value, tail = np.nan_to_num(found.values), (1 - confidence) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        effective = value * (1 - value) / found.variance * (ndtri(1 - tail) / found.t(confidence)) ** 2
+        effective = value * (1 - value) / found.variance * (normal_quantile(1 - tail) / found.t(confidence)) ** 2
     num = np.where((value > 0) & (value < 1), np.fmin(effective, num_clips), found.num_subjects)
     hits, misses = num * value, num * (1 - value)
-    low = np.where(hits > 0, betaincinv(np.where(hits > 0, hits, 1), misses + 1, tail), 0)
-    high = np.where(misses > 0, betaincinv(hits + 1, np.where(misses > 0, misses, 1), 1 - tail), 1)
+    low = np.where(hits > 0, beta_quantile(tail, np.where(hits > 0, hits, 1), misses + 1), 0)
+    high = np.where(misses > 0, beta_quantile(1 - tail, hits + 1, np.where(misses > 0, misses, 1)), 1)
     return _where_known(found, low, high)
 
 

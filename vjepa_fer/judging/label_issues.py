@@ -51,7 +51,7 @@ def find_label_issues(predictions: Predictions) -> tuple[LabelIssue, ...]:
     values, label = predictions.probabilities, predictions.truth
     counts_for = confident_classes(values, label)
     rows = np.flatnonzero((counts_for >= 0) & (counts_for != label))
-    found = [_issue(predictions, int(row), int(counts_for[row])) for row in rows]
+    found = _issues(predictions, rows, counts_for[rows])
     return tuple(sorted(found, key=lambda one: (one.probability_of_label - one.probability_of_suggested, one.clip_id)))
 
 
@@ -72,13 +72,14 @@ def confident_classes(probabilities: np.ndarray, label: np.ndarray) -> np.ndarra
     return np.where(reached.max(axis=1) >= 0, reached.argmax(axis=1), -1)
 
 
-def _issue(predictions: Predictions, row: int, suggested: int) -> LabelIssue:
-    values, label = np.asarray(predictions.probabilities)[row], int(predictions.truth[row])
-    return LabelIssue(
-        str(predictions.clip_ids[row]),
-        str(predictions.subjects[row]),
-        predictions.classes[label],
-        predictions.classes[suggested],
-        float(values[label]),
-        float(values[suggested]),
+def _issues(predictions: Predictions, rows: np.ndarray, suggested: np.ndarray) -> list[LabelIssue]:
+    values, label, names = np.asarray(predictions.probabilities), predictions.truth[rows], predictions.classes
+    columns = (
+        predictions.clip_ids[rows].tolist(),
+        predictions.subjects[rows].tolist(),
+        [names[number] for number in label.tolist()],
+        [names[number] for number in suggested.tolist()],
+        values[rows, label].tolist(),
+        values[rows, suggested].tolist(),
     )
+    return [LabelIssue(*one) for one in zip(*columns, strict=True)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,9 +35,16 @@ def sign_flip_p(differences: np.ndarray, *, num_draws: int = NUM_DRAWS, seed: in
     if len(moved) <= math.log2(MAX_EXACT_PATTERNS):
         patterns = (np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved))) & 1
         return float(np.mean(np.abs((1 - 2 * patterns) @ moved) >= reached))
-    drawn = np.random.default_rng(seed).integers(0, 2, (num_draws, len(moved)), dtype=np.int8)
-    hits = np.count_nonzero(np.abs((1 - 2 * drawn) @ moved) >= reached)
+    hits = np.count_nonzero(np.abs(_drawn_signs(num_draws, len(moved), seed) @ moved) >= reached)
     return float((hits + 1) / (num_draws + 1))
+
+
+@lru_cache(maxsize=16)
+def _drawn_signs(num_draws: int, num_subjects: int, seed: int) -> np.ndarray:
+    """Kept, since pairs of runs of one corpus ask for the same again and again; a byte a sign."""
+    signs = 1 - 2 * np.random.default_rng(seed).integers(0, 2, (num_draws, num_subjects), dtype=np.int8)
+    signs.setflags(write=False)
+    return signs
 
 
 def smallest_p(num_subjects: int) -> float:

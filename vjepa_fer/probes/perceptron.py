@@ -1,9 +1,11 @@
 """Features and classes come in; many multi-layer perceptrons, trained side by side with Adam, come out.
 
-Networks of one shape see the same batches, so each step is a few stacked products. A network that has stopped leaves the
-stack. Initial weights, penalty, Adam and the stopping rule are those of scikit-learn's ``MLPClassifier``.
+Networks of one shape see the same batches, so that a step of several is a few stacked products; as many are stacked as the processor's
+cache holds. A network that has stopped leaves its stack. Initial weights, penalty, Adam and the stopping rule are those of scikit-learn's
+``MLPClassifier``.
 
-Shapes: M networks, B clips of a batch; layer l has weights ``(M, in, out)`` and biases ``(M, 1, out)``.
+Shapes: M networks of P numbers each, B clips of a batch; layer l has weights ``(M, in, out)`` and biases ``(M, 1, out)``, which are
+views of all numbers ``(M, P)``, so that Adam moves them at once.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from numpy.typing import NDArray
 
 Layers = list[NDArray]
 """Weights and biases in turn: ``[W_1, b_1, W_2, b_2, …]``."""
+
+MOST_STACKED = 2**18
+"""Numbers of the networks of a stack; a larger network is a stack of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +55,33 @@ def train_networks(
     better by `tol`; with clips held out it then goes back to its best epoch.
     """
     sizes = (X.shape[1], *training.hidden, num_classes)
-    stack = _Stack.start(sizes, networks, X.dtype)
-    found: list[tuple[Layers, int]] = [([], 0)] * len(networks)
+    together = max(1, MOST_STACKED // sum((width + 1) * after for width, after in itertools.pairwise(sizes)))
+    parts = [networks[first : first + together] for first in range(0, len(networks), together)]
+    targets = np.eye(num_classes, dtype=X.dtype)[codes]
+    return [found for part in parts for found in _train_stack(_Stack.start(sizes, part, X.dtype), X, targets, training)]
+
+
+def _train_stack(stack: _Stack, X: NDArray, targets: NDArray, training: Training) -> list[tuple[Layers, int]]:
+    """The same for the networks of a stack; classes are rows of zeros and a one, ``(N, K)``."""
+    found: list[tuple[Layers, int]] = [([], 0)] * len(stack.index)
+    held_out, stops_early = X[training.held_out], bool(len(training.held_out))
+    classes = targets[training.held_out].argmax(axis=1)
     rng = np.random.default_rng(0)  # batches are the same for all networks, whatever their seeds
     for epoch in range(1, training.max_iter + 1):
         losses = np.zeros(len(stack.index))
         for rows in _batches(training, rng):
-            losses += len(rows) * stack.step(X[rows], codes[rows])
-        if len(training.held_out):
-            hits = stack.logits(X[training.held_out]).argmax(axis=2) == codes[training.held_out]
+            batch, aims = _activations(stack.layers, X.take(rows, axis=0)), targets.take(rows, axis=0)
+            if not stops_early:
+                losses += len(rows) * stack.losses(batch[-1], aims)
+            stack.step(batch, aims)
+        if stops_early:
+            hits = forward(stack.layers, held_out).argmax(axis=2) == classes
             stack.judge(-hits.mean(axis=1), training.tol, keep_best=True)
         else:
             stack.judge(losses / len(training.train), training.tol, keep_best=False)
         stop = (stack.waits > training.patience) | (epoch == training.max_iter)
         for position in np.flatnonzero(stop).tolist():
-            found[stack.index[position]] = (stack.layers_of(position, best=bool(len(training.held_out))), epoch)
+            found[stack.index[position]] = (stack.layers_of(position, best=stops_early), epoch)
         if stop.all():
             break
         if stop.any():
@@ -78,63 +95,69 @@ def forward(layers: Layers, X: NDArray) -> NDArray:
 
 
 class _Stack:
-    """The networks still in training, with Adam's moments and each one's best epoch so far."""
+    """The networks still in training, with Adam's moments and each one's best epoch so far.
 
-    def __init__(self, layers: Layers, index: NDArray, alphas: NDArray, rates: NDArray) -> None:
-        self.layers, self.index, self.alphas, self.rates = layers, index, alphas, rates
-        self.first = [np.zeros_like(layer) for layer in layers]
-        self.second = [np.zeros_like(layer) for layer in layers]
-        self.best = np.full(len(index), np.inf)
-        self.waits = np.zeros(len(index), np.intp)
-        self.best_layers: Layers = []
+    Moments lack their factors 0.1 and 0.001, which the rates have: two passes less over all numbers in every step.
+    """
+
+    def __init__(self, sizes: Sequence[int], numbers: NDArray, alphas: NDArray, rates: NDArray) -> None:
+        self.sizes, self.index, self.alphas, self.rates = sizes, np.arange(len(numbers)), alphas, rates
+        self.numbers, self.first, self.second = numbers, np.zeros_like(numbers), np.zeros_like(numbers)
+        self.best_numbers = numbers.copy()
+        self.best = np.full(len(numbers), np.inf)
+        self.waits = np.zeros(len(numbers), np.intp)
         self.steps = 0
+        self._lay_out()
 
     @classmethod
     def start(cls, sizes: Sequence[int], networks: Sequence[Network], dtype: np.dtype) -> _Stack:
         each = [_initial_layers(sizes, network.seed, dtype) for network in networks]
-        layers = [np.stack(parts) for parts in zip(*each, strict=True)]
-        column = (len(networks), 1, 1)
-        alphas = np.array([network.alpha for network in networks], dtype).reshape(column)
-        rates = np.array([network.learning_rate for network in networks], np.float64).reshape(column)
-        return cls(layers, np.arange(len(networks)), alphas, rates)
+        numbers = np.stack([np.concatenate([part.ravel() for part in parts]) for parts in each])
+        alphas = np.array([network.alpha for network in networks], dtype)[:, None]
+        rates = np.array([network.learning_rate for network in networks], np.float64)[:, None]
+        return cls(sizes, numbers, alphas, rates)
 
-    def logits(self, X: NDArray) -> NDArray:
-        return forward(self.layers, X)
+    def _lay_out(self) -> None:
+        """Views of all numbers, of their gradient and of room to work in, layer by layer."""
+        self.gradient, self.room = np.empty_like(self.numbers), np.empty_like(self.numbers)
+        self.layers, self.gradients, self.rooms = (
+            _views(numbers, self.sizes) for numbers in (self.numbers, self.gradient, self.room)
+        )
 
-    def step(self, X: NDArray, codes: NDArray[np.intp]) -> NDArray[np.float64]:
-        """One step of Adam on a batch ``(B, D)``; returns the penalised losses ``(M,)`` before it."""
-        activations = _activations(self.layers, X)
-        losses, delta = _loss(activations[-1], codes)
+    def losses(self, logits: NDArray, targets: NDArray) -> NDArray[np.float64]:
+        """Penalised losses ``(M,)`` of a batch."""
+        losses = _losses(logits, targets)
         for weights in self.layers[::2]:
-            losses += self.alphas[:, 0, 0] * np.einsum("mio,mio->m", weights, weights) / (2 * len(X))
-        self.steps += 1
-        scale = np.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
-        rates = (self.rates * scale).astype(X.dtype)
+            losses += self.alphas[:, 0] * np.einsum("mio,mio->m", weights, weights) / (2 * len(targets))
+        return losses
+
+    def step(self, activations: Sequence[NDArray], targets: NDArray) -> None:
+        """One step of Adam, from what the layers make of a batch and its classes ``(B, K)``."""
+        delta = _derivatives(activations[-1], targets)
+        ones, shrink = np.ones((1, len(targets)), delta.dtype), self.alphas[:, :, None] / len(targets)
         for number in reversed(range(0, len(self.layers), 2)):
-            below, weights = activations[number // 2], self.layers[number]
-            gradient = np.matmul(below.swapaxes(-1, -2), delta)
-            gradient += self.alphas / len(X) * weights
-            bias_gradient = delta.sum(axis=1, keepdims=True)
+            below, weights, gradient = activations[number // 2], self.layers[number], self.gradients[number]
+            np.matmul(below.swapaxes(-1, -2), delta, out=gradient)
+            np.matmul(ones, delta, out=self.gradients[number + 1])
+            gradient += np.multiply(weights, shrink, out=self.rooms[number])
             if number:
                 delta = np.matmul(delta, weights.transpose(0, 2, 1))
                 delta *= below > 0
-            self._move(number, gradient, rates)
-            self._move(number + 1, bias_gradient, rates)
-        return losses
+        self._move()
 
-    def _move(self, number: int, gradient: NDArray, rates: NDArray) -> None:
-        first, second = self.first[number], self.second[number]
-        first *= 0.9
-        first += 0.1 * gradient
-        second *= 0.999
-        np.square(gradient, out=gradient)
-        gradient *= 0.001
-        second += gradient
-        np.sqrt(second, out=gradient)
-        gradient += 1e-8
-        np.divide(first, gradient, out=gradient)
-        gradient *= rates
-        self.layers[number] -= gradient
+    def _move(self) -> None:
+        self.steps += 1
+        scale = np.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
+        rates = (self.rates * (scale * 0.1 / np.sqrt(0.001))).astype(self.numbers.dtype)
+        self.first *= 0.9
+        self.first += self.gradient
+        self.second *= 0.999
+        self.second += np.square(self.gradient, out=self.room)
+        np.sqrt(self.second, out=self.room)
+        self.room += 1e-8 / 0.001**0.5
+        np.divide(self.first, self.room, out=self.room)
+        self.room *= rates
+        self.numbers -= self.room
 
     def judge(self, scores: NDArray, tol: float, *, keep_best: bool) -> None:
         """Count epochs without improvement; `scores` ``(M,)`` are better when lower."""
@@ -142,20 +165,26 @@ class _Stack:
         better = scores < self.best
         self.best = np.minimum(self.best, scores)
         if keep_best:
-            if not self.best_layers:
-                self.best_layers = [layer.copy() for layer in self.layers]
-            for kept, layer in zip(self.best_layers, self.layers, strict=True):
-                kept[better] = layer[better]
+            self.best_numbers[better] = self.numbers[better]
 
     def layers_of(self, position: int, *, best: bool) -> Layers:
-        return [layer[position].copy() for layer in (self.best_layers if best else self.layers)]
+        numbers = self.best_numbers if best else self.numbers
+        return [layer[0].copy() for layer in _views(numbers[position : position + 1], self.sizes)]
 
     def drop(self, gone: NDArray) -> None:
-        keep = ~gone
-        self.index, self.alphas, self.rates = self.index[keep], self.alphas[keep], self.rates[keep]
-        self.best, self.waits = self.best[keep], self.waits[keep]
-        for name in ("layers", "first", "second", "best_layers"):
-            setattr(self, name, [layer[keep] for layer in getattr(self, name)])
+        for name in ("index", "alphas", "rates", "numbers", "first", "second", "best_numbers", "best", "waits"):
+            setattr(self, name, getattr(self, name)[~gone])
+        self._lay_out()
+
+
+def _views(numbers: NDArray, sizes: Sequence[int]) -> Layers:
+    """The layers that lie in ``(M, P)``, not copied."""
+    shapes = [shape for width, after in itertools.pairwise(sizes) for shape in ((width, after), (1, after))]
+    ends = itertools.accumulate(rows * columns for rows, columns in shapes)
+    return [
+        numbers[:, end - rows * columns : end].reshape(-1, rows, columns)
+        for (rows, columns), end in zip(shapes, ends, strict=True)
+    ]
 
 
 def _initial_layers(sizes: Sequence[int], seed: int, dtype: np.dtype) -> Layers:
@@ -178,17 +207,22 @@ def _activations(layers: Layers, X: NDArray) -> list[NDArray]:
     return activations
 
 
-def _loss(logits: NDArray, codes: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray]:
-    """Mean cross-entropies ``(M,)`` and their derivatives by logits ``(M, B, K)``."""
-    rows = np.arange(len(codes))
+def _losses(logits: NDArray, targets: NDArray) -> NDArray[np.float64]:
+    """Mean cross-entropies ``(M,)`` of logits ``(M, B, K)``."""
     shifted = logits - logits.max(axis=2, keepdims=True)
-    delta = np.exp(shifted)
-    totals = delta.sum(axis=2, keepdims=True)
-    losses = (np.log(totals[..., 0]) - shifted[:, rows, codes]).mean(axis=1, dtype=np.float64)
-    delta /= totals
-    delta[:, rows, codes] -= 1
-    delta /= len(codes)
-    return losses, delta
+    totals = np.log(np.exp(shifted).sum(axis=2))
+    return (totals - (shifted * targets).sum(axis=2)).mean(axis=1, dtype=np.float64)
+
+
+def _derivatives(logits: NDArray, targets: NDArray) -> NDArray:
+    """Of the mean cross-entropies by logits ``(M, B, K)``; classes are few, so that clips lie side by side meanwhile."""
+    delta = logits.transpose(0, 2, 1).copy()
+    delta -= delta.max(axis=1, keepdims=True)
+    np.exp(delta, out=delta)
+    delta /= delta.sum(axis=1, keepdims=True)
+    delta -= targets.T
+    delta /= len(targets)
+    return delta.transpose(0, 2, 1)
 
 
 def _batches(training: Training, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:

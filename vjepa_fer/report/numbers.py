@@ -241,11 +241,13 @@ def calibration_bins(predictions: Predictions, num_bins: int = NUM_BINS) -> tupl
 
 def mistakes(predictions: Predictions, times_wrong: Mapping[str, int], num: int = NUM_MISTAKES) -> tuple[Mistake, ...]:
     """The clips of `predictions` that are wrong, those first that most cells get wrong, then the surest."""
-    wrong = [
-        _mistake(predictions, int(row), times_wrong)
-        for row in np.flatnonzero(predictions.predicted != predictions.truth)
-    ]
-    return tuple(sorted(wrong, key=lambda one: (-one.times_wrong, -(one.confidence or 0), one.clip_id))[:num])
+    wrong = np.flatnonzero(predictions.predicted != predictions.truth)
+    sure = np.zeros(len(wrong))
+    if predictions.probabilities is not None:
+        sure = predictions.probabilities[wrong, predictions.predicted[wrong]]
+    ids = predictions.clip_ids[wrong].tolist()
+    ranked = zip([-times_wrong.get(clip, 0) for clip in ids], (-sure).tolist(), ids, wrong.tolist(), strict=True)
+    return tuple(_mistake(predictions, row, times_wrong) for *_, row in sorted(ranked)[:num])
 
 
 def _mistake(predictions: Predictions, row: int, times: Mapping[str, int]) -> Mistake:

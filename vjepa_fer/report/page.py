@@ -43,6 +43,9 @@ MARK = "<!-- made by vjepa-fer report -->"
 MOST_TESTED = 60
 """Names of a fold's subjects that are written out."""
 
+FEW_CLIPS = 3
+"""Wrong clips and doubtful labels of a run among many: five of each made a page of twenty runs more than ten thousand nodes."""
+
 
 def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report", reference: str | None = None) -> str:
     """The page as text.
@@ -74,6 +77,7 @@ def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report", 
         unread=list(dict.fromkeys(why for numbers in runs for why in numbers.unread)),
         compared=compared,
         many=many,
+        few=FEW_CLIPS,
         planes=planes_of(runs),
         sources=_shared_sources(runs),
         sweeps=_plain_sweeps(runs),
