@@ -27,6 +27,7 @@ from drawn import SHAPES, SMALL, Shape, draw, splits
 from vjepa_fer.cache import Features
 from vjepa_fer.evaluation import fit_predict
 from vjepa_fer.experiment import Cell
+from vjepa_fer.workers import num_cores
 
 
 def bench(small: bool) -> dict[str, Any]:
@@ -65,32 +66,32 @@ def busy(small: bool) -> dict[str, Any]:
     shape = SMALL["ravdess"] if small else Shape(1440, 35, 24, 8)
     own = {"ours": dict.fromkeys(THREADS), "one thread": dict.fromkeys(THREADS, "1")}
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in own}
-    cores = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory() as folder:
         _import(folder, *draw(shape))
-        os.sched_setaffinity(0, sorted(cores)[:2])
-        other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        other = subprocess.Popen([*TWO_CORES, sys.executable, "-c", "while True: pass"])
         try:
             for _ in range(3 if small else 8):
                 for name, threads in own.items():
-                    runs[name].append(_process_seconds([*COMMAND, "probe", "cache", *NESTED], folder, threads))
+                    runs[name].append(
+                        _process_seconds([*TWO_CORES, *COMMAND, "probe", "cache", *NESTED], folder, threads)
+                    )
         finally:
             other.kill()
             other.wait()
-            os.sched_setaffinity(0, cores)
     medians = {name: np.median(measured[1:], axis=0) for name, measured in runs.items()}
     result: dict[str, Any] = {n: {"wall_seconds": wall, "cpu_seconds": cpu} for n, (wall, cpu) in medians.items()}
     times = [ours[0] / one[0] for ours, one in zip(runs["ours"][1:], runs["one thread"][1:], strict=True)]
     result["times_one_thread"] = {
         "median": np.median(times),
         "readings": times,
-        "cores": len(cores),
+        "cores": num_cores(),
         "load": os.getloadavg(),
     }
     return result | {"ratio": 1 / np.median(times)}
 
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+TWO_CORES = ["taskset", "-c", "0,1"]
 COMMAND = [sys.executable, "-m", "vjepa_fer.cli"]
 NESTED = ["--folds", "subject-kfold:5", "--param", "C=0.1,1,10"]
 

@@ -31,7 +31,8 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         "Which pixels": ("resolution", "views", "interpolation", "face-crop", "square-pixels", "decoder"),
         "What is stored": ("level", "layers", "token-dtype"),
         "Clips that are odd": ("accept-truncated", "accept-resize", "clip-timeout", "retry-failed", "unify-names"),
-        RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "dry-run", "force", "profile", "json"),
+        RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "force", "profile", "json"),
+        "What it would take": ("dry-run", "machines", "rate", "price"),
     },
     "probe": {
         "What is tried": ("stream", "fusion", "probe", "features", "param", "scale", "decision", "config", "list"),

@@ -59,5 +59,5 @@ def test_a_page_opens_from_disk_asks_for_nothing_else_and_fits(browser, site, pa
 def test_searching_works_from_disk(browser, site):
     browser.open(site / "search.html", query="?q=slurm")
     browser.wait_for("document.querySelectorAll('ul.search li').length > 0")
-    assert "Extract on a SLURM cluster" in browser.run("document.querySelector('ul.search').textContent")
+    assert "Extract and sweep on a SLURM cluster" in browser.run("document.querySelector('ul.search').textContent")
     assert outside(browser, site) == []

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +20,17 @@ SHARES = st.floats(0.0005, 0.9995)
 def test_beta_quantiles_are_scipys(sizes, share):
     a, b = np.array(sizes).T
     assert beta_quantile(share, a, b) == pytest.approx(betaincinv(a, b, share), abs=1e-10)
+
+
+@given(st.floats(-4, 5), st.floats(-4, 5), st.sampled_from([0.025, 0.975]))
+def test_hardly_a_hit_or_a_miss_is_as_exact(few, others, share):
+    """As intervals of shares ask: one of the two is above 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        few, others = np.array([10**few]), 1 + np.array([10**others])
+        low, high = beta_quantile(share, few, others), beta_quantile(share, others, few)
+    assert low == pytest.approx(betaincinv(few, others, share), abs=1e-9)
+    assert high == pytest.approx(betaincinv(others, few, share), abs=1e-9)
 
 
 @given(st.lists(st.floats(0, 5).map(lambda power: 10**power), min_size=1, max_size=8), st.floats(0.1, 0.999))

@@ -13,6 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 MOST_STEPS, SMALL = 60, 1e-8
+LEAST = -700.0
+"""Log odds of what is 0 for all who ask, and of which a float still holds the inverse."""
+
 _AT = np.linspace(-3.8, 6.6, 256)
 _REACH = np.exp(_AT - np.exp(-_AT))
 _WEIGHT = _REACH * (1 + np.exp(-_AT)) * (_AT[1] - _AT[0])
@@ -34,7 +37,7 @@ def t_reach(confidence: float, degrees_of_freedom: np.ndarray) -> np.ndarray:
 
 def beta_quantile(share: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The value with so much of a beta distribution below it, float64 (num,), for a and b above 0; NaN where one of them is."""
-    return 1 / (1 + np.exp(-_log_odds(share, a, b)))
+    return 1 / (1 + np.exp(-np.maximum(_log_odds(share, a, b), LEAST)))
 
 
 @np.errstate(invalid="ignore", divide="ignore")
