@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vjepa_fer.disk import bytes_for_people
 
 from .progress import say_beside_bar
-from .terminal import print_json, print_line, print_table, say, warn
+from .terminal import print_json, print_table, print_words, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Forecast, Plan
@@ -146,10 +146,10 @@ def show_plan(plan: Plan, cache: Path, *, as_json: bool, forecast: Forecast | No
         print_json({"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **plain, **totals, **told})
         return
     for line in plan_lines(dataclasses.replace(plan, seconds=None) if forecast else plan):
-        print_line(line)
+        print_words(line)
     if forecast is not None:
         for line in forecast_lines(forecast):
-            print_line(line)
+            print_words(line)
         _print_levels(forecast)
     elif plan.seconds is None:
         say("time: give --weights to have it measured on a few clips, or --rate if you know it")

@@ -42,6 +42,11 @@ def print_line(line: str = "") -> None:
     typer.echo(printable(line))
 
 
+def print_words(line: str) -> None:
+    """A sentence to stdout, within the terminal."""
+    typer.echo(_wrapped(line, looks=sys.stdout))
+
+
 def print_raw(text: str) -> None:
     """A text of several lines to stdout, for a file: as it is, but that no letter of it is a terminal's command."""
     for line in text.splitlines():
@@ -71,14 +76,14 @@ def _say_marked(mark: str, colour: str, line: str, *more: str) -> None:
     typer.echo(f"{mark} {text}", err=True)
 
 
-def _wrapped(line: str, *, beside: int = 0) -> str:
-    """The line in as many as fit the terminal, beside so many characters, words whole; as it is where nobody looks.
+def _wrapped(line: str, *, beside: int = 0, looks: TextIO | None = None) -> str:
+    """The line in as many as fit the terminal, beside so many characters, words whole; as it is where nobody looks (at stderr, if nothing is said).
 
     A line that begins with blanks keeps them, and goes on two further in. Where a program reads, one line stays one: it can be
     searched, and quoted whole.
     """
     text = printable(line)
-    if not sys.stderr.isatty():
+    if not (looks or sys.stderr).isatty():
         return text
     room, indent = " " * beside, text[: len(text) - len(text.lstrip())]
     return textwrap.fill(
