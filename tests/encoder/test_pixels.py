@@ -56,19 +56,8 @@ def test_a_token_is_the_mean_colour_of_its_cell(cells):
 
 
 def test_the_cache_holds_what_the_frames_give_by_hand(study):
-    call(
-        "extract",
-        study / "m.csv",
-        study / "c",
-        "--model",
-        "pixels:8",
-        "--level",
-        "tokens",
-        "--level",
-        "mean",
-        "--workers",
-        0,
-    )
+    words = ("extract", study / "m.csv", study / "c", "--model", "pixels:8", "--level", "tokens", "--level", "mean")
+    call(*words, "--workers", 0)
     cache = open_cache(study / "c")
     read = read_windows(study / "3.mp4", cache.recipe.sampling, cache.recipe.preprocessing)
     x = normalise(torch.from_numpy(read.window_pixels(0)), cache.recipe.preprocessing)[0].numpy()  # (3, 16, 224, 224)
@@ -79,21 +68,7 @@ def test_the_cache_holds_what_the_frames_give_by_hand(study):
     assert cache.recipe.encoder.weights == cache.recipe.encoder.state_key == "none"
     assert recipe_from_json(recipe_to_json(cache.recipe)) == cache.recipe
     assert weights_licence(cache.recipe) is None
-    assert (
-        "to do: 0 clips"
-        in call(
-            "extract",
-            study / "m.csv",
-            study / "c",
-            "--model",
-            "pixels:8",
-            "--level",
-            "tokens",
-            "--level",
-            "mean",
-            "--dry-run",
-        ).stdout
-    )
+    assert "to do: 0 clips" in call(*words, "--dry-run").stdout
     (line,) = feature_commands(cache.recipe, "c")
     assert "--model pixels:8 --precision" in line
 

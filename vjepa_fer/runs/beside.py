@@ -13,7 +13,8 @@ PEOPLE = {"votes": tuple(SOURCES), "against": AGAINST}
 
 
 def read_beside(result: Given) -> dict[str, Any]:
-    """What counted as right, what raters said, what no audit could look at, of which control its features are, and which classes were trained on; each where the run has it.
+    """What counted as right, what raters said, what no audit could look at, of which control its features are, and which classes were trained on;
+    each where the run has it.
 
     See :meth:`vjepa_fer.evaluation.reference.VoteBook.beside` for the words.
 

@@ -17,6 +17,7 @@ from vjepa_fer.encoder.loading.checkpoint import check_finite, load_state, read_
 from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.encoder.loading.slim import weights_identity
 from vjepa_fer.encoder.model.kernels import chosen_kernels, kernel_that_runs
+from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.vit import Encoder, build_encoder, sincos_positions
 from vjepa_fer.encoder.model.zoo import placeholder_spec
 from vjepa_fer.errors import RecipeError
@@ -145,26 +146,9 @@ def load_encoder(
         has_none = weights is None and state_key in (None, NO_WEIGHTS)
         check(has_none, f"{name} has no weights: leave out weights and state key")
         spec, module = placeholder_spec(name, config), build_encoder(config).to(place)
-        return LoadedEncoder(
-            module=module,
-            spec=spec,
-            preprocessing=Preprocessing(crop_size=height, crop_width=width),
-            precision=precision,
-            device=place,
-        )
-    if weights is None:
-        weights = known.weights or fetched_weights(name, state_key)
-    if str(weights).startswith("random:"):
-        check(state_key is None, f"random weights have no state key, but {state_key!r} was asked for")
-        seed = _seed(str(weights))
-        spec = EncoderSpec(name=name, weights=f"random:{seed}", state_key="random", **config)
-        module = random_encoder(config, seed).to(place, _DTYPES[precision])
     else:
-        if known.registration is None:
-            refuse_file_of_another_encoder(name, weights)
-        identity, key = weights_identity(weights), state_key or known.state_key
-        spec = EncoderSpec(name=name, weights=identity, state_key=key, **config)
-        module = _encoder_from_file(config, Path(weights), spec.state_key, place, _DTYPES[precision])
+        given = (known.weights or fetched_weights(name, state_key)) if weights is None else weights
+        spec, module = _with_weights(known, given, state_key, place, _DTYPES[precision])
     return LoadedEncoder(
         module=module,
         spec=spec,
@@ -233,6 +217,22 @@ def _usable_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without the device
         raise RecipeError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return place
+
+
+def _with_weights(
+    known: KnownEncoder, weights: str | Path, state_key: str | None, place: torch.device, dtype: torch.dtype
+) -> tuple[EncoderSpec, Encoder]:
+    name, config = known.name, known.config
+    if str(weights).startswith("random:"):
+        check(state_key is None, f"random weights have no state key, but {state_key!r} was asked for")
+        seed = _seed(str(weights))
+        spec = EncoderSpec(name=name, weights=f"random:{seed}", state_key="random", **config)
+        return spec, random_encoder(config, seed).to(place, dtype)
+    if known.registration is None:
+        refuse_file_of_another_encoder(name, weights)
+    key = state_key or known.state_key
+    spec = EncoderSpec(name=name, weights=weights_identity(weights), state_key=key, **config)
+    return spec, _encoder_from_file(config, Path(weights), spec.state_key, place, dtype)
 
 
 def _encoder_from_file(
