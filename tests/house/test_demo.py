@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
 
+from forked import run_forked
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cli.demo import demo
 from vjepa_fer.demo import EXPRESSIONS, DemoSettings, Face, draw_clip, write_demo_set
@@ -20,9 +18,7 @@ def run_demo(cwd):
     """The command in a process of its own, with a temporary folder of its own beside `cwd`."""
     scratch = cwd.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "vjepa_fer.cli", "demo"]
-    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    done = subprocess.run(command, cwd=cwd, env=os.environ | places, capture_output=True, text=True, check=False)
+    done = run_forked("demo", cwd=cwd, env=dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)))
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done, scratch
