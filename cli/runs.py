@@ -379,7 +379,7 @@ def _print_comparison(
 
 ENCODERS = (
     "encoders: M parameters in millions, D numbers a token, GB of the level read,",
-    "GFLOP matrix products a clip; WAR of all clips pooled [95 % over subjects]",
+    "GFLOP matrix products a clip; WAR pooled [95 % over subjects]; –: cannot be judged",
 )
 
 

@@ -391,9 +391,7 @@ def test_extract_by_name_says_whose_it_is_and_takes_layers_by_depth(models, film
     recipe = open_cache(tmp_path / "c").recipe
     assert isinstance(recipe, Recipe)
     assert recipe.storage.levels == ("mean@0", "mean", "cls@0", "cls")
-    assert (
-        "1 clips" in call(*words, "--layers", "0.3,1.0", "--level", "mean", "--level", "cls", "--dry-run").output
-        or True
-    )
+    again = call(*words, "--layers", "0.3,1.0", "--level", "mean", "--level", "cls", "--dry-run").output
+    assert "to do: 0 clips" in again
     shown = call("cache", "info", tmp_path / "c").output
     assert f"transformers {tf.__version__}" in " ".join(shown.split())

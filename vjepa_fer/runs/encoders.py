@@ -61,7 +61,8 @@ def encoder_sheet(
     results : mapping of str to mapping
         By run: as :func:`vjepa_fer.runs.result_of` says. Runs of no known encoder are left out.
     differences : iterable of mapping
-        As of ``runs compare --json``; those in WAR from the reference count, p corrected for their number (Holm).
+        As of ``runs compare --json``; those in WAR from the reference count, p corrected for their number (Holm), and None
+        where too few subjects differ to judge.
     reference : str, optional
         The run that the others are compared with.
     """
@@ -119,4 +120,4 @@ def _apart(apart: Mapping[str, Mapping[str, Any]], run: str) -> tuple[Any, ...]:
     if one is None:  # the reference itself
         return (None, None, None), None
     low, high = one["interval"] or (None, None)
-    return (one["value"], low, high), one["p_holm"]
+    return (one["value"], low, high), None if one["real"] is None else one["p_holm"]
