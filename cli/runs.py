@@ -217,6 +217,9 @@ def _before(run: Run) -> Iterator[str]:
         yield "LEAKY, not comparable"
     if control := run.evaluation.beside.get("control"):
         yield f"a control, what an encoder must beat: {control}"
+    encoder = run.evaluation.beside.get("encoder")
+    if encoder and encoder["computed_by"] != "vjepa-fer":
+        yield f"features of {encoder['name']}, computed by {encoder['computed_by']}"
     if run.evaluation.folds.name.startswith("test-on:"):
         yield "strict: 100.0 % of the clips scored; a foreign true class and a foreign prediction are errors"
         yield f"other policies: vjepa-fer evaluate {run.path}/predictions.csv --policy merge,repredict"

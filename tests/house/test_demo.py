@@ -76,6 +76,9 @@ def test_the_demo_compares_encoders_in_one_table(tmp_path, monkeypatch, capsys):
     page = tmp_path / "page.html"
     CliRunner().invoke(app, ["report", *runs, "--reference", runs[-2], "-o", str(page)], catch_exceptions=False)
     assert "<h3>The encoders</h3>" in page.read_text()
+    assert "features of dinov2-2x48-64, computed by transformers" in " ".join(page.read_text().split())
+    told = CliRunner().invoke(app, ["runs", "show", runs[0]], catch_exceptions=False)
+    assert "features of dinov2-2x48-64, computed by transformers" in " ".join(told.output.split())
     one = CliRunner().invoke(app, ["runs", "show", runs[0], "--json"], catch_exceptions=False)
     assert json.loads(one.stdout)["result"]["encoder"]["name"] == "dinov2-2x48-64"
 
