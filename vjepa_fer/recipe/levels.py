@@ -44,7 +44,7 @@ def parse_level(level: str) -> tuple[str, int | None]:
 
 
 def _no_level(level: str) -> RecipeError:
-    return RecipeError(not_one_of("level", level, KINDS, listed="mean, frames, cls, grid:G (such as grid:4), tokens"))
+    return RecipeError(not_one_of("level", level, KINDS, listed="mean, frames, grid:G (such as grid:4), tokens, cls"))
 
 
 def layer_of(level: str) -> int | None:
