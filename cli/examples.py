@@ -24,7 +24,7 @@ class Example(NamedTuple):
 EXAMPLES: dict[str, tuple[Example, Example]] = {
     "demo": (
         Example("See the whole path in a minute, and keep nothing", "demo"),
-        Example("Keep videos and cache, to go on with them", "demo drawn"),
+        Example("Keep videos and cache, and compare several encoders on them", "demo drawn --compare"),
     ),
     "doctor": (
         Example("What works on this machine", "doctor"),

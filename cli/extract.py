@@ -57,7 +57,8 @@ def extract(
     model: Annotated[
         str,
         typer.Option(
-            help="The encoder; `vjepa-fer models list` shows them. pixels:8: mean colours on a grid, a control.",
+            help="The encoder; `vjepa-fer models list` shows them. hf:FOLDER or hf:OWNER/NAME: any that transformers computes; "
+            "pixels:8: mean colours on a grid, a control.",
             autocompletion=completion.one_of(completion.models),
             show_default=False,
         ),
@@ -81,7 +82,7 @@ def extract(
     level: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to store: mean, frames, grid:G, tokens; may be repeated.",
+            help="What to store: mean, frames, grid:G, tokens, or cls, class and register tokens; may be repeated.",
             autocompletion=completion.one_of(completion.LEVELS),
             show_default=" ".join(STORAGE.levels),
         ),
@@ -149,11 +150,12 @@ def extract(
         ),
     ] = False,
     interpolation: Annotated[
-        Interpolation,
+        Interpolation | None,
         typer.Option(
-            help="How frames are resized: V-JEPA's two taps, or antialiased as Hugging Face's processor of V-JEPA 2 does."
+            help="How frames are resized: V-JEPA's two taps (bilinear), or antialiased as Hugging Face's processor of V-JEPA 2 does.",
+            show_default="as the encoder was trained",
         ),
-    ] = Preprocessing.interpolation,
+    ] = None,
     devices: Annotated[
         str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
     ] = None,
@@ -340,12 +342,14 @@ def extract(
             interpolation=interpolation,
         )
         if encoder.spec.weights.startswith("random:"):
-            warn("random weights: a control, or a smoke test; the features mean nothing about V-JEPA")
+            warn("random weights: a control, or a smoke test; the features mean nothing about what the encoder learnt")
         elif encoder.spec.control:
             say(f"a control, what an encoder must beat: {encoder.spec.control}")
+        if encoder.spec.library:
+            say(f"computed by {encoder.spec.library.title}: {encoder.spec.name}, pixels as its own processor says")
         devices_named = ", ".join(str(each.device) for each in encoders)
         say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        if encoder.device.type == "cuda" and encoder.spec.family != "pixels":
+        if encoder.device.type == "cuda" and encoder.spec.family not in ("pixels", "library"):
             say(f"attention by torch's kernel {encoder.attention_kernel(math.prod(recipe.token_grid))}")
         if settled.why:
             say(f"precision: {settled.why}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
-from vjepa_fer.recipe import FaceCrop, Interpolation, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.recipe import FaceCrop, Interpolation, Recipe, Sampling, Storage
 from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
@@ -140,18 +139,14 @@ def make_recipe(
     num_views: int = 1,
     face_crop: FaceCrop | None = None,
     square_pixels: bool = False,
-    interpolation: Interpolation = Preprocessing.interpolation,
+    interpolation: Interpolation | None = None,
 ) -> Recipe:
-    """The recipe of an extraction with this encoder and its own preprocessing."""
+    """The recipe of an extraction with this encoder and its own preprocessing, its own interpolation too unless another is named."""
     return Recipe(
         encoder=encoder.spec,
         sampling=sampling or Sampling(),
-        preprocessing=dataclasses.replace(
-            encoder.preprocessing,
-            num_views=num_views,
-            interpolation=interpolation,
-            face_crop=face_crop,
-            square_pixels=square_pixels,
+        preprocessing=encoder.preprocessing.asked(
+            num_views=num_views, interpolation=interpolation, face_crop=face_crop, square_pixels=square_pixels
         ),
         storage=storage or Storage(),
         precision=encoder.precision,

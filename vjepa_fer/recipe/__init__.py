@@ -9,6 +9,7 @@ from __future__ import annotations
 from vjepa_fer.recipe.checks import check, shown
 from vjepa_fer.recipe.encoders import NO_WEIGHTS, EncoderSpec, Family, hierarchical_layers
 from vjepa_fer.recipe.levels import (
+    SMALL,
     PooledFrom,
     Storage,
     TokenDtype,
@@ -19,6 +20,7 @@ from vjepa_fer.recipe.levels import (
     levels_of_layers,
     parse_level,
 )
+from vjepa_fer.recipe.libraries import LibraryModel
 from vjepa_fer.recipe.pixels import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -27,6 +29,7 @@ from vjepa_fer.recipe.pixels import (
     Interpolation,
     Mode,
     Preprocessing,
+    Processor,
     Rule,
     Sampling,
     parse_resolution,
@@ -48,6 +51,7 @@ __all__ = [
     "IMAGENET_STD",
     "NO_WEIGHTS",
     "SEMANTICS",
+    "SMALL",
     "AnyRecipe",
     "EncoderSpec",
     "FaceCrop",
@@ -55,10 +59,12 @@ __all__ = [
     "Family",
     "ImportedRecipe",
     "Interpolation",
+    "LibraryModel",
     "Mode",
     "PooledFrom",
     "Precision",
     "Preprocessing",
+    "Processor",
     "Recipe",
     "Rule",
     "Sampling",

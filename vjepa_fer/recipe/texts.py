@@ -16,6 +16,8 @@ from vjepa_fer.recipe.pixels import Preprocessing, Sampling
 from vjepa_fer.recipe.whole import AnyRecipe, ImportedRecipe, Recipe
 
 _LATER_FIELDS = (
+    ("encoder", "library", None),
+    ("preprocessing", "processor", None),
     ("storage", "pooled_from", "output"),
     ("preprocessing", "face_crop", None),
     ("preprocessing", "crop_width", None),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vjepa_fer.doors import Column, Sheet
+from vjepa_fer.encoder.baselines.source import is_baseline
 from vjepa_fer.encoder.files.home import weights_here
 from vjepa_fer.encoder.files.records import known_fault
 from vjepa_fer.encoder.loading.registry import find_encoder, registration_files
@@ -48,6 +49,10 @@ def encoder_facts(name: str, *, state_key: str | None = None) -> dict[str, Any]:
     CheckpointError
         A weights file that is no official encoder's.
     """
+    if is_baseline(name):
+        raise RecipeError(
+            f"{name}: V-JEPA's encoders are told of here; `vjepa-fer extract --model {name} --dry-run` says what this one takes"
+        )
     known = find_encoder(name, state_key=state_key)
     if known.registration is not None:
         return _registered_facts(known)

@@ -25,11 +25,12 @@ from typing import Any
 
 from vjepa_fer.doors import not_one_of, read_bytes
 from vjepa_fer.doors.bounded import TooLargeError
+from vjepa_fer.encoder.baselines.source import is_baseline
 from vjepa_fer.encoder.files.home import home_folder
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, check
+from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, Preprocessing, check
 from vjepa_fer.weights.dress import holds_weights
 
 _FIELDS = {"like", "weights", "state_key", "architecture"}
@@ -40,7 +41,7 @@ _LONGEST_KEY = 256
 
 
 def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEncoder:
-    """An official encoder by name, a user's by name, one described in a TOML file, or the one that a weights file holds.
+    """An official encoder by name, a user's by name, one described in a TOML file, ``hf:…``, or the one that a weights file holds.
 
     `state_key` is for a weights file: the state dict to look at. That alone needs torch.
 
@@ -51,11 +52,19 @@ def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEnc
     CheckpointError
         A weights file that is no official encoder's.
     """
+    if is_baseline(name_or_path):
+        return _baseline(name_or_path)
     if name_or_path.endswith(".toml"):
         return read_registration(Path(name_or_path))
     if _is_weights_path(name_or_path):
         return _recognised(Path(name_or_path), state_key)
     return named_encoder(name_or_path)
+
+
+def _baseline(name: str) -> KnownEncoder:
+    from vjepa_fer.encoder.baselines.known import read_baseline
+
+    return read_baseline(name)
 
 
 def named_encoder(name: str) -> KnownEncoder:
@@ -74,6 +83,24 @@ def named_encoder(name: str) -> KnownEncoder:
         return KnownEncoder(name=name, config=config, state_key=NO_WEIGHTS)
     state_key = "target_encoder" if name == TINY else official_encoder(name).state_key
     return KnownEncoder(name=name, config=config, state_key=state_key)
+
+
+def preprocessing_for(known: KnownEncoder, resolution: int | tuple[int, int] | None) -> Preprocessing:
+    """The pixels of an encoder: as asked for, or as it was trained, or as its own processor makes them.
+
+    Raises
+    ------
+    RecipeError
+        Patches do not fill it, or a processor of its own makes another size.
+    """
+    own = known.preprocessing
+    if own is None:
+        height, width = usable_resolution(known.config, resolution)
+        return Preprocessing(crop_size=height, crop_width=width)
+    asked = (resolution, resolution) if isinstance(resolution, int) else resolution
+    made = " × ".join(map(str, own.crop_shape))
+    check(asked in (None, own.crop_shape), f"resolution: {known.name} has its own processor, which makes {made} pixels")
+    return own
 
 
 def usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] | None) -> tuple[int, int]:

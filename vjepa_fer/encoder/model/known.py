@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.recipe import Preprocessing
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnownEncoder:
@@ -22,6 +24,8 @@ class KnownEncoder:
         The file that its registration names, or that it was recognised by; None for official encoders.
     registration : Path or None
         The TOML file.
+    preprocessing : Preprocessing or None
+        Where it has its own, as another library's model does.
     """
 
     name: str
@@ -29,3 +33,4 @@ class KnownEncoder:
     state_key: str
     weights: Path | None = None
     registration: Path | None = None
+    preprocessing: Preprocessing | None = None

@@ -339,7 +339,9 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
 
 
 def _checked_spec(config: Mapping[str, Any]) -> EncoderSpec:
-    known = [f.name for f in dataclasses.fields(EncoderSpec) if f.name not in ("name", "weights", "state_key")]
+    known = [
+        f.name for f in dataclasses.fields(EncoderSpec) if f.name not in ("name", "weights", "state_key", "library")
+    ]
     unknown, missing = sorted(map(str, set(config) - set(known))), [name for name in known if name not in config]
     if unknown:
         raise RecipeError(not_one_of("encoder config: field", unknown[0], known))
