@@ -28,7 +28,10 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
             *("mode", "rule", "frames", "frame-step", "fps", "window-seconds", "segments", "stride", "picture-fps"),
             "min-frames",
         ),
-        "Which pixels": ("resolution", "views", "interpolation", "face-crop", "square-pixels", "decoder"),
+        "Which pixels": (
+            *("resolution", "views", "interpolation", "face-crop", "square-pixels", "decoder"),
+            *("perturb", "perturb-seed"),
+        ),
         "What is stored": ("level", "layers", "token-dtype"),
         "Clips that are odd": ("accept-truncated", "accept-resize", "clip-timeout", "retry-failed", "unify-names"),
         RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "force", "profile", "json"),

@@ -31,7 +31,7 @@ from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
-from vjepa_fer.recipe import FaceCrop, Interpolation, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Preprocessing, Recipe, Sampling, Storage
 from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
@@ -141,6 +141,7 @@ def make_recipe(
     face_crop: FaceCrop | None = None,
     square_pixels: bool = False,
     interpolation: Interpolation = Preprocessing.interpolation,
+    perturb: Perturbation | None = None,
 ) -> Recipe:
     """The recipe of an extraction with this encoder and its own preprocessing."""
     return Recipe(
@@ -152,6 +153,7 @@ def make_recipe(
             interpolation=interpolation,
             face_crop=face_crop,
             square_pixels=square_pixels,
+            perturb=perturb,
         ),
         storage=storage or Storage(),
         precision=encoder.precision,

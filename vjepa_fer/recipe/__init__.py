@@ -19,6 +19,7 @@ from vjepa_fer.recipe.levels import (
     levels_of_layers,
     parse_level,
 )
+from vjepa_fer.recipe.perturbations import CODECS, SEVERITIES, Perturbation, parse_step, uses_codec
 from vjepa_fer.recipe.pixels import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -44,10 +45,12 @@ from vjepa_fer.recipe.texts import (
 from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precision, Recipe
 
 __all__ = [
+    "CODECS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "NO_WEIGHTS",
     "SEMANTICS",
+    "SEVERITIES",
     "AnyRecipe",
     "EncoderSpec",
     "FaceCrop",
@@ -56,6 +59,7 @@ __all__ = [
     "ImportedRecipe",
     "Interpolation",
     "Mode",
+    "Perturbation",
     "PooledFrom",
     "Precision",
     "Preprocessing",
@@ -75,6 +79,7 @@ __all__ = [
     "levels_of_layers",
     "parse_level",
     "parse_resolution",
+    "parse_step",
     "recipe_differences",
     "recipe_from_dict",
     "recipe_from_json",
@@ -82,4 +87,5 @@ __all__ = [
     "recipe_to_json",
     "require_same_recipe",
     "shown",
+    "uses_codec",
 ]

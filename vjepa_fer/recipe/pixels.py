@@ -7,6 +7,7 @@ from typing import Literal
 
 from vjepa_fer.recipe.bounds import check_most, take_fields
 from vjepa_fer.recipe.checks import check, check_choice, shown
+from vjepa_fer.recipe.perturbations import Perturbation
 
 Mode = Literal["segments", "sliding"]
 Rule = Literal["corrected", "reference"]
@@ -120,6 +121,8 @@ class Preprocessing:
         A square that follows the face is resized to `crop_size`, in place of the whole frame's short side; one view only.
     square_pixels : bool
         Films whose pixels are wider or narrower than high are scaled to square ones first; else they are taken as stored.
+    perturb : Perturbation, optional
+        Frames (of a face crop: the square) are made worse in a known way before they are resized; None leaves them as they are.
     """
 
     crop_size: int = 224
@@ -130,11 +133,13 @@ class Preprocessing:
     face_crop: FaceCrop | None = None
     crop_width: int | None = None
     square_pixels: bool = False
+    perturb: Perturbation | None = None
 
     def __post_init__(self) -> None:
         take_fields(self)
         self._check_oblong()
         self._check_face_crop()
+        self._check_perturb()
         check_choice("interpolation", self.interpolation, Interpolation)
 
     def _check_oblong(self) -> None:
@@ -154,6 +159,16 @@ class Preprocessing:
         check(isinstance(crop, FaceCrop), f"face_crop {shown(crop)} is not a FaceCrop")
         check(self.num_views == 1, f"num_views {self.num_views}: the square round a face is one view")
         check(self.crop_width is None, f"crop_width {self.crop_width}: the square round a face makes no oblong")
+
+    def _check_perturb(self) -> None:
+        if isinstance(self.perturb, dict):  # from JSON
+            object.__setattr__(self, "perturb", Perturbation(**self.perturb))
+        asked = self.perturb
+        if asked is None:
+            return
+        check(isinstance(asked, Perturbation), f"perturb {shown(asked)} is not a Perturbation")
+        if not asked.steps:  # frames as they are have one spelling, and one fingerprint
+            object.__setattr__(self, "perturb", None)
 
     @property
     def crop_shape(self) -> tuple[int, int]:
