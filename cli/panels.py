@@ -49,7 +49,7 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         OUT: ("timeline", "stride", "attention", "film", "head", "json"),
     },
     "report": {
-        "What is on the page": ("cache", "projection", "seed", "by", "reference"),
+        "What is on the page": ("cache", "projection", "seed", "by", "reference", "robustness"),
         "Faces": ("thumbnails", "videos"),
         OUT: ("out", "figures", "format"),
     },

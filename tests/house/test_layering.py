@@ -28,6 +28,7 @@ ROOMS = [
     ("evaluation",),
     ("runs",),
     ("sweep", "tables"),
+    ("robustness",),
     ("report", "predict", "demo", "doctor"),
     ("__main__",),
 ]
