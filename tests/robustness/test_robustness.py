@@ -21,7 +21,7 @@ from vjepa_fer.robustness import read_robustness, robustness_of, write_robustnes
 from vjepa_fer.robustness.conditions import CLEAN, open_conditions
 from vjepa_fer.robustness.drift import correlations, one_minus_cosine
 from vjepa_fer.robustness.figures import relative_drops
-from vjepa_fer.robustness.judge import choose_cells, judge
+from vjepa_fer.robustness.judge import choose_cells, features_of, joined_rows, judge, only_clips
 from vjepa_fer.sweep import run_experiment
 
 LABELS, PEOPLE, TIMES = ("angry", "happy", "sad"), 6, 3
@@ -174,6 +174,17 @@ def test_augmented_training_is_that_of_both_sets_of_rows(three):
         expected = probe.predict_proba(scaler.apply(dark.X[split.test].copy()))
         rows = [said["dark:5"].clip_ids.tolist().index(clip) for clip in clean.clip_ids[split.test]]
         np.testing.assert_allclose(said["dark:5"].probabilities[rows], expected, atol=1e-5)
+
+
+def test_windows_of_augmented_clips_stay_with_their_clips(three):
+    kind = ("mean", "window", False)
+    parts = [features_of(open_cache(path), kind) for path in (three[0], three[2])]
+    some = parts[0].clip_ids[[2, 7, 30]]
+    joined = joined_rows([only_clips(part, some) for part in parts])
+    assert joined.clip_ids.tolist() == [*some, *some]
+    assert joined.clip_index.tolist() == [n for n in range(6) for _ in range(2)]  # two windows each
+    expected = [open_cache(path)[str(clip)].level("mean") for path in (three[0], three[2]) for clip in some]
+    np.testing.assert_allclose(joined.X, np.concatenate(expected).astype(np.float32), atol=1e-6)
 
 
 def test_figures_are_those_of_their_definitions(three, found):
@@ -360,6 +371,13 @@ def test_an_experiment_that_it_does_not_do_is_refused(three, changes, message):
 def test_augmenting_by_a_cache_that_is_not_judged_is_refused(three):
     with pytest.raises(CacheError, match=r"--augment .*dark5: none of the perturbed caches that are judged"):
         robustness_of(ASKED, three[:2], augment=[three[2]])
+
+
+def test_a_probe_that_reads_tokens_takes_no_augmented_clips(three):
+    pytest.importorskip("torch")
+    cell = Cell(probe="attentive", level="tokens", scale="none", params={"epochs": 1})
+    with pytest.raises(ExperimentError, match=r"reads tokens \(attentive\) takes no augmented clips"):
+        robustness_of(dataclasses.replace(ASKED, cells=(cell,)), three[:2], augment=[three[1]])
 
 
 def test_folds_that_share_a_subject_are_refused(tmp_path):

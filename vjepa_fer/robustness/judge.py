@@ -70,11 +70,9 @@ def leaks_in(clean: Cache, folds: AnyFolds, *, allowed: bool) -> list[str]:
     SplitError
         They share something, and that is not `allowed`.
     """
-    clips = clean.clips
-    y, subjects, clip_ids = (np.array([getattr(one, n) for one in clips]) for n in ("label", "subject", "clip_id"))
-    who = Features(np.empty((len(y), 0), np.float32), y, subjects, clip_ids)
-    recordings, films = [clip.value("recording") for clip in clips], [one.source_sha256 for one in clean]
-    shares = identities(clip_ids.tolist(), subjects.tolist(), recordings, films)
+    who = _who(clean)
+    recordings, films = [clip.value("recording") for clip in clean.clips], [one.source_sha256 for one in clean]
+    shares = identities(who.clip_ids.tolist(), who.subjects.tolist(), recordings, films)
     leaks = find_leaks(folds.rows(who), shares, folds.fold_names)
     if not allowed:
         refuse_leaks(folds.name, leaks)
@@ -113,10 +111,10 @@ def judge(
     """
     clean = conditions[0].cache
     kinds = dict.fromkeys(map(_kind, cells))
-    features = {kind: _features(clean, kind) for kind in kinds}
+    features = {kind: features_of(clean, kind) for kind in kinds}
     who = next(iter(features.values()))
     splits = check_splits(who, folds)
-    extra = {kind: [_features(one.cache, kind) for one in augment] for kind in kinds}
+    extra = {kind: [features_of(one.cache, kind) for one in augment] for kind in kinds}
     fits = [
         _fit(features[_kind(cell)], extra[_kind(cell)], split, cell, seed)
         for split, cell in zip(splits, cells, strict=True)
@@ -124,7 +122,7 @@ def judge(
     del extra
     said = {}
     for condition in conditions:
-        held = features if condition.cache is clean else {kind: _features(condition.cache, kind) for kind in kinds}
+        held = features if condition.cache is clean else {kind: features_of(condition.cache, kind) for kind in kinds}
         decided = [
             fit.decide(held[_kind(fit.cell)], who.clip_ids[split.test]) for fit, split in zip(fits, splits, strict=True)
         ]
@@ -137,26 +135,37 @@ def _kind(cell: Cell) -> tuple[str, str, bool]:
     return cell.level, cell.row, PROBES[cell.probe].reads_tokens
 
 
-def _features(cache: Cache, kind: tuple[str, str, bool]) -> Features | Windowed:
+def features_of(cache: Cache, kind: tuple[str, str, bool]) -> Features | Windowed:
+    """A cache's features of a level, a row a clip, window or view; tokens are read as they are needed where the last says so."""
     level, row, streamed = kind
-    if row == "clip" and not streamed:
-        found: Features | Windowed = cache.features(level)
-        check_features(found)
-        return found
+    if streamed:
+        return _streamed(cache, level, cast("Row", row))
+    found = cache.features(level) if row == "clip" else _windows(cache, level)
+    check_features(found)
+    return found
+
+
+def _streamed(cache: Cache, level: str, row: Row) -> Features | Windowed:
+    stream: Any = TokenStream(list(cache), level, row=row)
+    who = _who(cache)
+    return (
+        who._replace(X=stream)
+        if row == "clip"
+        else Windowed(stream, who.y, who.subjects, who.clip_ids, stream.clip_index)
+    )
+
+
+def _windows(cache: Cache, level: str) -> Windowed:
+    windows, who = cache.window_features(level), _who(cache)
+    return Windowed(windows.X, who.y, who.subjects, who.clip_ids, windows.clip_index)
+
+
+def _who(cache: Cache) -> Features:
+    """The clips without their features."""
     y, subjects, clip_ids = (
         np.array([getattr(clip, name) for clip in cache.clips]) for name in ("label", "subject", "clip_id")
     )
-    if not streamed:
-        windows = cache.window_features(level)
-        found = Windowed(windows.X, y, subjects, clip_ids, windows.clip_index)
-        check_features(found)
-        return found
-    stream: Any = TokenStream(list(cache), level, row=cast("Row", row))
-    return (
-        Features(stream, y, subjects, clip_ids)
-        if row == "clip"
-        else Windowed(stream, y, subjects, clip_ids, stream.clip_index)
-    )
+    return Features(np.empty((len(y), 0), np.float32), y, subjects, clip_ids)
 
 
 def _fit(
@@ -170,11 +179,11 @@ def _fit(
         raise ExperimentError(
             f"a probe that reads tokens ({cell.probe}) takes no augmented clips: choose one of pooled levels"
         )
-    parts = [_only(one, train) for one in (clean, *extra)]
-    return fit_fold(_joined(parts), np.arange(len(parts) * len(train)), cell, seed)
+    parts = [only_clips(one, train) for one in (clean, *extra)]
+    return fit_fold(joined_rows(parts), np.arange(len(parts) * len(train)), cell, seed)
 
 
-def _only(features: Features | Windowed, clip_ids: np.ndarray) -> Features | Windowed:
+def only_clips(features: Features | Windowed, clip_ids: np.ndarray) -> Features | Windowed:
     """The rows of these clips alone: what is not there cannot be trained on."""
     clips = np.flatnonzero(np.isin(features.clip_ids, clip_ids))
     rows, of_clip = rows_of(features, clips)
@@ -184,7 +193,7 @@ def _only(features: Features | Windowed, clip_ids: np.ndarray) -> Features | Win
     return Features(x, y, subjects, ids)
 
 
-def _joined(parts: Sequence[Features | Windowed]) -> Features | Windowed:
+def joined_rows(parts: Sequence[Features | Windowed]) -> Features | Windowed:
     """Rows below each other; a clip in two conditions is two clips of one subject."""
     x, y, subjects, ids = (np.concatenate([part[number] for part in parts]) for number in range(4))
     if not isinstance(parts[0], Windowed):
