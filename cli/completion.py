@@ -21,6 +21,11 @@ LEVELS = ("mean", "frames", "grid:4", "tokens")
 POLICIES = ("strict", "drop-true", "merge", "repredict", "repredict-merge", "paper-drop", "paper-merge")
 SCALES = ("none", "standard", "minmax")
 LABELS = ("intended", "perceived", "votes", "perceived:av", "votes:av")
+PERTURBATIONS = (
+    *("mouth:3", "eyes:3", "half:3", "blocks:3", "moving:3", "dark:3", "bright:3", "gamma:3", "flicker:3", "cast:3"),
+    *("blur:3", "motion:3", "noise:3", "downscale:3", "jpeg:3", "h264:3", "flip"),
+    *("drop:3", "rate:3", "freeze:3", "shuffle:3", "reverse:3"),
+)
 TIES = ("skip", "split", "soft")
 
 Complete = Callable[..., list[str]]

@@ -157,6 +157,10 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
         Example("Anyone's predictions, by a manifest's column", "evaluate theirs.csv -m ravdess.csv --by sex"),
         Example("A published confusion matrix", "evaluate matrix.csv --confusion"),
     ),
+    "robustness": (
+        Example("What a hidden mouth costs", "robustness study.toml cache/faces cache/mouth5 -o r.json"),
+        Example("Trained on dark clips too", "robustness study.toml cache/a cache/dark3 --augment cache/dark3"),
+    ),
     "report": (
         Example("A page about all runs of a folder", "report runs/first -o report.html"),
         Example("Figures for a paper as well", "report runs/first --figures figures --format pdf,svg"),

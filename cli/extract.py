@@ -30,7 +30,7 @@ from vjepa_fer.recipe import (
 from . import completion
 from .config_file import ConfigOption
 from .extract_layers import layered
-from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
+from .extract_words import Outlook, about_decoding, about_perturbation, about_room, plan_lines, show_plan, show_summary
 from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option, wrong_usage
 from .terminal import say, warn
 
@@ -156,6 +156,19 @@ def extract(
             show_default="as the encoder was trained",
         ),
     ] = None,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:SEVERITY",
+            help="Make frames worse before they are resized, from 1 (hardly) to 5 (most), as mouth:3, dark:5, flip; repeated: in this "
+            "order. Its own cache: `robustness` compares it with the one without.",
+            autocompletion=completion.one_of(completion.PERTURBATIONS),
+            show_default=False,
+        ),
+    ] = None,
+    perturb_seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of what --perturb draws, with each clip's id.")
+    ] = 0,
     devices: Annotated[
         str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
     ] = None,
@@ -255,6 +268,7 @@ def extract(
         with_weights_of,
     )
     from vjepa_fer.manifest import read_manifest, with_picture_rate
+    from vjepa_fer.perturb import perturbation
     from vjepa_fer.video.pool import default_memory, default_workers
 
     if not dry_run and (machines > 1 or rate is not None or price is not None):
@@ -277,7 +291,8 @@ def extract(
         size = parse_resolution(resolution) if resolution is not None else None
         face = FaceCrop() if face_crop else None
         height, width = size or (Preprocessing.crop_size, None)
-        Preprocessing(crop_size=height, crop_width=width, num_views=views, face_crop=face)
+        worse = perturbation(perturb or (), seed=perturb_seed)
+        Preprocessing(crop_size=height, crop_width=width, num_views=views, face_crop=face, perturb=worse)
     settings = ExtractSettings(
         batch_size=batch_size,
         retry_failed=retry_failed,
@@ -310,7 +325,10 @@ def extract(
             square_pixels=square_pixels,
             interpolation=interpolation,
             state_key=state_key,
+            perturb=worse,
         )
+    if worse is not None:
+        say(*about_perturbation(planned.preprocessing))
     with stoppable(cache):
         count = default_workers() if workers is None else workers
         fleet = Fleet(machines=machines, devices=len(places), price=price)
@@ -340,6 +358,7 @@ def extract(
             face_crop=face,
             square_pixels=square_pixels,
             interpolation=interpolation,
+            perturb=worse,
         )
         if encoder.spec.weights.startswith("random:"):
             warn("random weights: a control, or a smoke test; the features mean nothing about what the encoder learnt")

@@ -14,6 +14,10 @@ from .terminal import print_json, print_table, print_words, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Forecast, Plan
+    from vjepa_fer.recipe import Preprocessing
+
+ON_FACE = ("mouth", "eyes", "half")
+"""Perturbations whose place is the face's."""
 
 SHORTER = "are shorter than a window, and repeat their last frame to fill it (--min-frames leaves such clips out)"
 
@@ -113,6 +117,26 @@ def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -
         return "decoding: one clip at a time"
     room = bytes_for_people(settings.memory_bytes or memory_bytes)
     return f"decoding: {workers} process{'es' * (workers > 1)}, at most {room} of frames ahead and a clip in each"
+
+
+def about_perturbation(preprocessing: Preprocessing) -> list[str]:
+    """How frames are made worse, and, where the face matters, where it was taken to be."""
+    asked = preprocessing.perturb
+    if asked is None:
+        return []
+    lines = [f"perturbed before resizing: {asked.in_words}"]
+    if any(name in ON_FACE for name, _ in asked.parsed):
+        lines.append(f"placed {_place_of_face(preprocessing)}")
+    return lines
+
+
+def _place_of_face(preprocessing: Preprocessing) -> str:
+    if preprocessing.face_crop is not None:
+        return "on the face, in the square that follows it (--face-crop)"
+    return (
+        "in the middle of the whole frame, where a face of five eighths of its short side would be: --face-crop "
+        "follows faces that are elsewhere"
+    )
 
 
 def forecast_lines(forecast: Forecast) -> list[str]:

@@ -34,6 +34,7 @@ from . import (
     predict,
     probe,
     report,
+    robustness,
     runs,
 )
 from .environment import name_variables
@@ -85,6 +86,7 @@ app.add_typer(experiments.app, name="experiments", rich_help_panel=STAGE_2)
 runs.app.command()(label_issues.issues)
 app.add_typer(runs.app, name="runs", rich_help_panel=STAGE_2)
 app.command(rich_help_panel=STAGE_2)(evaluate.evaluate)
+app.command(rich_help_panel=STAGE_2)(robustness.robustness)
 app.command(rich_help_panel=STAGE_2)(report.report)
 app.command(rich_help_panel=STAGE_2)(predict.predict)
 

@@ -92,7 +92,7 @@ def write_demo_set(folder: Path, settings: DemoSettings | None = None) -> Manife
             for repetition in range(1, settings.num_repetitions + 1):
                 clip_id = f"{subject:02d}-{label}-{repetition}"
                 path = folder / "videos" / f"{clip_id}.mp4"
-                _write_video(path, draw_clip(face, expression, settings, rng))
+                write_film(path, draw_clip(face, expression, settings, rng))
                 clips.append(
                     Clip(clip_id, str(path.resolve()), label, f"{subject:02d}", {"repetition": str(repetition)})
                 )
@@ -172,7 +172,8 @@ class _Canvas:
         self.picture[there] = self.picture[there] * (1 - cover) + np.array(colour) * cover
 
 
-def _write_video(path: Path, frames: np.ndarray) -> None:
+def write_film(path: Path, frames: np.ndarray) -> None:
+    """Write frames (T, H, W, 3) uint8, of even sides, as MPEG-4, 25 a second."""
     import av
 
     with av.open(str(path), "w") as container:

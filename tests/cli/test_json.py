@@ -86,6 +86,7 @@ ANSWERS = {
 ELSEWHERE = {
     "extract": "test_cli.py",
     "predict": "predict/test_predict.py",
+    "robustness": "robustness/test_robustness.py",
     "manifest corpus": "manifest/test_manifest_more_corpora.py",
     "manifest verify": "manifest/test_manifest_verify.py",
     "models fetch": "encoder/test_fetch.py",

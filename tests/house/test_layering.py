@@ -16,7 +16,7 @@ ROOMS = [
     ("claims", "weights"),
     ("recipe",),
     ("licences",),
-    ("manifest",),
+    ("manifest", "perturb"),
     ("video",),
     ("encoder",),
     ("cache",),
@@ -28,6 +28,7 @@ ROOMS = [
     ("evaluation",),
     ("runs",),
     ("sweep", "tables"),
+    ("robustness",),
     ("report", "predict", "demo", "doctor"),
     ("__main__",),
 ]
@@ -48,7 +49,7 @@ OPEN_ROOMS = (
 """Rooms that are entered by their door alone: what others may use is in its ``__init__``."""
 
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
-STAGE_1 = {"video", "encoder", "extract", "weights"}
+STAGE_1 = {"perturb", "video", "encoder", "extract", "weights"}
 HEAVY = {"torch", "av", "decord", "torchcodec", "transformers"}
 
 

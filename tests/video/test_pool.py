@@ -26,6 +26,7 @@ SAMPLING, PREPROCESSING = Sampling(frame_step=2), Preprocessing(crop_size=32, nu
 @dataclass(frozen=True)
 class Item:
     path: str
+    clip_id: str = "one"
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from vjepa_fer.extract.sharing import ClipShare, DoneClips, Patience
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
-from vjepa_fer.recipe import FaceCrop, Interpolation, Recipe, Sampling, Storage
+from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Recipe, Sampling, Storage
 from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
@@ -140,13 +140,18 @@ def make_recipe(
     face_crop: FaceCrop | None = None,
     square_pixels: bool = False,
     interpolation: Interpolation | None = None,
+    perturb: Perturbation | None = None,
 ) -> Recipe:
     """The recipe of an extraction with this encoder and its own preprocessing, its own interpolation too unless another is named."""
     return Recipe(
         encoder=encoder.spec,
         sampling=sampling or Sampling(),
         preprocessing=encoder.preprocessing.asked(
-            num_views=num_views, interpolation=interpolation, face_crop=face_crop, square_pixels=square_pixels
+            num_views=num_views,
+            interpolation=interpolation,
+            face_crop=face_crop,
+            square_pixels=square_pixels,
+            perturb=perturb,
         ),
         storage=storage or Storage(),
         precision=encoder.precision,

@@ -31,7 +31,7 @@ from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates, RateSource
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
-from vjepa_fer.recipe import FaceCrop, Interpolation, Precision, Recipe, Sampling, Storage
+from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Precision, Recipe, Sampling, Storage
 from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
 from vjepa_fer.video.reading import choose_windows
 from vjepa_fer.video.times import count_frames, frame_seconds, packet_seconds
@@ -270,12 +270,17 @@ def recipe_without_weights(
     square_pixels: bool = False,
     interpolation: Interpolation | None = None,
     state_key: str | None = None,
+    perturb: Perturbation | None = None,
 ) -> Recipe:
     """A recipe to plan with before the weights are there: right in everything but their identity."""
     known = find_encoder(model, state_key=state_key)
     spec = placeholder_spec(known.name, known.config)
     preprocessing = preprocessing_for(known, resolution).asked(
-        num_views=num_views, interpolation=interpolation, face_crop=face_crop, square_pixels=square_pixels
+        num_views=num_views,
+        interpolation=interpolation,
+        face_crop=face_crop,
+        square_pixels=square_pixels,
+        perturb=perturb,
     )
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)
 

@@ -74,6 +74,11 @@ def load_predictor(
             f"{run}: its features were imported from {recipe.source}; a new video needs the program that made them, "
             "`cache import`, and the probe of `load_fitted`"
         )
+    if recipe.preprocessing.perturb is not None:
+        raise RunError(
+            f"{run}: its features are of frames perturbed by {recipe.preprocessing.perturb.in_words}, which no new video is; "
+            "predict with a probe that was fitted on frames as they are"
+        )
     require_extra("extract", ("torch", "av"), "prediction on a video")
     level_read(fitted)
     used = _with_face_crop(recipe, face_crop)
@@ -153,6 +158,7 @@ def _recipe_at_hand(recipe: Recipe, name: str) -> Recipe:
         face_crop=own.face_crop,
         square_pixels=own.square_pixels,
         interpolation=own.interpolation,
+        perturb=own.perturb,
     )
     return dataclasses.replace(recipe, encoder=spec, preprocessing=pixels, semantics=SEMANTICS)
 

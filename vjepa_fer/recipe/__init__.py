@@ -21,6 +21,7 @@ from vjepa_fer.recipe.levels import (
     parse_level,
 )
 from vjepa_fer.recipe.libraries import LibraryModel
+from vjepa_fer.recipe.perturbations import CODECS, SEVERITIES, Perturbation, parse_step, uses_codec
 from vjepa_fer.recipe.pixels import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -47,10 +48,12 @@ from vjepa_fer.recipe.texts import (
 from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precision, Recipe
 
 __all__ = [
+    "CODECS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "NO_WEIGHTS",
     "SEMANTICS",
+    "SEVERITIES",
     "SMALL",
     "AnyRecipe",
     "EncoderSpec",
@@ -61,6 +64,7 @@ __all__ = [
     "Interpolation",
     "LibraryModel",
     "Mode",
+    "Perturbation",
     "PooledFrom",
     "Precision",
     "Preprocessing",
@@ -81,6 +85,7 @@ __all__ = [
     "levels_of_layers",
     "parse_level",
     "parse_resolution",
+    "parse_step",
     "recipe_differences",
     "recipe_from_dict",
     "recipe_from_json",
@@ -88,4 +93,5 @@ __all__ = [
     "recipe_to_json",
     "require_same_recipe",
     "shown",
+    "uses_codec",
 ]

@@ -141,6 +141,11 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "margin": Number(1, 10),
         "smoothing_frames": Whole(1, 1_000_000),
     },
+    "Perturbation": {
+        "steps": Several(Text(32), 1, 16),
+        "seed": Whole(0, (1 << 32) - 1),
+        "library": Text(128),
+    },
     "Preprocessing": {
         "crop_size": Whole(1, 4096),
         "num_views": Whole(1, 64),

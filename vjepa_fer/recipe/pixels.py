@@ -8,6 +8,7 @@ from typing import Literal
 
 from vjepa_fer.recipe.bounds import check_most, take_fields
 from vjepa_fer.recipe.checks import check, check_choice, shown
+from vjepa_fer.recipe.perturbations import Perturbation
 
 Mode = Literal["segments", "sliding"]
 Rule = Literal["corrected", "reference"]
@@ -146,6 +147,8 @@ class Preprocessing:
         Films whose pixels are wider or narrower than high are scaled to square ones first; else they are taken as stored.
     processor : Processor, optional
         Another library's, in place of V-JEPA's evaluation.
+    perturb : Perturbation, optional
+        Frames (of a face crop: the square) are made worse in a known way before they are resized; None leaves them as they are.
     """
 
     crop_size: int = 224
@@ -157,12 +160,14 @@ class Preprocessing:
     crop_width: int | None = None
     square_pixels: bool = False
     processor: Processor | None = None
+    perturb: Perturbation | None = None
 
     def __post_init__(self) -> None:
         take_fields(self)
         self._check_processor()
         self._check_oblong()
         self._check_face_crop()
+        self._check_perturb()
         check_choice("interpolation", self.interpolation, Interpolation)
 
     def _check_oblong(self) -> None:
@@ -195,7 +200,13 @@ class Preprocessing:
         check(room, f"processor.resize {processor.resize} leaves no room for a crop of {self.crop_shape}")
 
     def asked(
-        self, *, num_views: int, interpolation: Interpolation | None, face_crop: FaceCrop | None, square_pixels: bool
+        self,
+        *,
+        num_views: int,
+        interpolation: Interpolation | None,
+        face_crop: FaceCrop | None,
+        square_pixels: bool,
+        perturb: Perturbation | None,
     ) -> Preprocessing:
         """The same with what an extraction asks for; its own interpolation where None is asked for.
 
@@ -210,8 +221,23 @@ class Preprocessing:
             f"interpolation {chosen}: the encoder's own processor says {self.interpolation}; leave it out",
         )
         return dataclasses.replace(
-            self, num_views=num_views, interpolation=chosen, face_crop=face_crop, square_pixels=square_pixels
+            self,
+            num_views=num_views,
+            interpolation=chosen,
+            face_crop=face_crop,
+            square_pixels=square_pixels,
+            perturb=perturb,
         )
+
+    def _check_perturb(self) -> None:
+        if isinstance(self.perturb, dict):  # from JSON
+            object.__setattr__(self, "perturb", Perturbation(**self.perturb))
+        asked = self.perturb
+        if asked is None:
+            return
+        check(isinstance(asked, Perturbation), f"perturb {shown(asked)} is not a Perturbation")
+        if not asked.steps:  # frames as they are have one spelling, and one fingerprint
+            object.__setattr__(self, "perturb", None)
 
     @property
     def crop_shape(self) -> tuple[int, int]:

@@ -23,6 +23,7 @@ _LATER_FIELDS = (
     ("preprocessing", "crop_width", None),
     ("preprocessing", "square_pixels", False),
     ("sampling", "frames_per_second", None),
+    ("preprocessing", "perturb", None),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 

@@ -66,6 +66,12 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
         words += ["--interpolation", preprocessing.interpolation]
     if preprocessing.square_pixels:
         words.append("--square-pixels")
+    if preprocessing.perturb is not None:
+        words += [
+            *_repeated("--perturb", preprocessing.perturb.steps),
+            "--perturb-seed",
+            str(preprocessing.perturb.seed),
+        ]
     return (shlex.join(words),)
 
 

@@ -38,10 +38,12 @@ _READY_AHEAD = 4  # clips a worker: more would only take clips away from another
 
 
 class HasPath(Protocol):
-    """Anything with the path of a video: a manifest's clip."""
+    """Anything with the path of a video and a name for it: a manifest's clip."""
 
     @property
     def path(self) -> str: ...
+    @property
+    def clip_id(self) -> str: ...
 
 
 C = TypeVar("C", bound=HasPath)
@@ -120,6 +122,7 @@ def read_in_line(
                 accept_truncated=accept_truncated,
                 accept_resize=accept_resize,
                 picture_rate=rate_of(clip),
+                clip_id=clip.clip_id,
             )
             result = ReadClip(clip, pixels, sha256)
         except VideoError as error:
@@ -300,7 +303,7 @@ class DecodePool(Generic[C]):
             rate = self._rate_of(clip)
         except VideoError as error:
             return ReadClip(clip, error=error)
-        worker.send(path=os.fspath(clip.path), max_bytes=limit, picture_rate=rate)
+        worker.send(path=os.fspath(clip.path), clip_id=clip.clip_id, max_bytes=limit, picture_rate=rate)
         reply = worker.receive(seconds)
         busy = reply["busy"]
         if "reason" in reply:

@@ -5,7 +5,7 @@ What is said on the two pipes, one object a line::
     parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …,
             "accept_truncated": …, "accept_resize": …}                                                  once
     worker  {"ready": true}
-    parent  {"path": …, "max_bytes": …, "picture_rate": …}                                      for each clip
+    parent  {"path": …, "clip_id": …, "max_bytes": …, "picture_rate": …}                        for each clip
     worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "notes": […], "busy": seconds}
             or  {"reason": …, "message": …, "busy": seconds}
     parent  {"offset": bytes}
@@ -60,6 +60,7 @@ def _serve(answers: BinaryIO) -> None:
                 accept_truncated=first["accept_truncated"],
                 accept_resize=first["accept_resize"],
                 picture_rate=task["picture_rate"],
+                clip_id=task["clip_id"],
             )
         except VideoError as error:
             _say(answers, reason=error.reason, message=error.message, busy=time.perf_counter() - started)
