@@ -343,9 +343,11 @@ def extract(
             warn("random weights: a control, or a smoke test; the features mean nothing about V-JEPA")
         elif encoder.spec.control:
             say(f"a control, what an encoder must beat: {encoder.spec.control}")
+        if encoder.spec.plugin:
+            say(f"{encoder.spec.name} is the plug-in of {encoder.spec.plugin}; the recipe says so")
         devices_named = ", ".join(str(each.device) for each in encoders)
         say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        if encoder.device.type == "cuda" and encoder.spec.family != "pixels":
+        if encoder.device.type == "cuda" and encoder.spec.family not in ("pixels", "plugin"):
             say(f"attention by torch's kernel {encoder.attention_kernel(math.prod(recipe.token_grid))}")
         if settled.why:
             say(f"precision: {settled.why}")

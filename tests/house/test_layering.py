@@ -28,7 +28,7 @@ ROOMS = [
     ("evaluation",),
     ("runs",),
     ("sweep", "tables"),
-    ("report", "predict", "demo", "doctor"),
+    ("report", "predict", "demo", "doctor", "testing"),
     ("__main__",),
 ]
 LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}

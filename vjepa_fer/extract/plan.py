@@ -273,7 +273,7 @@ def recipe_without_weights(
 ) -> Recipe:
     """A recipe to plan with before the weights are there: right in everything but their identity."""
     known = find_encoder(model, state_key=state_key)
-    spec = placeholder_spec(known.name, known.config)
+    spec = placeholder_spec(known.name, known.config, known.origin)
     height, width = usable_resolution(known.config, resolution)
     preprocessing = Preprocessing(
         crop_size=height,

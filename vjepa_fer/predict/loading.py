@@ -128,9 +128,8 @@ def _recipe_at_hand(recipe: Recipe) -> Recipe:
     from vjepa_fer.encoder.loading.registry import named_encoder
 
     known, own = named_encoder(recipe.encoder.name), recipe.preprocessing
-    spec = EncoderSpec(
-        name=known.name, weights=recipe.encoder.weights, state_key=recipe.encoder.state_key, **known.config
-    )
+    weights, key = recipe.encoder.weights, recipe.encoder.state_key
+    spec = EncoderSpec(name=known.name, weights=weights, state_key=key, plugin=known.origin, **known.config)
     height, width = own.crop_shape
     pixels = Preprocessing(
         crop_size=height,

@@ -9,10 +9,13 @@ from typing import Any, Literal
 from vjepa_fer.recipe.bounds import check_most, take_fields
 from vjepa_fer.recipe.checks import check, check_choice
 
-Family = Literal["v1", "v2", "v21", "pixels"]
+Family = Literal["v1", "v2", "v21", "pixels", "plugin"]
 
 NO_WEIGHTS = "none"
 """What a model without weights has in their place."""
+
+PROVENANCE = ("name", "weights", "state_key", "plugin")
+"""What of an encoder is not its architecture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +26,15 @@ class EncoderSpec:
     ----------
     name : str
         Our name for it (``vjepa2.1-large-384``), or ``custom``.
-    family : {"v1", "v2", "v21", "pixels"}
-        V-JEPA, V-JEPA 2, V-JEPA 2.1; or mean colours on a grid, which has no use for most of the numbers.
+    family : {"v1", "v2", "v21", "pixels", "plugin"}
+        V-JEPA, V-JEPA 2, V-JEPA 2.1; or mean colours on a grid, or a plug-in's encoder, which have no use for most of the numbers.
     weights : str
-        SHA-256 of the weights file (64 hex digits), ``random:SEED``, or ``none`` of mean colours.
+        SHA-256 of the weights file (64 hex digits), ``random:SEED``, or ``none`` of mean colours; of a plug-in that of all its
+        tensors, or ``none`` where it has none.
     state_key : str
         Which state dict of the file was read (``target_encoder``, ``ema_encoder``, ``encoder``), ``random`` or ``none`` without one.
+    plugin : str
+        Package and version that brought it, ``"my-encoders 1.2"``; "" of our own.
     """
 
     name: str
@@ -45,6 +51,7 @@ class EncoderSpec:
     layer_norm_eps: float = 1e-6
     weights: str
     state_key: str
+    plugin: str = ""
 
     def __post_init__(self) -> None:
         check_choice("family", self.family, Family)
@@ -54,7 +61,11 @@ class EncoderSpec:
             f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}",
         )
         check(
-            (self.family == "pixels") == (self.weights == NO_WEIGHTS),
+            (self.family == "plugin") == (self.plugin != ""),
+            f"plugin {self.plugin!r}: family {self.family} is {'one' if self.family == 'plugin' else 'none'}",
+        )
+        check(
+            self.family == "plugin" or (self.family == "pixels") == (self.weights == NO_WEIGHTS),
             f"weights {self.weights!r}: family {self.family} has {'none' if self.family == 'pixels' else 'some'}",
         )
         made_of = f"embed_dim {self.embed_dim}, depth {self.depth} and mlp_ratio {self.mlp_ratio:g}"
@@ -67,8 +78,8 @@ class EncoderSpec:
 
     @property
     def num_parameters(self) -> int:
-        """Parameters of the encoder, without building it."""
-        if self.family == "pixels":
+        """Parameters of the encoder, without building it; 0 of a plug-in's, whose numbers do not tell."""
+        if self.family in ("pixels", "plugin"):
             return 0
         dim, hidden, pixels = self.embed_dim, int(self.embed_dim * self.mlp_ratio), 3 * self.patch_size**2
         block = (4 * dim * dim + 4 * dim) + (2 * dim * hidden + hidden + dim) + 4 * dim  # attention, MLP, two norms
@@ -90,7 +101,7 @@ class EncoderSpec:
     @property
     def config(self) -> dict[str, Any]:
         """The architecture alone, as :func:`vjepa_fer.encoder.build_encoder` takes it."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "weights", "state_key")}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in PROVENANCE}
 
 
 def hierarchical_layers(depth: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ _LATER_FIELDS = (
     ("preprocessing", "crop_width", None),
     ("preprocessing", "square_pixels", False),
     ("sampling", "frames_per_second", None),
+    ("encoder", "plugin", ""),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 

@@ -42,7 +42,7 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
         pooled = ["vjepa-fer", "cache", "pool", f"{cache}-tokens", cache, "--levels", ",".join(storage.levels)]
         return (*first, shlex.join([*pooled, "--token-dtype", storage.token_dtype]))
     words = ["vjepa-fer", "extract", MANIFEST, cache, "--model", spec.name]
-    if spec.weights != NO_WEIGHTS:
+    if spec.weights != NO_WEIGHTS and not spec.plugin:
         words += ["--weights", spec.weights] if spec.weights.startswith("random:") else ["--state-key", spec.state_key]
     words += [
         "--precision",

@@ -14,6 +14,7 @@ from vjepa_fer.doors import not_one_of
 from vjepa_fer.encoder.files.records import fetched_weights
 from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
 from vjepa_fer.encoder.loading.checkpoint import check_finite, load_state, read_state
+from vjepa_fer.encoder.loading.plugged import Plugged, open_plugged
 from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
 from vjepa_fer.encoder.loading.slim import weights_identity
 from vjepa_fer.encoder.model.kernels import chosen_kernels, kernel_that_runs
@@ -39,7 +40,7 @@ class LoadedEncoder:
 
     Attributes
     ----------
-    module : Encoder
+    module : Encoder or Plugged
         Weights in the dtype of `precision`, on `device`.
     spec : EncoderSpec
         Architecture and provenance of the weights, for the recipe.
@@ -49,7 +50,7 @@ class LoadedEncoder:
     device : torch.device
     """
 
-    module: Encoder
+    module: Encoder | Plugged
     spec: EncoderSpec
     preprocessing: Preprocessing
     precision: Precision
@@ -109,7 +110,7 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str
-        A model name of :func:`vjepa_fer.encoder.model.zoo.encoder_names`, or of a user's registration, or the path of one
+        A model name of :func:`vjepa_fer.encoder.model.zoo.encoder_names`, or of a plug-in, or of a user's registration, or the path of one
         (:mod:`vjepa_fer.encoder.loading.registry`); or the path of a weights file that is exactly one official encoder's
         (:mod:`vjepa_fer.encoder.loading.recognise`).
     weights : str or Path
@@ -135,6 +136,8 @@ def load_encoder(
         Unknown model, precision, seed, a resolution that patches do not fill, or a device that this machine does not have.
     CheckpointError
         A file that is not exactly this encoder's weights, or none that was fetched.
+    PluginError
+        A plug-in's encoder that cannot be made, or whose tokens are not what its numbers promise.
     """
     known = find_encoder(name_or_path, state_key=state_key)
     name, config = known.name, known.config
@@ -142,7 +145,10 @@ def load_encoder(
         raise RecipeError(not_one_of("precision", precision, _DTYPES))
     height, width = usable_resolution(config, resolution)
     place = _usable_device(device)
-    if config["family"] == "pixels":
+    module: Encoder | Plugged
+    if known.plugin is not None:
+        spec, module = open_plugged(known, weights, state_key, place, _DTYPES[precision], (height, width))
+    elif config["family"] == "pixels":
         has_none = weights is None and state_key in (None, NO_WEIGHTS)
         check(has_none, f"{name} has no weights: leave out weights and state key")
         spec, module = placeholder_spec(name, config), build_encoder(config).to(place)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.doors import Plugin
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnownEncoder:
@@ -22,6 +24,8 @@ class KnownEncoder:
         The file that its registration names, or that it was recognised by; None for official encoders.
     registration : Path or None
         The TOML file.
+    plugin : Plugin or None
+        The plug-in that brings it.
     """
 
     name: str
@@ -29,3 +33,9 @@ class KnownEncoder:
     state_key: str
     weights: Path | None = None
     registration: Path | None = None
+    plugin: Plugin | None = None
+
+    @property
+    def origin(self) -> str:
+        """Package and version of the plug-in, for the recipe; "" of others."""
+        return self.plugin.origin if self.plugin else ""
