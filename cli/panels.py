@@ -24,6 +24,7 @@ EVERYWHERE: dict[str, tuple[str, ...]] = {
 OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
     "extract": {
         "The encoder": ("model", "weights", "state-key", "precision", "compile"),
+        "Several caches": ("into", "write-recipe"),
         "Which frames": (
             *("mode", "rule", "frames", "frame-step", "fps", "window-seconds", "segments", "stride", "picture-fps"),
             "min-frames",
