@@ -279,8 +279,8 @@ def extract(
         encoders = Encoders()
         works = [work.loaded(encoders, len(clips)) for work in works]
         plans = [work.plan(clips, which)[0] for work in works]
-        for plan in plans:
-            for line in plan_lines(plan):
+        for one, plan in zip(asked, plans, strict=True):
+            for line in [*([f"{one.cache}:"] if into else []), *plan_lines(plan)]:
                 say(line)
         say(about_decoding(settings, default_workers(), default_memory()))
         if not force:

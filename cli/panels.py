@@ -24,13 +24,12 @@ EVERYWHERE: dict[str, tuple[str, ...]] = {
 OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
     "extract": {
         "The encoder": ("model", "weights", "state-key", "precision", "compile"),
-        "Several caches": ("into", "write-recipe"),
         "Which frames": (
             *("mode", "rule", "frames", "frame-step", "fps", "window-seconds", "segments", "stride", "picture-fps"),
             "min-frames",
         ),
         "Which pixels": ("resolution", "views", "interpolation", "face-crop", "square-pixels", "decoder"),
-        "What is stored": ("level", "layers", "token-dtype"),
+        "What is stored": ("level", "layers", "token-dtype", "into", "write-recipe"),
         "Clips that are odd": ("accept-truncated", "accept-resize", "clip-timeout", "retry-failed", "unify-names"),
         RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "force", "profile", "json"),
         "What it would take": ("dry-run", "machines", "rate", "price"),

@@ -147,7 +147,7 @@ class Side:
 
         def finish(_: Clip, rows: ClipRows) -> None:
             self.writer.put(rows)
-            self._count(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole)
+            self._count(bool(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole))
             count()
 
         return Route(self.devices[device], self.recipe.preprocessing.num_views, finish)
