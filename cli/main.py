@@ -40,6 +40,7 @@ from . import (
 from .environment import name_variables
 from .examples import add_examples
 from .panels import add_panels
+from .plugins import add_plugins
 from .terminal import prepare_streams, print_line, say_error
 from .usage import usage_errors_said
 
@@ -118,6 +119,7 @@ def make_program(first: Sequence[str] = ()) -> TyperGroup:
     name_variables(program)
     add_panels(program)
     add_examples(program)
+    add_plugins(program)
     return program  # type: ignore[return-value]
 
 

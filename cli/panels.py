@@ -32,7 +32,7 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
             *("resolution", "views", "interpolation", "face-crop", "square-pixels", "decoder"),
             *("perturb", "perturb-seed"),
         ),
-        "What is stored": ("level", "layers", "token-dtype"),
+        "What is stored": ("level", "layers", "token-dtype", "into", "write-recipe"),
         "Clips that are odd": ("accept-truncated", "accept-resize", "clip-timeout", "retry-failed", "unify-names"),
         RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "force", "profile", "json"),
         "What it would take": ("dry-run", "machines", "rate", "price"),

@@ -66,7 +66,7 @@ def probe(
             "--probe",
             "-p",
             help="logreg, mlp, lightgbm, knn, svm, centroid, trivial, attentive, efficient (these two on grid or tokens, with torch); several with commas.",
-            autocompletion=completion.several_of(completion.PROBES),
+            autocompletion=completion.several_of(completion.probes),
         ),
     ] = DEFAULT_CELL.probe,
     features: Annotated[

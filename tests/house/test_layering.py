@@ -29,7 +29,7 @@ ROOMS = [
     ("runs",),
     ("sweep", "tables"),
     ("robustness",),
-    ("report", "predict", "demo", "doctor"),
+    ("report", "predict", "demo", "doctor", "testing"),
     ("__main__",),
 ]
 LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}

@@ -72,7 +72,7 @@ FIELDS = [
 @pytest.mark.parametrize("cls", [*PARTS.values(), ImportedRecipe], ids=lambda cls: cls.__name__)
 def test_every_field_has_a_bound_or_is_a_choice_or_a_part(cls):
     free = {f.name for f in dataclasses.fields(cls)} - set(BOUNDS[cls.__name__]) - CHOICES
-    assert free <= {"encoder", "sampling", "preprocessing", "storage", "face_crop", "perturb"}
+    assert free <= {"encoder", "sampling", "preprocessing", "storage", "face_crop", "perturb", "processor", "library"}
 
 
 def values_beyond(bound):

@@ -274,7 +274,7 @@ def recipe_without_weights(
 ) -> Recipe:
     """A recipe to plan with before the weights are there: right in everything but their identity."""
     known = find_encoder(model, state_key=state_key)
-    spec = placeholder_spec(known.name, known.config)
+    spec = placeholder_spec(known.name, known.config, known.origin)
     preprocessing = preprocessing_for(known, resolution).asked(
         num_views=num_views,
         interpolation=interpolation,

@@ -149,10 +149,8 @@ def _recipe_at_hand(recipe: Recipe, name: str) -> Recipe:
     from vjepa_fer.encoder.loading.registry import find_encoder, named_encoder, preprocessing_for
 
     known = named_encoder(name) if recipe.encoder.library is None else find_encoder(name)
-    own = recipe.preprocessing
-    spec = EncoderSpec(
-        name=known.name, weights=recipe.encoder.weights, state_key=recipe.encoder.state_key, **known.config
-    )
+    own, weights, key = recipe.preprocessing, recipe.encoder.weights, recipe.encoder.state_key
+    spec = EncoderSpec(name=known.name, weights=weights, state_key=key, plugin=known.origin, **known.config)
     pixels = preprocessing_for(known, own.crop_shape).asked(
         num_views=own.num_views,
         face_crop=own.face_crop,

@@ -7,7 +7,7 @@ not change one: batch size, device, number of workers, decoder back end.
 from __future__ import annotations
 
 from vjepa_fer.recipe.checks import check, shown
-from vjepa_fer.recipe.encoders import NO_WEIGHTS, EncoderSpec, Family, hierarchical_layers
+from vjepa_fer.recipe.encoders import NO_WEIGHTS, PROVENANCE, EncoderSpec, Family, hierarchical_layers
 from vjepa_fer.recipe.levels import (
     SMALL,
     PooledFrom,
@@ -52,6 +52,7 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "NO_WEIGHTS",
+    "PROVENANCE",
     "SEMANTICS",
     "SEVERITIES",
     "SMALL",

@@ -117,6 +117,7 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "layer_norm_eps": Number(1e-30, 1),
         "weights": Text(128),
         "state_key": Text(256),
+        "plugin": Text(256),
     },
     "LibraryModel": {
         "library": Text(64),

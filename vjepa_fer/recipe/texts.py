@@ -24,6 +24,7 @@ _LATER_FIELDS = (
     ("preprocessing", "square_pixels", False),
     ("sampling", "frames_per_second", None),
     ("preprocessing", "perturb", None),
+    ("encoder", "plugin", ""),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 

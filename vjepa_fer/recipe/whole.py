@@ -119,12 +119,12 @@ class Recipe:
         """Floating-point operations of the encoder's matrix products for a window and view; a multiplication and an addition are two.
 
         A ViT's, from its numbers: of N tokens, D wide, with H numbers in the MLP, a layer takes 2N (4D² + 2DH) + 4N²D. Of another library's model
-        what was counted when it was read. None of mean colours.
+        what was counted when it was read. 0 of mean colours, and of a plug-in's encoder, whose numbers do not tell.
         """
         spec, tokens = self.encoder, math.prod(self.token_grid)
         if spec.library is not None:
             return spec.library.flops * (self.sampling.frames_per_window if spec.library.by_frame else 1)
-        if spec.family == "pixels":
+        if spec.family in ("pixels", "plugin"):
             return 0
         dim, hidden, patch = spec.embed_dim, int(spec.embed_dim * spec.mlp_ratio), 3 * spec.patch_size**2
         layer = 2 * tokens * (4 * dim * dim + 2 * dim * hidden) + 4 * tokens * tokens * dim

@@ -44,7 +44,7 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
     words = ["vjepa-fer", "extract", MANIFEST, cache, "--model", _model(spec)]
     if spec.library is not None:
         words += ["--weights", spec.weights] if spec.weights.startswith("random:") else []
-    elif spec.weights != NO_WEIGHTS:
+    elif spec.weights != NO_WEIGHTS and not spec.plugin:
         words += ["--weights", spec.weights] if spec.weights.startswith("random:") else ["--state-key", spec.state_key]
     words += [
         "--precision",

@@ -29,7 +29,7 @@ def encoder_facts(cache: Cache, levels: Iterable[str]) -> dict[str, Any] | None:
     stored = dict.fromkeys(found for level in levels if (found := recipe.storage.find(level)))
     return {
         "name": f"{spec.name} {spec.weights}" if spec.weights.startswith("random:") else spec.name,
-        "computed_by": spec.library.title if spec.library else "vjepa-fer",
+        "computed_by": spec.library.title if spec.library else spec.plugin or "vjepa-fer",
         "parameters": spec.num_parameters,
         "width": spec.embed_dim,
         "bytes": rows * sum(layout.level_dataset(recipe, level).row_bytes for level in stored),

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -258,24 +259,41 @@ def read_clip(
     VideoError
         As :func:`read_windows`; or ``changed``, when the file was replaced or written to meanwhile.
     """
-    before = _version_of(path)
-    pixels = read_windows(
+    return unchanged(
         path,
-        sampling,
-        preprocessing,
-        max_bytes=max_bytes,
-        decoder=decoder,
-        accept_truncated=accept_truncated,
-        accept_resize=accept_resize,
-        picture_rate=picture_rate,
-        clip_id=clip_id,
+        lambda: read_windows(
+            path,
+            sampling,
+            preprocessing,
+            max_bytes=max_bytes,
+            decoder=decoder,
+            accept_truncated=accept_truncated,
+            accept_resize=accept_resize,
+            picture_rate=picture_rate,
+            clip_id=clip_id,
+        ),
     )
+
+
+T = TypeVar("T")
+
+
+def unchanged(path: str | os.PathLike[str], read: Callable[[], T]) -> tuple[T, str]:
+    """What `read` gives, and the SHA-256 of the very file, or pictures, that it read.
+
+    Raises
+    ------
+    VideoError
+        As `read`; or ``changed``, when the file was replaced or written to meanwhile.
+    """
+    before = _version_of(path)
+    found = read()
     sha256 = source_sha256(path)
     if before is None or _version_of(path) != before:
         raise VideoError(
             "changed", os.fspath(path), "the file was replaced or written to while it was read: try again later"
         )
-    return pixels, sha256
+    return found, sha256
 
 
 def _version_of(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], ...] | None:

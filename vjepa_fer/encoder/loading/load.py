@@ -14,6 +14,7 @@ from vjepa_fer.doors import not_one_of
 from vjepa_fer.encoder.files.records import fetched_weights
 from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
 from vjepa_fer.encoder.loading.checkpoint import check_finite, load_state, read_state
+from vjepa_fer.encoder.loading.plugged import Plugged, open_plugged
 from vjepa_fer.encoder.loading.registry import find_encoder, preprocessing_for
 from vjepa_fer.encoder.loading.slim import weights_identity
 from vjepa_fer.encoder.loading.untrained import random_tensor, seed_of
@@ -43,8 +44,8 @@ class LoadedEncoder:
 
     Attributes
     ----------
-    module : Encoder
-        Or what answers like one: mean colours, a model of another library.
+    module : Encoder, BaselineEncoder or Plugged
+        Or what answers like one: mean colours.
         Weights in the dtype of `precision`, on `device`.
     spec : EncoderSpec
         Architecture and provenance of the weights, for the recipe.
@@ -54,7 +55,7 @@ class LoadedEncoder:
     device : torch.device
     """
 
-    module: Encoder | BaselineEncoder
+    module: Encoder | BaselineEncoder | Plugged
     spec: EncoderSpec
     preprocessing: Preprocessing
     precision: Precision
@@ -114,7 +115,7 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str
-        A model name of :func:`vjepa_fer.encoder.model.zoo.encoder_names`, or of a user's registration, or the path of one
+        A model name of :func:`vjepa_fer.encoder.model.zoo.encoder_names`, or of a plug-in, or of a user's registration, or the path of one
         (:mod:`vjepa_fer.encoder.loading.registry`); or the path of a weights file that is exactly one official encoder's
         (:mod:`vjepa_fer.encoder.loading.recognise`).
     weights : str or Path
@@ -140,6 +141,8 @@ def load_encoder(
         Unknown model, precision, seed, a resolution that patches do not fill, or a device that this machine does not have.
     CheckpointError
         A file that is not exactly this encoder's weights, or none that was fetched.
+    PluginError
+        A plug-in's encoder that cannot be made, or whose tokens are not what its numbers promise.
     """
     known = find_encoder(name_or_path, state_key=state_key)
     name, config = known.name, known.config
@@ -147,8 +150,11 @@ def load_encoder(
         raise RecipeError(not_one_of("precision", precision, _DTYPES))
     preprocessing = preprocessing_for(known, resolution)
     place = _usable_device(device)
-    module: Encoder | BaselineEncoder
-    if config["family"] == "pixels":
+    module: Encoder | BaselineEncoder | Plugged
+    if known.plugin is not None:
+        shape = preprocessing.crop_shape
+        spec, module = open_plugged(known, weights, state_key, place, _DTYPES[precision], shape)
+    elif config["family"] == "pixels":
         has_none = weights is None and state_key in (None, NO_WEIGHTS)
         check(has_none, f"{name} has no weights: leave out weights and state key")
         spec, module = placeholder_spec(name, config), build_encoder(config).to(place)

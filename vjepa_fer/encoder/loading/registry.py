@@ -27,6 +27,7 @@ from vjepa_fer.doors import not_one_of, read_bytes
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.encoder.baselines.source import is_baseline
 from vjepa_fer.encoder.files.home import home_folder
+from vjepa_fer.encoder.loading.plugin_class import plugged_encoder, plugin_encoders
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
@@ -68,21 +69,37 @@ def _baseline(name: str) -> KnownEncoder:
 
 
 def named_encoder(name: str) -> KnownEncoder:
-    """An official encoder, or a user's of the home folder; no file elsewhere is looked at, whatever the name is.
+    """An official encoder, a user's of the home folder, or a plug-in's; no file elsewhere is looked at, whatever the name is.
 
     Raises
     ------
     RecipeError
         No such name, or a TOML file that describes no encoder.
+    PluginError
+        A plug-in has the name, and cannot be used.
     """
     mine = registration_file(name)
     if name not in encoder_names() and mine is not None:
         return read_registration(mine)
-    config = encoder_config(name)
+    try:
+        config = encoder_config(name)
+    except RecipeError as error:
+        return _plugged(name, error)
     if config["family"] == "pixels":
         return KnownEncoder(name=name, config=config, state_key=NO_WEIGHTS)
     state_key = "target_encoder" if name == TINY else official_encoder(name).state_key
     return KnownEncoder(name=name, config=config, state_key=state_key)
+
+
+def _plugged(name: str, unknown: RecipeError) -> KnownEncoder:
+    """A plug-in's encoder; `unknown` is raised where there is none of this name."""
+    plugins = plugin_encoders()
+    plugin = plugins.named(name)
+    if plugin is None:
+        if plugins.usable:
+            unknown.add_note(f"Plug-ins add {', '.join(plugins.usable)}.")
+        raise unknown
+    return plugged_encoder(plugin)
 
 
 def preprocessing_for(known: KnownEncoder, resolution: int | tuple[int, int] | None) -> Preprocessing:

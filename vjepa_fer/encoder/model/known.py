@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.doors import Plugin
 from vjepa_fer.recipe import Preprocessing
 
 
@@ -26,6 +27,8 @@ class KnownEncoder:
         The TOML file.
     preprocessing : Preprocessing or None
         Where it has its own, as another library's model does.
+    plugin : Plugin or None
+        The plug-in that brings it.
     """
 
     name: str
@@ -34,3 +37,9 @@ class KnownEncoder:
     weights: Path | None = None
     registration: Path | None = None
     preprocessing: Preprocessing | None = None
+    plugin: Plugin | None = None
+
+    @property
+    def origin(self) -> str:
+        """Package and version of the plug-in, for the recipe; "" of others."""
+        return self.plugin.origin if self.plugin else ""
