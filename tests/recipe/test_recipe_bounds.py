@@ -39,7 +39,18 @@ PARTS = {
     "storage": Storage,
     "preprocessing.face_crop": FaceCrop,
 }
-CHOICES = {"family", "mode", "rule", "detector", "interpolation", "token_dtype", "pooled_from", "precision", "kind"}
+CHOICES = {
+    "family",
+    "mode",
+    "rule",
+    "detector",
+    "interpolation",
+    "token_dtype",
+    "pooled_from",
+    "precision",
+    "kind",
+    "clock",
+}
 """Fields with a few values to choose from; they are refused by these."""
 
 IMPORTED = ImportedRecipe(source="au.csv", source_sha256="ab" * 32, columns=("AU1", "AU2"))

@@ -31,6 +31,7 @@ from vjepa_fer.recipe.pixels import (
     Sampling,
     parse_resolution,
 )
+from vjepa_fer.recipe.statistics import STATISTICS, percentile_of, split_statistics, with_statistics
 from vjepa_fer.recipe.texts import (
     fingerprint,
     flat_recipe,
@@ -41,14 +42,16 @@ from vjepa_fer.recipe.texts import (
     recipe_to_json,
     require_same_recipe,
 )
-from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precision, Recipe
+from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, Clock, ImportedRecipe, Precision, Recipe
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "NO_WEIGHTS",
     "SEMANTICS",
+    "STATISTICS",
     "AnyRecipe",
+    "Clock",
     "EncoderSpec",
     "FaceCrop",
     "FaceDetector",
@@ -75,6 +78,7 @@ __all__ = [
     "levels_of_layers",
     "parse_level",
     "parse_resolution",
+    "percentile_of",
     "recipe_differences",
     "recipe_from_dict",
     "recipe_from_json",
@@ -82,4 +86,6 @@ __all__ = [
     "recipe_to_json",
     "require_same_recipe",
     "shown",
+    "split_statistics",
+    "with_statistics",
 ]

@@ -21,6 +21,7 @@ _LATER_FIELDS = (
     ("preprocessing", "crop_width", None),
     ("preprocessing", "square_pixels", False),
     ("sampling", "frames_per_second", None),
+    ("", "clock", "none"),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 
@@ -38,7 +39,7 @@ def recipe_to_dict(recipe: AnyRecipe) -> dict[str, Any]:
     """The recipe as nested dictionaries. A field of :data:`_LATER_FIELDS` is left out at its default, as if it were not there."""
     data = dataclasses.asdict(recipe)
     for part, name, default in _LATER_FIELDS:
-        fields = data.get(part, {})
+        fields = data.get(part, {}) if part else data
         if name in fields and fields[name] == default:
             del fields[name]
     return data
