@@ -72,10 +72,15 @@ def _counts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("clips done", f"{facts['clips_done']:,} of {facts['clips_asked']:,}"),
         ("clips missing", f"{len(facts['missing']):,}"),
         ("clips failed", f"{facts['clips_failed']:,}"),
-        ("windows × views", f"{facts['rows']:,}"),
+        (_rows_are(facts), f"{facts['rows']:,}"),
         ("labels, subjects", f"{len(facts['labels'])}, {_subjects(facts)}"),
         ("shards", f"{facts['shards']:,}, {bytes_for_people(facts['disk_bytes'])}"),
     ]
+
+
+def _rows_are(facts: Mapping[str, Any]) -> str:
+    """What a row of the cache is: of features over time, which say what their time is counted in, a moment."""
+    return "moments" if facts["recipe"].get("clock", "none") != "none" else "windows × views"
 
 
 def _subjects(facts: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ FOLDS = (
 LEVELS = ("mean", "frames", "grid:4", "tokens")
 POLICIES = ("strict", "drop-true", "merge", "repredict", "repredict-merge", "paper-drop", "paper-merge")
 SCALES = ("none", "standard", "minmax")
+STATISTICS = ("mean", "std", "min", "max", "p10", "p90", "delta")
 LABELS = ("intended", "perceived", "votes", "perceived:av", "votes:av")
 PERTURBATIONS = (
     *("mouth:3", "eyes:3", "half:3", "blocks:3", "moving:3", "dark:3", "bright:3", "gamma:3", "flicker:3", "cast:3"),

@@ -109,7 +109,7 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
     ),
     "cache import": (
         Example("OpenFace's Action Units", "cache import au.csv au -m c.csv --id-column name --columns 'AU*'"),
-        Example("A folder of NPY files, one a clip", "cache import npy cache/marlin -m clips.csv --values '*.npy'"),
+        Example("A folder of OpenFace's tables, frame by frame", "cache import processed cache/au -m clips.csv"),
     ),
     "cache export": (
         Example("The means as a table", "cache export cache/ravdess -o mean.csv"),

@@ -38,7 +38,18 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         "What it would take": ("dry-run", "machines", "rate", "price"),
     },
     "probe": {
-        "What is tried": ("stream", "fusion", "probe", "features", "param", "scale", "decision", "config", "list"),
+        "What is tried": (
+            "stream",
+            "fusion",
+            "probe",
+            "features",
+            "pool",
+            "param",
+            "scale",
+            "decision",
+            "config",
+            "list",
+        ),
         "How it is judged": ("folds", "nested", "inner-folds", "repeats", "allow-leak", "labels", "ties"),
         OUT: ("out", "refit", "save", "json"),
     },
@@ -55,7 +66,7 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "runs compare": {"What is compared": ("intersect", "scores", "reference")},
     "manifest ravdess": {CLIPS: ("speech", "song", "modality")},
-    "cache import": {TABLE: ("id-column", "values", "columns")},
+    "cache import": {TABLE: ("level", "id-column", "values", "columns", "fps")},
 }
 
 

@@ -78,6 +78,15 @@ def probe(
             autocompletion=completion.stored_levels,
         ),
     ] = DEFAULT_CELL.level,
+    pool: Annotated[
+        str,
+        typer.Option(
+            help="Of each level statistics over its time axis, side by side, gaps left out: mean,std,min,max,p10,p90,delta (mean "
+            "absolute step from frame to frame) or another percentile; for levels frames, grid:4 … and imported frames.",
+            autocompletion=completion.several_of(completion.STATISTICS),
+            show_default=False,
+        ),
+    ] = "",
     folds: Annotated[
         str,
         typer.Option(
@@ -244,7 +253,7 @@ def probe(
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")
     of_file = json.loads(listed)
-    refuse_typed(context, "cells" in of_file, ("probes", "features", "params", "scale", "decision"))
+    refuse_typed(context, "cells" in of_file, ("probes", "features", "pool", "params", "scale", "decision"))
     with said_in(config):
         base = experiment_from_dict(of_file, str(config))
         cells = (
@@ -257,6 +266,7 @@ def probe(
                     parse_params(params or []),
                     scales=words(scale),
                     decisions=words(decision),
+                    pool=words(pool),
                 )
             )
         )

@@ -41,7 +41,18 @@ PARTS = {
     "preprocessing.face_crop": FaceCrop,
     "preprocessing.perturb": Perturbation,
 }
-CHOICES = {"family", "mode", "rule", "detector", "interpolation", "token_dtype", "pooled_from", "precision", "kind"}
+CHOICES = {
+    "family",
+    "mode",
+    "rule",
+    "detector",
+    "interpolation",
+    "token_dtype",
+    "pooled_from",
+    "precision",
+    "kind",
+    "clock",
+}
 """Fields with a few values to choose from; they are refused by these."""
 
 IMPORTED = ImportedRecipe(source="au.csv", source_sha256="ab" * 32, columns=("AU1", "AU2"))

@@ -12,6 +12,7 @@ from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.experiment.params import check_decision
 from vjepa_fer.experiment.protocol import MEAN_FEATURE, Cell
+from vjepa_fer.recipe import with_statistics
 
 Grid = Mapping[str, Sequence[Any]]
 """Values to try by parameter name, as typed; ``mlp.alpha`` is meant for the probe mlp only."""
@@ -85,8 +86,11 @@ def make_cells(
     *,
     scales: Sequence[str],
     decisions: Sequence[str] = (MEAN_FEATURE,),
+    pool: Sequence[str] = (),
 ) -> list[Cell]:
     """Every combination. A parameter goes to those probes that have it; a probe that norms its tokens itself has scale none.
+
+    With `pool`, of every level the statistics over time that it names, side by side.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def make_cells(
     cells = [
         Cell(probe=probe, params=params, level=level, scale=scale, decision=decision)
         for probe in probes
-        for level in levels
+        for level in (with_statistics(level, pool) for level in levels)
         for scale in (("none",) if entries[probe].reads_tokens else scales)
         for decision in decisions
         for params in _combinations({_bare(n): v for n, v in grid.items() if _meant_for(n, probe, known[probe])})

@@ -12,6 +12,7 @@ from typing import Any
 from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.experiment.protocol import DECISIONS, Cell
+from vjepa_fer.recipe import split_statistics
 
 SEED = "random_state"
 """Comes from the experiment's seed, and is a parameter of the cell only where it was typed as one."""
@@ -48,6 +49,15 @@ def check_decision(cell: Cell) -> None:
         raise ProbeError(
             f"decision {cell.decision!r} shows the probe the tokens of all windows as one sequence, and {cell.probe} reads one "
             f"vector: take --probe {able}, or another decision"
+        )
+    if split_statistics(cell.level)[1] and (PROBES[cell.probe].reads_tokens or cell.windowed):
+        what = (
+            f"{cell.probe} reads the tokens themselves"
+            if not cell.windowed
+            else f"decision {cell.decision!r} is by windows"
+        )
+        raise ProbeError(
+            f"features {cell.level!r} are statistics of whole clips, and {what}: leave the statistics (--pool) out"
         )
 
 

@@ -49,7 +49,7 @@ class Cell:
     params : mapping
         As the user named them, nothing else.
     level : str
-        ``mean``, ``frames``, ``grid:4`` …
+        ``mean``, ``frames``, ``grid:4`` …; or statistics over a level's time axis, ``frames:mean+std``.
     scale : {"none", "standard", "minmax"}
         Fitted on the training part of each fold.
     decision : str

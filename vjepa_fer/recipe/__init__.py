@@ -35,6 +35,7 @@ from vjepa_fer.recipe.pixels import (
     Sampling,
     parse_resolution,
 )
+from vjepa_fer.recipe.statistics import STATISTICS, percentile_of, split_statistics, with_statistics
 from vjepa_fer.recipe.texts import (
     fingerprint,
     flat_recipe,
@@ -45,7 +46,7 @@ from vjepa_fer.recipe.texts import (
     recipe_to_json,
     require_same_recipe,
 )
-from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precision, Recipe
+from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, Clock, ImportedRecipe, Precision, Recipe
 
 __all__ = [
     "CODECS",
@@ -56,7 +57,9 @@ __all__ = [
     "SEMANTICS",
     "SEVERITIES",
     "SMALL",
+    "STATISTICS",
     "AnyRecipe",
+    "Clock",
     "EncoderSpec",
     "FaceCrop",
     "FaceDetector",
@@ -87,6 +90,7 @@ __all__ = [
     "parse_level",
     "parse_resolution",
     "parse_step",
+    "percentile_of",
     "recipe_differences",
     "recipe_from_dict",
     "recipe_from_json",
@@ -94,5 +98,7 @@ __all__ = [
     "recipe_to_json",
     "require_same_recipe",
     "shown",
+    "split_statistics",
     "uses_codec",
+    "with_statistics",
 ]

@@ -25,6 +25,7 @@ _LATER_FIELDS = (
     ("sampling", "frames_per_second", None),
     ("preprocessing", "perturb", None),
     ("encoder", "plugin", ""),
+    ("", "clock", "none"),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 
@@ -42,7 +43,7 @@ def recipe_to_dict(recipe: AnyRecipe) -> dict[str, Any]:
     """The recipe as nested dictionaries. A field of :data:`_LATER_FIELDS` is left out at its default, as if it were not there."""
     data = dataclasses.asdict(recipe)
     for part, name, default in _LATER_FIELDS:
-        fields = data.get(part, {})
+        fields = data.get(part, {}) if part else data
         if name in fields and fields[name] == default:
             del fields[name]
     return data

@@ -23,6 +23,7 @@ IMPORTED_SEMANTICS = 1
 """The same of features that another program made, which no pixel of ours is in."""
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Clock = Literal["none", "frames", "seconds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,11 @@ class Recipe:
         )
 
     @property
+    def is_over_time(self) -> bool:
+        """Whether each row is a moment of its clip: no, a window, which has a time axis of its own."""
+        return False
+
+    @property
     def token_grid(self) -> tuple[int, int, int]:
         """Tokens of a window along time, height and width: (T', H', W')."""
         height, width = (side // self.encoder.patch_size for side in self.preprocessing.crop_shape)
@@ -146,7 +152,10 @@ class ImportedRecipe:
     source_sha256 : str
         Of the file's bytes.
     columns : tuple of str
-        The feature columns in order; the feature matrix is stored as the level ``mean``.
+        The feature columns in order.
+    clock : {"none", "frames", "seconds"}
+        "none": one vector a clip, the level ``mean``. Otherwise a vector a moment, the level ``frames``, and what the time of each is
+        counted in; frames, where nothing said how long one takes.
     """
 
     source: str
@@ -154,18 +163,25 @@ class ImportedRecipe:
     columns: tuple[str, ...]
     semantics: int = IMPORTED_SEMANTICS
     kind: Literal["imported"] = "imported"
+    clock: Clock = "none"
 
     def __post_init__(self) -> None:
+        check_choice("clock", self.clock, Clock)
         check(self.kind == "imported", f"kind {shown(self.kind)} is not 'imported'")
         take_fields(self)
         check_most("characters of columns", sum(map(len, self.columns)), f"{len(self.columns):,} columns")
 
     @property
     def storage(self) -> Storage:
-        """An imported table holds one vector a clip: the level ``mean``."""
-        return _ONE_VECTOR
+        """One level: ``mean`` of a vector a clip, ``frames`` of a vector a moment."""
+        return _MOMENTS if self.is_over_time else _ONE_VECTOR
+
+    @property
+    def is_over_time(self) -> bool:
+        """Whether each row is a moment of its clip."""
+        return self.clock != "none"
 
 
-_ONE_VECTOR = Storage(levels=("mean",))
+_ONE_VECTOR, _MOMENTS = Storage(levels=("mean",)), Storage(levels=("frames",))
 
 AnyRecipe = Recipe | ImportedRecipe
