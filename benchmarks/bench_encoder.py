@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import VJEPA2Config, VJEPA2Model
 
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.encoder.loading.load import random_encoder
@@ -71,6 +70,11 @@ def matmul_rate(device: str, dtype: torch.dtype, turns: int) -> dict[str, float]
 
 def beside_transformers(asked: argparse.Namespace, dtype: torch.dtype, rate: float) -> dict[str, Any]:
     """ViT-L's width, so that a turn takes seconds with fewer layers; each layer costs the same."""
+    from transformers import (
+        VJEPA2Config,
+        VJEPA2Model,
+    )  # seconds to import; gpu_check.py has use for the rest where there is no card
+
     shape = {"img_size": 256, "patch_size": 16, "num_frames": NUM_FRAMES, "tubelet_size": 2}
     config = {"family": "v2", **shape, "embed_dim": 1024, "depth": asked.depth, "num_heads": 16, "mlp_ratio": 4.0}
     ours = random_encoder({**config, "uniform_power": False, "layer_norm_eps": 1e-6}, 0).to(asked.device, dtype)

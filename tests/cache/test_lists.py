@@ -252,8 +252,7 @@ def test_a_list_that_a_kill_cut_anywhere_holds_the_rows_before(tmp_path_factory,
         assert read == written[: len(read)]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_no_changed_byte_of_the_lists_is_read_in_silence(tmp_path, seed):
+def test_no_changed_byte_of_the_lists_is_read_in_silence(tmp_path):
     write_small_cache(tmp_path, num_clips=3)
     add_manifest(tmp_path, clips("c8", "c9"))
     write_failures(tmp_path, {i: failure(i) for i in ("c8", "c9")})
@@ -266,7 +265,7 @@ def test_no_changed_byte_of_the_lists_is_read_in_silence(tmp_path, seed):
     assert len(files) == 5
     for path in files:
         data, refused = path.read_bytes(), 0
-        for mutant in mutants(data, 300, seed):
+        for mutant in mutants(data, 300, 1):
             path.write_bytes(mutant)
             try:
                 assert everything(tmp_path) == before

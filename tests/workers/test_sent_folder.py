@@ -40,8 +40,7 @@ COMMANDS = {
         f"{EXTRACT} --workers 1 --dry-run",
     ],
     "probe": [
-        "probe . --jobs 2 --folds loso --probe knn,logreg",
-        "probe . --jobs 2 --folds loso --probe lightgbm,mlp --param n_estimators=2",
+        "probe . --jobs 2 --folds loso --probe knn,logreg,lightgbm,mlp --param n_estimators=2",
         "probe . --jobs 2 --folds loso --probe attentive --features tokens --param epochs=1",
     ],
     "experiments list": ["experiments list"],
