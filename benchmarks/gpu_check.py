@@ -138,10 +138,8 @@ def beside_transformers(at: Setting) -> dict[str, Any]:
     encoder = at.load(at.encoders[0], at.device, at.precision)
     spec, batcher = encoder.spec, batcher_of(encoder)
     sizes = {"crop_size": spec.img_size, "frames_per_clip": 16, "hidden_size": spec.embed_dim}
-    from transformers import (  # seconds to import, and nothing is asked of it where there is no card
-        VJEPA2Config,
-        VJEPA2Model,
-    )
+    # Not at the top: seconds to import, and nothing is asked of it where there is no card.
+    from transformers import VJEPA2Config, VJEPA2Model
 
     config = VJEPA2Config(
         **sizes,
