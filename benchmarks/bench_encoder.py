@@ -70,10 +70,8 @@ def matmul_rate(device: str, dtype: torch.dtype, turns: int) -> dict[str, float]
 
 def beside_transformers(asked: argparse.Namespace, dtype: torch.dtype, rate: float) -> dict[str, Any]:
     """ViT-L's width, so that a turn takes seconds with fewer layers; each layer costs the same."""
-    from transformers import (
-        VJEPA2Config,
-        VJEPA2Model,
-    )  # seconds to import; gpu_check.py has use for the rest where there is no card
+    # Not at the top: seconds to import, and gpu_check.py may do without.
+    from transformers import VJEPA2Config, VJEPA2Model
 
     shape = {"img_size": 256, "patch_size": 16, "num_frames": NUM_FRAMES, "tubelet_size": 2}
     config = {"family": "v2", **shape, "embed_dim": 1024, "depth": asked.depth, "num_heads": 16, "mlp_ratio": 4.0}
