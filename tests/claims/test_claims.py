@@ -284,3 +284,44 @@ def test_a_folder_that_the_last_one_takes_away_at_this_moment_is_made_again(tmp_
     monkeypatch.setattr(claims, "make_own_folder", made_and_gone)
     with Claims(tmp_path) as mine:
         assert mine.take("a")
+
+
+def test_deaths_in_the_middle_of_something_are_counted_and_others_are_not(tmp_path, machines):
+    with Claims(tmp_path) as first, Claims(tmp_path) as second, Claims(tmp_path) as mine:
+        for dead in (first, second):
+            assert dead.take("deadly")
+            dead.begin("deadly")
+            dead.begin("harmless")
+            dead.end("harmless")
+            assert dead.take("harmless")
+            stop(dead)
+        assert mine.take("deadly")
+        assert mine.take("harmless")
+        assert (mine.deaths("deadly"), mine.deaths("harmless")) == (2, 0)
+
+
+def test_deaths_are_remembered_until_a_process_ends_in_order(tmp_path):
+    folder = tmp_path / CLAIMS
+    folder.mkdir()
+    for generation in range(2):
+        dead = re.sub(r"\.\d+\.", ".4294967296.", new_owner())
+        (folder / f"{dead}.alive").write_text(f"\n{claims._key('deadly')}")
+        (folder / f"{claims._key('deadly')}.{generation}").write_text(dead)
+        (folder / f"{claims._key('harmless')}.{generation}").write_text(dead)
+    with Claims(tmp_path) as mine:
+        assert sum(name.startswith(claims._key("harmless")) for name in names(tmp_path)) == 0
+        assert mine.take("deadly")
+        assert mine.deaths("deadly") == 2
+    assert names(tmp_path) == []
+
+
+def test_what_a_process_is_in_the_middle_of_is_not_what_it_says_of_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "MOST_AT_ONCE", 3)
+    with Claims(tmp_path, "one") as mine, Claims(tmp_path) as other:
+        for name in "abcd":
+            mine.begin(name)
+        assert other.heard() == {mine._owner: "one"}
+        assert claims._at(mine._alive(mine._owner)) == {claims._key(name) for name in "bcd"}
+        for name in "abcd":
+            mine.end(name)
+        assert mine._alive(mine._owner).read_text() == "one"

@@ -17,7 +17,7 @@ from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.index import remember_shards
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
-from vjepa_fer.claims import Claims
+from vjepa_fer.claims import MOST_DEATHS, Claims
 from vjepa_fer.doors import Bar, progress_bar
 from vjepa_fer.encoder import LoadedEncoder, require_compiling
 from vjepa_fer.errors import CacheError, VideoError, VjepaFerError
@@ -282,7 +282,11 @@ class _Job:
             share = ClipShare(self.root, self.claims, self.known, turns)
             self._encode(share.claimed(todo, self.stop))
             self.bar.advance(len(share.found_done))
-            lost, gone = self.writer.settle(), share.failed_meanwhile()
+            lost = self.writer.settle()
+            for clip in share.suspects:
+                self._encode_alone(clip)
+                lost |= self.writer.settle()
+            gone = share.failed_meanwhile()
             todo = [clip for clip in todo if clip.clip_id in lost] + share.held_elsewhere
             todo = [clip for clip in todo if clip.clip_id not in gone and clip.clip_id not in self.known]
             if todo and not share.taken and not patience.wait(len(todo), self._tell_waiting):
@@ -293,6 +297,16 @@ class _Job:
 
     def _all_done(self) -> frozenset[str]:
         return self.known.ids() | self.writer.durable
+
+    def _encode_alone(self, clip: Clip) -> None:
+        """Do a clip that processes have died in the middle of, with nothing else at stake; after a few of them, list it."""
+        deaths = self.claims.deaths(clip.clip_id)
+        if deaths < MOST_DEATHS:
+            self._encode(iter([clip]))
+            return
+        message = f"{deaths} processes died while they encoded it; too little memory? --retry-failed tries it again"
+        error = VideoError("worker_died", clip.path, message)
+        self._fail(Failure.from_error(clip.clip_id, clip.path, error))
 
     def _encode(self, clips: Iterator[Clip]) -> None:
         """Decode and encode `clips` with one thread a device; on an error or a signal all of them are ended."""
@@ -357,6 +371,7 @@ class _Job:
             if error is None:
                 assert read.pixels is not None
                 self.noted.add(read.clip.clip_id, read.clip.path, read.pixels.notes)
+                self.claims.begin(read.clip.clip_id)
                 yield read
             else:
                 read.release()
@@ -373,6 +388,7 @@ class _Job:
         self._count()
 
     def _finish(self, clip: Clip, rows: ClipRows) -> None:
+        self.claims.end(clip.clip_id)
         self.writer.put(rows)
         self._count(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole)
 

@@ -104,6 +104,8 @@ class ClipShare:
         Clips that were claimed and given out.
     held_elsewhere : list of Clip
         Clips that another live process has.
+    suspects : list of Clip
+        Clips that are claimed, and that a process has died in the middle of: they are done when nothing else is.
     found_done : set of str
         Ids of clips that another process had finished by the time they were asked for.
     """
@@ -112,6 +114,7 @@ class ClipShare:
         self._root, self._claims, self._done, self._turns = root, claims, done, turns
         self.taken = 0
         self.held_elsewhere: list[Clip] = []
+        self.suspects: list[Clip] = []
         self.found_done: set[str] = set()
 
     def claimed(self, clips: Iterable[Clip], stop: threading.Event) -> Iterator[Clip]:
@@ -126,7 +129,10 @@ class ClipShare:
                 self.found_done.add(clip.clip_id)
             elif is_ours:
                 self.taken += 1
-                yield clip
+                if self._claims.deaths(clip.clip_id):
+                    self.suspects.append(clip)
+                else:
+                    yield clip
             else:
                 self.held_elsewhere.append(clip)
 
