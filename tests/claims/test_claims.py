@@ -83,6 +83,19 @@ def test_one_that_stood_still_notices_that_others_took_over(tmp_path, machines):
             assert other.holds("a")
 
 
+def test_a_takeover_by_one_that_died_does_not_hold_up_the_one_that_had_stood_still(tmp_path, machines):
+    with Claims(tmp_path) as sleeper, Claims(tmp_path) as other, Claims(tmp_path) as third:
+        assert sleeper.take("a")
+        stop(sleeper)
+        assert other.take("a")
+        os.utime(sleeper._alive(sleeper._owner))
+        assert not sleeper.take("a")
+        stop(other)
+        assert third.take("a")
+        assert third.holds("a")
+        assert not sleeper.take("a")
+
+
 def test_what_another_took_over_is_not_given_up_for_it(tmp_path, machines):
     sleeper = Claims(tmp_path).__enter__()
     sleeper.take("a")

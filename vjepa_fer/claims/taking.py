@@ -139,6 +139,11 @@ class Claims:
             path = self._claim(name, generation)
             if self._make(path):
                 self._held[name] = generation
+                above = self._claim(name, generation + 1)
+                if (
+                    self._state(above) == "dead"
+                ):  # what it was built on went, and then its owner: it would hold everybody up
+                    above.unlink(missing_ok=True)
                 if self.holds(name):
                     return True
                 self.give_up(name)  # somebody swept, or took over, what we had built on: its turn comes again
