@@ -29,15 +29,25 @@ from vjepa_fer.recipe import (
 
 from . import completion
 from .config_file import ConfigOption
+from .engine import AddressOption, CpusOption, EngineOption, GpusOption, engine_of
 from .extract_layers import layered
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option, wrong_usage
+from .options import (
+    SOME_FAILED,
+    AcceptResizeOption,
+    AcceptTruncatedOption,
+    JsonOption,
+    UnifyOption,
+    memory_option,
+    wrong_usage,
+)
 from .terminal import say, warn
 
 if TYPE_CHECKING:
-    pass
+    from vjepa_fer.extract import ExtractSummary, Plan
 
 SAMPLING, STORAGE = Sampling(), Storage()
+RANDOM = "random weights: a control, or a smoke test; the features mean nothing about V-JEPA"
 SETTINGS_CLIP_TIMEOUT = 300.0  # ExtractSettings.clip_timeout, which --help must not import torch for
 
 
@@ -207,13 +217,14 @@ def extract(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: room and time.")] = False,
     machines: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=1_000_000,
-            help="With --dry-run: for so many machines or array tasks like this, which share the cache.",
+            help="With --dry-run: for so many machines or array tasks like this, which share the cache; with --engine ray: so many workers.",
+            show_default="1; with --engine ray as many as there is room for",
         ),
-    ] = 1,
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -226,6 +237,10 @@ def extract(
         float | None,
         typer.Option(min=0, help="With --dry-run: of a device for an hour, in your money.", show_default=False),
     ] = None,
+    engine: EngineOption = "here",
+    address: AddressOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
     force: Annotated[bool, typer.Option("--force", help="Begin although the disk looks too small.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -238,14 +253,14 @@ def extract(
         from vjepa_fer.video.faces import require_faces
 
         require_faces()
-    from vjepa_fer.encoder import load_encoder, pick_device
     from vjepa_fer.encoder.loading.registry import find_encoder
     from vjepa_fer.extract import (
         ExtractSettings,
         Fleet,
         Forecast,
+        Order,
         extract_manifest,
-        make_recipe,
+        extract_together,
         measure_rates,
         plan_extraction,
         recipe_without_weights,
@@ -255,7 +270,8 @@ def extract(
     from vjepa_fer.manifest import read_manifest, with_picture_rate
     from vjepa_fer.video.pool import default_memory, default_workers
 
-    if not dry_run and (machines > 1 or rate is not None or price is not None):
+    cluster = engine_of(engine, address, machines, cpus_per_worker, gpus_per_worker)
+    if not dry_run and ((machines is not None and cluster is None) or rate is not None or price is not None):
         raise typer.BadParameter(
             "--machines, --rate and --price say what --dry-run reckons with: add it, or leave them out"
         )
@@ -294,7 +310,7 @@ def extract(
         warn(note)
     clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
-    places = [name.strip() for name in (devices or device).split(",")]
+    places = tuple(name.strip() for name in (devices or device).split(","))
     settled = settle_precision(precision, places, cache)
     with wrong_usage():
         planned = recipe_without_weights(
@@ -309,38 +325,43 @@ def extract(
             interpolation=interpolation,
             state_key=state_key,
         )
+    order = Order(
+        manifest=clips,
+        cache=cache,
+        model=model,
+        weights=weights,
+        state_key=state_key,
+        resolution=size,
+        places=places,
+        precision=precision,
+        sampling=sampling,
+        storage=storage,
+        num_views=views,
+        face_crop=face,
+        square_pixels=square_pixels,
+        interpolation=interpolation,
+        settings=settings,
+    )
     with stoppable(cache):
         count = default_workers() if workers is None else workers
-        fleet = Fleet(machines=machines, devices=len(places), price=price)
+        fleet = Fleet(machines=machines or 1, devices=len(places), price=price)
         if dry_run and weights is None:
             planned = with_weights_of(cache, planned)
             plan, left = plan_extraction(clips, cache, planned, **which)
             given = rate and measure_rates(plan, left, None, planned, workers=count, rate=rate, folder=cache)
             show_plan(plan, cache, as_json=as_json, forecast=Forecast.of(plan, given, fleet) if given else None)
             return
-        encoders = [
-            load_encoder(
-                model,
-                weights=weights,
-                state_key=state_key,
-                device=pick_device(place),
-                precision=settled.precision,
-                resolution=size,
-            )
-            for place in places
-        ]
+        if cluster is not None and not dry_run:
+            if weights is not None and weights.startswith("random:"):
+                warn(RANDOM)
+            show_room(plan_extraction(clips, cache, with_weights_of(cache, planned), **which)[0], cache, force=force)
+            outlook = Outlook(len(clips), shows_bar=sys.stderr.isatty())
+            show_and_leave(extract_together(order, cluster, outlook=outlook), cache, as_json=as_json, profile=profile)
+            return
+        encoders, recipe = order.load()
         encoder = encoders[0]
-        recipe = make_recipe(
-            encoder,
-            sampling=sampling,
-            storage=storage,
-            num_views=views,
-            face_crop=face,
-            square_pixels=square_pixels,
-            interpolation=interpolation,
-        )
         if encoder.spec.weights.startswith("random:"):
-            warn("random weights: a control, or a smoke test; the features mean nothing about V-JEPA")
+            warn(RANDOM)
         elif encoder.spec.control:
             say(f"a control, what an encoder must beat: {encoder.spec.control}")
         devices_named = ", ".join(str(each.device) for each in encoders)
@@ -366,17 +387,27 @@ def extract(
             timed = dataclasses.replace(plan, seconds=forecast.seconds if forecast else 0.0)
             show_plan(timed, cache, as_json=as_json, forecast=forecast)
             return
-        for line in plan_lines(plan):
-            say(line)
+        show_room(plan, cache, force=force)
         say(about_decoding(settings, default_workers(), default_memory()))
-        if not plan.fits and not force:
-            raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
         gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
         outlook = Outlook(plan.clips, shows_bar=sys.stderr.isatty())
         summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
+    show_and_leave(summary, cache, as_json=as_json, profile=profile)
+
+
+def show_room(plan: Plan, cache: Path, *, force: bool) -> None:
+    """Say what an extraction will take, and refuse it where the disk is too small."""
+    for line in plan_lines(plan):
+        say(line)
+    if not plan.fits and not force:
+        raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
+
+
+def show_and_leave(summary: ExtractSummary, cache: Path, *, as_json: bool, profile: bool) -> None:
+    """Say what an extraction did; the exit status says whether that is everything."""
     show_summary(summary, cache, as_json=as_json, profile=profile)
     if summary.failures or summary.elsewhere:
-        raise typer.Exit(4)
+        raise typer.Exit(SOME_FAILED)
 
 
 def frames_a_second(fps: float | None, window_seconds: float | None, frames: int) -> float | None:

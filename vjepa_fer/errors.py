@@ -113,6 +113,10 @@ class RunExistsError(RunError):
     """Something has the name of a run folder already; it may be the same run, from another process that was first."""
 
 
+class EngineError(VjepaFerError, RuntimeError):
+    """A cluster that cannot be reached, has no room, or whose machines lack something; or workers of it that did not end well."""
+
+
 class MissingExtraError(VjepaFerError, ImportError):
     """An optional package is not installed; the message holds the pip line. The command line exits with 3."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates
 from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
+from vjepa_fer.extract.order import Order
 from vjepa_fer.extract.plan import (
     measure_rates,
     measure_seconds,
@@ -12,15 +13,18 @@ from vjepa_fer.extract.plan import (
     with_weights_of,
 )
 from vjepa_fer.extract.precision import settle_precision
+from vjepa_fer.extract.together import extract_together
 
 __all__ = [
     "ExtractSettings",
     "ExtractSummary",
     "Fleet",
     "Forecast",
+    "Order",
     "Plan",
     "Rates",
     "extract_manifest",
+    "extract_together",
     "make_recipe",
     "measure_rates",
     "measure_seconds",
