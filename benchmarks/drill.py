@@ -92,7 +92,7 @@ def work_of(kind: str, folder: Path, target: Path) -> Any:
             settings=ExtractSettings(shard_bytes=20_000, shard_seconds=0.3, workers=0, wait_seconds=120),
         )
     from vjepa_fer.experiment import Cell, Experiment, Protocol
-    from vjepa_fer.sweep.together import SharedExperiment
+    from vjepa_fer.sweep.on_cluster import SharedExperiment
 
     cells = (*(Cell(probe="knn", params={"k": k}) for k in (1, 3)), Cell(probe="centroid"))
     return SharedExperiment(
@@ -129,18 +129,18 @@ class Slowed:
         from vjepa_fer.extract.sharing import Patience
 
         torch.set_num_threads(1)
-        real, Patience.POLL_SECONDS = job.encode_clips, 0.2
+        real, Patience.POLL_SECONDS = job.encode_together, 0.2
 
         def encode(reads: Any, *others: Any) -> None:
             def slow() -> Iterator[Any]:
-                for read in reads:
+                for read, routes in reads:
                     self.note("step", read.clip.clip_id)
                     time.sleep(self.seconds)
-                    yield read
+                    yield read, routes
 
             real(slow(), *others)
 
-        job.encode_clips = encode
+        job.encode_together = encode
 
     def slow_fits(self) -> None:
         from vjepa_fer.evaluation import Study as Fits
@@ -611,7 +611,7 @@ def load() -> None:
     import torch
 
     import vjepa_fer.extract
-    import vjepa_fer.sweep.together
+    import vjepa_fer.sweep.on_cluster
     import vjepa_fer.video.decoding
 
     torch.set_num_threads(1)

@@ -43,7 +43,15 @@ def _overview(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         *_counts(facts),
         *_about_windows(facts),
         ("fingerprint", facts["fingerprint"][:16]),
+        *_about_library(facts["recipe"]),
     ]
+
+
+def _about_library(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose numbers they are, where they are not those of our own model."""
+    if not recipe.get("encoder.library.library"):
+        return []
+    return [("computed by", f"{recipe['encoder.library.library']} {recipe['encoder.library.version']}")]
 
 
 def _about_windows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ class Example(NamedTuple):
 EXAMPLES: dict[str, tuple[Example, Example]] = {
     "demo": (
         Example("See the whole path in a minute, and keep nothing", "demo"),
-        Example("Keep videos and cache, to go on with them", "demo drawn"),
+        Example("Keep videos and cache, and compare several encoders on them", "demo drawn --compare"),
     ),
     "doctor": (
         Example("What works on this machine", "doctor"),
@@ -156,6 +156,10 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
     "evaluate": (
         Example("Anyone's predictions, by a manifest's column", "evaluate theirs.csv -m ravdess.csv --by sex"),
         Example("A published confusion matrix", "evaluate matrix.csv --confusion"),
+    ),
+    "robustness": (
+        Example("What a hidden mouth costs", "robustness study.toml cache/faces cache/mouth5 -o r.json"),
+        Example("Trained on dark clips too", "robustness study.toml cache/a cache/dark3 --augment cache/dark3"),
     ),
     "report": (
         Example("A page about all runs of a folder", "report runs/first -o report.html"),

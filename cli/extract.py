@@ -2,76 +2,65 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import typer
 
-from vjepa_fer.errors import CacheError
-from vjepa_fer.recipe import (
-    FaceCrop,
-    Interpolation,
-    Mode,
-    Preprocessing,
-    Rule,
-    Sampling,
-    Storage,
-    TokenDtype,
-    parse_resolution,
-)
+from vjepa_fer.recipe import Interpolation, Mode, Rule, Sampling, Storage, TokenDtype
 
 from . import completion
 from .config_file import ConfigOption
 from .engine import AddressOption, CpusOption, EngineOption, GpusOption, engine_of
-from .extract_layers import layered
-from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import (
-    SOME_FAILED,
-    AcceptResizeOption,
-    AcceptTruncatedOption,
-    JsonOption,
-    UnifyOption,
-    memory_option,
-    wrong_usage,
-)
+from .extract_asked import all_asked, write_recipe_file
+from .extract_words import Outlook, about_decoding, plan_lines, show_plans, show_summaries
+from .extract_work import Encoders, Trial, Which, begin, require_room
+from .options import SOME_FAILED, AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option
 from .terminal import say, warn
 
-if TYPE_CHECKING:
-    from vjepa_fer.extract import ExtractSummary, Plan
-
 SAMPLING, STORAGE = Sampling(), Storage()
-RANDOM = "random weights: a control, or a smoke test; the features mean nothing about V-JEPA"
 SETTINGS_CLIP_TIMEOUT = 300.0  # ExtractSettings.clip_timeout, which --help must not import torch for
 
 
-class _Which(TypedDict):
-    """Which clips of a manifest are tried."""
-
-    retry_failed: bool
-    accept_truncated: bool
-    min_frames: int
-
-
 def extract(
+    context: typer.Context,
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)],
     cache: Annotated[
-        Path, typer.Argument(metavar="CACHE", help="The cache folder; made if absent.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(metavar="[CACHE]", help="The cache folder; made if absent. Or give --into.", show_default=False),
+    ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="The encoder; `vjepa-fer models list` shows them. pixels:8: mean colours on a grid, a control.",
+            help="The encoder; `vjepa-fer models list` shows them. hf:FOLDER or hf:OWNER/NAME: any that transformers computes; "
+            "pixels:8: mean colours on a grid, a control.",
             autocompletion=completion.one_of(completion.models),
             show_default=False,
         ),
-    ],
+    ] = None,
+    into: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--into",
+            metavar="CACHE=RECIPE.toml",
+            help="In place of CACHE, several in one pass that decodes each clip once; the file holds --model and the other options of the "
+            "recipe by name.",
+            show_default=False,
+        ),
+    ] = None,
+    write_recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the recipe's options as such a file, for --into and --config.",
+            show_default=False,
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +80,7 @@ def extract(
     level: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to store: mean, frames, grid:G, tokens; may be repeated.",
+            help="What to store: mean, frames, grid:G, tokens, or cls, class and register tokens; may be repeated.",
             autocompletion=completion.one_of(completion.LEVELS),
             show_default=" ".join(STORAGE.levels),
         ),
@@ -159,11 +148,25 @@ def extract(
         ),
     ] = False,
     interpolation: Annotated[
-        Interpolation,
+        Interpolation | None,
         typer.Option(
-            help="How frames are resized: V-JEPA's two taps, or antialiased as Hugging Face's processor of V-JEPA 2 does."
+            help="How frames are resized: V-JEPA's two taps (bilinear), or antialiased as Hugging Face's processor of V-JEPA 2 does.",
+            show_default="as the encoder was trained",
         ),
-    ] = Preprocessing.interpolation,
+    ] = None,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:SEVERITY",
+            help="Make frames worse before they are resized, from 1 (hardly) to 5 (most), as mouth:3, dark:5, flip; repeated: in this "
+            "order. Its own cache: `robustness` compares it with the one without.",
+            autocompletion=completion.one_of(completion.PERTURBATIONS),
+            show_default=False,
+        ),
+    ] = None,
+    perturb_seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of what --perturb draws, with each clip's id.")
+    ] = 0,
     devices: Annotated[
         str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
     ] = None,
@@ -254,44 +257,18 @@ def extract(
 
         require_faces()
     from vjepa_fer.encoder.loading.registry import find_encoder
-    from vjepa_fer.extract import (
-        ExtractSettings,
-        Fleet,
-        Forecast,
-        Order,
-        extract_manifest,
-        extract_together,
-        measure_rates,
-        plan_extraction,
-        recipe_without_weights,
-        settle_precision,
-        with_weights_of,
-    )
+    from vjepa_fer.extract import ExtractSettings, Fleet, extract_on_cluster, extract_together
     from vjepa_fer.manifest import read_manifest, with_picture_rate
     from vjepa_fer.video.pool import default_memory, default_workers
 
     cluster = engine_of(engine, address, machines, cpus_per_worker, gpus_per_worker)
+    if cluster is not None and into:
+        raise typer.BadParameter("--engine ray fills one cache: give CACHE and --model, in place of --into")
     if not dry_run and ((machines is not None and cluster is None) or rate is not None or price is not None):
         raise typer.BadParameter(
             "--machines, --rate and --price say what --dry-run reckons with: add it, or leave them out"
         )
-    with wrong_usage():
-        sampling = Sampling(
-            mode=mode,
-            rule=rule,
-            frames_per_window=frames,
-            frame_step=frame_step,
-            num_segments=segments,
-            stride=stride,
-            frames_per_second=frames_a_second(fps, window_seconds, frames),
-        )
-        storage = Storage(
-            levels=layered(tuple(level or STORAGE.levels), layers, model, state_key), token_dtype=token_dtype
-        )
-        size = parse_resolution(resolution) if resolution is not None else None
-        face = FaceCrop() if face_crop else None
-        height, width = size or (Preprocessing.crop_size, None)
-        Preprocessing(crop_size=height, crop_width=width, num_views=views, face_crop=face)
+    asked = all_asked(context, into or [], cache)
     settings = ExtractSettings(
         batch_size=batch_size,
         retry_failed=retry_failed,
@@ -304,123 +281,43 @@ def extract(
         memory_bytes=memory_option(memory),
         compile_blocks=compile_blocks,
     )
-    which: _Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
+    which: Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
     clips = read_manifest(manifest, unify_names=unify_names)
     for note in clips.notes:
         warn(note)
     clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
-    find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
-    places = tuple(name.strip() for name in (devices or device).split(","))
-    settled = settle_precision(precision, places, cache)
-    with wrong_usage():
-        planned = recipe_without_weights(
-            model,
-            resolution=size,
-            sampling=sampling,
-            storage=storage,
-            num_views=views,
-            precision=settled.precision,
-            face_crop=face,
-            square_pixels=square_pixels,
-            interpolation=interpolation,
-            state_key=state_key,
-        )
-    order = Order(
-        manifest=clips,
-        cache=cache,
-        model=model,
-        weights=weights,
-        state_key=state_key,
-        resolution=size,
-        places=places,
-        precision=precision,
-        sampling=sampling,
-        storage=storage,
-        num_views=views,
-        face_crop=face,
-        square_pixels=square_pixels,
-        interpolation=interpolation,
-        settings=settings,
-    )
-    with stoppable(cache):
+    for one in asked:
+        find_encoder(one.model, state_key=one.state_key)  # a model that is none, or a file of none, is no wrong usage
+    places = [name.strip() for name in (devices or device).split(",")]
+    works = [begin(one, places) for one in asked]
+    if write_recipe is not None:
+        write_recipe_file(context, write_recipe)
+        say(f"recipe: {write_recipe}")
+    with stoppable([one.cache for one in asked]):
         count = default_workers() if workers is None else workers
-        fleet = Fleet(machines=machines or 1, devices=len(places), price=price)
-        if dry_run and weights is None:
-            planned = with_weights_of(cache, planned)
-            plan, left = plan_extraction(clips, cache, planned, **which)
-            given = rate and measure_rates(plan, left, None, planned, workers=count, rate=rate, folder=cache)
-            show_plan(plan, cache, as_json=as_json, forecast=Forecast.of(plan, given, fleet) if given else None)
-            return
-        if cluster is not None and not dry_run:
-            if weights is not None and weights.startswith("random:"):
-                warn(RANDOM)
-            show_room(plan_extraction(clips, cache, with_weights_of(cache, planned), **which)[0], cache, force=force)
-            outlook = Outlook(len(clips), shows_bar=sys.stderr.isatty())
-            show_and_leave(extract_together(order, cluster, outlook=outlook), cache, as_json=as_json, profile=profile)
-            return
-        encoders, recipe = order.load()
-        encoder = encoders[0]
-        if encoder.spec.weights.startswith("random:"):
-            warn(RANDOM)
-        elif encoder.spec.control:
-            say(f"a control, what an encoder must beat: {encoder.spec.control}")
-        devices_named = ", ".join(str(each.device) for each in encoders)
-        say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        if encoder.device.type == "cuda" and encoder.spec.family != "pixels":
-            say(f"attention by torch's kernel {encoder.attention_kernel(math.prod(recipe.token_grid))}")
-        if settled.why:
-            say(f"precision: {settled.why}")
-        plan, left = plan_extraction(clips, cache, recipe, **which)
         if dry_run:
-            measured = measure_rates(
-                plan,
-                left,
-                encoder,
-                recipe,
-                workers=count,
-                rate=rate,
-                folder=cache,
-                batch_size=batch_size,
-                compile_blocks=compile_blocks,
-            )
-            forecast = Forecast.of(plan, measured, fleet) if measured else None
-            timed = dataclasses.replace(plan, seconds=forecast.seconds if forecast else 0.0)
-            show_plan(timed, cache, as_json=as_json, forecast=forecast)
+            fleet = Fleet(machines=machines or 1, devices=len(places), price=price)
+            tried = Trial(clips, which, fleet, workers=count, rate=rate, settings=settings)
+            show_plans([tried.of(work) for work in works], as_json=as_json, is_one=not into)
             return
-        show_room(plan, cache, force=force)
-        say(about_decoding(settings, default_workers(), default_memory()))
-        gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
-        outlook = Outlook(plan.clips, shows_bar=sys.stderr.isatty())
-        summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
-    show_and_leave(summary, cache, as_json=as_json, profile=profile)
-
-
-def show_room(plan: Plan, cache: Path, *, force: bool) -> None:
-    """Say what an extraction will take, and refuse it where the disk is too small."""
-    for line in plan_lines(plan):
-        say(line)
-    if not plan.fits and not force:
-        raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
-
-
-def show_and_leave(summary: ExtractSummary, cache: Path, *, as_json: bool, profile: bool) -> None:
-    """Say what an extraction did; the exit status says whether that is everything."""
-    show_summary(summary, cache, as_json=as_json, profile=profile)
-    if summary.failures or summary.elsewhere:
+        encoders = Encoders()
+        works = [work.loaded(encoders, len(clips)) if cluster is None else work.as_others_load_it() for work in works]
+        plans = [work.plan(clips, which)[0] for work in works]
+        for one, plan in zip(asked, plans, strict=True):
+            for line in [*([f"{one.cache}:"] if into else []), *plan_lines(plan)]:
+                say(line)
+        if not force:
+            require_room(list(zip(plans, [one.cache for one in asked], strict=True)))
+        outlook = Outlook(sum(plan.clips for plan in plans), shows_bar=sys.stderr.isatty())
+        if cluster is None:
+            say(about_decoding(settings, default_workers(), default_memory()))
+            gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
+            summaries = extract_together(clips, [work.target for work in works], settings=settings, outlook=outlook)
+        else:
+            summaries = (extract_on_cluster(works[0].order(clips, settings), cluster, outlook=outlook),)
+    show_summaries(summaries, [one.cache for one in asked], as_json=as_json, profile=profile, is_one=not into)
+    if any(summary.failures or summary.elsewhere for summary in summaries):
         raise typer.Exit(SOME_FAILED)
-
-
-def frames_a_second(fps: float | None, window_seconds: float | None, frames: int) -> float | None:
-    """The rate that either option says; None without both."""
-    from vjepa_fer.recipe import check
-
-    if window_seconds is None:
-        return fps
-    check(fps is None, "--fps and --window-seconds both say how far frames are apart: give one")
-    check(
-        0.001 <= window_seconds <= 1e6, f"--window-seconds {window_seconds:g} must be a number from 0.001 to 1,000,000"
-    )
-    return frames / window_seconds
 
 
 class _StopSignal(KeyboardInterrupt):
@@ -428,8 +325,8 @@ class _StopSignal(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable(cache: Path) -> Iterator[None]:
-    """Answer Ctrl-C and SIGTERM: the open shard is written, how to go on is said, and the status is 130 or 143."""
+def stoppable(caches: Sequence[Path]) -> Iterator[None]:
+    """Answer Ctrl-C and SIGTERM: the open shards are written, how to go on is said, and the status is 130 or 143."""
 
     def stop(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -441,12 +338,9 @@ def stoppable(cache: Path) -> Iterator[None]:
     except _StopSignal as stopped:
         from vjepa_fer.cache import open_cache
 
-        done = (
-            f"{len(open_cache(cache).done):,} clips are in {cache}"
-            if (cache / "cache.json").exists()
-            else "nothing done yet"
-        )
-        say(f"stopped: {done}; the same command goes on from there")
+        begun = [cache for cache in caches if (cache / "cache.json").exists()]
+        done = ", ".join(f"{len(open_cache(cache).done):,} clips are in {cache}" for cache in begun)
+        say(f"stopped: {done or 'nothing done yet'}; the same command goes on from there")
         raise typer.Exit(128 + stopped.args[0]) from None
     finally:
         for number, handler in previous.items():

@@ -67,7 +67,7 @@ def probe(
             "--probe",
             "-p",
             help="logreg, mlp, lightgbm, knn, svm, centroid, trivial, attentive, efficient (these two on grid or tokens, with torch); several with commas.",
-            autocompletion=completion.several_of(completion.PROBES),
+            autocompletion=completion.several_of(completion.probes),
         ),
     ] = DEFAULT_CELL.probe,
     features: Annotated[
@@ -244,7 +244,7 @@ def probe(
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
     from vjepa_fer.experiment import Experiment, experiment_from_dict, make_cells, parse_params, write_experiment
     from vjepa_fer.manifest import read_label_map
-    from vjepa_fer.sweep import run_experiment, run_experiment_together
+    from vjepa_fer.sweep import run_experiment, run_experiment_on_cluster
 
     if lists:
         source = context.get_parameter_source("probes")
@@ -308,7 +308,7 @@ def probe(
             outcome = run_experiment(experiment, out=out, jobs=jobs or 1, progress=bar, tell=say_beside_bar)
         else:
             with fit_bar() as reach:
-                outcome = run_experiment_together(experiment, cluster, out=out, reach=reach, tell=say_beside_bar)
+                outcome = run_experiment_on_cluster(experiment, cluster, out=out, reach=reach, tell=say_beside_bar)
     if save is not None:
         write_experiment(save, outcome.experiment)
         say(f"experiment: {save}")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from caches import write_counted_cache, write_small_cache
+from caches import small_manifest, write_counted_cache, write_small_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.ray_data import rows_of
 from vjepa_fer.cli.main import app
 from vjepa_fer.engines import Desk, Ended, Needs, State, StoppedError, needs
 from vjepa_fer.engines.worker import Worker
 from vjepa_fer.errors import MissingExtraError, RunError
+from vjepa_fer.extract import Order, make_recipe
 from vjepa_fer.extract.clock import Profile
-from vjepa_fer.extract.together import Tally
+from vjepa_fer.extract.on_cluster import Tally
+from vjepa_fer.perturb import perturbation
+from vjepa_fer.recipe import Sampling
 
 
 def run(*words):
@@ -113,6 +117,21 @@ def test_options_of_a_cluster_want_one(command):
     done = run(*command, "--address", "a:1", "--gpus-per-worker", 1)
     assert done.exit_code == 2
     assert "--address and --gpus-per-worker of a cluster: add --engine ray" in done.stderr
+
+
+def test_a_cluster_fills_one_cache(monkeypatch):
+    monkeypatch.setattr("vjepa_fer.extras.find_spec", lambda name: True)
+    done = run("extract", "m.csv", "--into", "c=c.toml", "--engine", "ray")
+    assert done.exit_code == 2
+    assert "--engine ray fills one cache: give CACHE and --model" in " ".join(done.stderr.split())
+
+
+def test_what_a_worker_is_told_goes_to_another_process_and_makes_the_recipe_that_was_asked_for(tmp_path):
+    asked = {"sampling": Sampling(frame_step=1), "num_views": 3, "perturb": perturbation(["dark:5", "flip"], seed=3)}
+    order = Order(manifest=small_manifest(), cache=tmp_path, model="tiny-v21", weights="random:1", **asked)
+    (encoder,), recipe = pickle.loads(pickle.dumps(order)).load()  # noqa: S301
+    assert recipe == make_recipe(encoder, **asked)
+    assert recipe.preprocessing.interpolation == encoder.preprocessing.interpolation
 
 
 def test_a_sweep_on_a_cluster_wants_a_folder(tmp_path, monkeypatch):

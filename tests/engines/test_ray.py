@@ -22,7 +22,7 @@ from vjepa_fer.experiment import Cell, Experiment, Protocol
 from vjepa_fer.extract import ExtractSettings, Order, extract_manifest
 from vjepa_fer.manifest import write_manifest
 from vjepa_fer.recipe import Sampling
-from vjepa_fer.sweep import UNFINISHED, run_experiment, run_experiment_together
+from vjepa_fer.sweep import UNFINISHED, run_experiment, run_experiment_on_cluster
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -189,7 +189,7 @@ def test_a_sweep_has_the_runs_of_one_process(tmp_path):
     cells = (Cell(probe="knn", params={"k": 1}), Cell(probe="centroid"))
     asked = Experiment(cache=str(cache), cells=cells, protocol=Protocol(folds="subject-kfold:4"))
     alone, steps = run_experiment(asked, out=tmp_path / "alone"), []
-    outcome = run_experiment_together(
+    outcome = run_experiment_on_cluster(
         asked, TWO, out=tmp_path / "runs", reach=lambda done, total: steps.append((done, total))
     )
     assert [one["war"] for one in outcome.results] == [one["war"] for one in alone.results]

@@ -64,10 +64,13 @@ from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recip
 from vjepa_fer.manifest import read_manifest
 from vjepa_fer.recipe import Sampling, Storage
 
-def encode(reads, *others, real=job.encode_clips):
-    real((read if read.clip.clip_id != "v4" else os.kill(os.getpid(), signal.SIGKILL) for read in reads), *others)
+def alive(read, routes):
+    return (read, routes) if read.clip.clip_id != "v4" else os.kill(os.getpid(), signal.SIGKILL)
 
-job.encode_clips = encode
+def encode(reads, routes, real=job.encode_together):
+    real((alive(*one) for one in reads), routes)
+
+job.encode_together = encode
 torch.set_num_threads(1)
 encoder = load_encoder("tiny-v21", weights="random:1")
 recipe = make_recipe(encoder, sampling=Sampling(frame_step=1), storage=Storage(levels=("mean", "tokens")))

@@ -16,7 +16,7 @@ ROOMS = [
     ("claims", "engines", "weights"),
     ("recipe",),
     ("licences",),
-    ("manifest",),
+    ("manifest", "perturb"),
     ("video",),
     ("encoder",),
     ("cache",),
@@ -28,7 +28,8 @@ ROOMS = [
     ("evaluation",),
     ("runs",),
     ("sweep", "tables"),
-    ("report", "predict", "demo", "doctor"),
+    ("robustness",),
+    ("report", "predict", "demo", "doctor", "testing"),
     ("__main__",),
 ]
 LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}
@@ -49,7 +50,7 @@ OPEN_ROOMS = (
 """Rooms that are entered by their door alone: what others may use is in its ``__init__``."""
 
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
-STAGE_1 = {"video", "encoder", "extract", "weights"}
+STAGE_1 = {"perturb", "video", "encoder", "extract", "weights"}
 HEAVY = {"torch", "av", "decord", "torchcodec", "transformers", "ray"}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vjepa_fer.recipe import AnyRecipe, ImportedRecipe, level_key, level_shape, parse_level
+from vjepa_fer.recipe import SMALL, AnyRecipe, ImportedRecipe, level_key, parse_level
 
 SHARD_FORMAT = "vjepa-fer/shard"
 CACHE_FORMAT = "vjepa-fer/cache"
@@ -69,11 +69,11 @@ def level_path(level: str) -> str:
 
 
 def level_dataset(recipe: AnyRecipe, level: str) -> Dataset:
-    """Shape and dtype of one stored level: mean (D), frames (T', D), grid (T', G, G, D), tokens (T', H', W', D)."""
+    """Shape and dtype of one stored level: mean (D), frames (T', D), cls (T' or 1, S, D), grid (T', G, G, D), tokens (T', H', W', D)."""
     if isinstance(recipe, ImportedRecipe):
         return Dataset("levels/mean", (len(recipe.columns),), np.dtype("<f4"))
-    shape = level_shape(level, recipe.token_grid, recipe.encoder.embed_dim)
-    dtype = "<f4" if parse_level(level)[0] in ("mean", "frames") else _TOKEN_DTYPES[recipe.storage.token_dtype]
+    shape = recipe.level_shape(level)
+    dtype = "<f4" if parse_level(level)[0] in SMALL else _TOKEN_DTYPES[recipe.storage.token_dtype]
     return Dataset(level_path(level), shape, np.dtype(dtype))
 
 

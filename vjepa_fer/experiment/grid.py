@@ -94,11 +94,12 @@ def make_cells(
         A probe or a decision that does not exist, a parameter that none of the probes has, or a decision that one of the probes
         cannot be put under.
     """
-    from vjepa_fer.probes import PROBES, probe_parameters
+    from vjepa_fer.probes import probe_entry, probe_parameters
 
+    entries = {probe: probe_entry(probe) for probe in probes}
     known = {
-        probe: {*probe_parameters(probe), *PROBES[probe].aliases, *(["preset"] if PROBES[probe].presets else [])}
-        for probe in probes
+        probe: {*probe_parameters(probe), *entry.aliases, *(["preset"] if entry.presets else [])}
+        for probe, entry in entries.items()
     }
     for name in grid:
         if not any(_meant_for(name, probe, known[probe]) for probe in probes):
@@ -109,7 +110,7 @@ def make_cells(
         Cell(probe=probe, params=params, level=level, scale=scale, decision=decision)
         for probe in probes
         for level in levels
-        for scale in (("none",) if PROBES[probe].reads_tokens else scales)
+        for scale in (("none",) if entries[probe].reads_tokens else scales)
         for decision in decisions
         for params in _combinations({_bare(n): v for n, v in grid.items() if _meant_for(n, probe, known[probe])})
     ]

@@ -39,11 +39,11 @@ def check_decision(cell: Cell) -> None:
     ------
     ProbeError
     """
-    from vjepa_fer.probes import PROBES
+    from vjepa_fer.probes import PROBES, probe_entry
 
     if cell.decision not in DECISIONS:
         raise ProbeError(not_one_of("decision", cell.decision, DECISIONS))
-    if cell.row == "view" and not PROBES[cell.probe].reads_tokens:
+    if cell.row == "view" and not probe_entry(cell.probe).reads_tokens:
         able = ", ".join(name for name, entry in PROBES.items() if entry.reads_tokens)
         raise ProbeError(
             f"decision {cell.decision!r} shows the probe the tokens of all windows as one sequence, and {cell.probe} reads one "
@@ -52,7 +52,7 @@ def check_decision(cell: Cell) -> None:
 
 
 def by_short_name(cell: Cell) -> Mapping[str, Any]:
-    """All parameters of a cell, by the names that people type; of a probe that is unknown here, those that it was kept with."""
+    """All parameters of a cell, by the names that people type; of a plug-in's probe, which may not be here, those that it was kept with."""
     from vjepa_fer.probes import PROBES
 
     if cell.probe not in PROBES:

@@ -45,7 +45,7 @@ class Cell:
     Attributes
     ----------
     probe : str
-        A name of :data:`vjepa_fer.probes.PROBES`.
+        A name of :data:`vjepa_fer.probes.PROBES`, or a plug-in's.
     params : mapping
         As the user named them, nothing else.
     level : str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates
-from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
+from vjepa_fer.extract.job import extract_manifest, extract_together, make_recipe
+from vjepa_fer.extract.on_cluster import extract_on_cluster
 from vjepa_fer.extract.order import Order
 from vjepa_fer.extract.plan import (
     measure_rates,
@@ -13,7 +14,7 @@ from vjepa_fer.extract.plan import (
     with_weights_of,
 )
 from vjepa_fer.extract.precision import settle_precision
-from vjepa_fer.extract.together import extract_together
+from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
 
 __all__ = [
     "ExtractSettings",
@@ -23,7 +24,9 @@ __all__ = [
     "Order",
     "Plan",
     "Rates",
+    "Target",
     "extract_manifest",
+    "extract_on_cluster",
     "extract_together",
     "make_recipe",
     "measure_rates",

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from vjepa_fer.encoder import LoadedEncoder, load_encoder, pick_device
 from vjepa_fer.engines import Desk
-from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
+from vjepa_fer.extract.job import extract_manifest, make_recipe
 from vjepa_fer.extract.precision import AskedPrecision, settle_precision
+from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary
 from vjepa_fer.manifest import Manifest
-from vjepa_fer.recipe import FaceCrop, Interpolation, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Recipe, Sampling, Storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +20,10 @@ class Order:
 
     Attributes
     ----------
-    manifest, cache, sampling, storage, num_views, face_crop, square_pixels, interpolation, settings
+    manifest, cache, sampling, storage, num_views, face_crop, square_pixels, interpolation, perturb, settings
         As :func:`~vjepa_fer.extract.extract_manifest` and :func:`~vjepa_fer.extract.make_recipe` take them.
     model, weights, state_key, resolution
-        As :func:`~vjepa_fer.encoder.load_encoder` takes them.
+        As :func:`~vjepa_fer.encoder.load_encoder` takes them; a plug-in or ``hf:…`` is found by its name where it is done.
     places : tuple of str
         Devices as torch spells them, or ``auto``, of the machine where it is done.
     precision : {"auto", "float32", "bfloat16", "float16"}
@@ -41,7 +42,8 @@ class Order:
     num_views: int = 1
     face_crop: FaceCrop | None = None
     square_pixels: bool = False
-    interpolation: Interpolation = Preprocessing.interpolation
+    interpolation: Interpolation | None = None
+    perturb: Perturbation | None = None
     settings: ExtractSettings = field(default_factory=ExtractSettings)
 
     def load(self) -> tuple[list[LoadedEncoder], Recipe]:
@@ -72,6 +74,7 @@ class Order:
             face_crop=self.face_crop,
             square_pixels=self.square_pixels,
             interpolation=self.interpolation,
+            perturb=self.perturb,
         )
         return encoders, recipe
 

@@ -18,7 +18,7 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.evaluation import FittedProbe
 from vjepa_fer.manifest import Clip
-from vjepa_fer.recipe import Recipe, Storage, level_key, level_shape, shown
+from vjepa_fer.recipe import Recipe, Storage, level_key, shown
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
@@ -43,7 +43,7 @@ def level_read(fitted: FittedProbe) -> str:
         raise ProbeError(
             f"the probe reads level {shown(fitted.level)}, but its recipe stores {stored}; fit again with --refit"
         )
-    shape = level_shape(level, recipe.token_grid, recipe.encoder.embed_dim)
+    shape = recipe.level_shape(level)
     width = math.prod(shape)
     if probe.n_features_in_ % width if fitted.row == "view" else probe.n_features_in_ != width:
         raise ProbeError(

@@ -7,8 +7,9 @@ not change one: batch size, device, number of workers, decoder back end.
 from __future__ import annotations
 
 from vjepa_fer.recipe.checks import check, shown
-from vjepa_fer.recipe.encoders import NO_WEIGHTS, EncoderSpec, Family, hierarchical_layers
+from vjepa_fer.recipe.encoders import NO_WEIGHTS, PROVENANCE, EncoderSpec, Family, hierarchical_layers
 from vjepa_fer.recipe.levels import (
+    SMALL,
     PooledFrom,
     Storage,
     TokenDtype,
@@ -19,6 +20,8 @@ from vjepa_fer.recipe.levels import (
     levels_of_layers,
     parse_level,
 )
+from vjepa_fer.recipe.libraries import LibraryModel
+from vjepa_fer.recipe.perturbations import CODECS, SEVERITIES, Perturbation, parse_step, uses_codec
 from vjepa_fer.recipe.pixels import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -27,6 +30,7 @@ from vjepa_fer.recipe.pixels import (
     Interpolation,
     Mode,
     Preprocessing,
+    Processor,
     Rule,
     Sampling,
     parse_resolution,
@@ -44,10 +48,14 @@ from vjepa_fer.recipe.texts import (
 from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precision, Recipe
 
 __all__ = [
+    "CODECS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "NO_WEIGHTS",
+    "PROVENANCE",
     "SEMANTICS",
+    "SEVERITIES",
+    "SMALL",
     "AnyRecipe",
     "EncoderSpec",
     "FaceCrop",
@@ -55,10 +63,13 @@ __all__ = [
     "Family",
     "ImportedRecipe",
     "Interpolation",
+    "LibraryModel",
     "Mode",
+    "Perturbation",
     "PooledFrom",
     "Precision",
     "Preprocessing",
+    "Processor",
     "Recipe",
     "Rule",
     "Sampling",
@@ -75,6 +86,7 @@ __all__ = [
     "levels_of_layers",
     "parse_level",
     "parse_resolution",
+    "parse_step",
     "recipe_differences",
     "recipe_from_dict",
     "recipe_from_json",
@@ -82,4 +94,5 @@ __all__ = [
     "recipe_to_json",
     "require_same_recipe",
     "shown",
+    "uses_codec",
 ]

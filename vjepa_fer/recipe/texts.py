@@ -16,11 +16,15 @@ from vjepa_fer.recipe.pixels import Preprocessing, Sampling
 from vjepa_fer.recipe.whole import AnyRecipe, ImportedRecipe, Recipe
 
 _LATER_FIELDS = (
+    ("encoder", "library", None),
+    ("preprocessing", "processor", None),
     ("storage", "pooled_from", "output"),
     ("preprocessing", "face_crop", None),
     ("preprocessing", "crop_width", None),
     ("preprocessing", "square_pixels", False),
     ("sampling", "frames_per_second", None),
+    ("preprocessing", "perturb", None),
+    ("encoder", "plugin", ""),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 

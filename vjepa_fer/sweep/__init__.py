@@ -3,19 +3,19 @@
 In reading order: `source` (what is evaluated) · `audit` (what leaks, and what nobody could look at) · `asked` (what is asked, by content, and
 where
 it is kept) · `sharing` (who does it, where several
-processes fill one folder) · `answers` (what a fit decided, as a file) · `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `repeats` (other seeds) · `running` (an experiment, from its caches to its outcome) · `together` (by an engine's workers).
+processes fill one folder) · `answers` (what a fit decided, as a file) · `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `repeats` (other seeds) · `running` (an experiment, from its caches to its outcome) · `on_cluster` (by an engine's workers).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Swept, sweep
+from vjepa_fer.sweep.on_cluster import run_experiment_on_cluster
 from vjepa_fer.sweep.refit import refit_best
 from vjepa_fer.sweep.repeats import Repeated
 from vjepa_fer.sweep.running import Outcome, run_experiment
 from vjepa_fer.sweep.sharing import UNFINISHED, Shared
 from vjepa_fer.sweep.source import Source
-from vjepa_fer.sweep.together import run_experiment_together
 from vjepa_fer.sweep.transfer import Transfer, run_transfer
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "Transfer",
     "refit_best",
     "run_experiment",
-    "run_experiment_together",
+    "run_experiment_on_cluster",
     "run_transfer",
     "sweep",
 ]

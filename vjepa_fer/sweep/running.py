@@ -203,6 +203,7 @@ def _roles(caches: Sequence[Cache], asked: Experiment) -> tuple[str, ...]:
         else:
             names = f"{levels} of {recipe.encoder.name}"
             names += f" (a control: {recipe.encoder.control})" if recipe.encoder.control else ""
+            names += f", computed by {recipe.encoder.library.title}" if recipe.encoder.library else ""
         lines.append(f"features: {names}")
     return (*lines, *manifest_roles(caches[0].manifest, folds=asked.protocol.folds, by=asked.protocol.by))
 

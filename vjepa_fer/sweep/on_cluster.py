@@ -45,7 +45,7 @@ class _Counted:
         self.desk.reach(self.done, self.total)
 
 
-def run_experiment_together(
+def run_experiment_on_cluster(
     experiment: Experiment,
     engine: RayEngine,
     *,

@@ -10,13 +10,15 @@ from vjepa_fer.cache import Cache, layout, open_cache
 from vjepa_fer.cache.failures import read_failures
 from vjepa_fer.cache.notes import read_notes
 from vjepa_fer.doors import progress_bar
+from vjepa_fer.encoder.baselines.source import PREFIX
 from vjepa_fer.engines import Needs, RayEngine, State
 from vjepa_fer.extract.clock import Profile
-from vjepa_fer.extract.job import ExtractSummary, Outlook
+from vjepa_fer.extract.job import Outlook
 from vjepa_fer.extract.order import Order
+from vjepa_fer.extract.settings import ExtractSummary
 
 
-def extract_together(
+def extract_on_cluster(
     order: Order, engine: RayEngine, *, progress: bool | None = None, outlook: Outlook | None = None
 ) -> ExtractSummary:
     """Carry out an order with an engine's workers; what is in the cache then is what one process would have put there.
@@ -74,7 +76,8 @@ class Tally:
 
 def _needs(order: Order) -> Needs:
     own = [order.manifest.source] if order.manifest.source else []
-    files = [order.model, order.weights or ""]  # names, or what stands for no file, are at no path
+    model = order.model.removeprefix(PREFIX)
+    files = [model, order.weights or ""]  # names, or what stands for no file, are at no path
     videos = [order.manifest.absolute(clip).path for clip in order.manifest.clips]
     return Needs.of([*own, *filter(None, files)], filter(None, videos), order.cache)
 
