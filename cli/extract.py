@@ -16,10 +16,11 @@ from vjepa_fer.recipe import Interpolation, Mode, Rule, Sampling, Storage, Token
 
 from . import completion
 from .config_file import ConfigOption
+from .engine import AddressOption, CpusOption, EngineOption, GpusOption, engine_of
 from .extract_asked import all_asked, write_recipe_file
 from .extract_words import Outlook, about_decoding, plan_lines, show_plans, show_summaries
 from .extract_work import Encoders, Trial, Which, begin, require_room
-from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option
+from .options import SOME_FAILED, AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option
 from .terminal import say, warn
 
 SAMPLING, STORAGE = Sampling(), Storage()
@@ -219,13 +220,14 @@ def extract(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: room and time.")] = False,
     machines: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=1_000_000,
-            help="With --dry-run: for so many machines or array tasks like this, which share the cache.",
+            help="With --dry-run: for so many machines or array tasks like this, which share the cache; with --engine ray: so many workers.",
+            show_default="1; with --engine ray as many as there is room for",
         ),
-    ] = 1,
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -238,6 +240,10 @@ def extract(
         float | None,
         typer.Option(min=0, help="With --dry-run: of a device for an hour, in your money.", show_default=False),
     ] = None,
+    engine: EngineOption = "here",
+    address: AddressOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
     force: Annotated[bool, typer.Option("--force", help="Begin although the disk looks too small.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -251,11 +257,14 @@ def extract(
 
         require_faces()
     from vjepa_fer.encoder.loading.registry import find_encoder
-    from vjepa_fer.extract import ExtractSettings, Fleet, extract_together
+    from vjepa_fer.extract import ExtractSettings, Fleet, extract_on_cluster, extract_together
     from vjepa_fer.manifest import read_manifest, with_picture_rate
     from vjepa_fer.video.pool import default_memory, default_workers
 
-    if not dry_run and (machines > 1 or rate is not None or price is not None):
+    cluster = engine_of(engine, address, machines, cpus_per_worker, gpus_per_worker)
+    if cluster is not None and into:
+        raise typer.BadParameter("--engine ray fills one cache: give CACHE and --model, in place of --into")
+    if not dry_run and ((machines is not None and cluster is None) or rate is not None or price is not None):
         raise typer.BadParameter(
             "--machines, --rate and --price say what --dry-run reckons with: add it, or leave them out"
         )
@@ -287,25 +296,28 @@ def extract(
     with stoppable([one.cache for one in asked]):
         count = default_workers() if workers is None else workers
         if dry_run:
-            fleet = Fleet(machines=machines, devices=len(places), price=price)
+            fleet = Fleet(machines=machines or 1, devices=len(places), price=price)
             tried = Trial(clips, which, fleet, workers=count, rate=rate, settings=settings)
             show_plans([tried.of(work) for work in works], as_json=as_json, is_one=not into)
             return
         encoders = Encoders()
-        works = [work.loaded(encoders, len(clips)) for work in works]
+        works = [work.loaded(encoders, len(clips)) if cluster is None else work.as_others_load_it() for work in works]
         plans = [work.plan(clips, which)[0] for work in works]
         for one, plan in zip(asked, plans, strict=True):
             for line in [*([f"{one.cache}:"] if into else []), *plan_lines(plan)]:
                 say(line)
-        say(about_decoding(settings, default_workers(), default_memory()))
         if not force:
             require_room(list(zip(plans, [one.cache for one in asked], strict=True)))
-        gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
         outlook = Outlook(sum(plan.clips for plan in plans), shows_bar=sys.stderr.isatty())
-        summaries = extract_together(clips, [work.target for work in works], settings=settings, outlook=outlook)
+        if cluster is None:
+            say(about_decoding(settings, default_workers(), default_memory()))
+            gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
+            summaries = extract_together(clips, [work.target for work in works], settings=settings, outlook=outlook)
+        else:
+            summaries = (extract_on_cluster(works[0].order(clips, settings), cluster, outlook=outlook),)
     show_summaries(summaries, [one.cache for one in asked], as_json=as_json, profile=profile, is_one=not into)
     if any(summary.failures or summary.elsewhere for summary in summaries):
-        raise typer.Exit(4)
+        raise typer.Exit(SOME_FAILED)
 
 
 class _StopSignal(KeyboardInterrupt):

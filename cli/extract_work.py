@@ -20,9 +20,12 @@ from .terminal import say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
-    from vjepa_fer.extract import ExtractSettings, Fleet, Forecast, Plan, Target
+    from vjepa_fer.extract import ExtractSettings, Fleet, Forecast, Order, Plan, Target
     from vjepa_fer.manifest import Clip, Manifest
     from vjepa_fer.recipe import Recipe
+
+
+RANDOM = "random weights: a control, or a smoke test; the features mean nothing about what the encoder learnt"
 
 
 class Which(TypedDict):
@@ -85,11 +88,37 @@ class Work:
         done.say_what_it_is(num_clips)
         return done
 
+    def as_others_load_it(self) -> Work:
+        """The same without encoders, which the workers of a cluster load; the recipe is as right as rows that are there make it."""
+        from vjepa_fer.extract import with_weights_of
+
+        if (self.asked.weights or "").startswith("random:"):
+            warn(RANDOM)
+        return dataclasses.replace(self, recipe=with_weights_of(self.asked.cache, self.recipe))
+
+    def order(self, clips: Manifest, settings: ExtractSettings) -> Order:
+        """For :func:`vjepa_fer.extract.extract_on_cluster`."""
+        from vjepa_fer.extract import Order
+
+        one = self.asked
+        return Order(
+            manifest=clips,
+            cache=one.cache,
+            model=one.model,
+            weights=one.weights,
+            state_key=one.state_key,
+            resolution=one.size,
+            places=tuple(self.places),
+            precision=one.precision,
+            settings=settings,
+            **one.looks,
+        )
+
     def say_what_it_is(self, num_clips: int) -> None:
         """The encoder, where it runs, and what people must know of it."""
         encoder = self.encoders[0]
         if encoder.spec.weights.startswith("random:"):
-            warn("random weights: a control, or a smoke test; the features mean nothing about what the encoder learnt")
+            warn(RANDOM)
         elif encoder.spec.control:
             say(f"a control, what an encoder must beat: {encoder.spec.control}")
         if encoder.spec.library:

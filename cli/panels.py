@@ -17,7 +17,10 @@ EVERYWHERE: dict[str, tuple[str, ...]] = {
     OUT: ("out", "json", "format", "part", "force", "html", "anonymise", "key-file"),
     CLIPS: ("manifest", "exclude", "where", "subset", "clips", "unify-names", "by"),
     ACROSS: ("policy", "label-map", "test-on"),
-    RUNS: ("jobs", "seed", "memory", "device", "devices", "weights", "fast"),
+    RUNS: (
+        *("jobs", "seed", "memory", "device", "devices", "weights", "fast"),
+        *("engine", "address", "cpus-per-worker", "gpus-per-worker"),
+    ),
 }
 """Options of several commands, by their long names; a command's own groups come first."""
 

@@ -13,6 +13,7 @@ from vjepa_fer.experiment import Cell, Protocol
 
 from . import completion
 from .config_file import read_experiment_file, refuse_typed, said_in
+from .engine import AddressOption, CpusOption, EngineOption, GpusOption, engine_of
 from .options import (
     SOME_FAILED,
     ExcludeOption,
@@ -28,7 +29,7 @@ from .options import (
 )
 from .probe_list import show_probes
 from .probe_tables import print_pasted, print_repeats, print_sweep, print_transfer
-from .progress import progress_bar, say_beside_bar
+from .progress import fit_bar, progress_bar, say_beside_bar
 from .terminal import print_json, say, warn
 
 if TYPE_CHECKING:
@@ -209,7 +210,20 @@ def probe(
             help="Fit the best cell once on all clips and leave it in its run folder, for new videos; needs --out.",
         ),
     ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes that work at once.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Processes that work at once; with --engine ray: workers.",
+            show_default="1; with --engine ray as many as there is room for",
+        ),
+    ] = None,
+    engine: EngineOption = "here",
+    address: AddressOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -239,7 +253,7 @@ def probe(
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
     from vjepa_fer.experiment import Experiment, experiment_from_dict, make_cells, parse_params, write_experiment
     from vjepa_fer.manifest import read_label_map
-    from vjepa_fer.sweep import run_experiment
+    from vjepa_fer.sweep import run_experiment, run_experiment_on_cluster
 
     if lists:
         source = context.get_parameter_source("probes")
@@ -250,6 +264,9 @@ def probe(
     check_format(form, as_json)
     if refit and out is None:
         raise typer.BadParameter("--refit needs --out: the fitted probe is kept in its run folder")
+    cluster = engine_of(engine, address, jobs, cpus_per_worker or (1 if engine == "ray" else None), gpus_per_worker)
+    if cluster is not None and out is None:
+        raise typer.BadParameter("--engine ray needs --out: workers share their work in a folder that all see")
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")
     of_file = json.loads(listed)
@@ -296,8 +313,12 @@ def probe(
             refit=refit,
         )
     with said_in(config):
-        bar = partial(progress_bar, what="probe")
-        outcome = run_experiment(experiment, out=out, jobs=jobs, progress=bar, tell=say_beside_bar)
+        if cluster is None or out is None:
+            bar = partial(progress_bar, what="probe")
+            outcome = run_experiment(experiment, out=out, jobs=jobs or 1, progress=bar, tell=say_beside_bar)
+        else:
+            with fit_bar() as reach:
+                outcome = run_experiment_on_cluster(experiment, cluster, out=out, reach=reach, tell=say_beside_bar)
     if save is not None:
         write_experiment(save, outcome.experiment)
         say(f"experiment: {save}")

@@ -24,6 +24,13 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
         yield bar.reach
 
 
+@contextmanager
+def fit_bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield a function to call with how many fits of how many are done, wherever they are done."""
+    with doors.progress_bar(None, "probe", leave=False) as bar:
+        yield bar.reach
+
+
 def say_beside_bar(line: str) -> None:
     """:func:`say` while a progress bar is shown: above it."""
     with doors.beside_bars():

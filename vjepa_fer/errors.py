@@ -113,6 +113,10 @@ class RunExistsError(RunError):
     """Something has the name of a run folder already; it may be the same run, from another process that was first."""
 
 
+class EngineError(VjepaFerError, RuntimeError):
+    """A cluster that cannot be reached, has no room, or whose machines lack something; or workers of it that did not end well."""
+
+
 class PluginError(VjepaFerError, ImportError):
     """A plug-in that cannot be used: name, package, module and what it raised or did are named; the others go on."""
 

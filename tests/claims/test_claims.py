@@ -83,6 +83,19 @@ def test_one_that_stood_still_notices_that_others_took_over(tmp_path, machines):
             assert other.holds("a")
 
 
+def test_a_takeover_by_one_that_died_does_not_hold_up_the_one_that_had_stood_still(tmp_path, machines):
+    with Claims(tmp_path) as sleeper, Claims(tmp_path) as other, Claims(tmp_path) as third:
+        assert sleeper.take("a")
+        stop(sleeper)
+        assert other.take("a")
+        os.utime(sleeper._alive(sleeper._owner))
+        assert not sleeper.take("a")
+        stop(other)
+        assert third.take("a")
+        assert third.holds("a")
+        assert not sleeper.take("a")
+
+
 def test_what_another_took_over_is_not_given_up_for_it(tmp_path, machines):
     sleeper = Claims(tmp_path).__enter__()
     sleeper.take("a")
@@ -284,3 +297,44 @@ def test_a_folder_that_the_last_one_takes_away_at_this_moment_is_made_again(tmp_
     monkeypatch.setattr(claims, "make_own_folder", made_and_gone)
     with Claims(tmp_path) as mine:
         assert mine.take("a")
+
+
+def test_deaths_in_the_middle_of_something_are_counted_and_others_are_not(tmp_path, machines):
+    with Claims(tmp_path) as first, Claims(tmp_path) as second, Claims(tmp_path) as mine:
+        for dead in (first, second):
+            assert dead.take("deadly")
+            dead.begin("deadly")
+            dead.begin("harmless")
+            dead.end("harmless")
+            assert dead.take("harmless")
+            stop(dead)
+        assert mine.take("deadly")
+        assert mine.take("harmless")
+        assert (mine.deaths("deadly"), mine.deaths("harmless")) == (2, 0)
+
+
+def test_deaths_are_remembered_until_a_process_ends_in_order(tmp_path):
+    folder = tmp_path / CLAIMS
+    folder.mkdir()
+    for generation in range(2):
+        dead = re.sub(r"\.\d+\.", ".4294967296.", new_owner())
+        (folder / f"{dead}.alive").write_text(f"\n{claims._key('deadly')}")
+        (folder / f"{claims._key('deadly')}.{generation}").write_text(dead)
+        (folder / f"{claims._key('harmless')}.{generation}").write_text(dead)
+    with Claims(tmp_path) as mine:
+        assert sum(name.startswith(claims._key("harmless")) for name in names(tmp_path)) == 0
+        assert mine.take("deadly")
+        assert mine.deaths("deadly") == 2
+    assert names(tmp_path) == []
+
+
+def test_what_a_process_is_in_the_middle_of_is_not_what_it_says_of_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "MOST_AT_ONCE", 3)
+    with Claims(tmp_path, "one") as mine, Claims(tmp_path) as other:
+        for name in "abcd":
+            mine.begin(name)
+        assert other.heard() == {mine._owner: "one"}
+        assert claims._at(mine._alive(mine._owner)) == {claims._key(name) for name in "bcd"}
+        for name in "abcd":
+            mine.end(name)
+        assert mine._alive(mine._owner).read_text() == "one"

@@ -56,6 +56,44 @@ def study(tmp_path_factory, encoder, recipe):
     return folder
 
 
+DEADLY = """
+import os, signal, sys
+import torch
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe
+from vjepa_fer.manifest import read_manifest
+from vjepa_fer.recipe import Sampling, Storage
+
+def alive(read, routes):
+    return (read, routes) if read.clip.clip_id != "v4" else os.kill(os.getpid(), signal.SIGKILL)
+
+def encode(reads, routes, real=job.encode_together):
+    real((alive(*one) for one in reads), routes)
+
+job.encode_together = encode
+torch.set_num_threads(1)
+encoder = load_encoder("tiny-v21", weights="random:1")
+recipe = make_recipe(encoder, sampling=Sampling(frame_step=1), storage=Storage(levels=("mean", "tokens")))
+for _ in range(4):
+    if not (pid := os.fork()):
+        done = extract_manifest(read_manifest(sys.argv[1]), sys.argv[2], encoder, recipe, settings=ExtractSettings(workers=1))
+        os._exit(len(done.failures))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+def test_a_clip_that_kills_its_process_is_tried_three_times_and_listed_and_the_rest_is_done(study, tmp_path):
+    words = [sys.executable, "-c", DEADLY, study / "clips.csv", tmp_path / "cache"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["-9", "-9", "-9", "1"]
+    cache = open_cache(tmp_path / "cache")
+    assert len(cache) == NUM_CLIPS - 1
+    assert cache.failures["v4"].reason == "worker_died"
+    assert "3 processes died" in cache.failures["v4"].message
+    assert list((tmp_path / "cache" / CLAIMS).iterdir()) == []
+
+
 CHILD = """
 import sys, time
 from vjepa_fer.encoder import load_encoder

@@ -284,6 +284,49 @@ def test_killed_and_taken_up_again_each_cache_is_what_it_would_have_been(tmp_pat
     check_same(ours, reference)
 
 
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[3:]
+import torch
+from test_together import targets
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.extract import ExtractSettings, extract_together, job
+from vjepa_fer.manifest import read_manifest
+
+def encode(reads, routes, real=job.encode_together):
+    def alive():
+        for read, ways in reads:
+            if read.clip.clip_id == "v2" and routes[1] in ways:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield read, ways
+    real(alive(), routes)
+
+job.encode_together = encode
+torch.set_num_threads(1)
+encoders = [load_encoder("tiny-v21", weights=f"random:{seed}") for seed in (1, 2)]
+for _ in range(4):
+    if not (pid := os.fork()):
+        done = extract_together(read_manifest(sys.argv[1]), targets(Path(sys.argv[2]), encoders), settings=ExtractSettings(workers=1))
+        os._exit(sum(len(one.failures) for one in done))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+def test_a_clip_that_is_deadly_for_one_encoder_is_listed_in_its_cache_alone(tmp_path, videos, encoders, reference):
+    write_manifest(manifest_of(videos), tmp_path / "m.csv")
+    paths = [entry for entry in sys.path if "tests" in entry]
+    words = [sys.executable, "-c", DEADLY, tmp_path / "m.csv", tmp_path, *paths]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["-9", "-9", "-9", "1"]
+    first, deadly, third = (open_cache(target.cache) for target in targets(tmp_path, encoders))
+    assert [len(first), len(deadly), len(third)] == [4, 3, 4]
+    assert {key: one.reason for key, one in deadly.failures.items()} == {"v2": "worker_died"}
+    ours, theirs = ([each[0], each[2]] for each in (targets(tmp_path, encoders), reference))
+    check_same(ours, theirs)
+
+
 # on the command line
 
 

@@ -13,7 +13,7 @@ ROOMS = [
     ("errors",),
     ("disk", "extras", "workers"),
     ("doors",),
-    ("claims", "weights"),
+    ("claims", "engines", "weights"),
     ("recipe",),
     ("licences",),
     ("manifest", "perturb"),
@@ -36,6 +36,7 @@ LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}
 """Modules that lie beside the rooms, and may: what belongs to a room lies in it."""
 OPEN_ROOMS = (
     "claims",
+    "engines",
     "manifest",
     "experiment",
     "features",
@@ -50,7 +51,7 @@ OPEN_ROOMS = (
 
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
 STAGE_1 = {"perturb", "video", "encoder", "extract", "weights"}
-HEAVY = {"torch", "av", "decord", "torchcodec", "transformers"}
+HEAVY = {"torch", "av", "decord", "torchcodec", "transformers", "ray"}
 
 
 def module_imports(path: Path, *, only_top: bool = False) -> set[str]:

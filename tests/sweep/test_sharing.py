@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,37 @@ def test_the_fits_of_a_killed_process_are_taken_over(cache, undisturbed, tmp_pat
     assert len({*killed.fits, *other.fits}) == NUM_FITS
     assert len(set(killed.fits) & set(other.fits)) <= 1, "the one that it was at, and no more"
     assert contents(tmp_path / "runs") == undisturbed
+
+
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+from vjepa_fer.evaluation import Study
+from vjepa_fer.experiment import Cell, Experiment, Protocol
+from vjepa_fer.sweep import run_experiment
+
+def run(self, task, real=Study.run):
+    return os.kill(os.getpid(), signal.SIGKILL) if (task.cells[0].probe, task.outer) == ("centroid", 2) else real(self, task)
+
+Study.run = run
+cells = (Cell(probe="knn", params={"k": 1}), Cell(probe="centroid"))
+asked = Experiment(cache=sys.argv[1], cells=cells, protocol=Protocol(folds="subject-kfold:4", nested=False))
+for _ in range(4):
+    if not (pid := os.fork()):
+        print(*run_experiment(asked, out=Path(sys.argv[2])).swept.lost, flush=True)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
+def test_a_fit_that_kills_its_process_is_tried_three_times_and_listed_and_the_rest_is_done(cache, tmp_path):
+    words = [sys.executable, "-c", DEADLY, cache, tmp_path / "runs"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+    assert said[:3] == ["-9", "-9", "-9"]
+    assert said[3].startswith("centroid on mean, fold 2: 3 processes died of it")
+    assert said[4] == "0"
+    assert [path.name.split("-")[0] for path in (tmp_path / "runs").iterdir() if path.name != UNFINISHED] == ["knn"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX")

@@ -274,6 +274,20 @@ class Cache(Sequence[CachedClip]):
 
         return ClipDataset(self, self.stored_level(level), self.manifest.labels)
 
+    def to_ray_dataset(self, level: str = "mean", *, clips_per_block: int = 64) -> Any:
+        """A dataset of ``ray.data``: a row a window-view, with ``x`` as stored, ``multiplicity``, ``clip_id``, ``label`` and ``subject``.
+
+        Its rows are read by Ray's workers as they are needed, `clips_per_block` at a time; all must see the cache's folder.
+
+        Raises
+        ------
+        MissingExtraError
+            Ray is not installed.
+        """
+        from vjepa_fer.cache.ray_data import ray_dataset
+
+        return ray_dataset(self, self.stored_level(level), clips_per_block=clips_per_block)
+
     def stored_level(self, level: str) -> str:
         """A level by the name under which the recipe stores it: ``grid`` alone means the stored ``grid:G``.
 

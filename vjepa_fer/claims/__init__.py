@@ -3,6 +3,6 @@
 Stage 1 claims clips of a cache by it, stage 2 the fits of a sweep.
 """
 
-from vjepa_fer.claims.taking import CLAIMS, Claims
+from vjepa_fer.claims.taking import CLAIMS, MOST_DEATHS, Claims
 
-__all__ = ["CLAIMS", "Claims"]
+__all__ = ["CLAIMS", "MOST_DEATHS", "Claims"]

@@ -1,12 +1,14 @@
 """A name goes in; whether this process may do what it stands for comes out. Processes that share a folder agree without talking.
 
-    claims/OWNER.alive       touched every few seconds by its owner; holds what the owner says of itself
+    claims/OWNER.alive       touched every few seconds by its owner; holds what the owner says of itself, and the keys that it is in the
+                             middle of
     claims/KEY.0             made with O_EXCL by whoever takes the name; holds the owner's name
     claims/KEY.1             made with O_EXCL by whoever takes it over once the owner of KEY.0 is dead; and so on
 
 Making a file that must not exist is the one step that no two processes can both succeed in, on a network disk too. Nothing
 is ever renamed or taken away from a live owner. The claims of a process go when it ends; a killed one's stay and count for
-nothing.
+nothing, but that what they were in the middle of is remembered until a process ends in order: who takes it next
+can know how many have died of it.
 
 Whether an owner lives is asked of the disk's clock, which stamped both hearts, and of how long this process has seen the other's
 heart stand still: no two machines' clocks are ever compared, so one that is a day ahead holds nothing up. A process that stood still
@@ -21,7 +23,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +34,11 @@ from vjepa_fer.doors import TooLargeError, read_bytes
 CLAIMS = "claims"
 HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 90.0
-LARGEST_OWNER = 1000
+LARGEST_OWNER = 5000
+MOST_AT_ONCE = 100
+"""Names that a heart holds: of more, the newest."""
+MOST_DEATHS = 3
+"""Processes that may die in the middle of one thing: it is tried again twice, and then given up."""
 
 _CLAIM = re.compile(r"[0-9a-f]{32}\.\d{1,6}")
 _ALIVE = re.compile(rf"({OWNER.pattern})\.alive")
@@ -58,6 +64,8 @@ class Claims:
         self._owner = new_owner()
         self._says = says
         self._held: dict[str, int] = {}  # name → generation
+        self._at: dict[str, None] = {}  # keys of what this process is in the middle of, in their order
+        self._heart = threading.Lock()
         self._seen: dict[Path, tuple[int, float]] = {}  # what last changed when, by our own watch
         self._ended = threading.Event()
 
@@ -73,6 +81,8 @@ class Claims:
         self._thread.join()
         for name in list(self._held):
             self.give_up(name)
+        with contextlib.suppress(OSError):  # an absent disk is said by who writes there
+            self.sweep(of_deaths=True)
         self._alive(self._owner).unlink(missing_ok=True)
 
     def _appear(self) -> None:
@@ -84,13 +94,40 @@ class Claims:
 
     def say(self, text: str) -> None:
         """Tell the others something else of this process."""
-        self._says = text
-        self._alive(self._owner).write_text(text, encoding="utf-8")
+        with self._heart:
+            self._says = text
+            self._write_heart()
+
+    def begin(self, name: str) -> None:
+        """Note, for the case that this process dies of it, that it is in the middle of something; any thread may."""
+        self._note(lambda: self._at.update({_key(name): None}))
+
+    def end(self, name: str) -> None:
+        """That is over."""
+        self._note(lambda: self._at.pop(_key(name), None))
+
+    def deaths(self, name: str) -> int:
+        """How many processes have died in the middle of something that this one holds."""
+        lower = (_read_owner(self._claim(name, number)) for number in range(self._held.get(name, 0)))
+        return sum(owner is not None and _key(name) in _at(self._alive(owner)) for owner in lower)
+
+    def _note(self, change: Callable[[], object]) -> None:
+        with self._heart, contextlib.suppress(OSError):  # a full or absent disk is said by who writes there
+            change()
+            self._write_heart()
+
+    def _write_heart(self) -> None:
+        """In place and its first line first: whoever reads it meanwhile hears what this process says of itself."""
+        data = "\n".join([self._says, *list(self._at)[-MOST_AT_ONCE:]]).encode()
+        descriptor = os.open(self._alive(self._owner), os.O_CREAT | os.O_WRONLY, 0o666)
+        with open(descriptor, "wb", buffering=0) as file:
+            file.write(data)
+            file.truncate()
 
     def heard(self) -> dict[str, str]:
         """What every other live process says of itself, by its name."""
         others = [owner for owner in self._owners(os.listdir(self._folder)) if owner != self._owner]
-        return {owner: _read(self._alive(owner)) for owner in others if self._is_alive(owner)}
+        return {owner: _read(self._alive(owner)).split("\n")[0] for owner in others if self._is_alive(owner)}
 
     def take(self, name: str) -> bool:
         """Claim a name, also one that was lost while this process stood still; False when a live process has it."""
@@ -102,6 +139,11 @@ class Claims:
             path = self._claim(name, generation)
             if self._make(path):
                 self._held[name] = generation
+                above = self._claim(name, generation + 1)
+                if (
+                    self._state(above) == "dead"
+                ):  # what it was built on went, and then its owner: it would hold everybody up
+                    above.unlink(missing_ok=True)
                 if self.holds(name):
                     return True
                 self.give_up(name)  # somebody swept, or took over, what we had built on: its turn comes again
@@ -132,7 +174,7 @@ class Claims:
                 path.unlink(missing_ok=True)
 
     def _claim(self, name: str, generation: int) -> Path:
-        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.{generation}"
+        return self._folder / f"{_key(name)}.{generation}"
 
     def _alive(self, owner: str) -> Path:
         return self._folder / f"{owner}.alive"
@@ -196,19 +238,39 @@ class Claims:
         """Whose hearts are among the names of files."""
         return (match[1] for name in names if (match := _ALIVE.fullmatch(name)))
 
-    def sweep(self) -> None:
-        """Take away what the dead left, when nobody else is there who might have built on it."""
+    def sweep(self, *, of_deaths: bool = False) -> None:
+        """Take away what the dead left, when nobody else is there who might have built on it; what they died of, only if it is said."""
         before = set(os.listdir(self._folder))
-        if any(self._is_alive(owner) for owner in self._owners(before) if owner != self._owner):
+        others = [owner for owner in self._owners(before) if owner != self._owner]
+        if any(map(self._is_alive, others)):
             return
-        remove_files(self._folder, _CLAIM, lambda name: name in before and self._state(self._folder / name) == "dead")
-        remove_files(self._folder, _ALIVE, lambda name: name in before and self._owner not in name)
+        died_at = {} if of_deaths else {owner: _at(self._alive(owner)) for owner in others}
+        kept = set().union(*died_at.values())
+        remove_files(
+            self._folder,
+            _CLAIM,
+            lambda name: name in before and name[:32] not in kept and self._state(self._folder / name) == "dead",
+        )
+        remove_files(
+            self._folder,
+            _ALIVE,
+            lambda name: name in before and self._owner not in name and not died_at.get(name.removesuffix(".alive")),
+        )
+
+
+def _key(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _read_owner(path: Path) -> str | None:
     """Who made a claim; None while it is being made, or when it is gone."""
     owner = _read(path)
     return owner if OWNER.fullmatch(owner) else None
+
+
+def _at(heart: Path) -> set[str]:
+    """Keys of what the owner of a heart is, or was, in the middle of."""
+    return set(_read(heart).split("\n")[1:])
 
 
 def _read(path: Path) -> str:

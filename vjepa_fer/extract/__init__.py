@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates
 from vjepa_fer.extract.job import extract_manifest, extract_together, make_recipe
+from vjepa_fer.extract.on_cluster import extract_on_cluster
+from vjepa_fer.extract.order import Order
 from vjepa_fer.extract.plan import (
     measure_rates,
     measure_seconds,
@@ -19,10 +21,12 @@ __all__ = [
     "ExtractSummary",
     "Fleet",
     "Forecast",
+    "Order",
     "Plan",
     "Rates",
     "Target",
     "extract_manifest",
+    "extract_on_cluster",
     "extract_together",
     "make_recipe",
     "measure_rates",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -40,9 +40,20 @@ class Profile:
     waits: dict[str, float]
     bottleneck: str
 
+    @classmethod
+    def of_all(cls, profiles: Sequence[Profile]) -> Profile:
+        """Of processes side by side: the longest time, and the mean of the shares."""
+        longest = max(profiles, key=lambda one: one.wall_seconds)
+        busy, waits = (_mean([getattr(one, name) for one in profiles]) for name in ("busy", "waits"))
+        return cls(wall_seconds=longest.wall_seconds, busy=busy, waits=waits, bottleneck=longest.bottleneck)
+
     def __str__(self) -> str:
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in self.busy.items())
         return f"bottleneck: {self.bottleneck} ({_ADVICE[self.bottleneck]}); busy: {shares}"
+
+
+def _mean(shares: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in shares) / len(shares) for name in shares[0]}
 
 
 class StageClock:

@@ -223,6 +223,7 @@ class _Job:
             for side in self.sides:
                 side.begin_share()
             self._encode(self._claimed())
+            self._encode_suspects()
             taken = sum(side.end_share() for side in self.sides)
             left = sum(len(side.todo) for side in self.sides)
             if left and not taken and not patience.wait(left, self._tell_waiting):
@@ -241,6 +242,19 @@ class _Job:
             if takers:
                 self.wanted[clip.clip_id] = takers
                 yield clip
+
+    def _encode_suspects(self) -> None:
+        """Do what processes have died in the middle of, clip by clip and cache by cache, with nothing else at stake."""
+        suspects = [(side, clip) for side in self.sides for clip in side.share.suspects]
+        for side in self.sides if suspects else ():
+            side.settle()
+        for side, clip in suspects:
+            if side.gives_up(clip):
+                self._count()
+                continue
+            self.wanted[clip.clip_id] = [side]
+            self._encode(iter([clip]))
+            side.settle()
 
     def _looks_of(self, clip: Clip) -> list[int]:
         return list(dict.fromkeys(self.looks.index(side.look) for side in self.wanted[clip.clip_id]))

@@ -104,6 +104,8 @@ class ClipShare:
         Clips that were claimed and given out.
     held_elsewhere : list of Clip
         Clips that another live process has.
+    suspects : list of Clip
+        Clips that are claimed, and that a process has died in the middle of: they are done when nothing else is.
     found_done : set of str
         Ids of clips that another process had finished by the time they were asked for.
     """
@@ -112,6 +114,7 @@ class ClipShare:
         self._root, self._claims, self._done, self._turns = root, claims, done, turns
         self.taken = 0
         self.held_elsewhere: list[Clip] = []
+        self.suspects: list[Clip] = []
         self.found_done: set[str] = set()
 
     def claimed(self, clips: Iterable[Clip], stop: threading.Event) -> Iterator[Clip]:
@@ -123,7 +126,7 @@ class ClipShare:
                 yield clip
 
     def take(self, clip: Clip) -> bool:
-        """Claim a clip; whether it is ours to do."""
+        """Claim a clip; whether it is ours to do now, among others."""
         is_ours = self._claims.take(clip.clip_id)
         if (
             clip.clip_id in self._done
@@ -134,6 +137,9 @@ class ClipShare:
             self.held_elsewhere.append(clip)
             return False
         self.taken += 1
+        if self._claims.deaths(clip.clip_id):
+            self.suspects.append(clip)
+            return False
         return True
 
     def failed_meanwhile(self) -> set[str]:

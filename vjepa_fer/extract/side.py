@@ -12,7 +12,7 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.failures import Failure, read_failures, read_turns
 from vjepa_fer.cache.index import remember_shards
 from vjepa_fer.cache.rows import ClipRows
-from vjepa_fer.claims import Claims
+from vjepa_fer.claims import MOST_DEATHS, Claims
 from vjepa_fer.doors import Bar
 from vjepa_fer.errors import CacheError, VideoError, VjepaFerError
 from vjepa_fer.extract.clock import Profile, StageClock
@@ -93,7 +93,7 @@ class Side:
         self.known = DoneClips(cache, self.writer.writer_id)
         self.turns = read_turns(self.root)
         self.todo = {clip.clip_id: clip for clip in clips if clip.clip_id not in self.done | self._listed()}
-        self.share = ClipShare(self.root, self.claims, self.known, self.turns)
+        self.share, self._lost = ClipShare(self.root, self.claims, self.known, self.turns), set[str]()
         self._open = ExitStack()
 
     def _listed(self) -> set[str]:
@@ -123,20 +123,34 @@ class Side:
 
     def begin_share(self) -> None:
         """Look anew who is at which clip."""
-        self.share = ClipShare(self.root, self.claims, self.known, self.turns)
+        self.share, self._lost = ClipShare(self.root, self.claims, self.known, self.turns), set()
 
     def takes(self, clip: Clip) -> bool:
-        """Claim a clip, if it is still to be done here and nobody else is at it."""
+        """Claim a clip, if it is still to be done here, nobody else is at it, and it is no suspect."""
         with disk_errors_explained(self.root):
             return clip.clip_id in self.todo and self.share.take(clip)
 
+    def settle(self) -> None:
+        """Wait until all that was done is on disk."""
+        with disk_errors_explained(self.root):
+            self._lost |= self.writer.settle()
+
+    def gives_up(self, clip: Clip) -> bool:
+        """List a suspect that was the death of several processes; False of one that is to be tried again."""
+        deaths = self.claims.deaths(clip.clip_id)
+        if deaths < MOST_DEATHS:
+            return False
+        message = f"{deaths} processes died while they encoded it; too little memory? --retry-failed tries it again"
+        self._fail(clip, VideoError("worker_died", clip.path, message))
+        return True
+
     def end_share(self) -> int:
         """Wait until all that was done is on disk, and keep what is left to do; how many clips were taken."""
+        self.settle()
         with disk_errors_explained(self.root):
             self.bar.advance(len(self.share.found_done))
-            lost, gone = self.writer.settle(), self.share.failed_meanwhile()
-            held = {clip.clip_id for clip in self.share.held_elsewhere}
-            left = [clip for key, clip in self.todo.items() if key in lost] + [
+            gone, held = self.share.failed_meanwhile(), {clip.clip_id for clip in self.share.held_elsewhere}
+            left = [clip for key, clip in self.todo.items() if key in self._lost] + [
                 clip for key, clip in self.todo.items() if key in held
             ]
             self.todo = {c.clip_id: c for c in left if c.clip_id not in gone and c.clip_id not in self.known}
@@ -145,7 +159,8 @@ class Side:
     def route(self, device: int, count: Callable[[], None]) -> Route:
         """The way of windows through the encoder on one of the devices; `count` is called with each clip that is through."""
 
-        def finish(_: Clip, rows: ClipRows) -> None:
+        def finish(clip: Clip, rows: ClipRows) -> None:
+            self.claims.end(clip.clip_id)
             self.writer.put(rows)
             self._count(bool(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole))
             count()
@@ -153,15 +168,19 @@ class Side:
         return Route(self.devices[device], self.recipe.preprocessing.num_views, finish)
 
     def accepts(self, read: ReadClip[Clip]) -> bool:
-        """Whether a clip has pixels to encode; what is odd about it is noted, and one that has none is listed."""
-        error, path = read.error or self._too_short(read), read.clip.path
+        """Whether a clip has pixels to encode, which is begun; what is odd about it is noted, and one that has none is listed."""
+        error, clip = read.error or self._too_short(read), read.clip
         if error is None:
             assert read.pixels is not None
-            self.noted.add(read.clip.clip_id, path, read.pixels.notes)
+            self.noted.add(clip.clip_id, clip.path, read.pixels.notes)
+            self.claims.begin(clip.clip_id)
             return True
-        self.given_up.add(Failure.from_error(read.clip.clip_id, path, error))
-        self._count()
+        self._fail(clip, error)
         return False
+
+    def _fail(self, clip: Clip, error: VideoError) -> None:
+        self.given_up.add(Failure.from_error(clip.clip_id, clip.path, error))
+        self._count()
 
     def _too_short(self, read: ReadClip[Clip]) -> VideoError | None:
         count, least = read.pixels.num_frames if read.pixels else 0, self.settings.min_frames

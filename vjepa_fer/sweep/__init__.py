@@ -3,13 +3,14 @@
 In reading order: `source` (what is evaluated) · `audit` (what leaks, and what nobody could look at) · `asked` (what is asked, by content, and
 where
 it is kept) · `sharing` (who does it, where several
-processes fill one folder) · `answers` (what a fit decided, as a file) · `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `repeats` (other seeds) · `running` (an experiment, from its caches to its outcome).
+processes fill one folder) · `answers` (what a fit decided, as a file) · `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `repeats` (other seeds) · `running` (an experiment, from its caches to its outcome) · `on_cluster` (by an engine's workers).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Swept, sweep
+from vjepa_fer.sweep.on_cluster import run_experiment_on_cluster
 from vjepa_fer.sweep.refit import refit_best
 from vjepa_fer.sweep.repeats import Repeated
 from vjepa_fer.sweep.running import Outcome, run_experiment
@@ -28,6 +29,7 @@ __all__ = [
     "Transfer",
     "refit_best",
     "run_experiment",
+    "run_experiment_on_cluster",
     "run_transfer",
     "sweep",
 ]

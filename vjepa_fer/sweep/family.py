@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vjepa_fer.claims import MOST_DEATHS
 from vjepa_fer.doors import canonical_json
 from vjepa_fer.evaluation import (
     Answer,
@@ -108,6 +109,13 @@ class Family:
         self.answers[task] = answer
         self.shared.keep(self.key(task), answer_bytes(answer, () if task.inner_folds else self.pending))
         self.judge()
+
+    def mourn(self, deadly: Collection[str]) -> None:
+        """Give up what is left if some of it was the death of several processes, by its keys."""
+        for task in self.left if deadly else ():
+            if self.key(task) in deadly:
+                said = f"{MOST_DEATHS} processes died of it; too little memory? The same command tries it again"
+                self.lost.append(f"{self.cells[0].probe} on {self.level}, fold {task.outer}: {said}")
 
     def judge(self) -> None:
         """Judge and write if all is answered, unless another process is at that."""

@@ -159,6 +159,7 @@ def _work(files: Files, families: Sequence[Family], shared: Shared, jobs: int, a
         for family in families:
             for _ in range(family.catch_up(answered)):
                 advance(family.cells[0].probe)
+            family.mourn(shared.deadly)
         left = [family for family in families if family.is_open]
         rows = dict.fromkeys(family.rows for family in left)
         parts = [_run_level(files, [one for one in left if one.rows == row], shared, jobs, advance) for row in rows]
@@ -182,7 +183,10 @@ def _run_level(
     if not any(shared.ours(family.key(task)) for family, task in tasks):
         return 0
     study, done = _study(files, families[0]), 0
-    options: dict[str, Any] = {} if shared.is_alone else {"wanted": lambda n: shared.ours(tasks[n][0].key(tasks[n][1]))}
+    take = (
+        shared.begins if jobs == 1 or len(tasks) == 1 else shared.ours
+    )  # by this process itself, or by one that it has
+    options: dict[str, Any] = {} if shared.is_alone else {"wanted": lambda n: take(tasks[n][0].key(tasks[n][1]))}
     with closing(
         run_tasks_on(study, [task for _, task in tasks], jobs=jobs, **options)
     ) as answers:  # at once, when stopped

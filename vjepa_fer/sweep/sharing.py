@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vjepa_fer.cache.description import library_versions
-from vjepa_fer.claims import CLAIMS, Claims
+from vjepa_fer.claims import CLAIMS, MOST_DEATHS, Claims
 from vjepa_fer.disk import make_own_folder, partial_path, remove_files, write_durably
 from vjepa_fer.doors import TooLargeError, canonical_json, parse_object, read_bytes
 from vjepa_fer.errors import RunError, VjepaFerError
@@ -65,7 +65,8 @@ def libraries() -> dict[str, str]:
 class Shared:
     """The work on one experiment, divided among all processes that have the same `out`. A context manager.
 
-    Nothing is on the disk before something is to be done.
+    Nothing is on the disk before something is to be done. Attribute `deadly` holds the keys that were not given out because several
+    processes died of what they stand for.
 
     Parameters
     ----------
@@ -82,6 +83,7 @@ class Shared:
         self._root = Path() if out is None else out / UNFINISHED
         self._says = hashlib.sha256(canonical_json(self._facts).encode()).hexdigest()
         self._claims: Claims | None = None
+        self.deadly: set[str] = set()
         self._lock = threading.Lock()
         self._has_told = False
 
@@ -135,10 +137,22 @@ class Shared:
             if self.path(key).exists():  # looked at last: whoever had it may have answered and be gone
                 self._claims.give_up(key)
                 return False
+            if self._claims.deaths(key) >= MOST_DEATHS:
+                self.deadly.add(key)
+                return False
             return True
+
+    def begins(self, key: str) -> bool:
+        """:meth:`ours`, and if so this process does it by itself, at once: should it die until :meth:`keep`, it died of it."""
+        is_ours = self.ours(key)
+        if is_ours and self._claims is not None:
+            self._claims.begin(key)
+        return is_ours
 
     def keep(self, key: str, data: bytes) -> None:
         """Leave an answer for others, and for whoever goes on after a stop. It appears whole; a power cut may cost it."""
+        if self._claims is not None:
+            self._claims.end(key)
         if self.is_alone or self.path(key).exists():
             return
         partial = partial_path(self.path(key))

@@ -6,7 +6,7 @@ child understands), `tasks` (a crew of children at work), `serving` (one of the 
 """
 
 from vjepa_fer.workers.child import SAFE, Child, ChildDiedError, run_program
-from vjepa_fer.workers.cores import few_threads, limit_threads, num_cores
+from vjepa_fer.workers.cores import few_threads, limit_threads, num_cores, use_at_most
 from vjepa_fer.workers.tasks import MOST_TRIES, Done, Lost, Passed, Wanted, run_tasks
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "num_cores",
     "run_program",
     "run_tasks",
+    "use_at_most",
 ]

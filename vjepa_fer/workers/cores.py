@@ -16,12 +16,19 @@ from typing import NamedTuple
 
 _PROC = Path("/proc/self")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_given = math.inf  # what use_at_most said
 _ours: dict[str, str] = {}  # what limit_threads set: no person did
 
 
 def num_cores() -> int:
-    """Cores that this process may use, at least one: those that it may run on, or fewer if its container has a quota."""
-    return max(1, int(min(_allowed(), _quota())))
+    """Cores that this process may use, at least one: those that it may run on, or fewer if its container has a quota or it was given fewer."""
+    return max(1, int(min(_allowed(), _quota(), _given)))
+
+
+def use_at_most(cores: float) -> None:
+    """Use no more than so many cores: others of the machine are at work beside this process, and nothing in the system says so."""
+    global _given
+    _given = cores
 
 
 def few_threads(num_processes: int) -> dict[str, str]:
@@ -34,11 +41,11 @@ def few_threads(num_processes: int) -> dict[str, str]:
 
 
 def limit_threads() -> None:
-    """Have the numerical libraries of this process, which must not be loaded yet, start no more threads than a quota lets run.
+    """Have the numerical libraries of this process, which must not be loaded yet, start no more threads than a quota, or whoever started it, lets run.
 
     They look by themselves on which cores they may run, and often know better than we how many threads suit these.
     """
-    if _quota() < _allowed():
+    if min(_quota(), _given) < _allowed():
         _ours.update(few_threads(1))
         os.environ.update(_ours)
 
