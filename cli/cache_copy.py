@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vjepa_fer.recipe import Storage, TokenDtype
+from vjepa_fer.remote import place_of
 
 from . import completion
 from .options import CacheArgument, UnifyOption
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
     from vjepa_fer.cache.anonymous import Anonymiser
 
-Sources = Annotated[list[Path], typer.Argument(metavar="CACHE…", help="Cache folders.", show_default=False)]
+Sources = Annotated[
+    list[str], typer.Argument(metavar="CACHE…", help="Cache folders, or addresses.", show_default=False)
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="NEW", help="The new cache folder.", show_default=False)]
 Anonymise = Annotated[
     bool,
@@ -98,7 +101,7 @@ def pool(
     _say_made(made, [cache] if anonymise else [])
 
 
-def _say_made(cache: Cache, hidden: Sequence[Path]) -> None:
+def _say_made(cache: Cache, hidden: Sequence[str]) -> None:
     """What was made; and what an anonymous copy of the caches `hidden` still tells."""
     say(f"{cache.root}: {len(cache):,} clips, levels {', '.join(cache.recipe.storage.levels)}")
     missing = len(cache.manifest.clips) - len(cache)
@@ -108,12 +111,12 @@ def _say_made(cache: Cache, hidden: Sequence[Path]) -> None:
         warn_of_telling_ids(hidden, cache.done)
 
 
-def warn_of_telling_ids(sources: Sequence[Path], clip_ids: Collection[str]) -> None:
+def warn_of_telling_ids(sources: Sequence[str], clip_ids: Collection[str]) -> None:
     """Say which clip ids still name a subject: they stay, because everything is joined by them."""
     from vjepa_fer.cache.anonymous import telling_ids
     from vjepa_fer.cache.asked import read_cache_manifest
 
-    told = [i for source in sources for i in telling_ids(read_cache_manifest(source)) if i in clip_ids]
+    told = [i for source in sources for i in telling_ids(read_cache_manifest(place_of(source))) if i in clip_ids]
     if told:
         warn(
             f"{len(told):,} clip ids hold the name of their subject, such as {told[0]!r}, and ids stay as they are; "

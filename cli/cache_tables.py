@@ -9,7 +9,7 @@ import typer
 
 from . import completion
 from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
-from .options import CacheArgument, UnifyOption, taken_for_one_name
+from .options import CacheArgument, FolderArgument, UnifyOption, taken_for_one_name
 from .terminal import say, warn
 
 
@@ -23,7 +23,7 @@ def import_(
             show_default=False,
         ),
     ],
-    cache: CacheArgument,
+    cache: FolderArgument,
     manifest: Annotated[
         Path, typer.Option("--manifest", "-m", help="Which clips, with label and subject.", show_default=False)
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -17,7 +16,13 @@ from . import completion
 SOME_FAILED = 4
 """Exit status where all was gone through, but not all of it could be done."""
 
-CacheArgument = Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
+CacheArgument = Annotated[
+    str,  # a Path would take the two slashes of an address for one
+    typer.Argument(
+        metavar="CACHE", help="A cache folder, or an address such as s3://bucket/cache.", show_default=False
+    ),
+]
+FolderArgument = Annotated[str, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
 Shape = Literal["table", "csv", "markdown", "latex"]
 FormatOption = Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vjepa_fer.doors import not_one_of
+from vjepa_fer.remote import place_of
 
 from . import completion
 from .options import SOME_FAILED, SeedOption
@@ -42,7 +43,7 @@ def report(
         ),
     ] = "pdf",
     cache: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="CACHE", help="The features, if they are not where the run says they were.", show_default=False
         ),
@@ -94,7 +95,12 @@ def report(
     check_page(out)
     columns = tuple(word.strip() for word in by.split(",") if word.strip())
     settings = ReportSettings(
-        cache=cache, method=projection, by=columns, seed=seed, thumbnails=thumbnails, videos=videos
+        cache=place_of(cache) if cache else None,
+        method=projection,
+        by=columns,
+        seed=seed,
+        thumbnails=thumbnails,
+        videos=videos,
     )
     with progress_bar(None, "report", unit="step", leave=False) as bar:
         numbers = gather_numbers(runs, settings, progress=lambda word: bar.advance(word=word))

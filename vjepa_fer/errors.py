@@ -85,6 +85,10 @@ class DownloadError(VjepaFerError, OSError):
     """Weights that cannot be fetched: the server's answer, the connection, the disk, or a file that is not what it was."""
 
 
+class RemoteError(VjepaFerError, OSError):
+    """Something elsewhere that cannot be read or written: the address (without anything secret), what its store said, and what to do."""
+
+
 class CacheError(VjepaFerError, ValueError):
     """A cache or shard that is damaged, foreign, newer than this version, or asked for something it does not hold."""
 

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from vjepa_fer.cache.agreement import agrees
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.npy import read_npz
 from vjepa_fer.cache.shard import Notebook, ShardIndex, read_shard_index
-from vjepa_fer.disk import open_regular, refuse_link, write_durably
+from vjepa_fer.disk import Elsewhere, open_regular, refuse_link, write_durably
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
 
@@ -56,7 +55,7 @@ def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
         A shard has another recipe than the cache.
     """
     shards, num_new = _shards_and_new(folder, recipe)
-    if num_new >= WORTH_WRITING:
+    if num_new >= WORTH_WRITING and not isinstance(folder, Elsewhere):
         _remember(folder, recipe, shards)
     return shards
 
@@ -75,10 +74,13 @@ def _still_right(shard: ShardIndex | None) -> ShardIndex | None:
     if shard is None:
         return None
     with shard_errors(shard.path):
-        status = os.stat(shard.path)
+        status = shard.path.stat()
     if status.st_size != shard.size:
         return None
-    if status.st_mtime_ns == shard.mtime_ns:
+    if status.st_mtime_ns in (
+        shard.mtime_ns,
+        None,
+    ):  # a store's times say nothing; rows are compared before they are given
         return shard
     return dataclasses.replace(shard, mtime_ns=status.st_mtime_ns) if agrees(shard) else None
 

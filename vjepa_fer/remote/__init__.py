@@ -1,0 +1,22 @@
+"""Addresses such as ``s3://bucket/cache`` go in; paths that are read as those of a disk are come out, and files are brought and sent whole.
+
+In reading order: `addresses` (what may be one, and what of it may be shown), `stores` (the one file that knows fsspec: ranges, lists,
+whole files, tried again), `blocks` (what was read lately), `contents` (the one small file that makes a folder visible), `places`
+(paths there).
+"""
+
+from vjepa_fer.remote.addresses import checked_address, shown_address
+from vjepa_fer.remote.contents import CONTENTS, Entry, contents_text, read_contents
+from vjepa_fer.remote.places import RemotePath, place_here, place_of
+
+__all__ = [
+    "CONTENTS",
+    "Entry",
+    "RemotePath",
+    "checked_address",
+    "contents_text",
+    "place_here",
+    "place_of",
+    "read_contents",
+    "shown_address",
+]
