@@ -9,7 +9,7 @@ import typer
 
 from vjepa_fer.remote import place_of
 
-from .cache_copy import merge, pool, subset
+from .cache_copy import merge, mirror, pool, subset
 from .cache_info import print_facts
 from .cache_tables import export, import_
 from .options import CacheArgument, FolderArgument, FormatOption, JsonOption, check_format
@@ -98,6 +98,7 @@ def repair(cache: FolderArgument, as_json: JsonOption = False) -> None:
 app.command()(merge)
 app.command()(subset)
 app.command()(pool)
+app.command()(mirror)
 
 
 def _size(num_bytes: int) -> str:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.recipe import Storage, TokenDtype
 from vjepa_fer.remote import place_of
 
 from . import completion
 from .options import CacheArgument, UnifyOption
+from .progress import progress_bar
 from .terminal import say, warn
 
 if TYPE_CHECKING:
@@ -99,6 +101,27 @@ def pool(
     wanted, hidden = [v.strip() for v in levels.split(",")], anonymiser(anonymise, key_file)
     made = pool_cache(cache, out, wanted, token_dtype=token_dtype, anonymiser=hidden)
     _say_made(made, [cache] if anonymise else [])
+
+
+def mirror(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A cache folder, or an address.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="DST", help="A new folder or address; or one that was mirrored before.", show_default=False
+        ),
+    ],
+) -> None:
+    """Copy a cache as it is between disks and addresses; run it again to resume, or to bring DST up to date.
+
+    Every file is compared with its SHA-256. DST is a cache when all is there: nobody sees half of it. One process at a time writes to an address.
+    """
+    from vjepa_fer.cache.mirror import cache_files, mirror_cache
+
+    with progress_bar(len(cache_files(place_of(source))), "mirror") as advance:
+        done = mirror_cache(source, target, progress=advance)
+    there = f", {done.present:,} were there" if done.present else ""
+    say(f"{target}: {done.files:,} files{there}, {bytes_for_people(done.num_bytes)} copied")
 
 
 def _say_made(cache: Cache, hidden: Sequence[str]) -> None:

@@ -2,21 +2,29 @@
 
 In reading order: `addresses` (what may be one, and what of it may be shown), `stores` (the one file that knows fsspec: ranges, lists,
 whole files, tried again), `blocks` (what was read lately), `contents` (the one small file that makes a folder visible), `places`
-(paths there).
+(paths there), `writing` (files are sent there).
 """
 
 from vjepa_fer.remote.addresses import checked_address, shown_address
 from vjepa_fer.remote.contents import CONTENTS, Entry, contents_text, read_contents
-from vjepa_fer.remote.places import RemotePath, place_here, place_of
+from vjepa_fer.remote.places import RemotePath, place_here, place_of, sum_said_of
+from vjepa_fer.remote.stores import can_create_exclusively, list_files
+from vjepa_fer.remote.writing import WRITER, Publication, sole_writer
 
 __all__ = [
     "CONTENTS",
+    "WRITER",
     "Entry",
+    "Publication",
     "RemotePath",
+    "can_create_exclusively",
     "checked_address",
     "contents_text",
+    "list_files",
     "place_here",
     "place_of",
     "read_contents",
     "shown_address",
+    "sole_writer",
+    "sum_said_of",
 ]

@@ -45,15 +45,23 @@ def read_contents(address: str) -> dict[str, Entry]:
     RemoteError
         The store; or what says what is there is damaged.
     """
+    listed = listed_contents(address)
+    if listed is not None:
+        return listed
+    if is_web(address):
+        raise RemoteError(
+            f"{address}: no {CONTENTS} there, and a web server lists nothing. `vjepa-fer cache mirror CACHE file:///SERVED/FOLDER` "
+            "makes a folder that can be served"
+        )
+    return {name: Entry(size) for name, size in list_files(address).items() if _NAME.fullmatch(name)}
+
+
+def listed_contents(address: str) -> dict[str, Entry] | None:
+    """What :data:`CONTENTS` says is there; None where there is none."""
     try:
         data = read_whole(f"{address}/{CONTENTS}", LARGEST)
-    except FileNotFoundError as error:
-        if is_web(address):
-            raise RemoteError(
-                f"{address}: no {CONTENTS} there, and a web server lists nothing. `vjepa-fer cache mirror CACHE file:///SERVED/FOLDER` "
-                "makes a folder that can be served"
-            ) from error
-        return {name: Entry(size) for name, size in list_files(address).items() if _NAME.fullmatch(name)}
+    except FileNotFoundError:
+        return None
     return _parsed(data, f"{address}/{CONTENTS}")
 
 

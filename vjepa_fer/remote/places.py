@@ -58,6 +58,11 @@ def place_here(path: AnyPath) -> Path:
     return place
 
 
+def sum_said_of(path: Path) -> str:
+    """The SHA-256 that a file elsewhere is said to have; "" of others."""
+    return path.sha256 if isinstance(path, RemotePath) else ""
+
+
 class RemoteFolder:
     """A folder elsewhere, as it was when it was first looked into: what comes later is seen by who opens it anew."""
 
@@ -167,6 +172,11 @@ class RemotePath(Elsewhere):
                 copy.write(data)
             copy.seek(0)
             return os.dup(copy.fileno())
+
+    @property
+    def sha256(self) -> str:
+        """What is said to be its sum; "" where nobody says."""
+        return self._entry.sha256
 
     @property
     def _entry(self) -> Entry:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vjepa_fer.disk import write_durably
 from vjepa_fer.errors import RemoteError, VjepaFerError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.remote.addresses import CREDENTIALS, is_web, without_secrets
@@ -125,7 +126,10 @@ def list_files(address: str) -> dict[str, int]:
 def send_bytes(address: str, data: bytes) -> None:
     """Make a small file; whole, or not at all."""
     files, inside = _to_write(address)
-    _asked(address, lambda: files.pipe_file(inside, data), writing=True)
+    if _protocol(address) == "file":  # which would show half of it meanwhile
+        _asked(address, lambda: write_durably(Path(inside), data), writing=True)
+    else:
+        _asked(address, lambda: files.pipe_file(inside, data), writing=True)
 
 
 def create_bytes(address: str, data: bytes) -> bool:
@@ -254,7 +258,7 @@ def _to_write(address: str) -> tuple[Any, str]:
         raise RemoteError(f"{address}: a web server only gives; write to a bucket or a folder that it serves")
     files, inside = _files(address), _inside(address)
     if _protocol(address) == "file":
-        os.makedirs(os.path.dirname(inside), exist_ok=True)
+        _asked(address, lambda: os.makedirs(os.path.dirname(inside), exist_ok=True), writing=True)
     return files, inside
 
 
