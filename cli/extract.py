@@ -35,7 +35,9 @@ from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, Unif
 from .terminal import say, warn
 
 if TYPE_CHECKING:
-    pass
+    from vjepa_fer.extract import ExtractSummary
+    from vjepa_fer.extract.writing import Report
+    from vjepa_fer.manifest import Manifest
 
 SAMPLING, STORAGE = Sampling(), Storage()
 SETTINGS_CLIP_TIMEOUT = 300.0  # ExtractSettings.clip_timeout, which --help must not import torch for
@@ -52,7 +54,8 @@ class _Which(TypedDict):
 def extract(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)],
     cache: Annotated[
-        Path, typer.Argument(metavar="CACHE", help="The cache folder; made if absent.", show_default=False)
+        str,
+        typer.Argument(metavar="CACHE", help="The cache folder, or an address; made if absent.", show_default=False),
     ],
     model: Annotated[
         str,
@@ -244,6 +247,7 @@ def extract(
         ExtractSettings,
         Fleet,
         Forecast,
+        Stage,
         extract_manifest,
         make_recipe,
         measure_rates,
@@ -295,7 +299,9 @@ def extract(
     clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
     places = [name.strip() for name in (devices or device).split(",")]
-    settled = settle_precision(precision, places, cache)
+    stage = Stage(cache, clips)
+    folder, clips = stage.folder, stage.manifest
+    settled = settle_precision(precision, places, folder)
     with wrong_usage():
         planned = recipe_without_weights(
             model,
@@ -309,14 +315,14 @@ def extract(
             interpolation=interpolation,
             state_key=state_key,
         )
-    with stoppable(cache):
+    with stoppable(stage.place):
         count = default_workers() if workers is None else workers
         fleet = Fleet(machines=machines, devices=len(places), price=price)
         if dry_run and weights is None:
-            planned = with_weights_of(cache, planned)
-            plan, left = plan_extraction(clips, cache, planned, **which)
-            given = rate and measure_rates(plan, left, None, planned, workers=count, rate=rate, folder=cache)
-            show_plan(plan, cache, as_json=as_json, forecast=Forecast.of(plan, given, fleet) if given else None)
+            planned = with_weights_of(folder, planned)
+            plan, left = plan_extraction(clips, folder, planned, **which)
+            given = rate and measure_rates(plan, left, None, planned, workers=count, rate=rate, folder=folder)
+            show_plan(plan, stage.place, as_json=as_json, forecast=Forecast.of(plan, given, fleet) if given else None)
             return
         encoders = [
             load_encoder(
@@ -349,7 +355,7 @@ def extract(
             say(f"attention by torch's kernel {encoder.attention_kernel(math.prod(recipe.token_grid))}")
         if settled.why:
             say(f"precision: {settled.why}")
-        plan, left = plan_extraction(clips, cache, recipe, **which)
+        plan, left = plan_extraction(clips, folder, recipe, **which)
         if dry_run:
             measured = measure_rates(
                 plan,
@@ -358,23 +364,29 @@ def extract(
                 recipe,
                 workers=count,
                 rate=rate,
-                folder=cache,
+                folder=folder,
                 batch_size=batch_size,
                 compile_blocks=compile_blocks,
             )
             forecast = Forecast.of(plan, measured, fleet) if measured else None
             timed = dataclasses.replace(plan, seconds=forecast.seconds if forecast else 0.0)
-            show_plan(timed, cache, as_json=as_json, forecast=forecast)
+            show_plan(timed, stage.place, as_json=as_json, forecast=forecast)
             return
         for line in plan_lines(plan):
             say(line)
         say(about_decoding(settings, default_workers(), default_memory()))
         if not plan.fits and not force:
-            raise CacheError(f"{about_room(plan, cache)}. Store fewer or smaller levels, or --force if you know better")
+            raise CacheError(
+                f"{about_room(plan, folder)}. Store fewer or smaller levels, or --force if you know better"
+            )
         gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
         outlook = Outlook(plan.clips, shows_bar=sys.stderr.isatty())
-        summary = extract_manifest(clips, cache, encoders, recipe, settings=settings, outlook=outlook)
-    show_summary(summary, cache, as_json=as_json, profile=profile)
+
+        def run(some: Manifest, into: Path, report: Report | None) -> ExtractSummary:
+            return extract_manifest(some, into, encoders, recipe, settings=settings, report=report, outlook=outlook)
+
+        summary = stage.extract(recipe, run)
+    show_summary(summary, stage.place, as_json=as_json, profile=profile)
     if summary.failures or summary.elsewhere:
         raise typer.Exit(4)
 
@@ -409,10 +421,12 @@ def stoppable(cache: Path) -> Iterator[None]:
         yield
     except _StopSignal as stopped:
         from vjepa_fer.cache import open_cache
+        from vjepa_fer.remote import place_of
 
+        place = place_of(str(cache))  # as it is now
         done = (
-            f"{len(open_cache(cache).done):,} clips are in {cache}"
-            if (cache / "cache.json").exists()
+            f"{len(open_cache(place).done):,} clips are in {place}"
+            if (place / "cache.json").exists()
             else "nothing done yet"
         )
         say(f"stopped: {done}; the same command goes on from there")

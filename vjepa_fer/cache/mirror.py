@@ -134,7 +134,7 @@ def _bring(root: Path, names: list[str], folder: Path, recipe: AnyRecipe, progre
     _begin(folder, root, set(names), recipe)
     present = num_bytes = 0
     for name in names:  # cache.json is the last: from now on it is a cache
-        brought = _bring_file(root / name, folder / name, recipe)
+        brought = bring_file(root / name, folder / name, recipe)
         present, num_bytes = present + (brought == 0), num_bytes + brought
         progress(name)
     (folder / layout.COPYING_JSON).unlink(missing_ok=True)
@@ -166,8 +166,14 @@ def _begin(folder: Path, root: Path, names: set[str], recipe: AnyRecipe) -> None
         raise CacheError(f"{folder}: cannot make a cache there ({error})") from error
 
 
-def _bring_file(source: Path, target: Path, recipe: AnyRecipe) -> int:
-    """Bytes that were brought: none if the file is there."""
+def bring_file(source: Path, target: Path, recipe: AnyRecipe) -> int:
+    """Make `target` what `source` is, and compare; bytes that were brought, none if it was there.
+
+    Raises
+    ------
+    RemoteError, CacheError
+        It came otherwise than it was sent, or is damaged.
+    """
     size, sha256 = source.stat().st_size, sum_said_of(source)
     if target.is_file() and target.stat().st_size == size and _is_sound(target, sha256, recipe):
         return 0

@@ -12,6 +12,7 @@ from vjepa_fer.extract.plan import (
     with_weights_of,
 )
 from vjepa_fer.extract.precision import settle_precision
+from vjepa_fer.extract.staging import Stage
 
 __all__ = [
     "ExtractSettings",
@@ -20,6 +21,7 @@ __all__ = [
     "Forecast",
     "Plan",
     "Rates",
+    "Stage",
     "extract_manifest",
     "make_recipe",
     "measure_rates",

@@ -374,7 +374,7 @@ class _Job:
 
     def _finish(self, clip: Clip, rows: ClipRows) -> None:
         self.writer.put(rows)
-        self._count(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole)
+        self._count(bool(rows.num_real_frames[0] < self.recipe.sampling.frames_of_whole))
 
     def _count(self, is_short: bool = False) -> None:
         with self.lock:

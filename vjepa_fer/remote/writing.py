@@ -90,6 +90,11 @@ class Publication:
         self.files[name] = entry
         return entry.size
 
+    def send_bytes(self, name: str, data: bytes) -> None:
+        """Send a small file. It is not visible yet."""
+        send_bytes(f"{self.address}/{name}", data)
+        self.files[name] = Entry(len(data), hashlib.sha256(data).hexdigest())
+
     def show(self) -> None:
         """Make all that was sent visible."""
         send_bytes(f"{self.address}/{CONTENTS}", contents_text(self.files).encode())
