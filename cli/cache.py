@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from vjepa_fer.remote import place_of
-
 from .cache_copy import merge, mirror, pool, subset
 from .cache_info import print_facts
 from .cache_tables import export, import_
@@ -61,6 +59,7 @@ def info(
 def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
     """Read every byte and compare it with its checksums; exit status 1 if anything is wrong."""
     from vjepa_fer.cache.verify import shard_files, verify_cache
+    from vjepa_fer.remote import place_of
 
     with progress_bar(len(shard_files(place_of(cache))), "verify") as advance:
         done = verify_cache(cache, progress=advance)
@@ -81,6 +80,7 @@ def repair(cache: FolderArgument, as_json: JsonOption = False) -> None:
     """Take out what is damaged, so that extract does exactly that again; damaged shards are renamed, not deleted."""
     from vjepa_fer.cache.repair import repair_cache
     from vjepa_fer.cache.verify import shard_files
+    from vjepa_fer.remote import place_of
 
     with progress_bar(len(shard_files(place_of(cache))), "repair") as advance:
         done = repair_cache(cache, progress=advance)

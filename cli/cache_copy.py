@@ -10,10 +10,9 @@ import typer
 
 from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.recipe import Storage, TokenDtype
-from vjepa_fer.remote import place_of
 
 from . import completion
-from .options import CacheArgument, UnifyOption
+from .options import CacheArgument, UnifyOption, warn_of_other_writers
 from .progress import progress_bar
 from .terminal import say, warn
 
@@ -117,7 +116,9 @@ def mirror(
     Every file is compared with its SHA-256. DST is a cache when all is there: nobody sees half of it. One process at a time writes to an address.
     """
     from vjepa_fer.cache.mirror import cache_files, mirror_cache
+    from vjepa_fer.remote import place_of
 
+    warn_of_other_writers(target)
     with progress_bar(len(cache_files(place_of(source))), "mirror") as advance:
         done = mirror_cache(source, target, progress=advance)
     there = f", {done.present:,} were there" if done.present else ""
@@ -138,6 +139,7 @@ def warn_of_telling_ids(sources: Sequence[str], clip_ids: Collection[str]) -> No
     """Say which clip ids still name a subject: they stay, because everything is joined by them."""
     from vjepa_fer.cache.anonymous import telling_ids
     from vjepa_fer.cache.asked import read_cache_manifest
+    from vjepa_fer.remote import place_of
 
     told = [i for source in sources for i in telling_ids(read_cache_manifest(place_of(source))) if i in clip_ids]
     if told:

@@ -31,7 +31,15 @@ from . import completion
 from .config_file import ConfigOption
 from .extract_layers import layered
 from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
-from .options import AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option, wrong_usage
+from .options import (
+    AcceptResizeOption,
+    AcceptTruncatedOption,
+    JsonOption,
+    UnifyOption,
+    memory_option,
+    warn_of_other_writers,
+    wrong_usage,
+)
 from .terminal import say, warn
 
 if TYPE_CHECKING:
@@ -299,6 +307,7 @@ def extract(
     clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
     find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
     places = [name.strip() for name in (devices or device).split(",")]
+    warn_of_other_writers(cache)
     stage = Stage(cache, clips)
     folder, clips = stage.folder, stage.manifest
     settled = settle_precision(precision, places, folder)

@@ -12,6 +12,7 @@ from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.doors import nearest
 
 from . import completion
+from .terminal import warn
 
 SOME_FAILED = 4
 """Exit status where all was gone through, but not all of it could be done."""
@@ -116,6 +117,17 @@ def taken_for_one_name(spelt: Mapping[str, str]) -> str:
     from vjepa_fer.manifest import abridged, shown
 
     return f"{len(spelt):,} names taken for others: {abridged(' is '.join(shown(pair)) for pair in spelt.items())}"
+
+
+def warn_of_other_writers(cache: str) -> None:
+    """Say where nothing but the person sees to it that one process writes."""
+    from vjepa_fer.disk import is_url
+    from vjepa_fer.remote import can_create_exclusively, shown_address
+
+    if is_url(cache) and not can_create_exclusively(cache):
+        warn(
+            f"{shown_address(cache)}: this store has no exclusive create; see to it that no other process writes there"
+        )
 
 
 def check_exclude(exclude: str | None) -> None:

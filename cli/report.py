@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from vjepa_fer.doors import not_one_of
-from vjepa_fer.remote import place_of
 
 from . import completion
 from .options import SOME_FAILED, SeedOption
@@ -88,6 +87,7 @@ def report(
         require_extra("extract", ("av",), "--thumbnails")
         require_extra("report", ("PIL",), "--thumbnails")
     from vjepa_fer.doors import progress_bar
+    from vjepa_fer.remote import place_of
     from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
     from vjepa_fer.report.page import check_page
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import RecipeMismatchError, RemoteError
 from vjepa_fer.extract import ExtractSettings, Stage, extract_manifest, make_recipe
 from vjepa_fer.extract.staging import staging_folder
-from vjepa_fer.manifest import Clip, Manifest, write_manifest
+from vjepa_fer.manifest import Clip, Manifest, read_manifest, write_manifest
 from vjepa_fer.recipe import Sampling, Storage
 from vjepa_fer.remote import WRITER, list_files, stores
 
@@ -140,6 +143,42 @@ def test_what_a_killed_run_left_is_sent_first(manifest, on_disk, encoder, recipe
     summary = extract_to("memory://one", manifest, encoder, recipe)
     assert (summary.written, summary.skipped) == (1, 2)
     assert_same("memory://one", on_disk)
+
+
+KILLED = """
+import os, signal, sys
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.extract import ExtractSettings, Stage, extract_manifest, make_recipe
+from vjepa_fer.manifest import read_manifest
+from vjepa_fer.recipe import Sampling, Storage
+
+encoder = load_encoder("tiny-v21", weights="random:1")
+recipe = make_recipe(encoder, sampling=Sampling(frame_step=1), storage=Storage(levels=("mean", "tokens")))
+
+def run(clips, folder, report):
+    def dies(done):
+        report(done)
+        os.kill(os.getpid(), signal.SIGKILL)
+    settings = ExtractSettings(workers=1, shard_bytes=1)
+    return extract_manifest(clips, folder, encoder, recipe, settings=settings, report=dies)
+
+Stage(sys.argv[2], read_manifest(sys.argv[1])).extract(recipe, run)
+"""
+
+
+def test_killed_at_its_first_shard_the_next_one_takes_over_and_every_clip_is_there_once(
+    manifest, on_disk, encoder, recipe, tmp_path
+):
+    write_manifest(manifest, tmp_path / "clips.csv")
+    address = f"file://{tmp_path}/one"
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "clips.csv", address], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert WRITER in list_files(address)
+    assert len(open_cache(address)) <= 1
+    summary = extract_to(address, read_manifest(tmp_path / "clips.csv"), encoder, recipe)
+    assert summary.written == 2
+    assert_same(address, on_disk)
+    assert WRITER not in list_files(address)
 
 
 def test_another_machine_goes_on_where_one_stopped(manifest, on_disk, encoder, recipe, tmp_path, monkeypatch):

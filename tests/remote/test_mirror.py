@@ -18,6 +18,7 @@ from tables import call
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.mirror import cache_files, mirror_cache
 from vjepa_fer.cache.verify import verify_cache
+from vjepa_fer.cli.options import warn_of_other_writers
 from vjepa_fer.disk import new_owner
 from vjepa_fer.errors import CacheError, RecipeMismatchError, RemoteError
 from vjepa_fer.recipe import Storage
@@ -198,3 +199,11 @@ def test_a_missing_bucket_wrong_credentials_and_a_read_only_store_leave_nothing(
     forget_stores()
     with pytest.raises(RemoteError, match=r"may not be written .*AWS_PROFILE"):
         mirror_cache(cache_folder, "s3://bucket/one")
+
+
+def test_a_store_without_an_exclusive_create_is_said(capsys):
+    warn_of_other_writers("hf://datasets/me/faces")
+    assert "hf://datasets/me/faces: this store has no exclusive create" in capsys.readouterr().err
+    for cache in ("s3://bucket/a", "gs://bucket/a", "file:///srv", "cache/faces"):
+        warn_of_other_writers(cache)
+    assert not capsys.readouterr().err

@@ -16,6 +16,7 @@ pytest.importorskip("moto")
 import fsspec
 
 from caches import write_small_cache
+from servers import Site, serve
 from stores import Manners, forget_stores, s3_server, web_server
 from tables import call
 from vjepa_fer.cache import open_cache
@@ -145,7 +146,8 @@ def test_a_cache_elsewhere_can_be_sent_to_other_processes(cache_folder):
     np.testing.assert_array_equal(cache.features().X, open_cache(cache_folder).features().X)
 
 
-def test_commands_take_addresses_and_a_probe_reads_no_byte_twice(cache_folder, s3, tmp_path):
+def test_commands_take_addresses_and_a_probe_reads_no_byte_twice(cache_folder, s3, tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 1 << 12)  # a few a shard
     put(cache_folder, "s3://bucket/cache")
     assert json.loads(call("cache", "info", "s3://bucket/cache", "--json").stdout)["clips_done"] == 17
     s3.clear()
@@ -238,3 +240,11 @@ def test_paths_elsewhere_answer_as_paths_do(cache_folder):
     assert not (there / "shards").is_file()
     assert (there / "shards" / "a.h5").with_name("b.h5") == there / "shards" / "b.h5"
     assert not (there / "none").exists()
+
+
+def test_a_server_that_never_ends_fills_no_memory(no_pauses):
+    with (
+        serve(Site(b"x" * 1000, endless=True, ranges=False, says_length=False)) as site,
+        pytest.raises(RemoteError, match="sends more"),
+    ):
+        stores.read_ranges(f"{site.url}/file", [(0, 4096)])

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.failures import Failure, read_failures, read_turns
@@ -21,6 +22,7 @@ from vjepa_fer.claims import Claims
 from vjepa_fer.doors import Bar, progress_bar
 from vjepa_fer.encoder import LoadedEncoder, require_compiling
 from vjepa_fer.errors import CacheError, VideoError, VjepaFerError
+from vjepa_fer.extract.ahead import ROOM, Ahead, Returned
 from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.clock import Profile, StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
@@ -32,12 +34,14 @@ from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import BackgroundWriter, Report
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
 from vjepa_fer.recipe import FaceCrop, Interpolation, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.remote import must_be_brought
 from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import Decoder, require_decoder
 from vjepa_fer.video.pool import (
     DEFAULT_TIMEOUT_SECONDS,
     DecodePool,
+    HasPath,
     PoolSettings,
     ReadClip,
     default_memory,
@@ -46,6 +50,7 @@ from vjepa_fer.video.pool import (
 )
 
 Outlook = Callable[[int, float], None]
+C = TypeVar("C", bound=HasPath)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class ExtractSettings:
     wait_seconds : float
         How long to wait at the end for clips that other processes are at, while none of them gets done; a clip whose process
         dies is taken over.
+    scratch_bytes : int
+        Of copies of videos that lie elsewhere; they are brought ahead, and go as soon as they are decoded.
     """
 
     batch_size: int | None = None
@@ -95,6 +102,7 @@ class ExtractSettings:
     accept_resize: bool = False
     min_frames: int = 1
     wait_seconds: float = 600.0
+    scratch_bytes: int = ROOM
 
 
 @dataclass(frozen=True)
@@ -316,7 +324,7 @@ class _Job:
             finally:
                 if not all(thread.wait(0) for thread in threads):  # stopped early
                     self.stop.set()
-                    if isinstance(reads, DecodePool):
+                    if isinstance(reads, DecodePool | Returned):
                         reads.close()
                 for thread in threads:
                     thread.wait_surely()
@@ -325,12 +333,21 @@ class _Job:
 
     @contextmanager
     def _reads(self, clips: Iterator[Clip]) -> Iterator[Iterable[ReadClip[Clip]]]:
+        if not any(must_be_brought(clip.path) for clip in self.clips):
+            with self._pool(clips, picture_rate) as reads:
+                yield reads
+            return
+        with Ahead(clips, self.settings.scratch_bytes) as ahead, self._pool(ahead, ahead.rate) as brought:
+            yield Returned(ahead, brought)
+
+    @contextmanager
+    def _pool(self, clips: Iterable[C], rate_of: Callable[[C], float | None]) -> Iterator[Iterable[ReadClip[C]]]:
         sampling, preprocessing = self.recipe.sampling, self.recipe.preprocessing
         if not self.workers and os.name == "nt":
             own = self.settings
             accepts = {"accept_truncated": own.accept_truncated, "accept_resize": own.accept_resize}
             yield _InTurns(
-                read_in_line(clips, sampling, preprocessing, decoder=own.decoder, rate_of=picture_rate, **accepts)
+                read_in_line(clips, sampling, preprocessing, decoder=own.decoder, rate_of=rate_of, **accepts)
             )
             return
         settings = PoolSettings(
@@ -341,7 +358,7 @@ class _Job:
             accept_truncated=self.settings.accept_truncated,
             accept_resize=self.settings.accept_resize,
         )
-        with DecodePool(clips, sampling, preprocessing, settings, rate_of=picture_rate) as pool:
+        with DecodePool(clips, sampling, preprocessing, settings, rate_of=rate_of) as pool:
             yield pool
 
     def _decoded(self, reads: Iterable[ReadClip[Clip]]) -> Iterator[ReadClip[Clip]]:
@@ -406,13 +423,13 @@ class _Job:
         )
 
 
-class _InTurns:
+class _InTurns(Generic[C]):
     """An iterable that several threads may ask in turns."""
 
-    def __init__(self, items: Iterator[ReadClip[Clip]]) -> None:
+    def __init__(self, items: Iterator[ReadClip[C]]) -> None:
         self._items, self._lock = items, threading.Lock()
 
-    def __iter__(self) -> Iterator[ReadClip[Clip]]:
+    def __iter__(self) -> Iterator[ReadClip[C]]:
         while True:
             with self._lock:
                 item = next(self._items, None)

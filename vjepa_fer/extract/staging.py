@@ -12,6 +12,7 @@ when all is sent.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import shutil
@@ -154,12 +155,10 @@ class _Sending:
         while not self._ended:
             self._something.wait()
             self._something.clear()
-            try:
+            with contextlib.suppress(
+                OSError
+            ):  # the shards stay: with the next one it is tried again, and at the end, where it is said
                 self.send()
-            except (
-                RemoteError
-            ):  # the shards stay, and it is tried again with the next one and at the end, where it is said
-                continue
 
     def send(self) -> None:
         """Send every file that is not there, make them visible, and remove the shards here.

@@ -23,7 +23,8 @@ CREDENTIALS = {
 }
 """Where the library of each looks for a name and a password: nowhere else may they stand."""
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,20}://\S+", re.IGNORECASE)
+_LONGEST = 2000  # a server may put megabytes into what a library says of it
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -62,7 +63,7 @@ def shown_address(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """What a library says, on one line: every address in it is shown as :func:`shown_address` does."""
-    return _ADDRESS.sub(lambda found: shown_address(found[0].rstrip("\"'),")), " ".join(text.split()))[:300]
+    return _ADDRESS.sub(lambda found: shown_address(found[0].rstrip("\"'),")), " ".join(text[:_LONGEST].split()))[:300]
 
 
 def is_web(address: str) -> bool:

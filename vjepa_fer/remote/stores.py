@@ -31,7 +31,7 @@ PART = 4 << 20
 _AT_ONCE = 8
 _EXTRAS = {
     "s3": ("remote", ("fsspec", "s3fs")),
-    "gs": ("gs", ("fsspec", "gcsfs")),
+    "gs": ("remote", ("fsspec", "gcsfs")),
     "hf": ("hub", ("fsspec", "huggingface_hub")),
     "https": ("remote", ("fsspec", "aiohttp")),
     "http": ("remote", ("fsspec", "aiohttp")),
@@ -78,7 +78,7 @@ def read_whole(address: str, at_most: int) -> bytes:
     RemoteError
         Also where it is larger.
     """
-    data = _asked(address, lambda: _files(address).cat_file(_inside(address), start=0, end=at_most + 1))
+    data = _asked(address, lambda: _stretch(address, 0, at_most + 1))
     if len(data) > at_most:
         raise RemoteError(f"{address}: has over {at_most:,} bytes, which is absurd for such a file")
     return bytes(data)
@@ -168,7 +168,7 @@ def _read_part(address: str, part: tuple[int, int]) -> bytes:
     start, stop = part
 
     def ask() -> bytes:
-        data = _files(address).cat_file(_inside(address), start=start, end=stop)
+        data = _stretch(address, start, stop)
         if len(data) > stop - start:
             raise RemoteError(
                 f"{address}: the server sends more than the bytes that were asked for; it cannot be read by ranges, "
@@ -179,6 +179,26 @@ def _read_part(address: str, part: tuple[int, int]) -> bytes:
         return data
 
     return _asked(address, ask)
+
+
+def _stretch(address: str, start: int, stop: int) -> bytes:
+    """What a store sends of these bytes; of a web server, which may send anything, one more at most."""
+    files, inside = _files(address), _inside(address)
+    if not is_web(address):
+        return bytes(files.cat_file(inside, start=start, end=stop))
+    from fsspec.asyn import sync
+
+    return bytes(sync(files.loop, _from_web, files, inside, start, stop))
+
+
+async def _from_web(files: Any, url: str, start: int, stop: int) -> bytearray:
+    session, data, most = await files.set_session(), bytearray(), stop - start + 1
+    headers = {"Range": f"bytes={start}-{stop - 1}"}
+    async with session.get(files.encode_url(url), headers=headers, **files.kwargs) as response:
+        files._raise_not_found_for_status(response, url)
+        while len(data) < most and (part := await response.content.read(most - len(data))):
+            data += part
+    return data
 
 
 class _CutError(Exception):
@@ -192,20 +212,32 @@ def _asked(address: str, ask: Callable[[], Value], *, writing: bool = False) -> 
             return ask()
         except (VjepaFerError, FileExistsError):
             raise
-        except FileNotFoundError as error:
-            if writing:
-                raise RemoteError(f"{address}: cannot be written ({_words(error)}); is there such a bucket?") from error
-            raise FileNotFoundError(errno.ENOENT, _words(error), address) from error
-        except Exception as error:
+        except Exception as caught:
+            error = _true_cause(caught, address)
             if not _may_pass(error):
-                raise RemoteError(f"{address}: {_refusal(address, error, writing)}") from error
-            if number == TRIES - 1:
-                raise RemoteError(
-                    f"{address}: does not answer as it should, {TRIES} times ({_words(error)}); look at the network and the "
-                    "address, and run the same command again"
-                ) from error
-        time.sleep(FIRST_PAUSE_SECONDS * 2**number)
-    raise AssertionError("unreachable")
+                raise _final(address, error, writing) from caught
+        if number < TRIES - 1:
+            time.sleep(FIRST_PAUSE_SECONDS * 2**number)
+    raise RemoteError(
+        f"{address}: does not answer as it should, {TRIES} times ({_words(error)}); look at the network and the address, and run the "
+        "same command again"
+    )
+
+
+def _true_cause(error: Exception, address: str) -> Exception:
+    """fsspec says of a web server's file that it is not there, whatever went wrong when it asked for its size."""
+    cause = error.__cause__
+    if not (is_web(address) and isinstance(error, FileNotFoundError) and isinstance(cause, Exception)):
+        return error
+    return error if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) in (404, 410) else cause
+
+
+def _final(address: str, error: Exception, writing: bool) -> OSError:
+    if not isinstance(error, FileNotFoundError):
+        return RemoteError(f"{address}: {_refusal(address, error, writing)}")
+    if writing:
+        return RemoteError(f"{address}: cannot be written ({_words(error)}); is there such a bucket?")
+    return FileNotFoundError(errno.ENOENT, _words(error), address)
 
 
 def _refusal(address: str, error: Exception, writing: bool) -> str:
@@ -228,6 +260,8 @@ def _may_pass(error: Exception) -> bool:
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return status >= 500 or status in (408, 425, 429)
+    if isinstance(error, FileNotFoundError):
+        return False
     if isinstance(error, OSError) and error.errno in (
         errno.EINVAL,
         errno.ENOSPC,
