@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from bench_encoder import flops, matmul_rate, seconds_of, spread
 from torch.profiler import ProfilerActivity, profile
-from transformers import VJEPA2Config, VJEPA2Model
 
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.demo import DemoSettings, write_demo_set
@@ -139,6 +138,11 @@ def beside_transformers(at: Setting) -> dict[str, Any]:
     encoder = at.load(at.encoders[0], at.device, at.precision)
     spec, batcher = encoder.spec, batcher_of(encoder)
     sizes = {"crop_size": spec.img_size, "frames_per_clip": 16, "hidden_size": spec.embed_dim}
+    from transformers import (  # seconds to import, and nothing is asked of it where there is no card
+        VJEPA2Config,
+        VJEPA2Model,
+    )
+
     config = VJEPA2Config(
         **sizes,
         num_hidden_layers=spec.depth,

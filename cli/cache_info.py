@@ -43,7 +43,15 @@ def _overview(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         *_counts(facts),
         *_about_windows(facts),
         ("fingerprint", facts["fingerprint"][:16]),
+        *_about_library(facts["recipe"]),
     ]
+
+
+def _about_library(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose numbers they are, where they are not those of our own model."""
+    if not recipe.get("encoder.library.library"):
+        return []
+    return [("computed by", f"{recipe['encoder.library.library']} {recipe['encoder.library.version']}")]
 
 
 def _about_windows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -64,10 +72,15 @@ def _counts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("clips done", f"{facts['clips_done']:,} of {facts['clips_asked']:,}"),
         ("clips missing", f"{len(facts['missing']):,}"),
         ("clips failed", f"{facts['clips_failed']:,}"),
-        ("windows × views", f"{facts['rows']:,}"),
+        (_rows_are(facts), f"{facts['rows']:,}"),
         ("labels, subjects", f"{len(facts['labels'])}, {_subjects(facts)}"),
         ("shards", f"{facts['shards']:,}, {bytes_for_people(facts['disk_bytes'])}"),
     ]
+
+
+def _rows_are(facts: Mapping[str, Any]) -> str:
+    """What a row of the cache is: of features over time, which say what their time is counted in, a moment."""
+    return "moments" if facts["recipe"].get("clock", "none") != "none" else "windows × views"
 
 
 def _subjects(facts: Mapping[str, Any]) -> str:

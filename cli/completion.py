@@ -20,7 +20,13 @@ FOLDS = (
 LEVELS = ("mean", "frames", "grid:4", "tokens")
 POLICIES = ("strict", "drop-true", "merge", "repredict", "repredict-merge", "paper-drop", "paper-merge")
 SCALES = ("none", "standard", "minmax")
+STATISTICS = ("mean", "std", "min", "max", "p10", "p90", "delta")
 LABELS = ("intended", "perceived", "votes", "perceived:av", "votes:av")
+PERTURBATIONS = (
+    *("mouth:3", "eyes:3", "half:3", "blocks:3", "moving:3", "dark:3", "bright:3", "gamma:3", "flicker:3", "cast:3"),
+    *("blur:3", "motion:3", "noise:3", "downscale:3", "jpeg:3", "h264:3", "flip"),
+    *("drop:3", "rate:3", "freeze:3", "shuffle:3", "reverse:3"),
+)
 TIES = ("skip", "split", "soft")
 
 Complete = Callable[..., list[str]]
@@ -35,31 +41,39 @@ def one_of(names: Iterable[str] | Callable[[], Iterable[str]]) -> Complete:
     return complete
 
 
-def several_of(names: Iterable[str]) -> Complete:
+def several_of(names: Iterable[str] | Callable[[], Iterable[str]]) -> Complete:
     """Complete the last of several names with commas; those before it are not offered again."""
 
     def complete(incomplete: str) -> list[str]:
-        return _last_of(names, incomplete)
+        return _last_of(names() if callable(names) else names, incomplete)
 
     return complete
 
 
+def probes() -> list[str]:
+    """The probes, those of plug-ins among them."""
+    from vjepa_fer.doors import find_plugins
+
+    return [*PROBES, *find_plugins("probes", PROBES).usable]
+
+
 def models() -> list[str]:
-    """The encoders that can be asked for by name, the user's own among them."""
+    """The encoders that can be asked for by name, the user's own and those of plug-ins among them."""
     from vjepa_fer.encoder.files.home import home_folder
+    from vjepa_fer.encoder.loading.plugin_class import plugin_encoders
     from vjepa_fer.encoder.model.zoo import encoder_names
 
     own: list[str] = []
     with suppress(OSError):
         own = sorted(path.stem for path in (home_folder() / "models").glob("*.toml"))
-    return [*encoder_names(), "pixels:8", *own]
+    return [*encoder_names(), "pixels:8", *own, *plugin_encoders().usable]
 
 
 def corpora() -> list[str]:
     """The corpora that ``manifest corpus`` reads."""
-    from vjepa_fer.manifest import CORPORA
+    from vjepa_fer.manifest import CORPORA, plugin_corpora
 
-    return list(CORPORA)
+    return [*CORPORA, *plugin_corpora().usable]
 
 
 def experiments() -> list[str]:

@@ -23,6 +23,13 @@ def demo(
             metavar="FOLDER", help="Where videos and cache are kept.", show_default="one that is removed at the end"
         ),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Then the same with other encoders (mean colours, tiny untrained VideoMAE and DINOv2), in one table.",
+        ),
+    ] = False,
     seed: SeedOption = 0,
 ) -> None:
     """Try the main job in a minute: draws faces, extracts tokens, cross-validates probes. No download, no GPU."""
@@ -30,18 +37,22 @@ def demo(
 
     require_extra("extract", ("torch", "av"), "vjepa-fer demo")
     if folder is not None:
-        _go(folder, seed)
+        _go(folder, seed, compare)
         return
     with TemporaryDirectory(prefix="vjepa-fer-demo-", ignore_cleanup_errors=True) as own:
-        _go(Path(own), seed)
+        _go(Path(own), seed, compare)
     say("nothing is kept; `vjepa-fer demo FOLDER` keeps videos and cache there, to go on with the commands above")
 
 
-def _go(folder: Path, seed: int) -> None:
+def _go(folder: Path, seed: int, compare: bool = False) -> None:
     manifest = folder / "manifest.csv"
     _draw(folder, manifest, seed)
     _extract(folder, manifest, seed)
     _probe(folder, seed)
+    if compare:
+        from .demo_encoders import compare_encoders
+
+        compare_encoders(folder, manifest, seed)
     warn(
         "the encoder is tiny and untrained and the faces are drawings: these figures show that the path works, "
         "and mean nothing about V-JEPA or about faces"

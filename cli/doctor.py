@@ -59,6 +59,7 @@ def _sections(found: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         lacks = f"lacks {', '.join(facts['lacks'])}: {facts['install']}" if not facts["ready"] else "ready"
         yield stage[:7], [lacks]
     lacking = [facts for facts in found["extras"].values() if not facts["ready"]]
+    yield "plug-ins", [_plugin_line(facts) for facts in found["plugins"]]
     yield "extras", [f"{f['for']} lacks {', '.join(f['lacks'])}: {f['install']}" for f in lacking] or ["all there"]
 
 
@@ -106,11 +107,17 @@ def _weights_line(entry: dict[str, Any]) -> str:
     return f"{entry['model']}: " + ", ".join(size + sha256 + said)
 
 
+def _plugin_line(facts: dict[str, str]) -> str:
+    if "fault" in facts:
+        return f"does NOT work: {facts['fault']}"
+    return f"{facts['name']} ({facts['group']}) of {facts['package']} {facts['version']}"
+
+
 def _faults(found: dict[str, Any]) -> bool:
     """Whether something that is here does not work, or stage 2 is not ready: an absent stage 1 is no fault."""
     broken = any("fault" in facts for facts in found["packages"].values())
     mute = any(not facts["decodes"] for facts in found["decoders"].values())
     devices = "fault" in found["devices"] or any("fault" in device for device in found["devices"]["found"])
     weights = any("fault" in entry for entry in found["weights"])
-    disk = "fault" in found["disk"]
+    disk = "fault" in found["disk"] or any("fault" in plugin for plugin in found["plugins"])
     return broken or mute or devices or weights or disk or not found["stages"]["stage 2 (laptop)"]["ready"]

@@ -24,7 +24,7 @@ class Example(NamedTuple):
 EXAMPLES: dict[str, tuple[Example, Example]] = {
     "demo": (
         Example("See the whole path in a minute, and keep nothing", "demo"),
-        Example("Keep videos and cache, to go on with them", "demo drawn"),
+        Example("Keep videos and cache, and compare several encoders on them", "demo drawn --compare"),
     ),
     "doctor": (
         Example("What works on this machine", "doctor"),
@@ -113,7 +113,7 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
     ),
     "cache import": (
         Example("OpenFace's Action Units", "cache import au.csv au -m c.csv --id-column name --columns 'AU*'"),
-        Example("A folder of NPY files, one a clip", "cache import npy cache/marlin -m clips.csv --values '*.npy'"),
+        Example("A folder of OpenFace's tables, frame by frame", "cache import processed cache/au -m clips.csv"),
     ),
     "cache export": (
         Example("The means as a table", "cache export cache/ravdess -o mean.csv"),
@@ -160,6 +160,10 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
     "evaluate": (
         Example("Anyone's predictions, by a manifest's column", "evaluate theirs.csv -m ravdess.csv --by sex"),
         Example("A published confusion matrix", "evaluate matrix.csv --confusion"),
+    ),
+    "robustness": (
+        Example("What a hidden mouth costs", "robustness study.toml cache/faces cache/mouth5 -o r.json"),
+        Example("Trained on dark clips too", "robustness study.toml cache/a cache/dark3 --augment cache/dark3"),
     ),
     "report": (
         Example("A page about all runs of a folder", "report runs/first -o report.html"),

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import typer
 
-from vjepa_fer.errors import CacheError
-from vjepa_fer.recipe import (
-    FaceCrop,
-    Interpolation,
-    Mode,
-    Preprocessing,
-    Rule,
-    Sampling,
-    Storage,
-    TokenDtype,
-    parse_resolution,
-)
+from vjepa_fer.recipe import Interpolation, Mode, Rule, Sampling, Storage, TokenDtype
 
 from . import completion
 from .config_file import ConfigOption
-from .extract_layers import layered
-from .extract_words import Outlook, about_decoding, about_room, plan_lines, show_plan, show_summary
+from .extract_asked import all_asked, write_recipe_file
+from .extract_words import Outlook, about_decoding, plan_lines, show_plans, show_summaries
+from .extract_work import Encoders, Trial, Which, begin, fill, require_room
 from .options import (
     AcceptResizeOption,
     AcceptTruncatedOption,
@@ -38,41 +26,51 @@ from .options import (
     UnifyOption,
     memory_option,
     warn_of_other_writers,
-    wrong_usage,
 )
 from .terminal import say, warn
-
-if TYPE_CHECKING:
-    from vjepa_fer.extract import ExtractSummary
-    from vjepa_fer.extract.writing import Report
-    from vjepa_fer.manifest import Manifest
 
 SAMPLING, STORAGE = Sampling(), Storage()
 SETTINGS_CLIP_TIMEOUT = 300.0  # ExtractSettings.clip_timeout, which --help must not import torch for
 
 
-class _Which(TypedDict):
-    """Which clips of a manifest are tried."""
-
-    retry_failed: bool
-    accept_truncated: bool
-    min_frames: int
-
-
 def extract(
+    context: typer.Context,
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)],
     cache: Annotated[
-        str,
-        typer.Argument(metavar="CACHE", help="The cache folder, or an address; made if absent.", show_default=False),
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[CACHE]",
+            help="The cache folder, or an address; made if absent. Or give --into.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="The encoder; `vjepa-fer models list` shows them. pixels:8: mean colours on a grid, a control.",
+            help="The encoder; `vjepa-fer models list` shows them. hf:FOLDER or hf:OWNER/NAME: any that transformers computes; "
+            "pixels:8: mean colours on a grid, a control.",
             autocompletion=completion.one_of(completion.models),
             show_default=False,
         ),
-    ],
+    ] = None,
+    into: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--into",
+            metavar="CACHE=RECIPE.toml",
+            help="In place of CACHE, several in one pass that decodes each clip once; the file holds --model and the other options of the "
+            "recipe by name.",
+            show_default=False,
+        ),
+    ] = None,
+    write_recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the recipe's options as such a file, for --into and --config.",
+            show_default=False,
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +90,7 @@ def extract(
     level: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to store: mean, frames, grid:G, tokens; may be repeated.",
+            help="What to store: mean, frames, grid:G, tokens, or cls, class and register tokens; may be repeated.",
             autocompletion=completion.one_of(completion.LEVELS),
             show_default=" ".join(STORAGE.levels),
         ),
@@ -160,11 +158,25 @@ def extract(
         ),
     ] = False,
     interpolation: Annotated[
-        Interpolation,
+        Interpolation | None,
         typer.Option(
-            help="How frames are resized: V-JEPA's two taps, or antialiased as Hugging Face's processor of V-JEPA 2 does."
+            help="How frames are resized: V-JEPA's two taps (bilinear), or antialiased as Hugging Face's processor of V-JEPA 2 does.",
+            show_default="as the encoder was trained",
         ),
-    ] = Preprocessing.interpolation,
+    ] = None,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:SEVERITY",
+            help="Make frames worse before they are resized, from 1 (hardly) to 5 (most), as mouth:3, dark:5, flip; repeated: in this "
+            "order. Its own cache: `robustness` compares it with the one without.",
+            autocompletion=completion.one_of(completion.PERTURBATIONS),
+            show_default=False,
+        ),
+    ] = None,
+    perturb_seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Of what --perturb draws, with each clip's id.")
+    ] = 0,
     devices: Annotated[
         str | None, typer.Option(help="Several at once: cuda:0,cuda:1. Instead of --device.", show_default=False)
     ] = None,
@@ -249,21 +261,8 @@ def extract(
         from vjepa_fer.video.faces import require_faces
 
         require_faces()
-    from vjepa_fer.encoder import load_encoder, pick_device
     from vjepa_fer.encoder.loading.registry import find_encoder
-    from vjepa_fer.extract import (
-        ExtractSettings,
-        Fleet,
-        Forecast,
-        Stage,
-        extract_manifest,
-        make_recipe,
-        measure_rates,
-        plan_extraction,
-        recipe_without_weights,
-        settle_precision,
-        with_weights_of,
-    )
+    from vjepa_fer.extract import ExtractSettings, Fleet, Stage
     from vjepa_fer.manifest import read_manifest, with_picture_rate
     from vjepa_fer.video.pool import default_memory, default_workers
 
@@ -271,23 +270,7 @@ def extract(
         raise typer.BadParameter(
             "--machines, --rate and --price say what --dry-run reckons with: add it, or leave them out"
         )
-    with wrong_usage():
-        sampling = Sampling(
-            mode=mode,
-            rule=rule,
-            frames_per_window=frames,
-            frame_step=frame_step,
-            num_segments=segments,
-            stride=stride,
-            frames_per_second=frames_a_second(fps, window_seconds, frames),
-        )
-        storage = Storage(
-            levels=layered(tuple(level or STORAGE.levels), layers, model, state_key), token_dtype=token_dtype
-        )
-        size = parse_resolution(resolution) if resolution is not None else None
-        face = FaceCrop() if face_crop else None
-        height, width = size or (Preprocessing.crop_size, None)
-        Preprocessing(crop_size=height, crop_width=width, num_views=views, face_crop=face)
+    asked = all_asked(context, into or [], cache)
     settings = ExtractSettings(
         batch_size=batch_size,
         retry_failed=retry_failed,
@@ -300,117 +283,44 @@ def extract(
         memory_bytes=memory_option(memory),
         compile_blocks=compile_blocks,
     )
-    which: _Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
+    which: Which = {"retry_failed": retry_failed, "accept_truncated": accept_truncated, "min_frames": min_frames}
     clips = read_manifest(manifest, unify_names=unify_names)
     for note in clips.notes:
         warn(note)
     clips = clips if picture_fps is None else with_picture_rate(clips, picture_fps)
-    find_encoder(model, state_key=state_key)  # a model that is none, or a file of none, is no wrong usage
+    for one in asked:
+        find_encoder(one.model, state_key=one.state_key)  # a model that is none, or a file of none, is no wrong usage
     places = [name.strip() for name in (devices or device).split(",")]
-    warn_of_other_writers(cache)
-    stage = Stage(cache, clips)
-    folder, clips = stage.folder, stage.manifest
-    settled = settle_precision(precision, places, folder)
-    with wrong_usage():
-        planned = recipe_without_weights(
-            model,
-            resolution=size,
-            sampling=sampling,
-            storage=storage,
-            num_views=views,
-            precision=settled.precision,
-            face_crop=face,
-            square_pixels=square_pixels,
-            interpolation=interpolation,
-            state_key=state_key,
-        )
-    with stoppable(stage.place):
+    if cache is not None:
+        warn_of_other_writers(cache)
+    stage = Stage(asked[0].cache, clips)  # of several, which are on disks, nothing but the first itself
+    clips = stage.manifest
+    works = [begin(one, places, stage.folder if cache is not None else one.cache) for one in asked]
+    if write_recipe is not None:
+        write_recipe_file(context, write_recipe)
+        say(f"recipe: {write_recipe}")
+    with stoppable([one.cache for one in asked]):
         count = default_workers() if workers is None else workers
-        fleet = Fleet(machines=machines, devices=len(places), price=price)
-        if dry_run and weights is None:
-            planned = with_weights_of(folder, planned)
-            plan, left = plan_extraction(clips, folder, planned, **which)
-            given = rate and measure_rates(plan, left, None, planned, workers=count, rate=rate, folder=folder)
-            show_plan(plan, stage.place, as_json=as_json, forecast=Forecast.of(plan, given, fleet) if given else None)
-            return
-        encoders = [
-            load_encoder(
-                model,
-                weights=weights,
-                state_key=state_key,
-                device=pick_device(place),
-                precision=settled.precision,
-                resolution=size,
-            )
-            for place in places
-        ]
-        encoder = encoders[0]
-        recipe = make_recipe(
-            encoder,
-            sampling=sampling,
-            storage=storage,
-            num_views=views,
-            face_crop=face,
-            square_pixels=square_pixels,
-            interpolation=interpolation,
-        )
-        if encoder.spec.weights.startswith("random:"):
-            warn("random weights: a control, or a smoke test; the features mean nothing about V-JEPA")
-        elif encoder.spec.control:
-            say(f"a control, what an encoder must beat: {encoder.spec.control}")
-        devices_named = ", ".join(str(each.device) for each in encoders)
-        say(f"{model} on {devices_named} in {encoder.precision}: {len(clips):,} clips → {cache}")
-        if encoder.device.type == "cuda" and encoder.spec.family != "pixels":
-            say(f"attention by torch's kernel {encoder.attention_kernel(math.prod(recipe.token_grid))}")
-        if settled.why:
-            say(f"precision: {settled.why}")
-        plan, left = plan_extraction(clips, folder, recipe, **which)
         if dry_run:
-            measured = measure_rates(
-                plan,
-                left,
-                encoder,
-                recipe,
-                workers=count,
-                rate=rate,
-                folder=folder,
-                batch_size=batch_size,
-                compile_blocks=compile_blocks,
-            )
-            forecast = Forecast.of(plan, measured, fleet) if measured else None
-            timed = dataclasses.replace(plan, seconds=forecast.seconds if forecast else 0.0)
-            show_plan(timed, stage.place, as_json=as_json, forecast=forecast)
+            fleet = Fleet(machines=machines, devices=len(places), price=price)
+            tried = Trial(clips, which, fleet, workers=count, rate=rate, settings=settings)
+            show_plans([tried.of(work) for work in works], as_json=as_json, is_one=not into)
             return
-        for line in plan_lines(plan):
-            say(line)
+        encoders = Encoders()
+        works = [work.loaded(encoders, len(clips)) for work in works]
+        plans = [work.plan(clips, which)[0] for work in works]
+        for one, plan in zip(asked, plans, strict=True):
+            for line in [*([f"{one.cache}:"] if into else []), *plan_lines(plan)]:
+                say(line)
         say(about_decoding(settings, default_workers(), default_memory()))
-        if not plan.fits and not force:
-            raise CacheError(
-                f"{about_room(plan, folder)}. Store fewer or smaller levels, or --force if you know better"
-            )
+        if not force:
+            require_room(list(zip(plans, [work.folder for work in works], strict=True)))
         gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
-        outlook = Outlook(plan.clips, shows_bar=sys.stderr.isatty())
-
-        def run(some: Manifest, into: Path, report: Report | None) -> ExtractSummary:
-            return extract_manifest(some, into, encoders, recipe, settings=settings, report=report, outlook=outlook)
-
-        summary = stage.extract(recipe, run)
-    show_summary(summary, stage.place, as_json=as_json, profile=profile)
-    if summary.failures or summary.elsewhere:
+        outlook = Outlook(sum(plan.clips for plan in plans), shows_bar=sys.stderr.isatty())
+        summaries = fill(works, stage, settings=settings, outlook=outlook)
+    show_summaries(summaries, [one.cache for one in asked], as_json=as_json, profile=profile, is_one=not into)
+    if any(summary.failures or summary.elsewhere for summary in summaries):
         raise typer.Exit(4)
-
-
-def frames_a_second(fps: float | None, window_seconds: float | None, frames: int) -> float | None:
-    """The rate that either option says; None without both."""
-    from vjepa_fer.recipe import check
-
-    if window_seconds is None:
-        return fps
-    check(fps is None, "--fps and --window-seconds both say how far frames are apart: give one")
-    check(
-        0.001 <= window_seconds <= 1e6, f"--window-seconds {window_seconds:g} must be a number from 0.001 to 1,000,000"
-    )
-    return frames / window_seconds
 
 
 class _StopSignal(KeyboardInterrupt):
@@ -418,8 +328,8 @@ class _StopSignal(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable(cache: Path) -> Iterator[None]:
-    """Answer Ctrl-C and SIGTERM: the open shard is written, how to go on is said, and the status is 130 or 143."""
+def stoppable(caches: Sequence[Path]) -> Iterator[None]:
+    """Answer Ctrl-C and SIGTERM: the open shards are written, how to go on is said, and the status is 130 or 143."""
 
     def stop(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -432,13 +342,10 @@ def stoppable(cache: Path) -> Iterator[None]:
         from vjepa_fer.cache import open_cache
         from vjepa_fer.remote import place_of
 
-        place = place_of(str(cache))  # as it is now
-        done = (
-            f"{len(open_cache(place).done):,} clips are in {place}"
-            if (place / "cache.json").exists()
-            else "nothing done yet"
-        )
-        say(f"stopped: {done}; the same command goes on from there")
+        places = [place_of(str(cache)) for cache in caches]  # as they are now
+        begun = [place for place in places if (place / "cache.json").exists()]
+        done = ", ".join(f"{len(open_cache(place).done):,} clips are in {place}" for place in begun)
+        say(f"stopped: {done or 'nothing done yet'}; the same command goes on from there")
         raise typer.Exit(128 + stopped.args[0]) from None
     finally:
         for number, handler in previous.items():

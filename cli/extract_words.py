@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,12 @@ from .terminal import print_json, print_table, print_words, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Forecast, Plan
+    from vjepa_fer.recipe import Preprocessing
+
+    from .extract_work import Tried
+
+ON_FACE = ("mouth", "eyes", "half")
+"""Perturbations whose place is the face's."""
 
 SHORTER = "are shorter than a window, and repeat their last frame to fill it (--min-frames leaves such clips out)"
 
@@ -115,6 +122,26 @@ def about_decoding(settings: ExtractSettings, workers: int, memory_bytes: int) -
     return f"decoding: {workers} process{'es' * (workers > 1)}, at most {room} of frames ahead and a clip in each"
 
 
+def about_perturbation(preprocessing: Preprocessing) -> list[str]:
+    """How frames are made worse, and, where the face matters, where it was taken to be."""
+    asked = preprocessing.perturb
+    if asked is None:
+        return []
+    lines = [f"perturbed before resizing: {asked.in_words}"]
+    if any(name in ON_FACE for name, _ in asked.parsed):
+        lines.append(f"placed {_place_of_face(preprocessing)}")
+    return lines
+
+
+def _place_of_face(preprocessing: Preprocessing) -> str:
+    if preprocessing.face_crop is not None:
+        return "on the face, in the square that follows it (--face-crop)"
+    return (
+        "in the middle of the whole frame, where a face of five eighths of its short side would be: --face-crop "
+        "follows faces that are elsewhere"
+    )
+
+
 def forecast_lines(forecast: Forecast) -> list[str]:
     """Hours, what sets them, and what they cost."""
     rates, fleet = forecast.rates, forecast.fleet
@@ -137,14 +164,28 @@ def _stages(forecast: Forecast) -> str:
     return ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in forecast.stages.items())
 
 
-def show_plan(plan: Plan, cache: Path, *, as_json: bool, forecast: Forecast | None = None) -> None:
-    """The plan to stdout; nothing was written."""
+def show_plans(tried: Sequence[Tried], *, as_json: bool, is_one: bool) -> None:
+    """The plans to stdout; nothing was written. `is_one`: no list of them in JSON."""
     if as_json:
-        totals = {"needed_bytes": plan.needed_bytes, "fits": plan.fits}
-        told = {"forecast": forecast.to_dict() if forecast else None}
-        plain = dataclasses.asdict(plan)
-        print_json({"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **plain, **totals, **told})
+        facts = [_plan_facts(*one) for one in tried]
+        print_json(facts[0] if is_one else {"schema": "vjepa-fer/extract-plan-into/1", "into": facts})
         return
+    for one in tried:
+        if not is_one:
+            print_words(f"{one.cache}:")
+        _show_plan(*one)
+    if not is_one:
+        say("each is reckoned by itself; in one pass the clips are decoded once for all of them")
+
+
+def _plan_facts(cache: Path, plan: Plan, forecast: Forecast | None) -> dict[str, object]:
+    totals = {"needed_bytes": plan.needed_bytes, "fits": plan.fits}
+    told = {"forecast": forecast.to_dict() if forecast else None}
+    plain = dataclasses.asdict(plan)
+    return {"schema": "vjepa-fer/extract-plan/1", "cache": str(cache), **plain, **totals, **told}
+
+
+def _show_plan(cache: Path, plan: Plan, forecast: Forecast | None) -> None:
     for line in plan_lines(dataclasses.replace(plan, seconds=None) if forecast else plan):
         print_words(line)
     if forecast is not None:
@@ -171,30 +212,41 @@ def _print_levels(forecast: Forecast) -> None:
     print_table(["level alone", "on disk", "time", *(["cost"] if forecast.cost is not None else [])], rows)
 
 
-def show_summary(summary: ExtractSummary, cache: Path, *, as_json: bool, profile: bool = False) -> None:
-    """Say on stderr (as JSON: on stdout) what an extraction did."""
+def show_summaries(
+    summaries: Sequence[ExtractSummary], caches: Sequence[Path], *, as_json: bool, profile: bool, is_one: bool
+) -> None:
+    """Say on stderr (as JSON: on stdout) what an extraction did. `is_one`: no list in JSON."""
     if as_json:
-        failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
-        counts: dict[str, object] = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
-        counts["shorter_than_window"] = summary.shorter
-        counts |= {"elsewhere": list(summary.elsewhere), "bytes_written": summary.bytes_written}
-        notes = {clip_id: list(said) for clip_id, said in summary.notes.items()}
-        times = dataclasses.asdict(summary.profile)
-        print_json(
-            {
-                "schema": "vjepa-fer/extract/1",
-                "cache": str(cache),
-                **counts,
-                "profile": times,
-                "failed": failed,
-                "notes": notes,
-            }
-        )
+        facts = [_summary_facts(one, cache) for one, cache in zip(summaries, caches, strict=True)]
+        print_json(facts[0] if is_one else {"schema": "vjepa-fer/extract-into/1", "into": facts})
         return
+    for number, (summary, cache) in enumerate(zip(summaries, caches, strict=True), start=1):
+        _show_summary(summary, cache, profile=profile and number == len(caches), has_rate=number == len(caches))
+
+
+def _summary_facts(summary: ExtractSummary, cache: Path) -> dict[str, object]:
+    failed = [{"clip_id": f.clip_id, "reason": f.reason, "message": f.message} for f in summary.failures]
+    counts: dict[str, object] = {"written": summary.written, "skipped": summary.skipped, "rows": summary.rows}
+    counts["shorter_than_window"] = summary.shorter
+    counts |= {"elsewhere": list(summary.elsewhere), "bytes_written": summary.bytes_written}
+    notes = {clip_id: list(said) for clip_id, said in summary.notes.items()}
+    times = dataclasses.asdict(summary.profile)
+    return {
+        "schema": "vjepa-fer/extract/1",
+        "cache": str(cache),
+        **counts,
+        "profile": times,
+        "failed": failed,
+        "notes": notes,
+    }
+
+
+def _show_summary(summary: ExtractSummary, cache: Path, *, profile: bool, has_rate: bool) -> None:
+    """`has_rate`: with the times, which are of the whole pass and said once."""
     say(f"{cache}: {summary.written:,} clips written ({summary.rows:,} rows), {summary.skipped:,} were there already")
     if summary.shorter:
         say(f"  {summary.shorter:,} of them {SHORTER}")
-    if summary.written or profile:
+    if has_rate and (summary.written or profile):
         rate = summary.rows / max(summary.profile.wall_seconds, 1e-9)
         say(f"  {rate:.3g} windows/s, {bytes_for_people(summary.bytes_written)} written; {summary.profile}")
     if profile:

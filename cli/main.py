@@ -34,11 +34,13 @@ from . import (
     predict,
     probe,
     report,
+    robustness,
     runs,
 )
 from .environment import name_variables
 from .examples import add_examples
 from .panels import add_panels
+from .plugins import add_plugins
 from .terminal import prepare_streams, print_line, say_error
 from .usage import usage_errors_said
 
@@ -85,6 +87,7 @@ app.add_typer(experiments.app, name="experiments", rich_help_panel=STAGE_2)
 runs.app.command()(label_issues.issues)
 app.add_typer(runs.app, name="runs", rich_help_panel=STAGE_2)
 app.command(rich_help_panel=STAGE_2)(evaluate.evaluate)
+app.command(rich_help_panel=STAGE_2)(robustness.robustness)
 app.command(rich_help_panel=STAGE_2)(report.report)
 app.command(rich_help_panel=STAGE_2)(predict.predict)
 
@@ -116,6 +119,7 @@ def make_program(first: Sequence[str] = ()) -> TyperGroup:
     name_variables(program)
     add_panels(program)
     add_examples(program)
+    add_plugins(program)
     return program  # type: ignore[return-value]
 
 

@@ -11,6 +11,7 @@ import typer
 
 from . import completion
 from .options import FormatOption, JsonOption, check_format
+from .plugins import print_plugins
 from .progress import byte_bar
 from .terminal import print_json, print_labelled, print_line, print_sheet, say, screen_of_text, warn
 
@@ -40,14 +41,19 @@ WIDE = 118
 def list_(form: FormatOption = "table", as_json: JsonOption = False) -> None:
     """Every encoder that `extract --model` knows, with what it costs to run and to store."""
     from vjepa_fer.encoder.fetching.facts import all_facts, models_sheet
+    from vjepa_fer.encoder.loading.plugin_class import plugin_encoders
 
     check_format(form, as_json)
     models, faults = all_facts()
+    plugins = plugin_encoders()
+    faults += plugins.refused.values()
     if as_json:
-        print_json({"schema": "vjepa-fer/models/1", "models": models, "broken": faults})
+        added = [plugin.to_dict() for plugin in plugins.usable.values()]
+        print_json({"schema": "vjepa-fer/models/1", "models": models, "plugins": added, "broken": faults})
     else:
         if form == "table":
             _print_models(models)
+            print_plugins(plugins, "`models info {name}` says the rest")
         else:
             print_sheet(models_sheet(models), form)
         say("tokens of a window of 16 frames; MB a clip of two windows, by level; `models info MODEL` says the rest")
@@ -142,11 +148,13 @@ def info(
 
 
 def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
-    family = {"v1": "V-JEPA", "v2": "V-JEPA 2", "v21": "V-JEPA 2.1"}[facts["family"]]
+    family = {"v1": "V-JEPA", "v2": "V-JEPA 2", "v21": "V-JEPA 2.1", "plugin": "a plug-in"}[facts["family"]]
+    is_plugin = facts["family"] == "plugin"
     memory, stored = facts["memory_megabytes"], facts["megabytes_a_clip"]
     lines = {
-        "model": f"{facts['name']}: {family} {facts['architecture']}, {facts['parameters']:,} parameters",
-        "shape": f"{facts['depth']} layers of {facts['heads']} heads, {facts['embed_dim']} wide",
+        "model": f"{facts['name']}: {family} {facts['architecture']}"
+        + (f", {facts['parameters']:,} parameters" if facts["parameters"] else ""),
+        "shape": f"{facts['depth']} layers{'' if is_plugin else ' of ' + str(facts['heads']) + ' heads'}, {facts['embed_dim']} wide",
         "input": f"{facts['resolution']} × {facts['resolution']} pixels; trained on windows of up to "
         f"{facts['pretraining_frames']} frames",
         "output": f"{facts['tokens']:,} tokens a window of 16 frames",
@@ -156,6 +164,8 @@ def _info_lines(facts: dict[str, Any]) -> dict[str, str]:
         "storage": ", ".join(f"{level} {mb:.2f}" for level, mb in stored.items()) + " MB a clip",
         "file": facts["file"],
     }
+    if is_plugin:
+        del lines["memory"]
     if facts["download_bytes"]:
         lines["download"] = f"about {facts['download_bytes'] / 1e9:.1f} GB; `models slim` keeps the encoder alone of it"
     lines["state key"] = facts["state_key"]

@@ -28,14 +28,28 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
             *("mode", "rule", "frames", "frame-step", "fps", "window-seconds", "segments", "stride", "picture-fps"),
             "min-frames",
         ),
-        "Which pixels": ("resolution", "views", "interpolation", "face-crop", "square-pixels", "decoder"),
-        "What is stored": ("level", "layers", "token-dtype"),
+        "Which pixels": (
+            *("resolution", "views", "interpolation", "face-crop", "square-pixels", "decoder"),
+            *("perturb", "perturb-seed"),
+        ),
+        "What is stored": ("level", "layers", "token-dtype", "into", "write-recipe"),
         "Clips that are odd": ("accept-truncated", "accept-resize", "clip-timeout", "retry-failed", "unify-names"),
         RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "force", "profile", "json"),
         "What it would take": ("dry-run", "machines", "rate", "price"),
     },
     "probe": {
-        "What is tried": ("stream", "fusion", "probe", "features", "param", "scale", "decision", "config", "list"),
+        "What is tried": (
+            "stream",
+            "fusion",
+            "probe",
+            "features",
+            "pool",
+            "param",
+            "scale",
+            "decision",
+            "config",
+            "list",
+        ),
         "How it is judged": ("folds", "nested", "inner-folds", "repeats", "allow-leak", "labels", "ties"),
         OUT: ("out", "refit", "save", "json"),
     },
@@ -46,13 +60,13 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         OUT: ("timeline", "stride", "attention", "film", "head", "json"),
     },
     "report": {
-        "What is on the page": ("cache", "projection", "seed", "by", "reference"),
+        "What is on the page": ("cache", "projection", "seed", "by", "reference", "robustness"),
         "Faces": ("thumbnails", "videos"),
         OUT: ("out", "figures", "format"),
     },
     "runs compare": {"What is compared": ("intersect", "scores", "reference")},
     "manifest ravdess": {CLIPS: ("speech", "song", "modality")},
-    "cache import": {TABLE: ("id-column", "values", "columns")},
+    "cache import": {TABLE: ("level", "id-column", "values", "columns", "fps")},
 }
 
 

@@ -31,7 +31,10 @@ def predict(
     ],
     weights: Annotated[
         str | None,
-        typer.Option(help="The encoder's weights file.", show_default="the one that models fetch brought"),
+        typer.Option(
+            help="The encoder's weights file; of one that transformers computes its folder, or hf:OWNER/NAME@COMMIT.",
+            show_default="the one that models fetch brought",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     timeline: Annotated[

@@ -71,7 +71,7 @@ def probe(
             "--probe",
             "-p",
             help="logreg, mlp, lightgbm, knn, svm, centroid, trivial, attentive, efficient (these two on grid or tokens, with torch); several with commas.",
-            autocompletion=completion.several_of(completion.PROBES),
+            autocompletion=completion.several_of(completion.probes),
         ),
     ] = DEFAULT_CELL.probe,
     features: Annotated[
@@ -83,6 +83,15 @@ def probe(
             autocompletion=completion.stored_levels,
         ),
     ] = DEFAULT_CELL.level,
+    pool: Annotated[
+        str,
+        typer.Option(
+            help="Of each level statistics over its time axis, side by side, gaps left out: mean,std,min,max,p10,p90,delta (mean "
+            "absolute step from frame to frame) or another percentile; for levels frames, grid:4 … and imported frames.",
+            autocompletion=completion.several_of(completion.STATISTICS),
+            show_default=False,
+        ),
+    ] = "",
     folds: Annotated[
         str,
         typer.Option(
@@ -249,7 +258,7 @@ def probe(
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")
     of_file = json.loads(listed)
-    refuse_typed(context, "cells" in of_file, ("probes", "features", "params", "scale", "decision"))
+    refuse_typed(context, "cells" in of_file, ("probes", "features", "pool", "params", "scale", "decision"))
     with said_in(config):
         base = experiment_from_dict(of_file, str(config))
         cells = (
@@ -262,6 +271,7 @@ def probe(
                     parse_params(params or []),
                     scales=words(scale),
                     decisions=words(decision),
+                    pool=words(pool),
                 )
             )
         )

@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .terminal import print_json, print_table, say
+from .plugins import plugins_of, print_plugins
+from .terminal import print_json, print_table, say, warn
 
 SCHEMA = "vjepa-fer/probes/1"
 
 
 def show_probes(names: Iterable[str], *, as_json: bool) -> None:
     """Every probe's parameters, its short names for them and its presets; a probe that there is not is refused."""
-    found = [_facts(name) for name in names]
+    found, plugins = [_facts(name) for name in names], plugins_of("probes")
     if as_json:
-        print_json({"schema": SCHEMA, "probes": found})
+        added = [plugin.to_dict() for plugin in plugins.usable.values()]
+        print_json({"schema": SCHEMA, "probes": found, "plugins": added, "broken": [*plugins.refused.values()]})
         return
     for one in found:
         _print_one(one)
+    print_plugins(plugins, "`probe --list -p {name}` says the rest")
+    for fault in plugins.refused.values():
+        warn(f"left out: {fault}")
     say("--param NAME=VALUE sets one: k=10; a list sweeps: C=0.1,1; mlp.alpha=1 is for mlp only")
 
 
 def _facts(name: str) -> dict[str, Any]:
-    from vjepa_fer.probes import PROBES, preset_names, probe_parameters
+    from vjepa_fer.probes import preset_names, probe_entry, probe_parameters
 
-    defaults, entry = probe_parameters(name), PROBES[name]
+    defaults, entry = probe_parameters(name), probe_entry(name)
     return {
         "probe": name,
         "summary": entry.summary,
@@ -32,6 +37,7 @@ def _facts(name: str) -> dict[str, Any]:
         "parameters": {key: _plain(value) for key, value in defaults.items() if key != "random_state"},
         "short_names": dict(entry.aliases),
         "presets": list(preset_names(name)),
+        "plugin": entry.plugin.origin if entry.plugin else None,
     }
 
 
@@ -45,7 +51,8 @@ def _print_one(one: dict[str, Any]) -> None:
     rows = [(name, _typed(value), short.get(name, "")) for name, value in one["parameters"].items()]
     rows += [("preset", "none", ", ".join(one["presets"]))] if one["presets"] else []
     head = ("parameter", "default", "or" if short or one["presets"] else "")
-    print_table(head, rows, title=f"{one['probe']}: {one['summary']}")
+    origin = f" (plug-in of {one['plugin']})" if one["plugin"] else ""
+    print_table(head, rows, title=f"{one['probe']}: {one['summary']}{origin}")
 
 
 def _typed(value: Any) -> str:

@@ -74,6 +74,14 @@ def report(
             show_default="the figure to report",
         ),
     ] = None,
+    robustness: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="What `robustness --out` kept: its curves are on the page, too.",
+            show_default=False,
+        ),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Write one HTML page about one run or several: figures, checks in plain words, what goes wrong and where. No network.
@@ -90,7 +98,9 @@ def report(
     from vjepa_fer.remote import place_of
     from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
     from vjepa_fer.report.page import check_page
+    from vjepa_fer.robustness import read_robustness
 
+    curves = read_robustness(robustness) if robustness is not None else None
     wanted = _formats(formats)
     check_page(out)
     columns = tuple(word.strip() for word in by.split(",") if word.strip())
@@ -105,7 +115,7 @@ def report(
     with progress_bar(None, "report", unit="step", leave=False) as bar:
         numbers = gather_numbers(runs, settings, progress=lambda word: bar.advance(word=word))
         bar.advance(word="the page")
-        page = render_page(numbers, reference=reference)
+        page = render_page(numbers, reference=reference, robustness=curves)
     write_page(out, page)
     if figures:
         from vjepa_fer.disk import unique_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -23,6 +23,7 @@ from .options import (
 from .terminal import print_json, print_sheet, print_table, say, screen_width, warn
 
 if TYPE_CHECKING:
+    from vjepa_fer.doors import Sheet
     from vjepa_fer.judging import Comparison, Predictions
     from vjepa_fer.runs import Run
 
@@ -216,6 +217,9 @@ def _before(run: Run) -> Iterator[str]:
         yield "LEAKY, not comparable"
     if control := run.evaluation.beside.get("control"):
         yield f"a control, what an encoder must beat: {control}"
+    encoder = run.evaluation.beside.get("encoder")
+    if encoder and encoder["computed_by"] != "vjepa-fer":
+        yield f"features of {encoder['name']}, computed by {encoder['computed_by']}"
     if run.evaluation.folds.name.startswith("test-on:"):
         yield "strict: 100.0 % of the clips scored; a foreign true class and a foreign prediction are errors"
         yield f"other policies: vjepa-fer evaluate {run.path}/predictions.csv --policy merge,repredict"
@@ -243,13 +247,25 @@ def compare(
     scores: Annotated[
         bool, typer.Option("--scores", help="The tables' class columns are scores, not probabilities.")
     ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Compare all others with this one alone: its path or title. Of several encoders the one that the rest are held against.",
+            show_default="each with each",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     form: FormatOption = "table",
     unify_names: UnifyOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs."""
+    """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs.
+
+    Runs of several encoders are one table first: what each costs, its WAR, and the difference to the reference.
+    """
     from vjepa_fer.judging import compare_predictions, comparison_sheet, spelled_alike
+    from vjepa_fer.runs import encoder_sheet, result_of
 
     check_format(form, as_json)
     read = {name: one for path in runs for name, one in _read(path, scores, unify_names).items()}
@@ -260,12 +276,21 @@ def compare(
             warn(taken_for_one_name(united))
     leaky = [name for name, one in read.items() if one.leaks]
     picked = [name for name, one in read.items() if one.picked]
-    found = compare_predictions(predictions, intersect=intersect, leaky=leaky, seed=seed)
+    chosen = None if reference is None else _called(reference, read)
+    found = compare_predictions(predictions, intersect=intersect, leaky=leaky, reference=chosen, seed=seed)
+    against = chosen or (next(iter(predictions)) if len(predictions) == 2 else None)
+    results = {name: result_of(one.run.evaluation, name) for name, one in read.items() if one.run}
+    encoders = encoder_sheet(results, found.to_dict()["differences"], against)
     if as_json:
-        print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), "leaky": leaky, "picked": picked})
+        table = (
+            {"encoders": [dict(zip(encoders.names, row, strict=True)) for row in encoders.full_rows()]}
+            if encoders
+            else {}
+        )
+        print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), **table, "leaky": leaky, "picked": picked})
         return
     if form == "table":
-        _print_comparison(found, leaky)
+        _print_comparison(found, leaky, encoders, against)
     else:
         print_sheet(comparison_sheet(found.to_dict(), leaky, picked), form)
     for name in leaky:
@@ -284,6 +309,7 @@ class Compared(NamedTuple):
     predictions: Predictions
     leaks: Sequence[str]
     picked: bool = False
+    run: Run | None = None
 
 
 def _read(path: Path, scores: bool, unify_names: bool) -> dict[str, Compared]:
@@ -299,10 +325,22 @@ def _read(path: Path, scores: bool, unify_names: bool) -> dict[str, Compared]:
     honest = to_report(runs)
     return {
         _run_name(run, path): Compared(
-            run.evaluation.predictions, run.evaluation.leaks, not fine or run.evaluation.selection == "grid"
+            run.evaluation.predictions, run.evaluation.leaks, not fine or run.evaluation.selection == "grid", run
         )
         for run, fine in zip(runs, honest, strict=True)
     }
+
+
+def _called(asked: str, read: Mapping[str, Compared]) -> str:
+    """The one among what is compared that is called so, by name, by path, or as the only one in a folder."""
+    from vjepa_fer.doors import not_one_of
+
+    there = Path(asked).resolve()
+    places = {name: one.run.path.resolve() for name, one in read.items() if one.run}
+    found = [name for name in read if name == asked] or [n for n, at in places.items() if there in (at, *at.parents)]
+    if len(found) != 1:
+        raise typer.BadParameter(not_one_of("run", asked, read), param_hint="--reference")
+    return found[0]
 
 
 def _run_name(run: Run, asked: Path) -> str:
@@ -312,8 +350,10 @@ def _run_name(run: Run, asked: Path) -> str:
     return str(asked) if run.path == asked else f"{plan_title(run.evaluation.cell)} ({run.path})"
 
 
-def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
-    """The runs with a letter each, then every pair, figure by figure."""
+def _print_comparison(
+    found: Comparison, leaky: Sequence[str], encoders: Sheet | None = None, reference: str | None = None
+) -> None:
+    """The runs with a letter each, their encoders if they have several, then every pair, figure by figure."""
     from vjepa_fer.judging import subjects_in_words
 
     result = found.to_dict()
@@ -330,12 +370,38 @@ def _print_comparison(found: Comparison, leaky: Sequence[str]) -> None:
     ]
     title = f"{result['n_clips']:,} clips in common, {subjects_in_words(result['n_subjects'], result['n_clips'])}; %, all clips pooled"
     print_table(("run", "WAR", "UAR", "left out"), rows, title=title)
+    if encoders:
+        _print_encoders(encoders, letter, reference)
     for figure, head in (("war", "WAR"), ("uar", "UAR")):
         chosen = [d for d in result["differences"] if d["figure"] == figure]
         lines = [(f"{letter[d['second']]} − {letter[d['first']]}", *_difference_cells(d)) for d in chosen]
         print_table(
             (head, "points", "95 %", "p", "p Holm", "McNemar", "real"), lines, title=ASKED if figure == "war" else ()
         )
+
+
+ENCODERS = (
+    "encoders: M parameters in millions, D numbers a token, GB of the level read,",
+    "GFLOP matrix products a clip; WAR pooled [95 % over subjects]; –: cannot be judged",
+)
+
+
+def _print_encoders(encoders: Sheet, letter: Mapping[str, str], reference: str | None) -> None:
+    """A row a run, called by its letter: one table, or where there is no room for it the costs and then the figures."""
+    short = {
+        "params, M": "M",
+        "GFLOP a clip": "GFLOP",
+        "width": "D",
+        "− reference": f"− {letter.get(reference or '', '')}",
+    }
+    head = ["encoder", *(short.get(name, name) for name in encoders.heads[2:])]
+    rows = [[f"{letter[run]}  {name}", *cells] for run, name, *cells in encoders.shown_rows()]
+    if _fits(head, rows):
+        print_table(head, rows, title=ENCODERS)
+        return
+    costs = head.index("WAR, %")
+    print_table(head[:costs], [row[:costs] for row in rows], title=ENCODERS)
+    print_table(("", *head[costs:]), [(row[0][:2], *row[costs:]) for row in rows])
 
 
 def _difference_cells(difference: dict) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 class Sent:
     """What a server has sent: requests as (method, path, Range), and how often each byte of each file went out."""
 
+    refused: dict[str, str] = field(default_factory=dict)  # S3's word for why, by method
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     stretches: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
@@ -68,6 +69,9 @@ def s3_server(monkeypatch) -> Iterator[Sent]:
     inner = DomainDispatcherApplication(create_backend_app)
 
     def counted(environ, start_response):
+        if reason := sent.refused.get(environ["REQUEST_METHOD"]):
+            start_response("403 Forbidden", [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{reason}</Code><Message>not with this key</Message></Error>".encode()]
         body = b"".join(inner(environ, start_response))
         wanted = environ.get("HTTP_RANGE", "")
         sent.note(environ["REQUEST_METHOD"], environ["PATH_INFO"], wanted, len(body))

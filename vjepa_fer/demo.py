@@ -92,7 +92,7 @@ def write_demo_set(folder: Path, settings: DemoSettings | None = None) -> Manife
             for repetition in range(1, settings.num_repetitions + 1):
                 clip_id = f"{subject:02d}-{label}-{repetition}"
                 path = folder / "videos" / f"{clip_id}.mp4"
-                _write_video(path, draw_clip(face, expression, settings, rng))
+                write_film(path, draw_clip(face, expression, settings, rng))
                 clips.append(
                     Clip(clip_id, str(path.resolve()), label, f"{subject:02d}", {"repetition": str(repetition)})
                 )
@@ -115,39 +115,65 @@ def draw_clip(face: Face, expression: Expression, settings: DemoSettings, rng: n
 
 def draw_face(face: Face, expression: Expression, *, amount: float, shift: np.ndarray, side: int) -> np.ndarray:
     """One picture: float (side, side, 3) RGB in [0, 1]; `amount` 0 is the neutral face, 1 the full expression."""
-    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-    x, y = x - shift[0], y - shift[1]
-    soft = 2.5 / side
-    picture = np.broadcast_to(np.array(WALL), (side, side, 3)).copy()
-
-    def paint(distance: np.ndarray, colour: tuple[float, float, float]) -> None:
-        """Cover where the signed distance is below zero, with a soft edge."""
-        cover = np.clip(0.5 - distance / soft, 0, 1)[..., None]
-        picture[:] = picture * (1 - cover) + np.array(colour) * cover
-
-    def ellipse(cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
-        return (np.hypot((x - cx) / rx, (y - cy) / ry) - 1) * min(rx, ry)
-
+    canvas = _Canvas(side, shift)
     e, dark, white = expression, (0.08, 0.05, 0.05), (0.95, 0.95, 0.95)
-    paint(ellipse(0, -0.12, face.width * 1.12, 0.82), face.hair)
-    paint(ellipse(0, 0.05, face.width, 0.76), face.skin)
+    canvas.ellipse(face.hair, 0, -0.12, face.width * 1.12, 0.82)
+    canvas.ellipse(face.skin, 0, 0.05, face.width, 0.76)
     for sign in (-1, 1):
         eye_x, open_eye = sign * face.eye_gap, 0.075 * (1 + 0.7 * amount * e.lids)
-        paint(ellipse(eye_x, -0.1, 0.13, max(open_eye, 0.015)), white)
-        paint(ellipse(eye_x, -0.1, 0.05, max(min(open_eye, 0.05), 0.01)), dark)
-        inner = (x - eye_x) * -sign  # grows towards the nose
-        brow_y = -0.29 - amount * (0.09 * e.brow_raise + 0.5 * e.brow_slope * inner)
-        paint(np.maximum(np.abs(y - brow_y) - face.brow_weight, np.abs(x - eye_x) - 0.15), face.hair)
+        canvas.ellipse(white, eye_x, -0.1, 0.13, max(open_eye, 0.015))
+        canvas.ellipse(dark, eye_x, -0.1, 0.05, max(min(open_eye, 0.05), 0.01))
+        inner = (canvas.x - eye_x) * -sign  # grows towards the nose
+        brow = -0.29 - amount * (0.09 * e.brow_raise + 0.5 * e.brow_slope * inner)
+        canvas.band(face.hair, eye_x, 0.15, brow, face.brow_weight)
     shade = (face.skin[0] * 0.8, face.skin[1] * 0.8, face.skin[2] * 0.8)
-    paint(ellipse(0, 0.12, 0.06, 0.1), shade)
+    canvas.ellipse(shade, 0, 0.12, 0.06, 0.1)
     for line in (-0.02, 0.05):
-        paint(np.maximum(np.abs(y - line) - 0.012 * amount * e.nose_wrinkle, np.abs(x) - 0.1), dark)
-    curve = 0.42 + amount * e.smile * (0.09 - 2.2 * x**2)
-    paint(np.maximum(np.abs(y - curve) - (0.025 + 0.13 * amount * e.mouth_open), np.abs(x) - 0.22), (0.5, 0.12, 0.14))
-    return picture
+        canvas.band(dark, 0, 0.1, np.full(side, line), 0.012 * amount * e.nose_wrinkle)
+    curve = 0.42 + amount * e.smile * (0.09 - 2.2 * canvas.x**2)
+    canvas.band((0.5, 0.12, 0.14), 0, 0.22, curve, 0.025 + 0.13 * amount * e.mouth_open)
+    return canvas.picture
 
 
-def _write_video(path: Path, frames: np.ndarray) -> None:
+Colour = tuple[float, float, float]
+
+
+class _Canvas:
+    """A wall to paint on: `picture` float (side, side, 3) at places `x` and `y`, float (side,), in units of half the side.
+
+    Shapes have a soft edge, and cover what is inside them; pixels that one does not reach are not looked at.
+    """
+
+    def __init__(self, side: int, shift: np.ndarray) -> None:
+        places = np.mgrid[-1 : 1 : side * 1j]
+        self.x, self.y, self.soft = places - shift[0], places - shift[1], 2.5 / side
+        self.picture = np.broadcast_to(np.array(WALL), (side, side, 3)).copy()
+
+    def ellipse(self, colour: Colour, cx: float, cy: float, rx: float, ry: float) -> None:
+        edge = self.soft * max(rx, ry) / min(rx, ry)
+        x, y = self.x - cx, self.y - cy
+        rows, columns = np.flatnonzero(np.abs(y) < ry + edge), np.flatnonzero(np.abs(x) < rx + edge)
+        distance = (np.hypot(x[columns] / rx, y[rows, None] / ry) - 1) * min(rx, ry)
+        self._paint(colour, rows, columns, distance)
+
+    def band(self, colour: Colour, cx: float, half_width: float, middle: np.ndarray, half_height: float) -> None:
+        """About a line whose y is `middle`, float (side,), at each x."""
+        x, away = np.abs(self.x - cx), np.abs(self.y[:, None] - middle)
+        columns = np.flatnonzero(x < half_width + self.soft)
+        rows = np.flatnonzero((away[:, columns] < half_height + self.soft).any(axis=1))
+        distance = np.maximum(away[np.ix_(rows, columns)] - half_height, x[columns] - half_width)
+        self._paint(colour, rows, columns, distance)
+
+    def _paint(self, colour: Colour, rows: np.ndarray, columns: np.ndarray, distance: np.ndarray) -> None:
+        if not distance.size:  # a shape outside of the picture
+            return
+        there = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        cover = np.clip(0.5 - distance / self.soft, 0, 1)[..., None]
+        self.picture[there] = self.picture[there] * (1 - cover) + np.array(colour) * cover
+
+
+def write_film(path: Path, frames: np.ndarray) -> None:
+    """Write frames (T, H, W, 3) uint8, of even sides, as MPEG-4, 25 a second."""
     import av
 
     with av.open(str(path), "w") as container:

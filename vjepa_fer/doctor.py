@@ -6,6 +6,7 @@ the end of the examination. Works where nothing but the plain install is there.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -24,6 +25,7 @@ from typing import Any
 
 from vjepa_fer import __version__
 from vjepa_fer.disk import can_lock, is_case_sensitive, write_speed
+from vjepa_fer.doors import Plugin
 from vjepa_fer.workers import num_cores, run_program
 
 STAGES = {
@@ -81,8 +83,8 @@ def examine(folder: Path, *, timeout_seconds: float = 120) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``python``, ``packages``, ``decoders``, ``devices``, ``disk``, ``home``, ``weights``, ``stages``, ``extras``: all plain
-        values, for JSON.
+        ``python``, ``packages``, ``decoders``, ``devices``, ``disk``, ``home``, ``weights``, ``stages``, ``extras``,
+        ``plugins``: all plain values, for JSON.
     """
     from vjepa_fer.encoder.fetching.inventory import examine_weights
     from vjepa_fer.encoder.files.home import home_folder
@@ -99,6 +101,7 @@ def examine(folder: Path, *, timeout_seconds: float = 120) -> dict[str, Any]:
         "weights": examine_weights(),
         "stages": stages_of(packages),
         "extras": extras_of(packages),
+        "plugins": examine_plugins(timeout_seconds),
     }
 
 
@@ -258,6 +261,36 @@ def _readiness(packages: dict[str, dict[str, str]], names: tuple[str, ...], dist
     upgrade = "" if all(packages.get(name, {}).get("state", "missing") == "missing" for name in bad) else "-U "
     quoted = f"'{distribution}'" if "[" in distribution else distribution
     return {"ready": False, "lacks": bad, "install": f"pip install {upgrade}{quoted}"}
+
+
+_LOAD = """
+import sys
+from vjepa_fer.doors import Plugin
+from vjepa_fer.errors import PluginError
+try:
+    Plugin(**{facts!r}).load()
+except PluginError as error:
+    sys.exit(str(error))
+"""
+
+
+def examine_plugins(timeout_seconds: float) -> list[dict[str, str]]:
+    """Each name that an installed package adds, and what is wrong with it: it is imported in a process of its own."""
+    from vjepa_fer.encoder.loading.plugin_class import plugin_encoders
+    from vjepa_fer.manifest import plugin_corpora
+    from vjepa_fer.probes import plugin_probes
+
+    groups = {"encoders": plugin_encoders(), "probes": plugin_probes(), "corpora": plugin_corpora()}
+    usable = {f"{group} {name}": one for group, found in groups.items() for name, one in found.usable.items()}
+    loaded = _two_at_a_time(list(usable), lambda key: _plugin(usable[key], timeout_seconds))
+    refused = [{"group": g, "name": n, "fault": why} for g, found in groups.items() for n, why in found.refused.items()]
+    return [*loaded.values(), *refused]
+
+
+def _plugin(plugin: Plugin, timeout_seconds: float) -> dict[str, str]:
+    facts = dataclasses.asdict(plugin)
+    _, fault = run_python(_LOAD.format(facts=facts), timeout_seconds)
+    return facts | ({"fault": fault} if fault else {})
 
 
 def run_python(code: str, timeout_seconds: float) -> tuple[str, str]:

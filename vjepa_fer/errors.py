@@ -118,6 +118,14 @@ class RunExistsError(RunError):
     """Something has the name of a run folder already; it may be the same run, from another process that was first."""
 
 
+class PluginError(VjepaFerError, ImportError):
+    """A plug-in that cannot be used: name, package, module and what it raised or did are named; the others go on."""
+
+
+class BehaviourError(VjepaFerError, AssertionError):
+    """An encoder, probe or corpus that breaks promises which all of its kind keep: each is named, with what was done instead."""
+
+
 class MissingExtraError(VjepaFerError, ImportError):
     """An optional package is not installed; the message holds the pip line. The command line exits with 3."""
 

@@ -97,12 +97,12 @@ def test_without_workers_a_process_besides_decodes_one_clip_at_a_time(tmp_path, 
     program = (
         "import os, signal\n"
         "from vjepa_fer.video import worker\n"
-        "real = worker.read_clip\n"
+        "real = worker.read_together\n"
         "def dies(path, *rest, **options):\n"
         "    if 'bad' in path:\n"
         "        os.abort()\n"
         "    return real(path, *rest, **options)\n"
-        "worker.read_clip = dies\n"
+        "worker.read_together = dies\n"
         "worker.main()\n"
     )
     monkeypatch.setattr(pool, "WORKER_PROGRAM", program)

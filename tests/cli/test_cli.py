@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from forked import run_forked
 from videos import write_video
 
 
 def run(*words, cwd, status=0):
     """Run ``vjepa-fer WORDS`` and check its exit status; there must be no traceback."""
-    command = [sys.executable, "-m", "vjepa_fer.cli", *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    done = run_forked(*words, cwd=cwd)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == status, done.stderr + done.stdout
     return done
@@ -149,9 +149,7 @@ def test_a_mistake_ends_in_a_message_and_the_right_status(tmp_path, words, statu
 def test_a_folder_that_is_a_file_ends_in_one_message(tmp_path, words):
     (tmp_path / "file").write_text("in the way")
     words = [word.format(tmp_path / "file") for word in words]
-    done = subprocess.run([sys.executable, "-m", "vjepa_fer.cli", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
+    done = run(*words, cwd=None, status=1)
     assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
 
 

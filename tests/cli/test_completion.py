@@ -87,12 +87,13 @@ def test_the_lists_that_are_written_out_are_those_of_the_library():
     from vjepa_fer.folds.splits import FOLD_NAMES
     from vjepa_fer.judging import POLICIES
     from vjepa_fer.probes import PROBES
-    from vjepa_fer.recipe import parse_level
+    from vjepa_fer.recipe import SEVERITIES, parse_level, parse_step
 
     assert tuple(PROBES) == completion.PROBES
     assert tuple(POLICIES) == completion.POLICIES
     assert tuple(_SCALES) == completion.SCALES
     assert tuple(TIES) == completion.TIES
+    assert dict(map(parse_step, completion.PERTURBATIONS)).keys() == SEVERITIES.keys()
     forms = {name.partition(":")[0] for name in FOLD_NAMES}
     assert {name.partition(":")[0] for name in completion.FOLDS} == forms
     assert [parse_level(level)[0] for level in completion.LEVELS] == ["mean", "frames", "grid", "tokens"]

@@ -8,6 +8,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from test_cli_probe import make_cache
+from test_doctor import EVERYTHING
 from vjepa_fer.cache import Features
 from vjepa_fer.cli.main import app
 
@@ -85,6 +86,7 @@ ANSWERS = {
 ELSEWHERE = {
     "extract": "test_cli.py",
     "predict": "predict/test_predict.py",
+    "robustness": "robustness/test_robustness.py",
     "manifest corpus": "manifest/test_manifest_more_corpora.py",
     "manifest verify": "manifest/test_manifest_verify.py",
     "models fetch": "encoder/test_fetch.py",
@@ -135,7 +137,9 @@ def test_every_command_with_json_is_looked_at():
 
 
 @pytest.mark.parametrize("command", ANSWERS)
-def test_an_answer_in_json_has_its_types(command, places, tmp_path):
+def test_an_answer_in_json_has_its_types(command, places, tmp_path, monkeypatch):
+    # Each package in a process of its own takes twenty seconds of a processor; tests/workers/test_sent_folder.py has them all tried.
+    monkeypatch.setattr("vjepa_fer.doctor.examine_packages", lambda timeout_seconds: dict(EVERYTHING))
     words, shape = ANSWERS[command]
     text = call(*command.split(), *(str(word).format(**places, new=tmp_path) for word in words), "--json")
     check(json.loads(text, parse_constant=refuse), shape or {})

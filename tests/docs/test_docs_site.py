@@ -9,6 +9,7 @@ import pytest
 
 from browser import Browser
 from documented import ROOT
+from test_pages_axe import SCREENS, axe, violations  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +62,9 @@ def test_searching_works_from_disk(browser, site):
     browser.wait_for("document.querySelectorAll('ul.search li').length > 0")
     assert "Extract and sweep on a SLURM cluster" in browser.run("document.querySelector('ul.search').textContent")
     assert outside(browser, site) == []
+
+
+def test_axe_finds_nothing_in_the_first_page(browser, site, axe):  # noqa: F811
+    for width, dark in SCREENS:
+        browser.open(site / "index.html", width=width, dark=dark)
+        assert violations(browser, axe) == [], (width, dark)

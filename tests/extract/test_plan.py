@@ -307,7 +307,7 @@ def test_a_dry_run_is_refused_where_the_run_would_be(study, weights):
     cli(*words, "--weights", "random:0", "--frame-step", "1", cwd=study)
     refused = cli(*words, *weights, "--frame-step", "2", "--dry-run", cwd=study, status=1)
     assert "sampling.frame_step: 1 there, 2 asked for" in refused.stderr
-    assert "encoder" not in refused.stderr  # of weights that are not there nothing is said
+    assert "encoder." not in refused.stderr  # of weights that are not there nothing is said
     assert "to do: 0 clips" in cli(*words, *weights, "--frame-step", "1", "--dry-run", cwd=study).stdout
     foreign = cli("extract", "clips.csv", ".", *words[3:], *weights, "--dry-run", cwd=study, status=1)
     assert "not empty and not a cache" in foreign.stderr

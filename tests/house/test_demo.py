@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 from functools import partial
 
 import numpy as np
+import pytest
+from typer.testing import CliRunner
 
+from forked import run_forked
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cli.demo import demo
+from vjepa_fer.cli.main import app
 from vjepa_fer.demo import EXPRESSIONS, DemoSettings, Face, draw_clip, write_demo_set
 from vjepa_fer.manifest import read_manifest
 from vjepa_fer.video import decode_video
@@ -20,9 +22,7 @@ def run_demo(cwd):
     """The command in a process of its own, with a temporary folder of its own beside `cwd`."""
     scratch = cwd.parent / "scratch"
     scratch.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "vjepa_fer.cli", "demo"]
-    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    done = subprocess.run(command, cwd=cwd, env=os.environ | places, capture_output=True, text=True, check=False)
+    done = run_forked("demo", cwd=cwd, env=dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)))
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done, scratch
@@ -49,6 +49,34 @@ def test_the_demo_keeps_its_folder_where_one_is_named(tmp_path, monkeypatch, cap
     assert "nothing is kept" not in capsys.readouterr().err
     assert len(read_manifest(tmp_path / "drawn" / "manifest.csv")) == 18
     assert len(open_cache(tmp_path / "drawn" / "cache").done) == 18
+
+
+def test_the_demo_compares_encoders_in_one_table(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("transformers")
+    fewer = partial(DemoSettings, num_subjects=3, num_repetitions=1, num_frames=16)
+    monkeypatch.setattr("vjepa_fer.demo.DemoSettings", fewer)
+    demo(tmp_path, compare=True, seed=0)
+    shown = capsys.readouterr()
+    for name in ("A  tiny-v21 random:0", "B  pixels:8", "C  videomae-2x48-64", "D  dinov2-2x48-64"):
+        assert name in shown.out
+    assert "− A" in shown.out
+    assert "p Holm" in shown.out
+    runs = [str(path.parent) for path in sorted((tmp_path / "runs").glob("*/*/run.json"))]
+    assert len(runs) == 4
+    asked = ["runs", "compare", *runs, "--reference", str(tmp_path / "runs" / "tiny-v21"), "--json"]
+    rows = json.loads(CliRunner().invoke(app, asked).stdout)["encoders"]
+    by_name = {row["encoder"]: row for row in rows}
+    assert by_name["tiny-v21 random:0"]["difference"] is None
+    assert by_name["videomae-2x48-64"]["computed_by"].startswith("transformers ")
+    assert by_name["pixels:8"]["gflop_a_clip"] == 0
+    page = tmp_path / "page.html"
+    CliRunner().invoke(app, ["report", *runs, "--reference", runs[-2], "-o", str(page)], catch_exceptions=False)
+    assert "<h3>The encoders</h3>" in page.read_text()
+    assert "features of dinov2-2x48-64, computed by transformers" in " ".join(page.read_text().split())
+    told = CliRunner().invoke(app, ["runs", "show", runs[0]], catch_exceptions=False)
+    assert "features of dinov2-2x48-64, computed by transformers" in " ".join(told.output.split())
+    one = CliRunner().invoke(app, ["runs", "show", runs[0], "--json"], catch_exceptions=False)
+    assert json.loads(one.stdout)["result"]["encoder"]["name"] == "dinov2-2x48-64"
 
 
 def test_drawn_clips_are_seeded_and_their_expressions_differ():

@@ -17,7 +17,7 @@ ROOMS = [
     ("claims", "weights"),
     ("recipe",),
     ("licences",),
-    ("manifest",),
+    ("manifest", "perturb"),
     ("video",),
     ("encoder",),
     ("cache",),
@@ -29,7 +29,8 @@ ROOMS = [
     ("evaluation",),
     ("runs",),
     ("sweep", "tables"),
-    ("report", "predict", "demo", "doctor"),
+    ("robustness",),
+    ("report", "predict", "demo", "doctor", "testing"),
     ("__main__",),
 ]
 LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}
@@ -50,7 +51,7 @@ OPEN_ROOMS = (
 """Rooms that are entered by their door alone: what others may use is in its ``__init__``."""
 
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
-STAGE_1 = {"video", "encoder", "extract", "weights"}
+STAGE_1 = {"perturb", "video", "encoder", "extract", "weights"}
 HEAVY = {"torch", "av", "decord", "torchcodec", "transformers"}
 
 

@@ -28,7 +28,7 @@ from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.predict import load_predictor
 from vjepa_fer.predict.features import LevelEncoder
 from vjepa_fer.predict.plan import bytes_at_once
-from vjepa_fer.recipe import FaceCrop, Preprocessing, Sampling, Storage, recipe_to_dict
+from vjepa_fer.recipe import FaceCrop, Perturbation, Preprocessing, Sampling, Storage, recipe_to_dict
 from vjepa_fer.video import read_windows, sample_windows, streaming
 from vjepa_fer.video.sampling import needed_frames
 
@@ -68,7 +68,8 @@ def run(tmp_path):
 @needs_linux
 @pytest.mark.parametrize(("dotted", "bound"), FIELDS, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_run_with_an_absurd_recipe_is_refused_by_field(run, dotted, bound):
-    whole = tiny_recipe(preprocessing=Preprocessing(crop_size=64, face_crop=FaceCrop()))
+    worse = Perturbation(steps=("dark:1",))
+    whole = tiny_recipe(preprocessing=Preprocessing(crop_size=64, face_crop=FaceCrop(), perturb=worse))
     for value in values_beyond(bound):
         if value == "\ud800" or (isinstance(value, int) and abs(value) > 10**300):
             continue  # a file cannot say them

@@ -14,6 +14,7 @@ from vjepa_fer.recipe import (
     EncoderSpec,
     FaceCrop,
     ImportedRecipe,
+    Perturbation,
     Preprocessing,
     Recipe,
     Sampling,
@@ -64,6 +65,7 @@ preprocessings = st.builds(
     Preprocessing,
     crop_size=sides,
     face_crop=st.builds(FaceCrop, margin=st.floats(1, 10), smoothing_frames=small),
+    perturb=st.builds(Perturbation, steps=st.just(("mouth:3", "dark:0", "flip")), seed=small),
 )
 levels = st.lists(st.sampled_from(["mean", "frames", "grid:3", "tokens"]), min_size=1, unique=True).map(tuple)
 storages = st.builds(Storage, levels=levels, token_dtype=st.sampled_from(["float16", "float32", "int8"]))

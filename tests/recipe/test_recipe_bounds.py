@@ -19,6 +19,7 @@ from vjepa_fer.recipe import (
     EncoderSpec,
     FaceCrop,
     ImportedRecipe,
+    Perturbation,
     Preprocessing,
     Recipe,
     Sampling,
@@ -38,8 +39,20 @@ PARTS = {
     "preprocessing": Preprocessing,
     "storage": Storage,
     "preprocessing.face_crop": FaceCrop,
+    "preprocessing.perturb": Perturbation,
 }
-CHOICES = {"family", "mode", "rule", "detector", "interpolation", "token_dtype", "pooled_from", "precision", "kind"}
+CHOICES = {
+    "family",
+    "mode",
+    "rule",
+    "detector",
+    "interpolation",
+    "token_dtype",
+    "pooled_from",
+    "precision",
+    "kind",
+    "clock",
+}
 """Fields with a few values to choose from; they are refused by these."""
 
 IMPORTED = ImportedRecipe(source="au.csv", source_sha256="ab" * 32, columns=("AU1", "AU2"))
@@ -51,7 +64,8 @@ def official(name="vjepa2.1-large-384", **changes):
 
 
 def with_face():
-    return official(preprocessing=Preprocessing(crop_size=384, face_crop=FaceCrop()))
+    worse = Perturbation(steps=("mouth:3",))
+    return official(preprocessing=Preprocessing(crop_size=384, face_crop=FaceCrop(), perturb=worse))
 
 
 def changed(recipe, dotted, value):
@@ -69,7 +83,7 @@ FIELDS = [
 @pytest.mark.parametrize("cls", [*PARTS.values(), ImportedRecipe], ids=lambda cls: cls.__name__)
 def test_every_field_has_a_bound_or_is_a_choice_or_a_part(cls):
     free = {f.name for f in dataclasses.fields(cls)} - set(BOUNDS[cls.__name__]) - CHOICES
-    assert free <= {"encoder", "sampling", "preprocessing", "storage", "face_crop"}
+    assert free <= {"encoder", "sampling", "preprocessing", "storage", "face_crop", "perturb", "processor", "library"}
 
 
 def values_beyond(bound):

@@ -238,6 +238,32 @@ def test_a_missing_bucket_and_wrong_credentials_are_one_line_before_anything_is_
     assert not staging_folder("s3://bucket/one").exists()
 
 
+@pytest.mark.parametrize("reason", ["AccessDenied", "InvalidAccessKeyId"])
+def test_a_store_that_takes_nothing_says_so_before_anything_is_decoded(reason, manifest, recipe, monkeypatch):
+    with s3_server(monkeypatch) as s3:
+        s3.refused = dict.fromkeys(("PUT", "POST"), reason)
+        stage = Stage("s3://bucket/one", manifest)
+        with pytest.raises(RemoteError, match=r"s3://bucket/one\S* may not be written .*AWS_PROFILE"):
+            stage.extract(recipe, lambda *_: pytest.fail("extracted"))
+        assert not list_files("s3://bucket/one")
+
+
+def test_a_store_that_takes_nothing_any_more_keeps_nothing_from_us(manifest, on_disk, encoder, recipe, monkeypatch):
+    with s3_server(monkeypatch) as s3:
+
+        def run(some, folder, report):
+            s3.refused = dict.fromkeys(("PUT", "POST"), "AccessDenied")
+            return extract_manifest(some, folder, encoder, recipe, settings=SETTINGS, report=report)
+
+        with pytest.raises(RemoteError, match="may not be written") as refused:
+            Stage("s3://bucket/one", manifest).extract(recipe, run)
+        assert any("the same command sends it" in note for note in refused.value.__notes__)
+        s3.refused.clear()
+        summary = extract_to("s3://bucket/one", manifest, encoder, recipe)
+        assert summary.written == 0
+        assert_same("s3://bucket/one", on_disk)
+
+
 def test_a_place_on_a_disk_is_as_it_was(manifest, recipe, tmp_path):
     stage = Stage(tmp_path / "cache", manifest)
     assert (stage.folder, stage.manifest) == (tmp_path / "cache", manifest)

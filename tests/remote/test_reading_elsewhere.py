@@ -68,6 +68,8 @@ def assert_equal(address, folder):
     clip, same = there["c7"], here["c7"]
     np.testing.assert_array_equal(clip.level("tokens", dtype="stored"), same.level("tokens", dtype="stored"))
     np.testing.assert_array_equal(clip.timestamps, same.timestamps)
+    over_time = ["mean", "max"]
+    np.testing.assert_array_equal(there.features("frames", pool=over_time).X, here.features("frames", pool=over_time).X)
 
 
 @pytest.mark.parametrize("protocol", ["memory", "s3", "file"])
@@ -193,6 +195,14 @@ def test_a_missing_bucket_wrong_credentials_and_nothing_there_are_told_apart(s3,
     with pytest.raises(
         RemoteError, match=r"may not be read \(Unable to locate credentials\); who we are is looked up in: AWS_PROFILE"
     ):
+        open_cache("s3://bucket/cache")
+
+
+def test_a_rejected_key_is_one_line(s3, cache_folder):
+    put(cache_folder, "s3://bucket/cache")
+    s3.refused = dict.fromkeys(("GET", "HEAD"), "InvalidAccessKeyId")
+    forget_stores()
+    with pytest.raises(RemoteError, match=r"^s3://bucket/cache\S*: may not be read .*AWS_PROFILE"):
         open_cache("s3://bucket/cache")
 
 

@@ -24,11 +24,20 @@ from videos import write_video
 from vjepa_fer.cache import open_cache
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import CacheError, ManifestError, RemoteError, VideoError
-from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe, plan_extraction
+from vjepa_fer.extract import (
+    ExtractSettings,
+    Target,
+    ahead,
+    extract_manifest,
+    extract_together,
+    make_recipe,
+    plan_extraction,
+)
 from vjepa_fer.extract.ahead import Ahead
 from vjepa_fer.manifest import Clip, Manifest, read_manifest
+from vjepa_fer.perturb import perturbation
 from vjepa_fer.recipe import Sampling, Storage
-from vjepa_fer.remote import brought, find_source, stores, tars
+from vjepa_fer.remote import bring, brought, find_source, stores, tars
 from vjepa_fer.remote.tars import expanded
 
 
@@ -113,6 +122,33 @@ def test_videos_from_everywhere_give_the_same_features(workers, videos, on_disk,
     assert again.skipped == 4
     with pytest.raises(CacheError, match="another video"):
         extract_manifest(manifest_of([paths[1], *paths[1:]]), tmp_path / "cache", encoder, recipe)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_several_caches_are_filled_from_one_copy_of_each_video(workers, videos, encoder, recipe, tmp_path, monkeypatch):
+    """A perturbed recipe draws by the clip's id, wherever its video lies; a copy goes when the last recipe has seen it."""
+    worse = make_recipe(
+        encoder,
+        sampling=Sampling(frame_step=2),
+        storage=Storage(levels=("mean",)),
+        perturb=perturbation(("noise:5",), seed=7),
+    )
+    for number in range(3):
+        fsspec.filesystem("memory").pipe(f"/bucket/v{number}.mp4", videos[number].read_bytes())
+    paths = [*(f"memory://bucket/v{number}.mp4" for number in range(3)), "memory://bucket/none.mp4"]
+    room = max(path.stat().st_size for path in videos[:3])  # no two at once
+    copies = []
+    monkeypatch.setattr(ahead, "bring", lambda source, copy: copies.append(copy) or bring(source, copy))
+    targets = [Target(tmp_path / name, [encoder], one) for name, one in (("clean", recipe), ("worse", worse))]
+    done = extract_together(manifest_of(paths), targets, settings=ExtractSettings(workers=workers, scratch_bytes=room))
+    assert len(copies) == 3
+    assert [one.written for one in done] == [3, 3]
+    assert [[(f.path, f.reason) for f in one.failures] for one in done] == [[(paths[3], "missing")]] * 2
+    here = manifest_of(map(str, videos[:3]))
+    for target in targets:
+        alone = f"{target.cache}-alone"
+        extract_manifest(here, alone, encoder, target.recipe, settings=ExtractSettings(workers=0))
+        assert_same(target.cache, alone)
 
 
 def test_what_cannot_be_brought_is_listed_and_the_rest_is_done(videos, encoder, recipe, tmp_path, monkeypatch):

@@ -2,14 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from browser import Browser
-from documented import ROOT
 from test_report import cache, nested, quick_plane, runs  # noqa: F401 (fixtures)
 from vjepa_fer.report import LookSettings, gather_numbers, look_at_cache, render_look, render_page
 
@@ -83,14 +80,3 @@ def test_axe_finds_what_is_wrong(browser, axe, tmp_path):
     )
     browser.open(tmp_path / "bad.html")
     assert {one.split(":")[0] for one in violations(browser, axe)} >= {"image-alt", "color-contrast", "html-has-lang"}
-
-
-def test_axe_finds_nothing_in_the_first_page_of_the_documentation(browser, axe, tmp_path):
-    pytest.importorskip("furo")
-    out = tmp_path / "site"
-    subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-b", "html", ROOT / "docs", out], check=True, capture_output=True
-    )
-    for width, dark in SCREENS:
-        browser.open(out / "index.html", width=width, dark=dark)
-        assert violations(browser, axe) == [], (width, dark)

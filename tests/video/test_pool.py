@@ -26,6 +26,7 @@ SAMPLING, PREPROCESSING = Sampling(frame_step=2), Preprocessing(crop_size=32, nu
 @dataclass(frozen=True)
 class Item:
     path: str
+    clip_id: str = "one"
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,11 @@ def worker_that(monkeypatch, body):
     program = (
         "import os, signal, time\n"
         "from vjepa_fer.video import worker\n"
-        "real = worker.read_clip\n"
+        "real = worker.read_together\n"
         "def fake(path, *rest, **options):\n"
         f"    {body}\n"
         "    return real(path, *rest, **options)\n"
-        "worker.read_clip = fake\n"
+        "worker.read_together = fake\n"
         "worker.main()\n"
     )
     monkeypatch.setattr(pool, "WORKER_PROGRAM", program)

@@ -48,6 +48,7 @@ COMMANDS = {
     "experiments show": ["experiments show encoders"],
     "experiments table": ["experiments table one"],
     "evaluate": ["evaluate runs/logreg-mean-standard"],
+    "robustness": ["robustness encoders .: 1"],
     "report": ["report runs/logreg-mean-standard -o new.html --figures drawn --format svg"],
     "predict": ["predict v.mp4 --run runs/logreg-mean-standard --timeline new"],
     "manifest ravdess": ["manifest ravdess -o new.csv"],

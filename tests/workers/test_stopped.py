@@ -121,7 +121,7 @@ def multiply(task):
     while True:
         square @ square
 
-def read_clip(path, *_, **__):
+def read_together(path, *_, **__):
     hold_the_lock(path)
 """
 TASKS = """
@@ -137,7 +137,7 @@ DECODE = """
 import types
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video import pool
-pool.WORKER_PROGRAM = "import helpers; from vjepa_fer.video import worker; worker.read_clip = helpers.read_clip; worker.main()"
+pool.WORKER_PROGRAM = "import helpers; from vjepa_fer.video import worker; worker.read_together = helpers.read_together; worker.main()"
 clips = [types.SimpleNamespace(path="0")]
 with pool.DecodePool(clips, Sampling(), Preprocessing(), pool.PoolSettings(workers=1)) as decoding:
     list(decoding)

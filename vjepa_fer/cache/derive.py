@@ -81,7 +81,7 @@ def _pool_clips(cache: Cache, out: Path, recipe: Recipe, anonymiser: Anonymiser 
 def pooled_recipe(cache: Cache, levels: Sequence[str], token_dtype: TokenDtype | None = None) -> Recipe:
     """The recipe of `levels` pooled from the cache's tokens."""
     recipe = cache.recipe
-    if not isinstance(recipe, Recipe) or any(parse_level(level)[0] == "tokens" for level in levels):
+    if not isinstance(recipe, Recipe) or any(parse_level(level)[0] in ("cls", "tokens") for level in levels):
         raise CacheError(f"{cache.root}: tokens are pooled to mean, frames or grid:G; asked for {', '.join(levels)}")
     stored = recipe.storage.token_dtype
     storage = dataclasses.replace(

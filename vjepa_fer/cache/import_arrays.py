@@ -144,8 +144,8 @@ def _read_npz(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarra
     for name in (ids, values):
         if name not in arrays:
             raise CacheError(f"{source}: no array {name!r}; the arrays are {', '.join(sorted(arrays)) or 'others'}")
-    names = _texts(arrays["columns"], source) if "columns" in arrays else None
-    return _texts(arrays[ids], source), arrays[values], names
+    names = texts_of(arrays["columns"], source) if "columns" in arrays else None
+    return texts_of(arrays[ids], source), arrays[values], names
 
 
 def _read_npy(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarray, None]:
@@ -164,16 +164,24 @@ def _read_hdf5(source: Path, ids: str, values: str) -> tuple[list[str], np.ndarr
             clips = ((clip_id, _bounded(file, name, source)) for clip_id, name in hdf5_clips(file, values, source))
             return *stack_clips(clips, source), None
         array = _bounded(file, values, source)
-        clip_ids = _texts(_bounded(file, ids, source), source)
-        names = None if link_type(file.id, "columns") is None else _texts(_bounded(file, "columns", source), source)
+        clip_ids = texts_of(_bounded(file, ids, source), source)
+        names = None if link_type(file.id, "columns") is None else texts_of(_bounded(file, "columns", source), source)
     return clip_ids, array, names
 
 
 def _bounded(file: h5py.File, name: str, source: Path) -> np.ndarray:
-    """The values, if all of them are in the file: what was never written would read as zeros."""
+    """The values, as :func:`whole_dataset` finds them."""
+    found = whole_dataset(file, name, source)
+    if found.nbytes > MAX_BYTES:
+        raise CacheError(f"{source}: {name} says shape {found.shape}, more than {MAX_BYTES:,} bytes")
+    return found[()]
+
+
+def whole_dataset(file: h5py.File, name: str, source: Path) -> h5py.Dataset:
+    """A dataset, if all of its values are in the file: what was never written would read as zeros."""
     found = h5py.Dataset(plain_dataset(file.id, name, source).id)
     stored = found.id.get_storage_size()
-    if found.nbytes > MAX_BYTES or found.nbytes > most_bytes(stored):
+    if found.nbytes > most_bytes(stored):
         raise CacheError(f"{source}: {name} says shape {found.shape}, more than the file can hold")
     whole = (
         stored >= found.nbytes
@@ -182,10 +190,10 @@ def _bounded(file: h5py.File, name: str, source: Path) -> np.ndarray:
     )
     if not whole:
         raise CacheError(f"{source}: {name} has shape {found.shape}, but was not written to its end")
-    return found[()]
+    return found
 
 
-def _texts(array: np.ndarray, source: Path) -> list[str]:
+def texts_of(array: np.ndarray, source: Path) -> list[str]:
     if array.ndim != 1:
         raise CacheError(f"{source}: ids and column names should be one-dimensional, have shape {array.shape}")
     if len(array) > MOST_ROWS:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -51,8 +52,53 @@ def stack_clips(clips: Iterable[tuple[str, np.ndarray]], source: Path) -> tuple[
     return ids, np.stack(rows)
 
 
+@dataclass(frozen=True)
+class ClipFolder:
+    """A folder of NPY files, one a clip.
+
+    Attributes
+    ----------
+    folder : Path
+    ids : tuple of str
+    paths : tuple of Path
+    """
+
+    folder: Path
+    ids: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+    def read(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Ids and arrays, one file in memory at a time.
+
+        Raises
+        ------
+        CacheError
+            A file that is no array.
+        """
+        for clip_id, path in zip(self.ids, self.paths, strict=True):
+            data = _bytes_of(path)
+            try:
+                yield clip_id, read_npy_bytes(io.BytesIO(data), len(data), str(path))
+            except (ValueError, EOFError) as error:
+                raise CacheError(f"{path}: cannot be read as NPY ({str(error)[:200]})") from error
+
+    def sha256(self) -> str:
+        """Of all names and files, as hex."""
+        sha256 = hashlib.sha256()
+        for path in self.paths:
+            data, name = _bytes_of(path), path.relative_to(self.folder).as_posix()
+            sha256.update(f"{name}\0{len(data)}\0".encode(errors="surrogateescape") + data)
+        return sha256.hexdigest()
+
+
 def read_npy_folder(folder: Path, pattern: str) -> tuple[list[str], np.ndarray, str]:
-    """A folder of NPY files, one a clip, at any depth; no link is followed.
+    """A folder of NPY files, one a clip, as :func:`clips_in_folder` finds them: ids, values, and the SHA-256 of names and files."""
+    found = clips_in_folder(folder, pattern)
+    return *stack_clips(found.read(), folder), found.sha256()
+
+
+def clips_in_folder(folder: Path, pattern: str) -> ClipFolder:
+    """The NPY files of a folder, one a clip, at any depth; no link is followed.
 
     Parameters
     ----------
@@ -60,15 +106,10 @@ def read_npy_folder(folder: Path, pattern: str) -> tuple[list[str], np.ndarray, 
     pattern : str
         Names of the files; what stands for its ``*`` is the clip id: ``*.npy``, ``*_rgb.npy``.
 
-    Returns
-    -------
-    ids, values, sha256
-        The latter of all names and files.
-
     Raises
     ------
     CacheError
-        No such file, a clip twice, or a file that is no array of numbers; it is named.
+        No such file, or a clip twice.
     """
     begin, star, end = pattern.partition("*")
     if not star or "*" in end:
@@ -85,9 +126,7 @@ def read_npy_folder(folder: Path, pattern: str) -> tuple[list[str], np.ndarray, 
                 f"{folder}: the id {clip_id!r} stands twice: {seen[clip_id]} and {path}; expected one file a clip, and "
                 "--values '*_rgb.npy' says which of several"
             )
-    sha256 = hashlib.sha256()
-    ids, values = stack_clips(_arrays(ids, paths, folder, sha256), folder)
-    return ids, values, sha256.hexdigest()
+    return ClipFolder(folder, tuple(ids), tuple(paths))
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -99,17 +138,9 @@ def _is_called(name: str, begin: str, end: str) -> bool:
     return name.startswith(begin) and name.endswith(end) and len(name) > len(begin) + len(end)
 
 
-def _arrays(
-    ids: Iterable[str], paths: Iterable[Path], folder: Path, sha256: hashlib._Hash
-) -> Iterable[tuple[str, np.ndarray]]:
-    for clip_id, path in zip(ids, paths, strict=True):
-        with open(open_regular(path, follow=False), "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        sha256.update(f"{path.relative_to(folder).as_posix()}\0{len(data)}\0".encode(errors="surrogateescape") + data)
-        try:
-            yield clip_id, read_npy_bytes(io.BytesIO(data), len(data), str(path))
-        except (ValueError, EOFError) as error:
-            raise CacheError(f"{path}: cannot be read as NPY ({str(error)[:200]})") from error
+def _bytes_of(path: Path) -> bytes:
+    with open(open_regular(path, follow=False), "rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def hdf5_clips(file: h5py.File, values: str, source: Path) -> Iterable[tuple[str, str]]:

@@ -26,7 +26,7 @@ from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
 
-_FEATURES = TableLimits(size=8 << 30, cells=1 << 31)
+FEATURE_LIMITS = TableLimits(size=8 << 30, cells=1 << 31)
 """A cell becomes four bytes here, and none is kept as a text."""
 
 
@@ -128,7 +128,7 @@ def import_features(
     CacheError
         No id in common, one that is spelled otherwise, or the folder holds something else.
     """
-    table = _spelled_as(manifest, table, unify_names)
+    table = spelled_as(manifest, table, unify_names)
     row_of = {clip_id: row for row, clip_id in enumerate(table.ids)}
     wanted = [clip.clip_id for clip in manifest.clips]
     found = [clip_id for clip_id in wanted if clip_id in row_of]
@@ -146,13 +146,13 @@ def import_features(
         if clip_id not in done:
             writer.add(_one_row(clip_id, table.values[row_of[clip_id]]))
     writer.flush()
-    write_failures(Path(root), {i: _absent(i, table.source) for i in wanted if i not in row_of})
+    write_failures(Path(root), {i: absent(i, table.source) for i in wanted if i not in row_of})
     known = {*wanted, *done}
     return open_cache(root), tuple(clip_id for clip_id in table.ids if clip_id not in known)
 
 
-def _spelled_as(manifest: Manifest, table: FeatureTable, unify_names: bool) -> FeatureTable:
-    """The table with the manifest's spelling of its ids."""
+def spelled_as(manifest: Manifest, table: FeatureTable, unify_names: bool) -> FeatureTable:
+    """The table with the manifest's spelling of its ids; without `unify_names`, another spelling is refused."""
     spelt = respelled(table.ids, (clip.clip_id for clip in manifest.clips))
     for theirs, ours in spelt.items() if not unify_names else ():
         told, known = shown([theirs, ours])
@@ -185,7 +185,8 @@ def _one_row(clip_id: str, vector: np.ndarray) -> ClipRows:
     )
 
 
-def _absent(clip_id: str, source: str) -> Failure:
+def absent(clip_id: str, source: str) -> Failure:
+    """The row of ``failed.csv`` about a clip that a table lacks."""
     return Failure(clip_id, source, "missing", f"the feature table has no row for {clip_id}", "")
 
 
@@ -207,7 +208,7 @@ def read_feature_csv(path: str | os.PathLike[str], *, id_column: str, columns: S
     """
     source = Path(path)
     try:
-        rows = ((n, row) for n, row in read_rows(source, limits=_FEATURES, error=CacheError) if row)
+        rows = ((n, row) for n, row in read_rows(source, limits=FEATURE_LIMITS, error=CacheError) if row)
         return _read_table(rows, source, id_column, columns)
     except FileNotFoundError as error:
         raise CacheError(f"{source}: cannot be read ({error.strerror})") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO
@@ -50,43 +50,99 @@ def read_npz(
     OSError, ValueError, zipfile.BadZipFile
         Not an NPZ file.
     """
+    return dict(each_of_npz(file, source, names, packed=packed))
+
+
+def each_of_npz(
+    file: IO[bytes], source: Path, names: Collection[str] | None = None, *, packed: bool = True
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays that :func:`read_npz` reads, one after the other: no two need be in memory at once."""
     size = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file) as archive:
-        arrays, room = (
-            {},
-            most_bytes(size) if packed else size,
-        )  # of all together: entries may be one and the same bytes
+        room = most_bytes(size) if packed else size  # of all together: entries may be one and the same bytes
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             if names is not None and name not in names:
                 continue
-            if info.compress_type not in (_METHODS if packed else {zipfile.ZIP_STORED}):
-                raise CacheError(f"{source}: {name} is compressed otherwise than NumPy does")
             room -= info.file_size
-            if info.file_size > most_bytes(min(info.compress_size, size)) or room < 0:
-                raise CacheError(f"{source}: {name} says more bytes than the file can hold")
+            _check_member(info, size, room, f"{source}: {name}", packed=packed)
             with archive.open(info) as member:
-                arrays[name] = read_npy_bytes(member, info.file_size, f"{source}: {name}")
-                if member.read(1):  # reading to the end also compares the CRC
-                    raise CacheError(f"{source}: {name} goes on after its last number")
-        return arrays
+                array = read_npy_bytes(member, info.file_size, f"{source}: {name}")
+                _require_end(member, f"{source}: {name}")
+            yield name, array
+
+
+def rows_of_npz(file: IO[bytes], source: Path, name: str) -> Iterator[np.ndarray]:
+    """An array of an NPZ file, row by row: one row is in memory at a time. Raises as :func:`read_npz`."""
+    size, what = file.seek(0, os.SEEK_END), f"{source}: {name}"
+    with zipfile.ZipFile(file) as archive:
+        info = next(info for info in archive.infolist() if info.filename.removesuffix(".npy") == name)
+        _check_member(info, size, 0, what, packed=True)
+        with archive.open(info) as member:
+            yield from rows_of_npy(member, info.file_size, what)
+            _require_end(member, what)
+
+
+def shape_in_npz(file: IO[bytes], name: str) -> tuple[int, ...] | None:
+    """The shape that an array of an NPZ file says it has; None where there is no such array."""
+    with zipfile.ZipFile(file) as archive:
+        info = next((info for info in archive.infolist() if info.filename.removesuffix(".npy") == name), None)
+        if info is None or info.compress_type not in _METHODS:
+            return None
+        with archive.open(info) as member:
+            return read_header(member)[0]
+
+
+def _check_member(info: zipfile.ZipInfo, size: int, room: int, what: str, *, packed: bool) -> None:
+    """Refuse an array whose bytes cannot be in a file of `size`."""
+    if info.compress_type not in (_METHODS if packed else {zipfile.ZIP_STORED}):
+        raise CacheError(f"{what} is compressed otherwise than NumPy does")
+    if info.file_size > most_bytes(min(info.compress_size, size)) or room < 0:
+        raise CacheError(f"{what} says more bytes than the file can hold")
+
+
+def _require_end(member: IO[bytes], what: str) -> None:
+    if member.read(1):  # reading to the end also compares the CRC
+        raise CacheError(f"{what} goes on after its last number")
 
 
 def read_npy_bytes(file: IO[bytes], size: int, what: str) -> np.ndarray:
     """One array of a file of `size` bytes that is called `what`, after its header was compared with how many bytes there are."""
+    shape, fortran, dtype = read_header(file)
+    expected = math.prod(shape) * dtype.itemsize
+    _check_size(shape, dtype, min(size, MAX_BYTES), what)
+    array = np.frombuffer(_read_whole(file, expected), dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
+def rows_of_npy(file: IO[bytes], size: int, what: str) -> Iterator[np.ndarray]:
+    """An array as :func:`read_npy_bytes` gives it, row by row: one row is in memory at a time."""
+    shape, fortran, dtype = read_header(file)
+    _check_size(shape, dtype, size, what)
+    if fortran and len(shape) > 1:
+        raise CacheError(f"{what} lies in Fortran's order, clips innermost; save numpy.ascontiguousarray of it")
+    row_bytes = math.prod(shape[1:]) * dtype.itemsize
+    if row_bytes > MAX_BYTES:
+        raise CacheError(f"{what}: a row has {row_bytes:,} bytes, over {MAX_BYTES:,}")
+    for _ in range(shape[0]):
+        yield np.frombuffer(_read_whole(file, row_bytes), dtype).reshape(shape[1:])
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran's order and dtype, as an NPY file says them."""
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
-        shape, fortran, dtype = header(file)
+        return header(file)
     except (SyntaxError, TokenError, RecursionError, TypeError) as error:  # of a text that is no Python literal
         raise ValueError(f"no header of an array ({str(error)[:100]})") from error
-    expected = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or min(shape, default=0) < 0 or expected > min(size, MAX_BYTES):
+
+
+def _check_size(shape: tuple[int, ...], dtype: np.dtype, size: int, what: str) -> None:
+    if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
         raise CacheError(
             f"{what} says {dtype} of shape {shape}, but only {size} bytes are there, or it holds Python objects"
         )
-    array = np.frombuffer(_read_whole(file, expected), dtype)
-    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
 def _read_whole(file: IO[bytes], count: int) -> bytearray:

@@ -21,6 +21,7 @@ from vjepa_fer.cache.card import cache_card
 from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure, read_failures
 from vjepa_fer.cache.index import read_shards
+from vjepa_fer.cache.over_time import Steps, read_steps, statistics_of_clips
 from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
 from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
@@ -29,7 +30,14 @@ from vjepa_fer.disk import AnyPath, Elsewhere
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import CacheError, NoSuchClipError, RecipeError
 from vjepa_fer.manifest import Clip, Manifest
-from vjepa_fer.recipe import AnyRecipe, fingerprint, parse_level, require_same_recipe
+from vjepa_fer.recipe import (
+    AnyRecipe,
+    fingerprint,
+    parse_level,
+    require_same_recipe,
+    split_statistics,
+    with_statistics,
+)
 from vjepa_fer.remote import place_of
 
 CachePath = AnyPath
@@ -100,6 +108,11 @@ class CachedClip:
     source_sha256: str
     _cache: Cache
     _place: Place
+
+    @property
+    def is_over_time(self) -> bool:
+        """Whether each row is a moment, not a window: of features that another program made, a row a frame."""
+        return self._cache.recipe.is_over_time
 
     def __len__(self) -> int:
         return len(self.start_frame)
@@ -336,16 +349,35 @@ class Cache(Sequence[CachedClip]):
                 for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
                     read_into(file, shard, self.level_plan(level), source[run], x[run[0] : run[-1] + 1])
 
-    def features(self, level: str = "mean", *, pool: Literal["mean"] | None = "mean") -> Features:
+    def read_as(self, level: str) -> tuple[str, tuple[str, ...]]:
+        """What :meth:`features` reads for a level's name: a stored level, and the statistics over its time, () for the level itself.
+
+        Of features with a row a moment, ``mean`` and ``frames`` are the mean over the clip's moments.
+
+        Raises
+        ------
+        CacheError
+            The level is not stored, or there is no such statistic of it.
+        """
+        try:
+            name, statistics = split_statistics(level)
+        except RecipeError as error:
+            raise CacheError(f"{self.root}: {error}") from error
+        if self.recipe.is_over_time and name in ("mean", "frames"):
+            return "frames", statistics or ("mean",)
+        return self.stored_level(name), statistics
+
+    def features(self, level: str = "mean", *, pool: str | Sequence[str] | None = "mean") -> Features:
         """The level, flattened, as float32 vectors with their labels.
 
         Parameters
         ----------
         level : str
-            ``mean``, ``frames``, ``grid`` or ``tokens``, if the recipe stores it.
-        pool : {"mean", None}
+            ``mean``, ``frames``, ``grid`` or ``tokens``, if the recipe stores it; or statistics of one, ``frames:mean+std``.
+        pool : "mean", None or sequence of str
             "mean": one row a clip, the mean over its distinct windows and views. None: one row a window-view; a clip's label, subject
-            and id stand once a row.
+            and id stand once a row. A list such as ``["mean", "std"]``: one row a clip, statistics over the time axis of the level, one
+            after the other, of ``mean, std, min, max, p10, p90, delta`` or another percentile; see :mod:`vjepa_fer.cache.over_time`.
 
         Returns
         -------
@@ -355,16 +387,45 @@ class Cache(Sequence[CachedClip]):
         Raises
         ------
         CacheError
-            The level is not stored, no clip is finished, or a value is damaged or not finite.
+            The level is not stored, no clip is finished, a clip has too few moments for a statistic, or a value is damaged or not finite.
         """
-        if pool not in ("mean", None):
-            raise CacheError(f"pool {pool!r} is not 'mean' (one row a clip) or None (one row a window)")
-        windows = self.window_features(level)
+        if pool is not None and pool != "mean":
+            level = self._with_statistics(level, pool)
+        stored, statistics = self.read_as(level)
         y, subjects, clip_ids = (self.clips[name] for name in ("label", "subject", "clip_id"))
         if pool is None:
+            windows = self.window_features(level)
             where = windows.clip_index
             return Features(windows.X, y[where], subjects[where], clip_ids[where])
-        return Features(mean_over_windows(windows, len(self.clips)), y, subjects, clip_ids)
+        if statistics:
+            pooled = statistics_of_clips(self._steps(stored), clip_ids.tolist(), statistics, self.root)
+            return Features(pooled, y, subjects, clip_ids)
+        return Features(mean_over_windows(self.window_features(level), len(self.clips)), y, subjects, clip_ids)
+
+    def _steps(self, level: str) -> Iterator[tuple[int, Steps]]:
+        """Number of each clip and its steps in time; shard by shard, so that each file is opened once and each clip read once."""
+        if not self.clips:
+            raise CacheError(f"{self.root}: no finished clip in this cache; run extract first")
+        own: dict[int, list[int]] = {}
+        for number, clip in enumerate(self.clips):
+            own.setdefault(self.places[clip.clip_id].shard_number, []).append(number)
+        for shard_number, numbers in own.items():
+            shard = self.shards[shard_number]
+            with shard_bytes(shard) as file:
+                for number in numbers:
+                    rows = self.places[self.clips[number].clip_id].rows
+                    yield number, read_steps(file, shard, self.level_plan(level), rows)
+
+    def _with_statistics(self, level: str, pool: str | Sequence[str]) -> str:
+        if isinstance(pool, str) or not pool:
+            raise CacheError(
+                f"pool {pool!r} is not 'mean' (one row a clip), None (one row a window) or a list of statistics over time, such as "
+                "['mean', 'std']"
+            )
+        try:
+            return with_statistics(level, pool)
+        except RecipeError as error:
+            raise CacheError(f"{self.root}: {error}") from error
 
 
 def _find_places(shards: list[ShardIndex]) -> dict[str, Place]:

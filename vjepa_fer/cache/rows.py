@@ -68,7 +68,7 @@ class ClipRows:
             A level is missing, of another shape than the recipe says, or not finite after rounding.
         """
         columns = {
-            layout.CLIP_ID: np.full(len(self), self.clip_id.encode(), dtype=f"S{layout.MAX_CLIP_ID_BYTES}"),
+            layout.CLIP_ID: np.full(len(self), self.clip_id.encode()),
             layout.SOURCE_SHA256: np.full(len(self), self.source_sha256.encode()),
             layout.START_FRAME: self.start_frame,
             layout.VIEW: self.view,

@@ -2,7 +2,8 @@
 
 In reading order: `bounded` (bytes of a file, packed or not, up to a limit), `tables` (CSV, row by row, up to limits), `numbers` (in the cells of these), `objects` (JSON, value by value), `shown` (text for a
 terminal or a page), `sheets` (CSV, in which no cell is a formula), `forms` (tables to
-paste, and for pandas), `cards` (for notebooks), `bars` (progress on a terminal), `choices` (a name out of a closed list, refused with the nearest that there is).
+paste, and for pandas), `cards` (for notebooks), `bars` (progress on a terminal), `choices` (a name out of a closed list, refused with the nearest that there is),
+`plugins` (names that installed packages add to such a list).
 """
 
 from vjepa_fer.doors.bars import Bar, beside_bars, progress_bar
@@ -12,16 +13,21 @@ from vjepa_fer.doors.choices import nearest, nearest_of, not_one_of
 from vjepa_fer.doors.forms import Column, Form, Sheet, frame_of, span, spread
 from vjepa_fer.doors.numbers import as_number
 from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
+from vjepa_fer.doors.plugins import PLUGIN_GROUPS, Plugin, PluginGroup, Plugins, find_plugins
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
 from vjepa_fer.doors.shown import printable, printable_json, without_unseen
 from vjepa_fer.doors.tables import TABLE, TableLimits, parse_rows, read_rows
 
 __all__ = [
+    "PLUGIN_GROUPS",
     "TABLE",
     "Bar",
     "Column",
     "Form",
     "Given",
+    "Plugin",
+    "PluginGroup",
+    "Plugins",
     "Sheet",
     "TableLimits",
     "TooLargeError",
@@ -30,6 +36,7 @@ __all__ = [
     "canonical_json",
     "card",
     "csv_text",
+    "find_plugins",
     "for_spreadsheet",
     "frame_of",
     "from_spreadsheet",

@@ -11,15 +11,18 @@ from vjepa_fer.evaluation.ceiling import AGAINST, VoteBook, human_ceiling, human
 from vjepa_fer.evaluation.evaluate import (
     Decided,
     Evaluation,
+    FoldFit,
     Targets,
     check_features,
     check_splits,
     cross_validate,
+    fit_fold,
     fit_predict,
     gather,
     settled_in,
 )
 from vjepa_fer.evaluation.fitted import FittedProbe, fit_on_all, read_fitted, save_fitted
+from vjepa_fer.evaluation.fusion import average_probabilities
 from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.evaluation.reference import LabelledCache, Reference, make_reference
 from vjepa_fer.evaluation.roles import manifest_roles
@@ -34,17 +37,20 @@ __all__ = [
     "Decided",
     "Evaluation",
     "FittedProbe",
+    "FoldFit",
     "LabelledCache",
     "Reference",
     "Study",
     "Targets",
     "Task",
     "VoteBook",
+    "average_probabilities",
     "check_features",
     "check_splits",
     "choose",
     "cross_validate",
     "find_votes",
+    "fit_fold",
     "fit_on_all",
     "fit_predict",
     "gather",

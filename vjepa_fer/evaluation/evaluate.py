@@ -279,6 +279,41 @@ def fit_cells(
     return scaler, probes
 
 
+class FoldFit(NamedTuple):
+    """A cell fitted on the training part of a fold, to be asked about clips of other caches too."""
+
+    cell: Cell
+    scaler: Scaler | None
+    probe: Any
+
+    def decide(self, features: AnyFeatures, clip_ids: np.ndarray) -> Decided:
+        """Answer for these clips of `features`, by their ids and in their order: features of their own, made alike."""
+        row_of = {clip_id: row for row, clip_id in enumerate(features.clip_ids.tolist())}
+        asked = np.array([row_of[clip_id] for clip_id in clip_ids.tolist()], np.int64)
+        clips = np.sort(asked)
+        answer = _answered(self, features, clips)
+        place = np.searchsorted(clips, asked)
+        return answer._replace(probabilities=answer.probabilities[place], labels=answer.labels[place])
+
+
+def _answered(fit: FoldFit, features: AnyFeatures, clips: np.ndarray) -> Decided:
+    from vjepa_fer.probes import answer_probes
+
+    rows, of_clip = rows_of(features, clips)
+    test = take_rows(features.X, rows)
+    if fit.scaler is not None:
+        test = fit.scaler.apply(test, out=test if test.dtype == np.float32 else None)
+    (answer,) = answer_probes([fit.probe], test)
+    decided = Decided(np.asarray(fit.probe.classes_), *answer, dict(fit.probe.settled))
+    return _joined(decided, fit.cell, np.searchsorted(clips, of_clip))
+
+
+def fit_fold(features: AnyFeatures, train: np.ndarray, cell: Cell, seed: int) -> FoldFit:
+    """Fit one cell on some clips, by their row numbers int64 (num_train,)."""
+    scaler, (probe,) = fit_cells(features, train, [cell], cell.scale, seed)
+    return FoldFit(cell, scaler, probe)
+
+
 def gather(
     features: AnyFeatures, splits: Sequence[Split], decided: Sequence[Decided], fold_names: tuple[str, ...] = ()
 ) -> Predictions:

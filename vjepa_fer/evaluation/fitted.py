@@ -30,6 +30,7 @@ from vjepa_fer.recipe import (
     recipe_from_dict,
     recipe_to_json,
     require_same_recipe,
+    split_statistics,
 )
 
 PROBE, RECIPE_JSON = "probe", "recipe.json"
@@ -180,7 +181,8 @@ def read_fitted(folder: Path) -> FittedProbe:
         raise RunError(f"{folder / RECIPE_JSON}: not the recipe that the probe was fitted with; {ADVICE}")
     level, decision = saved.expects.get("level", ""), saved.expects.get("decision", MEAN_FEATURE)
     try:
-        parse_level(recipe.storage.find(level) or level)
+        stored, _ = split_statistics(level)
+        parse_level(recipe.storage.find(stored) or stored)
     except RecipeError as error:
         raise ProbeError(f"{folder / PROBE}: which level it reads cannot be told ({error}); {ADVICE}") from error
     if decision not in DECISIONS:

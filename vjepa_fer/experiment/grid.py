@@ -12,6 +12,7 @@ from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.experiment.params import check_decision
 from vjepa_fer.experiment.protocol import MEAN_FEATURE, Cell
+from vjepa_fer.recipe import with_statistics
 
 Grid = Mapping[str, Sequence[Any]]
 """Values to try by parameter name, as typed; ``mlp.alpha`` is meant for the probe mlp only."""
@@ -85,8 +86,11 @@ def make_cells(
     *,
     scales: Sequence[str],
     decisions: Sequence[str] = (MEAN_FEATURE,),
+    pool: Sequence[str] = (),
 ) -> list[Cell]:
     """Every combination. A parameter goes to those probes that have it; a probe that norms its tokens itself has scale none.
+
+    With `pool`, of every level the statistics over time that it names, side by side.
 
     Raises
     ------
@@ -94,11 +98,12 @@ def make_cells(
         A probe or a decision that does not exist, a parameter that none of the probes has, or a decision that one of the probes
         cannot be put under.
     """
-    from vjepa_fer.probes import PROBES, probe_parameters
+    from vjepa_fer.probes import probe_entry, probe_parameters
 
+    entries = {probe: probe_entry(probe) for probe in probes}
     known = {
-        probe: {*probe_parameters(probe), *PROBES[probe].aliases, *(["preset"] if PROBES[probe].presets else [])}
-        for probe in probes
+        probe: {*probe_parameters(probe), *entry.aliases, *(["preset"] if entry.presets else [])}
+        for probe, entry in entries.items()
     }
     for name in grid:
         if not any(_meant_for(name, probe, known[probe]) for probe in probes):
@@ -108,8 +113,8 @@ def make_cells(
     cells = [
         Cell(probe=probe, params=params, level=level, scale=scale, decision=decision)
         for probe in probes
-        for level in levels
-        for scale in (("none",) if PROBES[probe].reads_tokens else scales)
+        for level in (with_statistics(level, pool) for level in levels)
+        for scale in (("none",) if entries[probe].reads_tokens else scales)
         for decision in decisions
         for params in _combinations({_bare(n): v for n, v in grid.items() if _meant_for(n, probe, known[probe])})
     ]

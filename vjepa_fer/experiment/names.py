@@ -62,7 +62,7 @@ def folder_name(plan: Plan) -> str:
         isinstance(plan, Cell)
         and not told_apart(plan)
         and name == on_disk(name)
-        and _safe(plan.level) == plan.level.replace(":", "")
+        and _safe(plan.level) == _without_colons(plan.level)
     ):
         return name
     digest = hashlib.sha256(canonical_json(plan.to_dict()).encode()).hexdigest()
@@ -71,7 +71,12 @@ def folder_name(plan: Plan) -> str:
 
 def _safe(title: str) -> str:
     """``logreg C=10 · frames`` as ``logreg-C10-frames``."""
-    return re.sub(r"[^A-Za-z0-9.+_]+", "-", title.replace("=", "").replace(":", "")).strip("-.")
+    return re.sub(r"[^A-Za-z0-9.+_]+", "-", _without_colons(title.replace("=", ""))).strip("-.")
+
+
+def _without_colons(title: str) -> str:
+    """``grid:4`` as ``grid4``, ``frames:mean+std`` as ``frames-mean+std``."""
+    return re.sub(r":(?=[a-z])", "-", title).replace(":", "")
 
 
 def spelled(value: Any) -> str:

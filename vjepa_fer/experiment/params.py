@@ -12,6 +12,7 @@ from typing import Any
 from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.experiment.protocol import DECISIONS, Cell
+from vjepa_fer.recipe import split_statistics
 
 SEED = "random_state"
 """Comes from the experiment's seed, and is a parameter of the cell only where it was typed as one."""
@@ -39,20 +40,29 @@ def check_decision(cell: Cell) -> None:
     ------
     ProbeError
     """
-    from vjepa_fer.probes import PROBES
+    from vjepa_fer.probes import PROBES, probe_entry
 
     if cell.decision not in DECISIONS:
         raise ProbeError(not_one_of("decision", cell.decision, DECISIONS))
-    if cell.row == "view" and not PROBES[cell.probe].reads_tokens:
+    if cell.row == "view" and not probe_entry(cell.probe).reads_tokens:
         able = ", ".join(name for name, entry in PROBES.items() if entry.reads_tokens)
         raise ProbeError(
             f"decision {cell.decision!r} shows the probe the tokens of all windows as one sequence, and {cell.probe} reads one "
             f"vector: take --probe {able}, or another decision"
         )
+    if split_statistics(cell.level)[1] and (PROBES[cell.probe].reads_tokens or cell.windowed):
+        what = (
+            f"{cell.probe} reads the tokens themselves"
+            if not cell.windowed
+            else f"decision {cell.decision!r} is by windows"
+        )
+        raise ProbeError(
+            f"features {cell.level!r} are statistics of whole clips, and {what}: leave the statistics (--pool) out"
+        )
 
 
 def by_short_name(cell: Cell) -> Mapping[str, Any]:
-    """All parameters of a cell, by the names that people type; of a probe that is unknown here, those that it was kept with."""
+    """All parameters of a cell, by the names that people type; of a plug-in's probe, which may not be here, those that it was kept with."""
     from vjepa_fer.probes import PROBES
 
     if cell.probe not in PROBES:

@@ -45,11 +45,11 @@ class Cell:
     Attributes
     ----------
     probe : str
-        A name of :data:`vjepa_fer.probes.PROBES`.
+        A name of :data:`vjepa_fer.probes.PROBES`, or a plug-in's.
     params : mapping
         As the user named them, nothing else.
     level : str
-        ``mean``, ``frames``, ``grid:4`` …
+        ``mean``, ``frames``, ``grid:4`` …; or statistics over a level's time axis, ``frames:mean+std``.
     scale : {"none", "standard", "minmax"}
         Fitted on the training part of each fold.
     decision : str

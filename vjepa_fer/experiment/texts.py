@@ -36,7 +36,7 @@ from vjepa_fer.experiment.protocol import Cell, Protocol, Statistics
 LARGEST_EXPERIMENT = 16 << 20
 OTHER_NAMES = {"stream": "streams", "policy": "policies"}
 """Options of ``probe`` that a field has another name for."""
-GRID = ("probe", "features", "param", "scale", "decision")
+GRID = ("probe", "features", "pool", "param", "scale", "decision")
 """The short form of `cells`."""
 CELL = ("probe", "params", "features", "scale", "decision")
 HOW = ("out", "jobs", "json", "save", "config")
@@ -236,6 +236,7 @@ def _grid(said: Given) -> list[Cell]:
         parse_params(typed),
         scales=_words(said, "scale", (plain.scale,)),
         decisions=_words(said, "decision", (plain.decision,)),
+        pool=_words(said, "pool", ()),
     )
 
 

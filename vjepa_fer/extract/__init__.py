@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates
-from vjepa_fer.extract.job import ExtractSettings, ExtractSummary, extract_manifest, make_recipe
+from vjepa_fer.extract.job import extract_manifest, extract_together, make_recipe
 from vjepa_fer.extract.plan import (
     measure_rates,
     measure_seconds,
@@ -12,6 +12,7 @@ from vjepa_fer.extract.plan import (
     with_weights_of,
 )
 from vjepa_fer.extract.precision import settle_precision
+from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
 from vjepa_fer.extract.staging import Stage
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "Plan",
     "Rates",
     "Stage",
+    "Target",
     "extract_manifest",
+    "extract_together",
     "make_recipe",
     "measure_rates",
     "measure_seconds",

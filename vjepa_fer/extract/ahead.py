@@ -31,6 +31,11 @@ class BroughtClip:
     size: int = 0
     error: VideoError | None = None
 
+    @property
+    def clip_id(self) -> str:
+        """The clip's: what is drawn for it is drawn by its id, wherever its video lies."""
+        return self.clip.clip_id
+
 
 class Ahead:
     """Brings the videos of `clips` in a few threads. Iterate over it, from any threads; give back what was read; close it.
@@ -146,7 +151,7 @@ class Ahead:
 
 
 class Returned:
-    """What was read of clips that were brought, under their own paths; each copy goes as soon as it was read."""
+    """What was read of clips that were brought, under their own paths; each copy goes once its last look was read."""
 
     def __init__(self, ahead: Ahead, reads: Iterable[ReadClip[BroughtClip]]) -> None:
         self._ahead, self._reads = ahead, reads
@@ -154,7 +159,8 @@ class Returned:
     def __iter__(self) -> Iterator[ReadClip[Clip]]:
         for read in self._reads:
             one = read.clip
-            self._ahead.give_back(one)
+            if read.is_last:
+                self._ahead.give_back(one)
             if read.error is not None:
                 read.error = VideoError(read.error.reason, one.clip.path, read.error.message)
             read.clip = one.clip  # type: ignore[assignment]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,11 +69,14 @@ class _Row:
 
 
 def row_encoder(
-    encoder: LoadedEncoder, recipe: Recipe, clock: StageClock, *, batch_size: int | None = None
+    encoder: LoadedEncoder, recipe: Recipe, clock: StageClock, *, batch_size: int | None = None, share: int = 1
 ) -> RowEncoder:
-    """The way that suits the encoder's device: batches, or on a CPU one window a core, whatever `batch_size`."""
+    """The way that suits the encoder's device: batches, or on a CPU one window a core, whatever `batch_size`.
+
+    `share` encoders of a job have the memory of a CPU between them.
+    """
     if encoder.device.type == "cpu":
-        return Lanes(encoder, recipe, clock)
+        return Lanes(encoder, recipe, clock, share=share)
     return Batcher(encoder, recipe, clock, size=batch_size)
 
 
@@ -82,22 +85,61 @@ def encode_clips(reads: Iterable[ReadClip[Clip]], rows: RowEncoder, num_views: i
 
     A clip's pixels are released as soon as they are copied into rows.
     """
-    waiting: list[_Row] = []
+    route = Route(rows, num_views, done)
+    encode_together(((read, (route,)) for read in reads), (route,))
+
+
+class Route:
+    """The way of windows through one encoder.
+
+    Parameters
+    ----------
+    rows : RowEncoder
+    num_views : int
+        Of a window.
+    done : callable
+        Is handed each clip once its last row is there.
+    """
+
+    def __init__(self, rows: RowEncoder, num_views: int, done: Done) -> None:
+        self.rows, self.num_views, self.done = rows, num_views, done
+        self._waiting: list[_Row] = []
+
+    def begin(self, read: ReadClip[Clip]) -> _OpenClip:
+        """Expect the windows of a clip."""
+        assert read.pixels is not None
+        return _OpenClip(read.clip, read.source_sha256, read.pixels, self.num_views, self.done)
+
+    def take(self, clip: _OpenClip, window: int, views: np.ndarray) -> None:
+        """All views of one window, (V, F, H, W, 3): they go off as soon as there are enough."""
+        first = window * self.num_views
+        self._waiting += [_Row(clip, first + view, pixels) for view, pixels in enumerate(views)]
+        while len(self._waiting) >= self.rows.size:
+            full, self._waiting = self._waiting[: self.rows.size], self._waiting[self.rows.size :]
+            self.rows.run(full)
+
+    def finish(self) -> None:
+        """Encode what waits, and wait for everything."""
+        self.rows.run(self._waiting)
+        self.rows.land()
+
+
+def encode_together(reads: Iterable[tuple[ReadClip[Clip], Sequence[Route]]], routes: Sequence[Route]) -> None:
+    """:func:`encode_clips` for several encoders: each clip's windows go each of its routes, which are some of `routes`."""
     try:
-        for read in reads:
+        for read, ways in reads:
             assert read.pixels is not None
-            clip = _OpenClip(read.clip, read.source_sha256, read.pixels, num_views, done)
+            open_clips = [(route, route.begin(read)) for route in ways]
             for window in range(len(read.pixels.windows)):
                 views = read.pixels.window_pixels(window)
-                waiting += [_Row(clip, window * num_views + view, pixels) for view, pixels in enumerate(views)]
-                while len(waiting) >= rows.size:
-                    full, waiting = waiting[: rows.size], waiting[rows.size :]
-                    rows.run(full)
+                for route, clip in open_clips:
+                    route.take(clip, window, views)
             read.release()
-        rows.run(waiting)
-        rows.land()
+        for route in routes:
+            route.finish()
     finally:
-        rows.close()
+        for route in routes:
+            route.rows.close()
 
 
 def encode_clip(

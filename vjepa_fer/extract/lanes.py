@@ -45,9 +45,9 @@ class Lanes:
 
     size = 1
 
-    def __init__(self, encoder: LoadedEncoder, recipe: Recipe, clock: StageClock) -> None:
+    def __init__(self, encoder: LoadedEncoder, recipe: Recipe, clock: StageClock, *, share: int = 1) -> None:
         self.encoder, self.recipe, self.clock = encoder, recipe, clock
-        self.at_once = min(_threads.count(), num_cores(), _windows_that_fit(recipe))
+        self.at_once = min(_threads.count(), num_cores(), _windows_that_fit(recipe, share))
         self._flying: deque[tuple[Row, Future[dict[str, np.ndarray]]]] = deque()
         self._open = ExitStack()
         self._pool: ThreadPoolExecutor | None = None
@@ -114,11 +114,11 @@ class Lanes:
             raise
 
 
-def _windows_that_fit(recipe: Recipe) -> int:
-    """Into half the memory, by a layer's activations in float32."""
+def _windows_that_fit(recipe: Recipe, share: int) -> int:
+    """Into half the memory, or one of so many shares of it, by a layer's activations in float32."""
     steps, height, width = recipe.token_grid
     a_window = steps * height * width * recipe.encoder.embed_dim * 4 * _ACTIVATIONS
-    return max(int(total_memory() // 2 // a_window), 1)
+    return max(int(total_memory() // (2 * share) // a_window), 1)
 
 
 class _Threads:

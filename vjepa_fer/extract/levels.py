@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
 
 from vjepa_fer.encoder import LoadedEncoder
-from vjepa_fer.recipe import Recipe, Storage, layer_of, level_key, parse_level
+from vjepa_fer.recipe import SMALL, Recipe, Storage, layer_of, level_key, parse_level
 
 _TORCH_DTYPES = {"float16": torch.float16, "float32": torch.float32, "int8": torch.float32}  # the writer quantises
 
@@ -21,39 +23,48 @@ def encode_levels(encoder: LoadedEncoder, pixels: torch.Tensor, recipe: Recipe) 
     """
     levels: dict[str, torch.Tensor] = {}
     for layer, tokens in encoder.encode_layers(pixels, recipe.storage.layers):
-        levels |= pool_on_device(tokens, recipe.token_grid, recipe.storage, layer=layer)
+        levels |= pool_on_device(tokens, recipe.token_grid, recipe.storage, layer=layer, cls_grid=recipe.cls_grid)
     return levels
 
 
 def pool_on_device(
-    tokens: torch.Tensor, grid: tuple[int, int, int], storage: Storage, *, layer: int | None = None
+    tokens: torch.Tensor,
+    grid: tuple[int, int, int],
+    storage: Storage,
+    *,
+    layer: int | None = None,
+    cls_grid: tuple[int, int] = (1, 0),
 ) -> dict[str, torch.Tensor]:
     """Pool the tokens of one layer to its levels on their own device.
 
     Parameters
     ----------
-    tokens : Tensor, shape (B, T'·H'·W', D)
-        Ordered time, height, width.
+    tokens : Tensor, shape (B, S + T'·H'·W', D)
+        Class and register tokens, if any, as `cls_grid` says; then those of the grid, ordered time, height, width.
     grid : tuple of int
         (T', H', W').
     storage : Storage
     layer : int, optional
         Which layer's they are; the last one's by default.
+    cls_grid : tuple of int
+        Places in time of the class and register tokens, and how many there are at each.
 
     Returns
     -------
     dict
-        ``mean`` (B, D) and ``frames`` (B, T', D) float32; ``grid`` (B, T', G, G, D) and ``tokens`` (B, T', H', W', D) in
+        ``mean`` (B, D), ``frames`` (B, T', D) and ``cls`` (B, T' or 1, S, D) float32; ``grid`` (B, T', G, G, D) and ``tokens`` (B, T', H', W', D) in
         the storage's token dtype (float32 for int8: the writer quantises). After another layer, ``mean@5``.
     """
-    volume = tokens.float().unflatten(1, grid)  # (B, T', H', W', D)
+    count = math.prod(cls_grid)
+    special = tokens[:, :count].float().unflatten(1, cls_grid) if count else tokens[:, :0]  # (B, T' or 1, S, D)
+    volume = tokens[:, count:].float().unflatten(1, grid)  # (B, T', H', W', D)
     levels = {}
     for level in storage.levels:
         if layer_of(level) != layer:
             continue
         kind, side = parse_level(level)
-        pooled = _POOLERS[kind](volume, side or 0)
-        dtype = torch.float32 if kind in ("mean", "frames") else _TORCH_DTYPES[storage.token_dtype]
+        pooled = special if kind == "cls" else _POOLERS[kind](volume, side or 0)
+        dtype = torch.float32 if kind in SMALL else _TORCH_DTYPES[storage.token_dtype]
         levels[level_key(level)] = pooled.to(dtype).contiguous()
     return levels
 

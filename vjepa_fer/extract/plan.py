@@ -24,7 +24,7 @@ from vjepa_fer.cache.failures import Failure
 from vjepa_fer.cache.folder import refuse_other_cache
 from vjepa_fer.disk import write_speed
 from vjepa_fer.encoder import LoadedEncoder
-from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
+from vjepa_fer.encoder.loading.registry import find_encoder, preprocessing_for
 from vjepa_fer.encoder.model.zoo import placeholder_spec
 from vjepa_fer.errors import RemoteError, VideoError
 from vjepa_fer.extract.batches import RowEncoder
@@ -32,7 +32,7 @@ from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates, RateSource
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
-from vjepa_fer.recipe import FaceCrop, Interpolation, Precision, Preprocessing, Recipe, Sampling, Storage
+from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Precision, Recipe, Sampling, Storage
 from vjepa_fer.remote import brought, must_be_brought
 from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
 from vjepa_fer.video.reading import choose_windows
@@ -288,20 +288,19 @@ def recipe_without_weights(
     precision: Precision,
     face_crop: FaceCrop | None = None,
     square_pixels: bool = False,
-    interpolation: Interpolation = Preprocessing.interpolation,
+    interpolation: Interpolation | None = None,
     state_key: str | None = None,
+    perturb: Perturbation | None = None,
 ) -> Recipe:
     """A recipe to plan with before the weights are there: right in everything but their identity."""
     known = find_encoder(model, state_key=state_key)
-    spec = placeholder_spec(known.name, known.config)
-    height, width = usable_resolution(known.config, resolution)
-    preprocessing = Preprocessing(
-        crop_size=height,
-        crop_width=width,
+    spec = placeholder_spec(known.name, known.config, known.origin)
+    preprocessing = preprocessing_for(known, resolution).asked(
         num_views=num_views,
         interpolation=interpolation,
         face_crop=face_crop,
         square_pixels=square_pixels,
+        perturb=perturb,
     )
     return Recipe(encoder=spec, sampling=sampling, preprocessing=preprocessing, storage=storage, precision=precision)
 

@@ -119,16 +119,22 @@ class ClipShare:
         for clip in clips:
             if stop.is_set():
                 return
-            is_ours = self._claims.take(clip.clip_id)
-            if (
-                clip.clip_id in self._done
-            ):  # looked at last: whoever had it may have finished it and be gone, or wait for us
-                self.found_done.add(clip.clip_id)
-            elif is_ours:
-                self.taken += 1
+            if self.take(clip):
                 yield clip
-            else:
-                self.held_elsewhere.append(clip)
+
+    def take(self, clip: Clip) -> bool:
+        """Claim a clip; whether it is ours to do."""
+        is_ours = self._claims.take(clip.clip_id)
+        if (
+            clip.clip_id in self._done
+        ):  # looked at last: whoever had it may have finished it and be gone, or wait for us
+            self.found_done.add(clip.clip_id)
+            return False
+        if not is_ours:
+            self.held_elsewhere.append(clip)
+            return False
+        self.taken += 1
+        return True
 
     def failed_meanwhile(self) -> set[str]:
         """Ids of clips that some process has given up since the job began."""

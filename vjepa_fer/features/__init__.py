@@ -6,7 +6,7 @@ one) · `ties` (which class values decide for) · `token_stream` (tokens, read a
 
 from __future__ import annotations
 
-from vjepa_fer.features.matrix import Joined, join, open_streams
+from vjepa_fer.features.matrix import Joined, join, level_of_stream, open_streams
 from vjepa_fer.features.scaling import Scaler, fit_scaler
 from vjepa_fer.features.ties import Decision, decide, equals_in, first_of_equals, shares_of_equals
 from vjepa_fer.features.token_stream import Row, TokenStream, take_rows, windows_in_time
@@ -27,6 +27,7 @@ __all__ = [
     "fit_scaler",
     "join",
     "join_windows",
+    "level_of_stream",
     "open_streams",
     "rows_of",
     "shares_of_equals",

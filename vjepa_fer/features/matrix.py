@@ -95,11 +95,11 @@ class Joined:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def stream_features(self, level: str = "mean") -> dict[str, Features]:
-        """Features of each stream alone, all with the same rows: for late fusion. An imported stream always gives its ``mean``."""
+        """Features of each stream alone, all with the same rows: for late fusion. An imported stream of a vector a clip always gives that."""
         wanted = np.array([clip.clip_id for clip in self.clips])
         parts = {}
         for name, cache in self.streams.items():
-            features = cache.features("mean" if isinstance(cache.recipe, ImportedRecipe) else level)
+            features = cache.features(level_of_stream(cache, level))
             order = np.argsort(features.clip_ids)
             rows = order[np.searchsorted(features.clip_ids, wanted, sorter=order)]
             parts[name] = Features(*(column[rows] for column in features))
@@ -127,6 +127,12 @@ class Joined:
         """Which columns of :meth:`features` are whose."""
         ends = np.cumsum([part.X.shape[1] for part in self.stream_features(level).values()]).tolist()
         return {name: slice(a, b) for name, a, b in zip(self.streams, [0, *ends], ends, strict=False)}
+
+
+def level_of_stream(cache: Cache, level: str) -> str:
+    """What a stream gives where `level` is asked of all: one vector a clip that another program made is what it is."""
+    recipe = cache.recipe
+    return "mean" if isinstance(recipe, ImportedRecipe) and not recipe.is_over_time else level
 
 
 def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "early") -> Joined:

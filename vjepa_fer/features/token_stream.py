@@ -28,7 +28,8 @@ class TokenStream:
     row : {"clip", "window", "view"}
         What a row is: a clip, the mean over its distinct windows and views; a window-view; or a view with all its windows one after
         the other, in time order, as V-JEPA's own evaluation attends to them. A window that the sampling rule made more than once
-        then stands there as often, in proportion: attention gives each of its tokens a share.
+        then stands there as often, in proportion: attention gives each of its tokens a share. Of features with a row a moment, a clip
+        is all its moments one after the other; a frame without a face has no row, so nothing attends to it.
 
     Attributes
     ----------
@@ -119,7 +120,7 @@ def _views(clip: CachedClip) -> list[np.ndarray]:
 
 
 _ROWS: dict[str, Callable[[CachedClip], Sequence[np.ndarray | None]]] = {
-    "clip": lambda clip: [None],
+    "clip": lambda clip: _views(clip) if clip.is_over_time else [None],
     "window": lambda clip: list(np.arange(len(clip))[:, None]),
     "view": _views,
 }

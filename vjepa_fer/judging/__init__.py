@@ -14,8 +14,22 @@ from vjepa_fer.judging.confusion_csv import ConfusionTable, read_confusion, read
 from vjepa_fer.judging.confusion_grid import Rows
 from vjepa_fer.judging.confusion_unit import Unit
 from vjepa_fer.judging.groups import Groups, group_clips, group_figures
-from vjepa_fer.judging.intervals import COVERS, Interval, Intervals, intervals_of, method_of
+from vjepa_fer.judging.intervals import (
+    COVERS,
+    FEWEST_SUBJECTS,
+    Interval,
+    Intervals,
+    Jackknifed,
+    confusion_by_subject,
+    difference_intervals,
+    intervals_of,
+    jackknife,
+    mean_intervals,
+    method_of,
+    subject_numbers,
+)
 from vjepa_fer.judging.label_issues import LabelIssue, find_label_issues
+from vjepa_fer.judging.metrics import SCORES, recall
 from vjepa_fer.judging.policies import (
     POLICIES,
     Scored,
@@ -32,14 +46,17 @@ from vjepa_fer.judging.vocabulary import in_words_of
 
 __all__ = [
     "COVERS",
+    "FEWEST_SUBJECTS",
     "LEAKY",
     "ONE_OF_SEVERAL",
     "POLICIES",
+    "SCORES",
     "Comparison",
     "ConfusionTable",
     "Groups",
     "Interval",
     "Intervals",
+    "Jackknifed",
     "LabelIssue",
     "PredictionTable",
     "Predictions",
@@ -53,21 +70,27 @@ __all__ = [
     "calibration",
     "compare_predictions",
     "comparison_sheet",
+    "confusion_by_subject",
+    "difference_intervals",
     "find_label_issues",
     "find_policy",
     "group_clips",
     "group_figures",
     "in_words_of",
     "intervals_of",
+    "jackknife",
+    "mean_intervals",
     "method_of",
     "notes_on",
     "read_confusion",
     "read_confusions",
     "read_prediction_table",
     "read_predictions",
+    "recall",
     "score",
     "shared_classes",
     "spelled_alike",
+    "subject_numbers",
     "subjects_in_words",
     "ties_among",
     "write_predictions",

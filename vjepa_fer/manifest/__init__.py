@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vjepa_fer.manifest.absent import Absent, absent_from
 from vjepa_fer.manifest.choose import DAMAGED, is_damaged, only_where, without_damaged
-from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest
+from vjepa_fer.manifest.corpora import CORPORA, corpus_manifest, plugged_manifest, plugin_corpora
 from vjepa_fer.manifest.crema_d import crema_d_clips, crema_d_manifest
 from vjepa_fer.manifest.damage import Damage, damage_of, damaged_among, leave_out
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
@@ -92,6 +92,8 @@ __all__ = [
     "parse_listed",
     "picture_rate",
     "place_of",
+    "plugged_manifest",
+    "plugin_corpora",
     "ravdess_clips",
     "ravdess_manifest",
     "read_label_map",

@@ -18,7 +18,7 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.evaluation import FittedProbe
 from vjepa_fer.manifest import Clip
-from vjepa_fer.recipe import Recipe, Storage, level_key, level_shape, shown
+from vjepa_fer.recipe import Recipe, Storage, level_key, shown, split_statistics
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
@@ -33,17 +33,22 @@ def level_read(fitted: FittedProbe) -> str:
     Raises
     ------
     ProbeError
-        The recipe stores no such level, or one of other numbers than the probe takes.
+        The recipe stores no such level, or one of other numbers than the probe takes; or the probe reads statistics of one.
     """
     recipe, probe = fitted.recipe, fitted.probe.probe
     assert isinstance(recipe, Recipe)
+    if split_statistics(fitted.level)[1]:
+        raise ProbeError(
+            f"the probe reads {shown(fitted.level)}, statistics over time, which predict takes of no video yet: fit one on a level itself, "
+            "without --pool, with --refit"
+        )
     level = recipe.storage.find(fitted.level)
     if level is None:
         stored = ", ".join(recipe.storage.levels)
         raise ProbeError(
             f"the probe reads level {shown(fitted.level)}, but its recipe stores {stored}; fit again with --refit"
         )
-    shape = level_shape(level, recipe.token_grid, recipe.encoder.embed_dim)
+    shape = recipe.level_shape(level)
     width = math.prod(shape)
     if probe.n_features_in_ % width if fitted.row == "view" else probe.n_features_in_ != width:
         raise ProbeError(

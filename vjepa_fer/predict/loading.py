@@ -14,7 +14,7 @@ from vjepa_fer.extras import require_extra
 from vjepa_fer.predict.features import level_read
 from vjepa_fer.predict.plan import default_memory
 from vjepa_fer.predict.predictor import Predictor
-from vjepa_fer.recipe import SEMANTICS, EncoderSpec, FaceCrop, Preprocessing, Recipe, require_same_recipe
+from vjepa_fer.recipe import SEMANTICS, EncoderSpec, FaceCrop, Recipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def load_predictor(
     run : path
         A run folder.
     weights : str or Path, optional
-        The encoder's weights file, by default the one that ``models fetch`` brought. Its hash must be the recipe's.
+        The encoder's weights file, by default the one that ``models fetch`` brought. Its hash must be the recipe's. Of an encoder of
+        another library its folder, or ``hf:OWNER/NAME@COMMIT``: none is looked for, since the run may be a stranger's.
     device : str
         As torch spells it, or ``auto``.
     face_crop : bool, optional
@@ -73,6 +74,11 @@ def load_predictor(
             f"{run}: its features were imported from {recipe.source}; a new video needs the program that made them, "
             "`cache import`, and the probe of `load_fitted`"
         )
+    if recipe.preprocessing.perturb is not None:
+        raise RunError(
+            f"{run}: its features are of frames perturbed by {recipe.preprocessing.perturb.in_words}, which no new video is; "
+            "predict with a probe that was fitted on frames as they are"
+        )
     require_extra("extract", ("torch", "av"), "prediction on a video")
     level_read(fitted)
     used = _with_face_crop(recipe, face_crop)
@@ -92,15 +98,18 @@ def _load_encoder(
     from vjepa_fer.extract import make_recipe
 
     spec = recipe.encoder
-    if weights is None and spec.weights.startswith("random:"):
+    if weights is None and spec.library is None and spec.weights.startswith("random:"):
         weights = spec.weights
+    name = spec.name
+    if spec.library is not None:
+        name, weights = _baseline_of(run, spec, weights)
     is_random = str(weights).startswith("random:")
     try:
-        require_same_recipe(_recipe_at_hand(recipe), recipe, f"the encoder at hand for {run}")
+        require_same_recipe(_recipe_at_hand(recipe, name), recipe, f"the encoder at hand for {run}")
         if is_random:
             _check_room(run, spec, memory_bytes)
         encoder = load_encoder(
-            spec.name,
+            name,
             weights=weights,
             state_key=None if is_random else spec.state_key,
             device=pick_device(device),
@@ -123,22 +132,31 @@ def _load_encoder(
     return encoder
 
 
-def _recipe_at_hand(recipe: Recipe) -> Recipe:
-    """What extraction makes here of the encoder of this name, with the recipe's settings and, untested yet, its weights."""
-    from vjepa_fer.encoder.loading.registry import named_encoder
+def _baseline_of(run: str | os.PathLike[str], spec: EncoderSpec, weights: str | Path | None) -> tuple[str, str | None]:
+    """What an encoder of another library is loaded by: the folder that is given, since the run does not say where one lies here."""
+    assert spec.library is not None
+    if weights is None:
+        at = f"{spec.library.repository}@{spec.library.revision}" if spec.library.repository else "OWNER/NAME@COMMIT"
+        raise RunError(
+            f"{run}: {spec.library.title} computed its features with {spec.name}: say where that is, --weights FOLDER or hf:{at}"
+        )
+    name = str(weights) if str(weights).startswith("hf:") else f"hf:{weights}"
+    return name, spec.weights if spec.weights.startswith("random:") else None
 
-    known, own = named_encoder(recipe.encoder.name), recipe.preprocessing
-    spec = EncoderSpec(
-        name=known.name, weights=recipe.encoder.weights, state_key=recipe.encoder.state_key, **known.config
-    )
-    height, width = own.crop_shape
-    pixels = Preprocessing(
-        crop_size=height,
-        crop_width=width,
+
+def _recipe_at_hand(recipe: Recipe, name: str) -> Recipe:
+    """What extraction makes here of the encoder of this name, with the recipe's settings and, untested yet, its weights."""
+    from vjepa_fer.encoder.loading.registry import find_encoder, named_encoder, preprocessing_for
+
+    known = named_encoder(name) if recipe.encoder.library is None else find_encoder(name)
+    own, weights, key = recipe.preprocessing, recipe.encoder.weights, recipe.encoder.state_key
+    spec = EncoderSpec(name=known.name, weights=weights, state_key=key, plugin=known.origin, **known.config)
+    pixels = preprocessing_for(known, own.crop_shape).asked(
         num_views=own.num_views,
         face_crop=own.face_crop,
         square_pixels=own.square_pixels,
         interpolation=own.interpolation,
+        perturb=own.perturb,
     )
     return dataclasses.replace(recipe, encoder=spec, preprocessing=pixels, semantics=SEMANTICS)
 

@@ -16,7 +16,7 @@ from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.errors import VideoError
 from vjepa_fer.features import Row
 from vjepa_fer.predict.views import windows_of
-from vjepa_fer.recipe import Recipe, level_shape
+from vjepa_fer.recipe import Recipe
 
 if TYPE_CHECKING:
     from vjepa_fer.extract.batches import RowEncoder
@@ -113,7 +113,7 @@ def plan_video(
 
 def bytes_of_vectors(recipe: Recipe, level: str, windows: tuple[Window, ...], row: Row = "clip") -> int:
     """What a vector a window and view takes until the last of them is there, and the probe has seen them."""
-    dim = math.prod(level_shape(level, recipe.token_grid, recipe.encoder.embed_dim))
+    dim = math.prod(recipe.level_shape(level))
     held = _COPIES_OF_A_VECTOR * len(windows)
     if row == "view":
         held += _COPIES_OF_A_VIEW * len(windows_of(windows))
@@ -131,7 +131,7 @@ def bytes_at_once(
     (height, width), views = recipe.preprocessing.crop_shape, recipe.preprocessing.num_views
     frame, row = 3 * height * width, 3 * height * width * recipe.sampling.frames_per_window
     made = "tokens" if recipe.storage.pooled_from != "output" else level
-    numbers = math.prod(level_shape(made, recipe.token_grid, recipe.encoder.embed_dim))
+    numbers = math.prod(recipe.level_shape(made))
     num_rows = views * min(windows_at_once, len(windows))
     encoding = encoding_bytes(recipe.encoder.config, math.prod(recipe.token_grid), recipe.precision)
     side_by_side = min(num_rows, rows.at_once) if isinstance(rows, Lanes) else 0  # a GPU has a memory of its own

@@ -6,13 +6,14 @@ Importing this package imports no learning library; each probe loads its own whe
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from vjepa_fer.doors import nearest
+from vjepa_fer.doors import Plugin, Plugins, find_plugins, nearest
 from vjepa_fer.errors import ProbeError
 from vjepa_fer.probes.base import Probe
 from vjepa_fer.probes.checks import check_probabilities
@@ -26,8 +27,11 @@ __all__ = [
     "fit_probes",
     "full_parameters",
     "make_probe",
+    "plugin_probes",
     "preset_names",
     "probe_class",
+    "probe_entry",
+    "probe_name",
     "probe_parameters",
 ]
 
@@ -44,6 +48,8 @@ class ProbeEntry:
         Name, in its module, of named sets of parameters; "" where there are none. ``preset`` is then understood as a parameter.
     reads_tokens : bool
         It takes tokens ``(N, T, D)`` and norms them itself, where the others take a feature matrix.
+    plugin : Plugin or None
+        The plug-in that brings it.
     """
 
     module: str
@@ -52,6 +58,13 @@ class ProbeEntry:
     aliases: Mapping[str, str] = field(default_factory=dict)
     presets: str = ""
     reads_tokens: bool = False
+    plugin: Plugin | None = None
+
+    def load(self) -> type[Probe]:
+        """The class; its own library is not imported yet."""
+        if self.plugin is not None:
+            return _plugged_in(self.plugin)
+        return getattr(importlib.import_module(f"vjepa_fer.probes.{self.module}"), self.class_name)
 
 
 PROBES: dict[str, ProbeEntry] = {
@@ -81,6 +94,66 @@ PROBES: dict[str, ProbeEntry] = {
 }
 
 
+def plugin_probes() -> Plugins:
+    """The probes that installed packages add; none of them is imported."""
+    return find_plugins("probes", PROBES)
+
+
+def probe_entry(name: str) -> ProbeEntry:
+    """The entry of the probe called `name`: one of ours, or of a plug-in, which is imported.
+
+    Raises
+    ------
+    ProbeError
+        No probe has this name.
+    PluginError
+        A plug-in has it, and cannot be used.
+    """
+    if name in PROBES:
+        return PROBES[name]
+    plugins = plugin_probes()
+    plugin = plugins.named(name)
+    if plugin is None:
+        known = [*PROBES, *plugins.usable]
+        raise ProbeError(f"there is no probe {name!r}{nearest(name, known)}; the probes are {', '.join(known)}")
+    cls = _plugged_in(plugin)
+    return ProbeEntry(cls.__module__, cls.__qualname__, _first_line(cls), plugin=plugin)
+
+
+def _plugged_in(plugin: Plugin) -> type[Probe]:
+    cls = plugin.load()
+    if not (isinstance(cls, type) and issubclass(cls, Probe)):
+        raise plugin.fault(f"is {type(cls).__name__} {cls!r:.60}, expected a subclass of vjepa_fer.probes.Probe")
+    if "random_state" not in cls.parameters():
+        raise plugin.fault(f"{cls.__name__} has no parameter random_state, as every probe has")
+    return cls
+
+
+def _first_line(cls: type[Probe]) -> str:
+    """What a class says of itself, as the summaries of ours are written."""
+    return (inspect.getdoc(cls) or cls.__name__).partition("\n")[0].rstrip(".")
+
+
+def probe_name(cls: type[Probe]) -> str:
+    """The name by which :func:`probe_class` finds this class.
+
+    Raises
+    ------
+    ProbeError
+        It has none: a class that somebody wrote and no package adds.
+    """
+    for name, entry in PROBES.items():
+        if (cls.__module__, cls.__qualname__) == (f"vjepa_fer.probes.{entry.module}", entry.class_name):
+            return name
+    for name, plugin in plugin_probes().usable.items():
+        same_package = plugin.value.split(":")[0].split(".")[0] == cls.__module__.split(".")[0]
+        if same_package and plugin.load() is cls:
+            return name
+    raise ProbeError(
+        f"{cls.__name__} of {cls.__module__} has no name to be found by: make it a plug-in, as docs/how-to/add-probe.md says"
+    )
+
+
 def probe_class(name: str) -> type[Probe]:
     """Class of the probe called `name`; its own library is not imported yet.
 
@@ -88,11 +161,10 @@ def probe_class(name: str) -> type[Probe]:
     ------
     ProbeError
         No probe has this name.
+    PluginError
+        A plug-in has it, and cannot be used.
     """
-    if name not in PROBES:
-        raise ProbeError(f"there is no probe {name!r}{nearest(name, PROBES)}; the probes are {', '.join(PROBES)}")
-    entry = PROBES[name]
-    return getattr(importlib.import_module(f"vjepa_fer.probes.{entry.module}"), entry.class_name)
+    return probe_entry(name).load()
 
 
 def probe_parameters(name: str) -> dict[str, Any]:
@@ -124,10 +196,11 @@ def full_parameters(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_full_name(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    known, aliases = probe_parameters(name), PROBES[name].aliases
+    known, entry = probe_parameters(name), probe_entry(name)
+    aliases = entry.aliases
     values: dict[str, Any] = {}
     params = dict(params)
-    preset = _preset(name, params.pop("preset")) if PROBES[name].presets and "preset" in params else {}
+    preset = _preset(name, params.pop("preset")) if entry.presets and "preset" in params else {}
     for given, value in params.items():
         parameter = aliases.get(given, given)
         if parameter not in known:
@@ -141,7 +214,7 @@ def _by_full_name(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 def preset_names(name: str) -> tuple[str, ...]:
     """What ``preset`` may be for the probe called `name`; nothing where it has none."""
-    return tuple(_presets(name)) if PROBES[name].presets else ()
+    return tuple(_presets(name)) if probe_entry(name).presets else ()
 
 
 def _presets(name: str) -> Mapping[str, Mapping[str, Any]]:

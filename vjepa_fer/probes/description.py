@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vjepa_fer.doors import Given, parse_object
 from vjepa_fer.doors.objects import LARGEST_NUMBER
 from vjepa_fer.errors import ProbeError
-from vjepa_fer.probes import PROBES
+from vjepa_fer.probes import PROBES, plugin_probes
 from vjepa_fer.probes.learnt import ARRAYS
 
 FORMAT = "vjepa-fer/probe-file/1"
@@ -39,7 +39,7 @@ class Description:
     Attributes
     ----------
     kind : str
-        A name of :data:`vjepa_fer.probes.PROBES`.
+        A name of :data:`vjepa_fer.probes.PROBES`, or a plug-in's.
     params : dict
         Parameters by name.
     classes : ndarray (K,)
@@ -50,6 +50,8 @@ class Description:
         See :class:`vjepa_fer.probes.saving.SavedProbe`.
     files : dict of str to str
         The SHA-256 of each other file, by name.
+    plugin : str
+        Package and version of the plug-in whose probe it is; "" of ours.
     """
 
     kind: str
@@ -59,6 +61,7 @@ class Description:
     numbers: dict[str, Any]
     expects: dict[str, str]
     files: dict[str, str]
+    plugin: str = ""
 
 
 def description_to_json(description: Description) -> str:
@@ -78,6 +81,7 @@ def description_to_json(description: Description) -> str:
         "numbers": description.numbers,
         "expects": description.expects,
         "files": description.files,
+        **({"plugin": description.plugin} if description.plugin else {}),
     }
     text = json.dumps({**facts, "sha256": _digest(facts)}, indent=1, ensure_ascii=False, allow_nan=False)
     description_from_json(text, "the description of this probe")
@@ -103,8 +107,10 @@ def description_from_json(text: str, source: str) -> Description:
 
 
 def _described(given: Given) -> Description:
-    kind = given.text("probe")
-    if kind not in PROBES:
+    kind, plugin = given.text("probe"), given.text("plugin", "")
+    if plugin and kind not in plugin_probes().usable:
+        raise ProbeError(f"{given.source}: probe {kind!r} is of the plug-in {plugin}, which is not installed here")
+    if not plugin and kind not in PROBES:
         given.refuse("probe", f"one of {', '.join(PROBES)}")
     params = given.object("params")
     return Description(
@@ -115,6 +121,7 @@ def _described(given: Given) -> Description:
         numbers=given.object("numbers").values,
         expects=given.mapping("expects"),
         files=_files(given),
+        plugin=plugin,
     )
 
 

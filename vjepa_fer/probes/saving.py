@@ -26,7 +26,7 @@ from vjepa_fer.doors import read_bytes, read_text
 from vjepa_fer.doors.bounded import TooLargeError
 from vjepa_fer.errors import MissingExtraError, ProbeError
 from vjepa_fer.features import Scaler
-from vjepa_fer.probes import PROBES, probe_class
+from vjepa_fer.probes import probe_entry, probe_name
 from vjepa_fer.probes.base import Probe
 from vjepa_fer.probes.checks import seed_of
 from vjepa_fer.probes.description import (
@@ -159,14 +159,17 @@ def _write(probe: Probe, folder: Path, scaler: Scaler | None, expects: dict[str,
     if scaler is not None:
         arrays |= {"scaler.offset": scaler.offset, "scaler.factor": scaler.factor}
     files = {ARRAYS: save(arrays)} | {f"{name}.txt": text.encode() for name, text in learnt.texts.items()}
+    kind = probe_name(type(probe))
+    plugin = probe_entry(kind).plugin
     description = Description(
-        kind=next(name for name, entry in PROBES.items() if entry.class_name == type(probe).__name__),
+        kind=kind,
         params=probe.get_params(),
         classes=probe.classes_,
         num_features=int(probe.n_features_in_),
         numbers=learnt.numbers,
         expects=expects,
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        plugin=plugin.origin if plugin else "",
     )
     for name, content in {**files, PROBE_JSON: description_to_json(description).encode()}.items():
         if len(content) > LARGEST[name]:
@@ -195,7 +198,11 @@ def _read_checked(path: Path, digest: str) -> bytes:
 
 
 def _restore(description: Description, files: dict[str, bytes]) -> SavedProbe:
-    probe = probe_class(description.kind)().set_params(**description.params)
+    entry = probe_entry(description.kind)
+    here = entry.plugin.origin if entry.plugin else ""
+    if here != description.plugin:
+        raise ProbeError(f"the plug-in that made it is {description.plugin}, and {here or 'none'} is installed here")
+    probe = entry.load()().set_params(**description.params)
     _check_parameters(probe)
     probe.classes_, probe.n_features_in_ = description.classes, description.num_features
     texts = {Path(name).stem: _decoded(name, content) for name, content in files.items() if name != ARRAYS}

@@ -7,8 +7,9 @@ not change one: batch size, device, number of workers, decoder back end.
 from __future__ import annotations
 
 from vjepa_fer.recipe.checks import check, shown
-from vjepa_fer.recipe.encoders import NO_WEIGHTS, EncoderSpec, Family, hierarchical_layers
+from vjepa_fer.recipe.encoders import NO_WEIGHTS, PROVENANCE, EncoderSpec, Family, hierarchical_layers
 from vjepa_fer.recipe.levels import (
+    SMALL,
     PooledFrom,
     Storage,
     TokenDtype,
@@ -19,6 +20,8 @@ from vjepa_fer.recipe.levels import (
     levels_of_layers,
     parse_level,
 )
+from vjepa_fer.recipe.libraries import LibraryModel
+from vjepa_fer.recipe.perturbations import CODECS, SEVERITIES, Perturbation, parse_step, uses_codec
 from vjepa_fer.recipe.pixels import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -27,10 +30,12 @@ from vjepa_fer.recipe.pixels import (
     Interpolation,
     Mode,
     Preprocessing,
+    Processor,
     Rule,
     Sampling,
     parse_resolution,
 )
+from vjepa_fer.recipe.statistics import STATISTICS, percentile_of, split_statistics, with_statistics
 from vjepa_fer.recipe.texts import (
     fingerprint,
     flat_recipe,
@@ -41,24 +46,33 @@ from vjepa_fer.recipe.texts import (
     recipe_to_json,
     require_same_recipe,
 )
-from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, ImportedRecipe, Precision, Recipe
+from vjepa_fer.recipe.whole import SEMANTICS, AnyRecipe, Clock, ImportedRecipe, Precision, Recipe
 
 __all__ = [
+    "CODECS",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "NO_WEIGHTS",
+    "PROVENANCE",
     "SEMANTICS",
+    "SEVERITIES",
+    "SMALL",
+    "STATISTICS",
     "AnyRecipe",
+    "Clock",
     "EncoderSpec",
     "FaceCrop",
     "FaceDetector",
     "Family",
     "ImportedRecipe",
     "Interpolation",
+    "LibraryModel",
     "Mode",
+    "Perturbation",
     "PooledFrom",
     "Precision",
     "Preprocessing",
+    "Processor",
     "Recipe",
     "Rule",
     "Sampling",
@@ -75,6 +89,8 @@ __all__ = [
     "levels_of_layers",
     "parse_level",
     "parse_resolution",
+    "parse_step",
+    "percentile_of",
     "recipe_differences",
     "recipe_from_dict",
     "recipe_from_json",
@@ -82,4 +98,7 @@ __all__ = [
     "recipe_to_json",
     "require_same_recipe",
     "shown",
+    "split_statistics",
+    "uses_codec",
+    "with_statistics",
 ]

@@ -117,6 +117,19 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "layer_norm_eps": Number(1e-30, 1),
         "weights": Text(128),
         "state_key": Text(256),
+        "plugin": Text(256),
+    },
+    "LibraryModel": {
+        "library": Text(64),
+        "version": Text(64),
+        "model_type": Text(64),
+        "by_frame": Flag(),
+        "special_tokens": Whole(0, 4096),
+        "parameters": Whole(1, 1 << 35),
+        "flops": Whole(1, 1 << 60),
+        "repository": Text(256),
+        "revision": Text(64),
+        "config": Text(16_384),
     },
     "Sampling": {
         "frames_per_window": Whole(1, 4096),
@@ -129,6 +142,11 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "margin": Number(1, 10),
         "smoothing_frames": Whole(1, 1_000_000),
     },
+    "Perturbation": {
+        "steps": Several(Text(32), 1, 16),
+        "seed": Whole(0, (1 << 32) - 1),
+        "library": Text(128),
+    },
     "Preprocessing": {
         "crop_size": Whole(1, 4096),
         "num_views": Whole(1, 64),
@@ -136,6 +154,11 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "std": Several(Number(1e-6, 1000), _RGB, _RGB),
         "crop_width": Whole(1, 4096, optional=True),
         "square_pixels": Flag(),
+    },
+    "Processor": {
+        "resize": Several(Whole(1, 4096), 1, 2),
+        "rescale": Number(1e-6, 1e6),
+        "offset": Number(-1000, 1000),
     },
     "Storage": {
         "levels": Several(Text(32), 1, 4096),

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vjepa_fer.recipe.bounds import check_most, take_fields
-from vjepa_fer.recipe.checks import check, check_choice
+from vjepa_fer.recipe.checks import check, check_choice, shown
+from vjepa_fer.recipe.libraries import LibraryModel
 
-Family = Literal["v1", "v2", "v21", "pixels"]
+Family = Literal["v1", "v2", "v21", "pixels", "library", "plugin"]
 
 NO_WEIGHTS = "none"
 """What a model without weights has in their place."""
+
+PROVENANCE = ("name", "weights", "state_key", "library", "plugin")
+"""What of an encoder is not its architecture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +27,18 @@ class EncoderSpec:
     ----------
     name : str
         Our name for it (``vjepa2.1-large-384``), or ``custom``.
-    family : {"v1", "v2", "v21", "pixels"}
-        V-JEPA, V-JEPA 2, V-JEPA 2.1; or mean colours on a grid, which has no use for most of the numbers.
+    family : {"v1", "v2", "v21", "pixels", "library", "plugin"}
+        V-JEPA, V-JEPA 2, V-JEPA 2.1; mean colours on a grid; what another library computes; or a plug-in's encoder. Mean colours and
+        plug-ins have no use for most of the numbers.
     weights : str
-        SHA-256 of the weights file (64 hex digits), ``random:SEED``, or ``none`` of mean colours.
+        SHA-256 of the weights file (64 hex digits), ``random:SEED``, or ``none`` of mean colours; of a plug-in that of all its
+        tensors, or ``none`` where it has none.
     state_key : str
         Which state dict of the file was read (``target_encoder``, ``ema_encoder``, ``encoder``), ``random`` or ``none`` without one.
+    library : LibraryModel, optional
+        Whose model it is, where another library computes it.
+    plugin : str
+        Package and version that brought it, ``"my-encoders 1.2"``; "" of our own.
     """
 
     name: str
@@ -45,20 +55,35 @@ class EncoderSpec:
     layer_norm_eps: float = 1e-6
     weights: str
     state_key: str
+    library: LibraryModel | None = None
+    plugin: str = ""
 
     def __post_init__(self) -> None:
         check_choice("family", self.family, Family)
         take_fields(self)
+        self._check_library()
         check(
             self.embed_dim % self.num_heads == 0,
             f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}",
         )
         check(
-            (self.family == "pixels") == (self.weights == NO_WEIGHTS),
+            (self.family == "plugin") == (self.plugin != ""),
+            f"plugin {self.plugin!r}: family {self.family} is {'one' if self.family == 'plugin' else 'none'}",
+        )
+        check(
+            self.family == "plugin" or (self.family == "pixels") == (self.weights == NO_WEIGHTS),
             f"weights {self.weights!r}: family {self.family} has {'none' if self.family == 'pixels' else 'some'}",
         )
         made_of = f"embed_dim {self.embed_dim}, depth {self.depth} and mlp_ratio {self.mlp_ratio:g}"
         check_most("parameters", self.num_parameters, made_of)
+
+    def _check_library(self) -> None:
+        if isinstance(self.library, dict):  # from JSON
+            object.__setattr__(self, "library", LibraryModel(**self.library))
+        is_one = self.library is None or isinstance(self.library, LibraryModel)
+        check(is_one, f"library {shown(self.library)} is not a LibraryModel")
+        has = "none" if self.library is None else "one"
+        check((self.family == "library") == (self.library is not None), f"family {self.family} has {has} in library")
 
     @property
     def layers_with_norm(self) -> tuple[int, ...]:
@@ -67,9 +92,11 @@ class EncoderSpec:
 
     @property
     def num_parameters(self) -> int:
-        """Parameters of the encoder, without building it."""
-        if self.family == "pixels":
+        """Parameters of the encoder, without building it; 0 of a plug-in's, whose numbers do not tell."""
+        if self.family in ("pixels", "plugin"):
             return 0
+        if self.library is not None:
+            return self.library.parameters
         dim, hidden, pixels = self.embed_dim, int(self.embed_dim * self.mlp_ratio), 3 * self.patch_size**2
         block = (4 * dim * dim + 4 * dim) + (2 * dim * hidden + hidden + dim) + 4 * dim  # attention, MLP, two norms
         embedding = (pixels * self.tubelet_size + 1) * dim
@@ -90,7 +117,7 @@ class EncoderSpec:
     @property
     def config(self) -> dict[str, Any]:
         """The architecture alone, as :func:`vjepa_fer.encoder.build_encoder` takes it."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "weights", "state_key")}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in PROVENANCE}
 
 
 def hierarchical_layers(depth: int) -> tuple[int, ...]:

@@ -14,7 +14,10 @@ from vjepa_fer.recipe.bounds import take_fields
 from vjepa_fer.recipe.checks import check, check_choice, shown
 
 TokenDtype = Literal["float16", "float32", "int8"]
-KINDS = ("mean", "frames", "grid", "tokens")
+KINDS = ("mean", "frames", "cls", "grid", "tokens")
+SMALL = ("mean", "frames", "cls")
+"""The kinds whose numbers are float32, whatever the storage says of the others."""
+
 PooledFrom = Literal["output", "float16", "float32", "int8"]
 
 
@@ -24,7 +27,7 @@ def parse_level(level: str) -> tuple[str, int | None]:
     Raises
     ------
     RecipeError
-        The level is none of mean, frames, grid:G (G ≥ 1), tokens, each maybe with a layer, ``@5``.
+        The level is none of mean, frames, cls, grid:G (G ≥ 1), tokens, each maybe with a layer, ``@5``.
     """
     whole, at, layer = level.partition("@")
     kind, colon, size = whole.partition(":")
@@ -41,7 +44,7 @@ def parse_level(level: str) -> tuple[str, int | None]:
 
 
 def _no_level(level: str) -> RecipeError:
-    return RecipeError(not_one_of("level", level, KINDS, listed="mean, frames, grid:G (such as grid:4), tokens"))
+    return RecipeError(not_one_of("level", level, KINDS, listed="mean, frames, grid:G (such as grid:4), tokens, cls"))
 
 
 def layer_of(level: str) -> int | None:
@@ -56,11 +59,19 @@ def level_key(level: str) -> str:
     return whole.partition(":")[0] + at + layer
 
 
-def level_shape(level: str, token_grid: tuple[int, int, int], dim: int) -> tuple[int, ...]:
-    """Shape of a window's level: mean (D), frames (T', D), grid (T', G, G, D), tokens (T', H', W', D)."""
+def level_shape(
+    level: str, token_grid: tuple[int, int, int], dim: int, cls_grid: tuple[int, int] = (0, 0)
+) -> tuple[int, ...]:
+    """Shape of a window's level: mean (D), frames (T', D), cls (T' or 1, S, D), grid (T', G, G, D), tokens (T', H', W', D)."""
     kind, side = parse_level(level)
     steps, height, width = token_grid
-    places = {"mean": (), "frames": (steps,), "grid": (steps, side or 0, side or 0), "tokens": (steps, height, width)}
+    places: dict[str, tuple[int, ...]] = {
+        "mean": (),
+        "frames": (steps,),
+        "cls": cls_grid,
+        "grid": (steps, side or 0, side or 0),
+        "tokens": (steps, height, width),
+    }
     return (*places[kind], dim)
 
 
@@ -91,7 +102,6 @@ def layer_at_depth(share: Fraction, layers: Sequence[int], depth: int) -> int:
     return min(layers, key=lambda layer: (abs(Fraction(layer + 1, depth) - share), -layer))
 
 
-_KINDS = ("mean", "frames", "grid", "tokens")
 _BYTES = {"float16": 2, "float32": 4, "int8": 1}
 
 
@@ -107,12 +117,13 @@ class Storage:
     Attributes
     ----------
     levels : tuple of str
-        Of ``mean`` (D), ``frames`` (T', D), ``grid:G`` (T', G, G, D; at most one) and ``tokens`` (T', H', W', D), stored in
+        Of ``mean`` (D), ``frames`` (T', D), ``cls`` (T' or 1, S, D; of encoders that have S class and register tokens),
+        ``grid:G`` (T', G, G, D; at most one) and ``tokens`` (T', H', W', D), stored in
         this canonical order. Pooling happens in float32 before rounding. ``mean@5`` is taken after layer 5, counted from
         0, and its norm; without a number, after the last.
     token_dtype : {"float16", "float32", "int8"}
         Of the large levels, grid and tokens; int8 with a scale and an offset for each channel of each window-view. The
-        small levels, mean and frames, are float32.
+        small levels, mean, frames and cls, are float32.
     pooled_from : {"output", "float16", "float32", "int8"}
         What the pooled levels were computed from: the encoder's output, or (``cache pool``) stored tokens of that dtype.
     """
@@ -125,7 +136,7 @@ class Storage:
         check_choice("token_dtype", self.token_dtype, TokenDtype)
         check_choice("pooled_from", self.pooled_from, PooledFrom)
         take_fields(self)
-        places = {level: (_KINDS.index(parse_level(level)[0]), _depth_of(level)) for level in self.levels}
+        places = {level: (KINDS.index(parse_level(level)[0]), _depth_of(level)) for level in self.levels}
         check(
             len(set(places.values())) == len(self.levels),
             f"levels {', '.join(self.levels)}: each kind at most once (one grid size a cache)",
@@ -136,13 +147,14 @@ class Storage:
         """A level by the name under which it is stored: ``grid`` alone means the stored ``grid:G``; None where it is not."""
         return next((stored for stored in self.levels if level in (stored, level_key(stored))), None)
 
-    def row_bytes(self, token_grid: tuple[int, int, int], dim: int) -> int:
+    def row_bytes(self, token_grid: tuple[int, int, int], dim: int, cls_grid: tuple[int, int] = (0, 0)) -> int:
         """Bytes of the levels of a window-view; int8 with its scales."""
-        return sum(self._level_bytes(level, token_grid, dim) for level in self.levels)
+        shapes = {level: level_shape(level, token_grid, dim, cls_grid) for level in self.levels}
+        return sum(self._level_bytes(level, shape) for level, shape in shapes.items())
 
-    def _level_bytes(self, level: str, token_grid: tuple[int, int, int], dim: int) -> int:
-        count = math.prod(level_shape(level, token_grid, dim))
-        if parse_level(level)[0] in ("mean", "frames"):
+    def _level_bytes(self, level: str, shape: tuple[int, ...]) -> int:
+        count, dim = math.prod(shape), shape[-1]
+        if parse_level(level)[0] in SMALL:
             return 4 * count
         return _BYTES[self.token_dtype] * count + (8 * dim if self.token_dtype == "int8" else 0)
 

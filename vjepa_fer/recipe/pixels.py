@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from vjepa_fer.recipe.bounds import check_most, take_fields
 from vjepa_fer.recipe.checks import check, check_choice, shown
+from vjepa_fer.recipe.perturbations import Perturbation
 
 Mode = Literal["segments", "sliding"]
 Rule = Literal["corrected", "reference"]
 FaceDetector = Literal["yunet-2023mar"]
-Interpolation = Literal["bilinear", "antialiased"]
+Interpolation = Literal["bilinear", "antialiased", "antialiased-bicubic"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -99,6 +101,29 @@ class FaceCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Processor:
+    """What another library's processor does to a frame that V-JEPA's evaluation does otherwise.
+
+    Attributes
+    ----------
+    resize : tuple of int
+        One number: the short side becomes so long, and the centre is taken, with half a pixel to the left and up where it does not
+        fall on one. Two: height and width, whatever the frame's shape. Of one view; more views are V-JEPA's.
+    rescale : float
+        What a byte is divided by.
+    offset : float
+        What is subtracted then, before `mean`.
+    """
+
+    resize: tuple[int, ...]
+    rescale: float = 255.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        take_fields(self, "processor.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """How a decoded frame becomes pixels of the encoder's input.
 
@@ -111,15 +136,19 @@ class Preprocessing:
     num_views : int
         1: short side resized to ``int(crop_size * 256 / 224)``, centre crop. More: short side resized to `crop_size`,
         that many squares spread along the long side (V-JEPA's two evaluation transforms).
-    interpolation : {"bilinear", "antialiased"}
+    interpolation : {"bilinear", "antialiased", "antialiased-bicubic"}
         Two-tap bilinear on uint8 without antialiasing, as V-JEPA's evaluation does; or with it, as Hugging Face's
-        ``VJEPA2VideoProcessor`` does, whose pixels these are to one grey level.
+        ``VJEPA2VideoProcessor`` does, whose pixels these are to one grey level, and Pillow, whose pixels they are; or bicubic likewise.
     mean, std : tuple of float
         Per RGB channel, of pixels scaled to [0, 1].
     face_crop : FaceCrop, optional
         A square that follows the face is resized to `crop_size`, in place of the whole frame's short side; one view only.
     square_pixels : bool
         Films whose pixels are wider or narrower than high are scaled to square ones first; else they are taken as stored.
+    processor : Processor, optional
+        Another library's, in place of V-JEPA's evaluation.
+    perturb : Perturbation, optional
+        Frames (of a face crop: the square) are made worse in a known way before they are resized; None leaves them as they are.
     """
 
     crop_size: int = 224
@@ -130,11 +159,15 @@ class Preprocessing:
     face_crop: FaceCrop | None = None
     crop_width: int | None = None
     square_pixels: bool = False
+    processor: Processor | None = None
+    perturb: Perturbation | None = None
 
     def __post_init__(self) -> None:
         take_fields(self)
+        self._check_processor()
         self._check_oblong()
         self._check_face_crop()
+        self._check_perturb()
         check_choice("interpolation", self.interpolation, Interpolation)
 
     def _check_oblong(self) -> None:
@@ -154,6 +187,57 @@ class Preprocessing:
         check(isinstance(crop, FaceCrop), f"face_crop {shown(crop)} is not a FaceCrop")
         check(self.num_views == 1, f"num_views {self.num_views}: the square round a face is one view")
         check(self.crop_width is None, f"crop_width {self.crop_width}: the square round a face makes no oblong")
+
+    def _check_processor(self) -> None:
+        if isinstance(self.processor, dict):  # from JSON
+            object.__setattr__(self, "processor", Processor(**self.processor))
+        processor = self.processor
+        if processor is None:
+            return
+        check(isinstance(processor, Processor), f"processor {shown(processor)} is not a Processor")
+        sides = processor.resize if len(processor.resize) == 2 else processor.resize * 2
+        room = all(side >= crop for side, crop in zip(sides, self.crop_shape, strict=True))
+        check(room, f"processor.resize {processor.resize} leaves no room for a crop of {self.crop_shape}")
+
+    def asked(
+        self,
+        *,
+        num_views: int,
+        interpolation: Interpolation | None,
+        face_crop: FaceCrop | None,
+        square_pixels: bool,
+        perturb: Perturbation | None,
+    ) -> Preprocessing:
+        """The same with what an extraction asks for; its own interpolation where None is asked for.
+
+        Raises
+        ------
+        RecipeError
+            Another interpolation than that of the encoder's own processor.
+        """
+        chosen = interpolation or self.interpolation
+        check(
+            self.processor is None or chosen == self.interpolation,
+            f"interpolation {chosen}: the encoder's own processor says {self.interpolation}; leave it out",
+        )
+        return dataclasses.replace(
+            self,
+            num_views=num_views,
+            interpolation=chosen,
+            face_crop=face_crop,
+            square_pixels=square_pixels,
+            perturb=perturb,
+        )
+
+    def _check_perturb(self) -> None:
+        if isinstance(self.perturb, dict):  # from JSON
+            object.__setattr__(self, "perturb", Perturbation(**self.perturb))
+        asked = self.perturb
+        if asked is None:
+            return
+        check(isinstance(asked, Perturbation), f"perturb {shown(asked)} is not a Perturbation")
+        if not asked.steps:  # frames as they are have one spelling, and one fingerprint
+            object.__setattr__(self, "perturb", None)
 
     @property
     def crop_shape(self) -> tuple[int, int]:

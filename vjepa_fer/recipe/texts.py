@@ -16,11 +16,16 @@ from vjepa_fer.recipe.pixels import Preprocessing, Sampling
 from vjepa_fer.recipe.whole import AnyRecipe, ImportedRecipe, Recipe
 
 _LATER_FIELDS = (
+    ("encoder", "library", None),
+    ("preprocessing", "processor", None),
     ("storage", "pooled_from", "output"),
     ("preprocessing", "face_crop", None),
     ("preprocessing", "crop_width", None),
     ("preprocessing", "square_pixels", False),
     ("sampling", "frames_per_second", None),
+    ("preprocessing", "perturb", None),
+    ("encoder", "plugin", ""),
+    ("", "clock", "none"),
 )
 """Fields that recipes did not have at first: without them at their default, old caches keep their fingerprints."""
 
@@ -38,7 +43,7 @@ def recipe_to_dict(recipe: AnyRecipe) -> dict[str, Any]:
     """The recipe as nested dictionaries. A field of :data:`_LATER_FIELDS` is left out at its default, as if it were not there."""
     data = dataclasses.asdict(recipe)
     for part, name, default in _LATER_FIELDS:
-        fields = data.get(part, {})
+        fields = data.get(part, {}) if part else data
         if name in fields and fields[name] == default:
             del fields[name]
     return data

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from vjepa_fer.doors import nearest
+from vjepa_fer.doors import Sheet, nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.experiment import Cell
 from vjepa_fer.judging import Comparison, compare_predictions
 from vjepa_fer.report.grid import settings_of
 from vjepa_fer.report.numbers import RunNumbers
 from vjepa_fer.report.ticks import short, signed
+from vjepa_fer.runs import encoder_sheet
 
 MOST_OPEN = 8
 """More runs than these are a table first, compared with one of them; their details are folded."""
@@ -53,6 +54,8 @@ class Compared:
         Each run's difference in WAR from the reference.
     subjects : tuple of (str, tuple of (float or None))
         Each subject's WAR in percent in each run, the most difficult first.
+    encoders : Sheet or None
+        What each run's encoder costs beside its WAR, where the runs are of several.
     """
 
     names: tuple[str, ...]
@@ -63,6 +66,7 @@ class Compared:
     why_not: str
     apart: tuple[Apart | None, ...]
     subjects: tuple[tuple[str, tuple[float | None, ...]], ...]
+    encoders: Sheet | None = None
 
 
 def compare_runs(runs: Sequence[RunNumbers], asked: str | None = None) -> Compared:
@@ -89,7 +93,10 @@ def compare_runs(runs: Sequence[RunNumbers], asked: str | None = None) -> Compar
     found, why_not = _differences(names, runs, reference)
     parameters, settings = _parameters(runs)
     apart = tuple(_apart(found, name) for name in names)
-    return Compared(tuple(names), reference, parameters, settings, found, why_not, apart, _subjects(runs))
+    against = names[reference] if reference is not None else names[0] if len(runs) == 2 else None
+    results = {name: numbers.result for name, numbers in zip(names, runs, strict=True)}
+    encoders = encoder_sheet(results, found.to_dict()["differences"] if found else (), against)
+    return Compared(tuple(names), reference, parameters, settings, found, why_not, apart, _subjects(runs), encoders)
 
 
 def find_reference(runs: Sequence[RunNumbers], asked: str) -> int:

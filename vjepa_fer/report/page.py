@@ -28,11 +28,13 @@ from vjepa_fer.extras import require_extra
 from vjepa_fer.judging import Predictions
 from vjepa_fer.report.checks import run_checks
 from vjepa_fer.report.comparison import MOST_OPEN, compare_runs
+from vjepa_fer.report.curves import curves_of
 from vjepa_fer.report.grid import Grid
 from vjepa_fer.report.numbers import RunNumbers, Source
 from vjepa_fer.report.palette import LIGHT, shape, style
 from vjepa_fer.report.planes import paths_of, planes_of
 from vjepa_fer.report.ticks import places, scale, short, signed, ticks
+from vjepa_fer.robustness import Robustness
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,7 +49,13 @@ FEW_CLIPS = 3
 """Wrong clips and doubtful labels of a run among many: five of each made a page of twenty runs more than ten thousand nodes."""
 
 
-def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report", reference: str | None = None) -> str:
+def render_page(
+    runs: Sequence[RunNumbers],
+    *,
+    title: str = "vjepa-fer report",
+    reference: str | None = None,
+    robustness: Robustness | None = None,
+) -> str:
     """The page as text.
 
     Parameters
@@ -57,6 +65,8 @@ def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report", 
     reference : str, optional
         Path, folder name or title of the run that all others are compared with; see
         :func:`vjepa_fer.report.comparison.compare_runs`.
+    robustness : Robustness, optional
+        Drawn in a section of its own.
 
     Raises
     ------
@@ -74,6 +84,7 @@ def render_page(runs: Sequence[RunNumbers], *, title: str = "vjepa-fer report", 
         title,
         runs=views,
         shared=[row for row in views[0]["protocol"] if all(row in view["protocol"] for view in views)] if many else [],
+        robust=None if robustness is None else curves_of(robustness),
         unread=list(dict.fromkeys(why for numbers in runs for why in numbers.unread)),
         compared=compared,
         many=many,

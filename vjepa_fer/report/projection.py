@@ -66,14 +66,14 @@ def project(cache: Cache, predictions: Predictions, level: str, *, method: Metho
 
 
 def level_to_show(cache: Cache, level: str) -> str:
-    """``mean`` where it is stored: quick to read, and the same for runs on any level.
+    """``mean`` where it is stored: quick to read, and the same for runs on any level; of statistics, the level that they are of.
 
     Raises
     ------
     CacheError
         Neither is stored.
     """
-    return "mean" if "mean" in cache.recipe.storage.levels else cache.stored_level(level)
+    return "mean" if "mean" in cache.recipe.storage.levels else cache.read_as(level)[0]
 
 
 def place_in_plane(

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from vjepa_fer.recipe import NO_WEIGHTS, AnyRecipe, Preprocessing, Recipe, Storage
+from vjepa_fer.recipe import NO_WEIGHTS, AnyRecipe, EncoderSpec, Preprocessing, Recipe, Storage
 from vjepa_fer.runs import EXPERIMENT, FOLDS_JSON, Run
 
 MANIFEST = "manifest.csv"
@@ -41,8 +41,10 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
         first = feature_commands(dataclasses.replace(recipe, storage=tokens), f"{cache}-tokens")
         pooled = ["vjepa-fer", "cache", "pool", f"{cache}-tokens", cache, "--levels", ",".join(storage.levels)]
         return (*first, shlex.join([*pooled, "--token-dtype", storage.token_dtype]))
-    words = ["vjepa-fer", "extract", MANIFEST, cache, "--model", spec.name]
-    if spec.weights != NO_WEIGHTS:
+    words = ["vjepa-fer", "extract", MANIFEST, cache, "--model", _model(spec)]
+    if spec.library is not None:
+        words += ["--weights", spec.weights] if spec.weights.startswith("random:") else []
+    elif spec.weights != NO_WEIGHTS and not spec.plugin:
         words += ["--weights", spec.weights] if spec.weights.startswith("random:") else ["--state-key", spec.state_key]
     words += [
         "--precision",
@@ -56,14 +58,29 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
     words += ["--frame-step", str(sampling.frame_step)] if rate is None else ["--fps", repr(rate)]
     words += ["--segments", str(sampling.num_segments)]
     words += ["--stride", str(sampling.stride), "--views", str(preprocessing.num_views)]
-    words += ["--resolution", str(preprocessing.crop_size)]
+    own = preprocessing.processor is not None  # says its size and interpolation itself
+    words += [] if own else ["--resolution", str(preprocessing.crop_size)]
     if preprocessing.face_crop is not None:
         words.append("--face-crop")
-    if preprocessing.interpolation != Preprocessing.interpolation:
+    if not own and preprocessing.interpolation != Preprocessing.interpolation:
         words += ["--interpolation", preprocessing.interpolation]
     if preprocessing.square_pixels:
         words.append("--square-pixels")
+    if preprocessing.perturb is not None:
+        words += [
+            *_repeated("--perturb", preprocessing.perturb.steps),
+            "--perturb-seed",
+            str(preprocessing.perturb.seed),
+        ]
     return (shlex.join(words),)
+
+
+def _model(spec: EncoderSpec) -> str:
+    """What `--model` takes; of another library's encoder that came from a folder, whose name is nobody's to know, a folder."""
+    if spec.library is None:
+        return spec.name
+    at = f"{spec.library.repository}@{spec.library.revision}" if spec.library.repository else f"FOLDER-of-{spec.name}"
+    return f"hf:{at}"
 
 
 def _repeated(option: str, values: Sequence[str]) -> list[str]:

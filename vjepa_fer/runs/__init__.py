@@ -16,7 +16,7 @@ A folder appears whole or not at all, and never in place of another. A file that
 adds beside does no harm.
 
 In reading order: `settings` (what decides a run's numbers, and its name) · `columns` (predictions.npz) · `description` (run.json) ·
-`beside` (what a result says that predictions do not) · `sheets` (results as tables to paste) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
+`beside` (what a result says that predictions do not) · `encoders` (of several, one table) · `sheets` (results as tables to paste) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
 `doubts` (labels that are most likely wrong).
 """
 
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from vjepa_fer.runs.description import EXPERIMENT, FOLDS_JSON, GROUPS_CSV, PREDICTIONS_CSV, RUN_JSON
 from vjepa_fer.runs.doubts import Doubt, doubts_of
+from vjepa_fer.runs.encoders import encoder_facts, encoder_sheet
 from vjepa_fer.runs.finding import (
     BEST,
     Listed,
@@ -70,6 +71,8 @@ __all__ = [
     "chosen_of",
     "digest_of_clips",
     "doubts_of",
+    "encoder_facts",
+    "encoder_sheet",
     "facts_of_table",
     "figures_of",
     "finished_run",

@@ -13,6 +13,7 @@ from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.experiment import PLAN_WORDS, Cell, Nest, Plan
 from vjepa_fer.runs.description import FOLDS_JSON, PREDICTIONS_CSV, RUN_JSON, read_description
 from vjepa_fer.runs.folder import Run, read_checked_predictions, read_plan, read_run
+from vjepa_fer.runs.settings import PLUGINS
 
 BEST = "best"
 """The folder, in that of an experiment's runs, of what was chosen among all cells."""
@@ -192,14 +193,15 @@ def refuse_other_experiments(folder: Path, settings: Mapping[str, Any]) -> None:
     RunError
         The run is named, and the settings that differ, both values each. One that cannot be read is passed over.
     """
-    common = {name: value for name, value in settings.items() if name not in PLAN_WORDS}
+    of_a_plan = {*PLAN_WORDS, PLUGINS}
+    common = {name: value for name, value in settings.items() if name not in of_a_plan}
     for path in runs_of(folder) if folder.is_dir() else []:
         try:
             said, plan = read_plan(path)
         except VjepaFerError:
             continue
         own = {"inner_folds": plan.inner_folds} if isinstance(plan, Nest) and "inner_folds" in settings else {}
-        there = {name: value for name, value in said.items() if name not in PLAN_WORDS} | own
+        there = {name: value for name, value in said.items() if name not in of_a_plan} | own
         _refuse_other(path, there, {**common, **{name: settings[name] for name in own}})
 
 

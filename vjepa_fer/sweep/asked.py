@@ -24,6 +24,7 @@ from vjepa_fer.runs import (
     BEST,
     Run,
     digest_of_clips,
+    encoder_facts,
     finished_run,
     refuse_other_experiments,
     result_of,
@@ -147,8 +148,15 @@ class Files:
             beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
         if control := _control(self.cache.caches):
             beside["control"] = control
+        if len(self.cache.caches) == 1 and (encoder := encoder_facts(self.cache.caches[0], self._levels(evaluation))):
+            beside["encoder"] = encoder
         known = dataclasses.replace(evaluation, damage=self.damage, absent=self.absent)
         return dataclasses.replace(known, beside=beside, statistics=self.asked.statistics)
+
+    def _levels(self, evaluation: Evaluation) -> set[str]:
+        """What it reads: its cell's level, or those that a choice was made among."""
+        cells = [evaluation.cell] if isinstance(evaluation.cell, Cell) else self.asked.cells
+        return {cell.level for cell in cells}
 
     def _used(self) -> list[Clip]:
         """The clips that some fold trains on or tests."""

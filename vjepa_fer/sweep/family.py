@@ -22,7 +22,7 @@ from vjepa_fer.evaluation import (
 )
 from vjepa_fer.experiment import Cell, Nest
 from vjepa_fer.features import Row
-from vjepa_fer.probes import PROBES
+from vjepa_fer.probes import probe_entry
 from vjepa_fer.sweep.answers import answer_bytes, read_answer
 from vjepa_fer.sweep.asked import Files, Judged
 from vjepa_fer.sweep.sharing import Shared, libraries
@@ -58,7 +58,7 @@ class Family:
     @property
     def rows(self) -> tuple[str, Row, bool]:
         """What its features are: the level, what a row is, and whether its tokens are read as they are needed."""
-        return self.level, self.cells[0].row, PROBES[self.cells[0].probe].reads_tokens
+        return self.level, self.cells[0].row, probe_entry(self.cells[0].probe).reads_tokens
 
     @property
     def is_open(self) -> bool:

@@ -13,7 +13,7 @@ from vjepa_fer.errors import RunError, VjepaFerError
 from vjepa_fer.evaluation import Targets, fit_on_all, save_fitted
 from vjepa_fer.experiment import Cell
 from vjepa_fer.features import Windowed
-from vjepa_fer.probes import PROBES
+from vjepa_fer.probes import probe_entry
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
 from vjepa_fer.sweep.asked import Judged, read_tokens
@@ -89,7 +89,7 @@ def _check_fitted(run: Path, cell: Cell, recipe: AnyRecipe) -> None:
         fitted = load_fitted(run)
         require_same_recipe(fitted.recipe, recipe, f"the fitted probe in {run}")
         there = (type(fitted.probe.probe).__name__, fitted.level, fitted.decision)
-        asked = (PROBES[cell.probe].class_name, cell.level, cell.decision)
+        asked = (probe_entry(cell.probe).class_name, cell.level, cell.decision)
         if there != asked:
             raise RunError(f"{run / FITTED}: holds {', '.join(there)}; expected {', '.join(asked)}")
     except VjepaFerError as error:
@@ -99,12 +99,12 @@ def _check_fitted(run: Path, cell: Cell, recipe: AnyRecipe) -> None:
 
 def _rows(source: Source, cell: Cell) -> Features | Windowed:
     """Rows as the sweep fitted them: of clips, windows or views, as vectors or as a stream of tokens."""
-    if not cell.windowed and not PROBES[cell.probe].reads_tokens:
+    if not cell.windowed and not probe_entry(cell.probe).reads_tokens:
         return source.features(cell.level)
     y, subjects, clip_ids = (
         np.array([getattr(clip, name) for clip in source.clips]) for name in ("label", "subject", "clip_id")
     )
-    if not PROBES[cell.probe].reads_tokens:
+    if not probe_entry(cell.probe).reads_tokens:
         windows = source.window_features(cell.level)
         return Windowed(windows.X, y, subjects, clip_ids, windows.clip_index)
     tokens: Any = read_tokens(source, cell.level, cell.row)

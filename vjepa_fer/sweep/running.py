@@ -16,7 +16,7 @@ from vjepa_fer.doors import card
 from vjepa_fer.errors import ExperimentError, VjepaFerError
 from vjepa_fer.evaluation import LabelledCache, Reference, human_ceiling, make_reference, manifest_roles
 from vjepa_fer.experiment import Experiment
-from vjepa_fer.features import Joined, join
+from vjepa_fer.features import Joined, join, level_of_stream
 from vjepa_fer.manifest import abridged, leave_out
 from vjepa_fer.recipe import ImportedRecipe
 from vjepa_fer.runs import PARTS, results_sheet
@@ -200,9 +200,11 @@ def _roles(caches: Sequence[Cache], asked: Experiment) -> tuple[str, ...]:
         recipe = cache.recipe
         if isinstance(recipe, ImportedRecipe):
             names = f"{len(recipe.columns):,} columns of {recipe.source}: {abridged(recipe.columns, MOST_NAMED)}"
+            names += f" ({levels})" if recipe.is_over_time else ""
         else:
             names = f"{levels} of {recipe.encoder.name}"
             names += f" (a control: {recipe.encoder.control})" if recipe.encoder.control else ""
+            names += f", computed by {recipe.encoder.library.title}" if recipe.encoder.library else ""
         lines.append(f"features: {names}")
     return (*lines, *manifest_roles(caches[0].manifest, folds=asked.protocol.folds, by=asked.protocol.by))
 
@@ -232,7 +234,7 @@ def _check_levels(opened: Any, asked: Experiment) -> None:
     for number, cell in enumerate(asked.cells):
         with _asked_as(f"cells[{number}].features", cell.level):
             for cache in opened.caches:
-                cache.stored_level(cell.level)
+                cache.read_as(level_of_stream(cache, cell.level) if isinstance(opened, Joined) else cell.level)
 
 
 @contextmanager

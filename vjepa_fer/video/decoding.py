@@ -142,7 +142,8 @@ def _decode_pictures(
 
 def _as_video(kept: KeptFrames, timestamps: np.ndarray, notes: tuple[str, ...]) -> DecodedVideo:
     shown = kept.shown_size()
-    return DecodedVideo(kept.frames[: kept.count], kept.wanted[: kept.count], timestamps, *shown, notes)
+    store = kept.store
+    return DecodedVideo(store.frames[: store.count], kept.wanted[: store.count], timestamps, *shown, notes)
 
 
 def picture_seconds(count: int, rate: float | None) -> np.ndarray:

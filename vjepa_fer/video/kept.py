@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,41 @@ class Display:
     square_pixels: bool = False
 
 
+class FrameStore:
+    """Prepared frames in one array, which is allocated when the first of them arrives.
+
+    Attributes
+    ----------
+    frames : ndarray (room, ...), uint8
+    count : int
+        How many are there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], room: int, max_bytes: int) -> None:
+        self.path, self.room, self.max_bytes = os.fspath(path), room, max_bytes
+        self.frames = np.empty((0,), np.uint8)
+        self.count = 0
+
+    def keep(self, pixels: np.ndarray) -> None:
+        """Take the next frame."""
+        if not self.count:
+            self.check_room(pixels.nbytes)
+            self.frames = np.empty((self.room, *pixels.shape), np.uint8)
+        self.frames[self.count] = pixels
+        self.count += 1
+
+    def check_room(self, frame_bytes: int) -> int:
+        """Bytes of all frames; :class:`VideoError` where they are too many."""
+        total = frame_bytes * self.room
+        if total > self.max_bytes:
+            message = (
+                f"{self.room:,} of its frames are asked for, {total / 1e9:.1f} GB of pixels; at most "
+                f"{self.max_bytes / 1e9:.1f} GB are held: sample fewer (a larger stride, segments) or cut the film up"
+            )
+            raise VideoError("too_long", self.path, message)
+        return total
+
+
 class KeptFrames:
     """The frames that were asked for, prepared, in one array that is allocated when the first of them arrives."""
 
@@ -56,7 +92,8 @@ class KeptFrames:
         turn: Turn | None = None,
         display: Display = Display(),
     ) -> None:
-        self.path, self.prepare, self.wanted, self.max_bytes = path, prepare, wanted, max_bytes
+        self.path, self.prepare, self.wanted = path, prepare, wanted
+        self.store = FrameStore(path, len(wanted), max_bytes)
         self.display, self.aspect = display, Fraction(1)
         self.notes: list[str] = []
         self.resized = Counter[tuple[int, int]]()  # frames of sizes that the first has not
@@ -66,8 +103,6 @@ class KeptFrames:
         self.digested: set[int] = set()
         self.digests: dict[int, str] = {}
         self.to_rgb = ToRGB()
-        self.frames = np.empty((0,), np.uint8)
-        self.count = 0
         self.size: tuple[int, int] | None = None
 
     def meet(self, container: InputContainer, stream: VideoStream) -> None:
@@ -97,7 +132,8 @@ class KeptFrames:
             self._look_at(0, first)
 
     def _look_at(self, number: int, frame: av.VideoFrame) -> None:
-        wanted = self.count < len(self.wanted) and self.wanted[self.count] == number
+        count = self.store.count
+        wanted = count < len(self.wanted) and self.wanted[count] == number
         if not (wanted or number in self.digested):
             return
         assert self.turn is not None
@@ -105,7 +141,7 @@ class KeptFrames:
         if number in self.digested:
             self.digests[number] = digest(rgb)
         if wanted:
-            self._keep(self.prepare(rgb))
+            self.store.keep(self.prepare(rgb))
 
     def _rgb(self, frame: av.VideoFrame, turn: Turn) -> np.ndarray:
         try:
@@ -120,13 +156,6 @@ class KeptFrames:
         size = squared(turned_size(self.size, self.turn), 1 / self.aspect if self.turn[0] else self.aspect)
         self._check_bounds(size)
         return size
-
-    def _keep(self, pixels: np.ndarray) -> None:
-        if not self.count:
-            self._check_room(pixels.nbytes)
-            self.frames = np.empty((len(self.wanted), *pixels.shape), np.uint8)
-        self.frames[self.count] = pixels
-        self.count += 1
 
     def _check_size(self, number: int, frame: av.VideoFrame) -> None:
         size = frame.height, frame.width
@@ -149,15 +178,6 @@ class KeptFrames:
         if height * width > _MAX_PIXELS or max(size) > _MAX_ASPECT * min(size):
             message = f"its frames of {width}×{height} pixels are beyond any film's: is this the right file?"
             raise VideoError("unreadable", self.path, message)
-
-    def _check_room(self, frame_bytes: int) -> None:
-        total = frame_bytes * len(self.wanted)
-        if total > self.max_bytes:
-            message = (
-                f"{len(self.wanted):,} of its frames are asked for, {total / 1e9:.1f} GB of pixels; at most "
-                f"{self.max_bytes / 1e9:.1f} GB are held: sample fewer (a larger stride, segments) or cut the film up"
-            )
-            raise VideoError("too_long", self.path, message)
 
     def about_sizes(self) -> list[str]:
         if not self.resized or self.size is None:

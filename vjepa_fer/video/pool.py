@@ -16,7 +16,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -27,8 +27,9 @@ from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.arena import Arena, ArenaClosedError, padded
 from vjepa_fer.video.kept import MAX_BYTES
 from vjepa_fer.video.others import Decoder
-from vjepa_fer.video.reading import ClipPixels, assemble_clip, read_clip
+from vjepa_fer.video.reading import ClipPixels, assemble_clip
 from vjepa_fer.video.sampling import from_table
+from vjepa_fer.video.together import Look, Reading, read_together
 from vjepa_fer.workers import Child, ChildDiedError, num_cores
 
 WORKER_PROGRAM = "from vjepa_fer.video.worker import main; main()"
@@ -38,10 +39,12 @@ _READY_AHEAD = 4  # clips a worker: more would only take clips away from another
 
 
 class HasPath(Protocol):
-    """Anything with the path of a video: a manifest's clip."""
+    """Anything with the path of a video and a name for it: a manifest's clip."""
 
     @property
     def path(self) -> str: ...
+    @property
+    def clip_id(self) -> str: ...
 
 
 C = TypeVar("C", bound=HasPath)
@@ -49,13 +52,18 @@ C = TypeVar("C", bound=HasPath)
 
 @dataclass(eq=False)
 class ReadClip(Generic[C]):
-    """What became of one clip: its pixels, or the error; `release` when the pixels are no longer needed."""
+    """What became of one clip: its pixels, or the error; `release` when the pixels are no longer needed.
+
+    `look` is the place of the look that it is for, where there are several; `is_last` of the clip's.
+    """
 
     clip: C
     pixels: ClipPixels | None = None
     source_sha256: str = ""
     error: VideoError | None = None
     busy_seconds: float = 0.0
+    look: int = 0
+    is_last: bool = True
     _region: tuple[Arena, int] | None = None
 
     def release(self) -> None:
@@ -104,28 +112,32 @@ def read_in_line(
     accept_truncated: bool = False,
     accept_resize: bool = False,
     rate_of: Callable[[C], float | None] = no_rate,
+    others: Sequence[Look] = (),
+    looks_of: Callable[[C], Sequence[int]] | None = None,
 ) -> Iterator[ReadClip[C]]:
     """The same results as from a :class:`DecodePool`, decoded in this process, one by one as they are asked for.
 
     For want of a better way on Windows, and where nothing can be lost: another library than PyAV has a process of its own even so.
     """
+    looks = [Look(sampling, preprocessing), *others]
     for clip in clips:
-        started = time.perf_counter()
+        started, left = time.perf_counter(), list(looks_of(clip) if looks_of else range(len(looks)))
+        asked = list(left)
         try:
-            pixels, sha256 = read_clip(
-                clip.path,
-                sampling,
-                preprocessing,
-                decoder=decoder,
-                accept_truncated=accept_truncated,
-                accept_resize=accept_resize,
-                picture_rate=rate_of(clip),
-            )
-            result = ReadClip(clip, pixels, sha256)
+            how = Reading(MAX_BYTES, decoder, accept_truncated, accept_resize, rate_of(clip), clip.clip_id)
         except VideoError as error:
-            result = ReadClip(clip, error=error)
-        result.busy_seconds = time.perf_counter() - started
-        yield result
+            yield from (ReadClip(clip, error=error, look=one, is_last=one == left[-1]) for one in left)
+            continue
+        for place, found, sha256 in read_together(clip.path, [looks[one] for one in asked], how):
+            left.remove(asked[place])
+            result: ReadClip[C] = ReadClip(clip, source_sha256=sha256)
+            if isinstance(found, VideoError):
+                result.error = found
+            else:
+                result.pixels = found
+            result.busy_seconds, result.look, result.is_last = time.perf_counter() - started, asked[place], not left
+            yield result
+            started = time.perf_counter()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +168,8 @@ class PoolSettings:
 class DecodePool(Generic[C]):
     """Worker processes that decode `clips`, which may be endless and slow to come. Iterate over it, from any threads; close it.
 
-    Results come as they are ready, in no order; every clip comes once. `rate_of` says how many pictures of a folder are a second; a
+    Results come as they are ready, in no order; every clip comes once for each look at it: `sampling` and `preprocessing`, and after
+    these `others`, all of them or the places that `looks_of` gives. `rate_of` says how many pictures of a folder are a second; a
     :class:`VideoError` that it raises is the clip's.
 
     Raises
@@ -173,11 +186,14 @@ class DecodePool(Generic[C]):
         settings: PoolSettings | None = None,
         *,
         rate_of: Callable[[C], float | None] = no_rate,
+        others: Sequence[Look] = (),
+        looks_of: Callable[[C], Sequence[int]] | None = None,
     ) -> None:
         self.settings = settings or PoolSettings()
         if os.name == "nt":
             raise VjepaFerError("Windows has no decode workers, for want of shared memory to inherit: use --workers 0")
-        self.sampling, self.preprocessing = sampling, preprocessing
+        self.looks = (Look(sampling, preprocessing), *others)
+        self._looks_of = looks_of or (lambda clip: range(len(self.looks)))
         self.arena = Arena(self.settings.memory_bytes)
         self._clips, self._rate_of = iter(clips), rate_of
         self._lock = threading.Lock()
@@ -204,21 +220,20 @@ class DecodePool(Generic[C]):
             if isinstance(result, BaseException):
                 self._results.put(result)  # for the other threads that iterate
                 raise result
-            self._room.release()
+            if result.is_last:
+                self._room.release()
             yield result
         self._results.put(None)
 
     def _one_by_one(self) -> Iterator[ReadClip[C]]:
-        worker = None
+        seat = _Seat()
         try:
             while (clip := self._next_clip()) is not None:
-                worker, result = self._read(worker, clip)
-                yield result
+                yield from self._read(seat, clip)
         except ArenaClosedError:
             pass
         finally:
-            if worker:
-                self._end(worker)
+            self._leave(seat)
 
     def close(self) -> None:
         """End the workers, whatever they are at."""
@@ -235,19 +250,18 @@ class DecodePool(Generic[C]):
         self._results.put(None)
 
     def _serve(self) -> None:
-        worker = None
+        seat = _Seat()
         try:
             while self._room.acquire() and (clip := self._next_clip()) is not None:
-                worker, result = self._read(worker, clip)
-                self._results.put(result)
+                for result in self._read(seat, clip):
+                    self._results.put(result)
         except ArenaClosedError:
             pass
         except BaseException as error:
             if not self._closed:
                 self._results.put(error)
         finally:
-            if worker:
-                self._end(worker)
+            self._leave(seat)
             with self._lock:
                 self._serving -= 1
                 last = self._serving == 0
@@ -258,28 +272,30 @@ class DecodePool(Generic[C]):
         with self._lock:
             return None if self._closed else next(self._clips, None)
 
-    def _read(self, worker: _Worker | None, clip: C) -> tuple[_Worker | None, ReadClip[C]]:
-        """One clip's result, and the worker if it lives on. A worker that dies gets one successor."""
+    def _read(self, seat: _Seat, clip: C) -> Iterator[ReadClip[C]]:
+        """One clip's results. A worker that dies gets one successor, which does what is left."""
+        left = list(self._looks_of(clip))
         for _ in range(2):
-            worker = worker or self._start()
+            seat.worker = seat.worker or self._start()
             try:
-                return worker, self._ask(worker, clip)
+                yield from self._ask(seat.worker, clip, left)
+                return
             except BaseException as death:
-                self._end(worker)
-                worker = None
+                self._leave(seat)
                 if not isinstance(death, ChildDiedError | _TimedOutError):
                     raise
                 if self._closed:
                     raise ArenaClosedError from None
                 if isinstance(death, _TimedOutError):
                     message = f"not decoded within {self.settings.timeout_seconds:g} s; its worker was killed"
-                    return None, ReadClip(clip, error=VideoError("timeout", clip.path, message))
+                    yield from _each_failed(clip, left, VideoError("timeout", clip.path, message))
+                    return
                 how = str(death)
         message = f"the process that decoded it died, twice ({how}): is the file damaged?"
-        return None, ReadClip(clip, error=VideoError("worker_died", clip.path, message))
+        yield from _each_failed(clip, left, VideoError("worker_died", clip.path, message))
 
     def _start(self) -> _Worker:
-        worker = _Worker(self.arena, self.sampling, self.preprocessing, self.settings)
+        worker = _Worker(self.arena, self.looks, self.settings)
         with self._lock:
             self._workers.add(worker)
             closed = self._closed
@@ -288,36 +304,49 @@ class DecodePool(Generic[C]):
         worker.wait_until_ready()
         return worker
 
+    def _leave(self, seat: _Seat) -> None:
+        if seat.worker is not None:
+            self._end(seat.worker)
+            seat.worker = None
+
     def _end(self, worker: _Worker) -> None:
         with self._lock:
             self._workers.discard(worker)
         worker.end()
 
-    def _ask(self, worker: _Worker, clip: C) -> ReadClip[C]:
-        seconds = self.settings.timeout_seconds
+    def _ask(self, worker: _Worker, clip: C, left: list[int]) -> Iterator[ReadClip[C]]:
+        """The result of each look in `left`, which is taken out of it."""
         limit = min(self.arena.capacity * 9 // 10, MAX_BYTES)
         try:
             rate = self._rate_of(clip)
         except VideoError as error:
-            return ReadClip(clip, error=error)
-        worker.send(path=os.fspath(clip.path), max_bytes=limit, picture_rate=rate)
-        reply = worker.receive(seconds)
-        busy = reply["busy"]
+            yield from _each_failed(clip, left, error)
+            return
+        worker.send(path=os.fspath(clip.path), clip_id=clip.clip_id, max_bytes=limit, picture_rate=rate, looks=left)
+        while left:
+            reply = worker.receive(self.settings.timeout_seconds * len(left))
+            result = self._answered(worker, clip, reply)
+            left.remove(reply["look"])
+            result.look, result.busy_seconds, result.is_last = reply["look"], reply["busy"], not left
+            yield result
+
+    def _answered(self, worker: _Worker, clip: C, reply: dict[str, Any]) -> ReadClip[C]:
         if "reason" in reply:
-            return ReadClip(clip, error=VideoError(reply["reason"], clip.path, reply["message"]), busy_seconds=busy)
+            return ReadClip(clip, error=VideoError(reply["reason"], clip.path, reply["message"]))
         if reply["size"] > self.arena.capacity:
             message = f"needs {reply['size'] / 1e9:.1f} GB of pixels and times at once: raise --memory"
-            return ReadClip(clip, error=VideoError("too_long", clip.path, message), busy_seconds=busy)
+            worker.send(offset=None)
+            return ReadClip(clip, error=VideoError("too_long", clip.path, message))
         offset = self.arena.allocate(reply["size"])
         try:
             worker.send(offset=offset)
-            worker.receive(seconds)
+            worker.receive(self.settings.timeout_seconds)
         except BaseException:
             self._end(worker)  # first: it may still be writing there
             self.arena.release(offset)
             raise
         pixels = self._pixels(offset, reply)
-        return ReadClip(clip, pixels, reply["sha256"], busy_seconds=busy, _region=(self.arena, offset))
+        return ReadClip(clip, pixels, reply["sha256"], _region=(self.arena, offset))
 
     def _pixels(self, offset: int, reply: dict[str, Any]) -> ClipPixels:
         frames = self.arena.view(offset, tuple(reply["shape"]), np.uint8)
@@ -326,21 +355,35 @@ class DecodePool(Generic[C]):
         times = self.arena.view(after, (num_windows, num_frames), np.float64).copy()
         windows = from_table(self.arena.view(after + times.nbytes, (num_windows, num_frames + 2), np.int64))
         count, notes = reply["num_frames"], reply["notes"]
-        return assemble_clip(frames, windows, times, count, self.preprocessing, notes=notes)
+        preprocessing = self.looks[reply["look"]].preprocessing
+        return assemble_clip(frames, windows, times, count, preprocessing, notes=notes)
+
+
+def _each_failed(clip: C, left: list[int], error: VideoError) -> Iterator[ReadClip[C]]:
+    """The same error for every look that is left."""
+    while left:
+        look = left.pop(0)
+        yield ReadClip(clip, error=error, look=look, is_last=not left)
 
 
 class _TimedOutError(Exception):
     """A worker was killed because it took too long."""
 
 
+@dataclass(eq=False)
+class _Seat:
+    """Where a worker sits, and its successor after it."""
+
+    worker: _Worker | None = None
+
+
 class _Worker:
     """A process and the two pipes to it."""
 
-    def __init__(self, arena: Arena, sampling: Sampling, preprocessing: Preprocessing, settings: PoolSettings) -> None:
+    def __init__(self, arena: Arena, looks: Sequence[Look], settings: PoolSettings) -> None:
         self._child = Child(WORKER_PROGRAM, pass_fds=(arena.descriptor,))
         self._first = {
-            "sampling": dataclasses.asdict(sampling),
-            "preprocessing": dataclasses.asdict(preprocessing),
+            "looks": [{name: dataclasses.asdict(part) for name, part in look._asdict().items()} for look in looks],
             "memory": arena.descriptor,
             "capacity": arena.capacity,
             "decoder": settings.decoder,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from vjepa_fer.video.decoding import DecodedVideo, decode_video
 from vjepa_fer.video.kept import MAX_BYTES
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.pictures import list_pictures, pictures_sha256
+from vjepa_fer.video.prepare import Preparer
 from vjepa_fer.video.sampling import Window, indices_of, most_windows, needed_frames, sample_windows
 from vjepa_fer.video.times import frame_seconds
-from vjepa_fer.video.transforms import crop_views, prepare_frame, resize_as_told
+from vjepa_fer.video.transforms import crop_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,7 @@ def read_windows(
     accept_truncated: bool = False,
     accept_resize: bool = False,
     picture_rate: float | None = None,
+    clip_id: str = "",
 ) -> ClipPixels:
     """Decode a clip, a video or a folder of pictures, once and return the pixels of its windows.
 
@@ -84,6 +87,8 @@ def read_windows(
         As :func:`~vjepa_fer.video.decode_video` takes them.
     picture_rate : float, optional
         How many pictures of a folder are a second; a rule by time needs it.
+    clip_id : str
+        Whose draws a perturbation takes.
 
     Raises
     ------
@@ -93,10 +98,14 @@ def read_windows(
         A face crop is asked for and the detector is not installed.
     """
     prepare = preparer(path, preprocessing, accept_truncated=accept_truncated, accept_resize=accept_resize)
+    if preprocessing.perturb is not None:
+        from vjepa_fer.video.perturbing import Perturbing
+
+        prepare = Perturbing(prepare, preprocessing.perturb, clip_id, max_bytes)
 
     def decoded(seconds: np.ndarray | None) -> DecodedVideo:
         def needed(num_frames: int) -> Sequence[int]:
-            return prepare.begin(needed_frames(choose_windows(path, num_frames, sampling, seconds)))
+            return prepare.begin(needed_frames(choose_windows(path, num_frames, sampling, seconds)), num_frames)
 
         return decode_video(
             path,
@@ -113,7 +122,8 @@ def read_windows(
     video, windows = by_true_times(path, sampling, decoded, picture_rate, accept_truncated=accept_truncated)
     prepare.check(video.num_frames)
     times = video.timestamps[indices_of(windows)]
-    return assemble_clip(video.frames, windows, times, video.num_frames, preprocessing, notes=video.notes)
+    frames = prepare.result(video.frames)
+    return assemble_clip(frames, windows, times, video.num_frames, preprocessing, notes=video.notes)
 
 
 def by_true_times(
@@ -186,40 +196,6 @@ def _check_count(path: str | os.PathLike[str], windows: int, frames: int) -> Non
         raise VideoError("too_long", os.fspath(path), f"{message}: sample fewer (a larger stride) or cut the film up")
 
 
-class Preparer:
-    """What is done to each needed frame of one video, in order: resized whole, or cut to the square round its face first.
-
-    Parameters
-    ----------
-    squares : ndarray, shape (num_frames, 3), int64, optional
-        Left, top and side in every frame of the video.
-    """
-
-    def __init__(self, path: str, preprocessing: Preprocessing, squares: np.ndarray | None) -> None:
-        self.path, self.preprocessing, self.squares = path, preprocessing, squares
-        self._places: Iterator[list[int]] = iter(())
-
-    def begin(self, numbers: np.ndarray) -> list[int]:
-        """Get ready for frames of these numbers, (K,) ascending; the same numbers come back."""
-        if self.squares is not None:
-            self._places = iter(self.squares[np.minimum(numbers, len(self.squares) - 1)].tolist())
-        return numbers.tolist()
-
-    def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """The next frame (H, W, 3) uint8, prepared."""
-        if self.squares is None:
-            return prepare_frame(rgb, self.preprocessing)
-        left, top, side = next(self._places)
-        crop = self.preprocessing.crop_size
-        whole = slice(0, crop)
-        return resize_as_told(rgb[top : top + side, left : left + side], (crop, crop), whole, whole, self.preprocessing)
-
-    def check(self, num_frames: int) -> None:
-        """Raise :class:`VideoError` unless the video still has as many frames as when faces were looked for."""
-        if self.squares is not None and len(self.squares) != num_frames:
-            raise VideoError("changed", self.path, "had another number of frames the second time: is it being written?")
-
-
 def preparer(
     path: str | os.PathLike[str],
     preprocessing: Preprocessing,
@@ -274,6 +250,7 @@ def read_clip(
     accept_truncated: bool = False,
     accept_resize: bool = False,
     picture_rate: float | None = None,
+    clip_id: str = "",
 ) -> tuple[ClipPixels, str]:
     """:func:`read_windows` and the SHA-256 of the very file, or pictures, that were decoded.
 
@@ -282,23 +259,41 @@ def read_clip(
     VideoError
         As :func:`read_windows`; or ``changed``, when the file was replaced or written to meanwhile.
     """
-    before = _version_of(path)
-    pixels = read_windows(
+    return unchanged(
         path,
-        sampling,
-        preprocessing,
-        max_bytes=max_bytes,
-        decoder=decoder,
-        accept_truncated=accept_truncated,
-        accept_resize=accept_resize,
-        picture_rate=picture_rate,
+        lambda: read_windows(
+            path,
+            sampling,
+            preprocessing,
+            max_bytes=max_bytes,
+            decoder=decoder,
+            accept_truncated=accept_truncated,
+            accept_resize=accept_resize,
+            picture_rate=picture_rate,
+            clip_id=clip_id,
+        ),
     )
+
+
+T = TypeVar("T")
+
+
+def unchanged(path: str | os.PathLike[str], read: Callable[[], T]) -> tuple[T, str]:
+    """What `read` gives, and the SHA-256 of the very file, or pictures, that it read.
+
+    Raises
+    ------
+    VideoError
+        As `read`; or ``changed``, when the file was replaced or written to meanwhile.
+    """
+    before = _version_of(path)
+    found = read()
     sha256 = source_sha256(path)
     if before is None or _version_of(path) != before:
         raise VideoError(
             "changed", os.fspath(path), "the file was replaced or written to while it was read: try again later"
         )
-    return pixels, sha256
+    return found, sha256
 
 
 def _version_of(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], ...] | None:

@@ -19,7 +19,8 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.decoding import DecodedVideo, decode_video
 from vjepa_fer.video.kept import MAX_BYTES
-from vjepa_fer.video.reading import ClipPixels, Preparer, by_true_times, choose_windows, preparer
+from vjepa_fer.video.prepare import Preparer
+from vjepa_fer.video.reading import ClipPixels, by_true_times, choose_windows, preparer
 from vjepa_fer.video.sampling import Window, indices_of, needed_frames
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ class _Parts(Generic[T]):
         self.numbers = needed_frames(self.windows)
         even = np.linspace(self.numbers[0], self.numbers[-1], self.num_kept)[:, None]
         self.to_keep = set(self.numbers[np.abs(self.numbers - even).argmin(axis=1)].tolist())
-        return self.prepare.begin(self.numbers)
+        return self.prepare.begin(self.numbers, num_frames)
 
     def take(self, rgb: np.ndarray) -> np.ndarray:
         """The next needed frame; nothing of it stays with the decoder."""

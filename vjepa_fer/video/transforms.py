@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vjepa_fer.recipe import Preprocessing
-from vjepa_fer.video.antialias import antialiased_region
+from vjepa_fer.recipe import Preprocessing, Processor
+from vjepa_fer.video.antialias import CUBIC, TRIANGLE, antialiased_region
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +59,15 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return short_side, int(short_side * width / height)
 
 
+def processed_size(height: int, width: int, resize: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width after resizing as a processor says: the short side to so much, or both sides.
+
+    >>> processed_size(720, 1280, (256,)), processed_size(720, 1280, (224, 224))
+    ((256, 455), (224, 224))
+    """
+    return resized_size(height, width, resize[0]) if len(resize) == 1 else (resize[0], resize[1])
+
+
 def prepare_frame(rgb: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """One decoded frame (H, W, 3) uint8, resized and cut down to the pixels that some view uses.
 
@@ -73,6 +82,12 @@ def prepare_frame(rgb: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         size = resized_size(rgb.shape[0], rgb.shape[1], short_side_for(preprocessing))
         return resize_as_told(rgb, size, slice(0, size[0]), slice(0, size[1]), preprocessing)
     crop = preprocessing.crop_shape
+    if preprocessing.processor is not None:
+        size = processed_size(rgb.shape[0], rgb.shape[1], preprocessing.processor.resize)
+        rows, columns = (
+            slice((side - cut) // 2, (side - cut) // 2 + cut) for side, cut in zip(size, crop, strict=True)
+        )
+        return resize_as_told(rgb, size, rows, columns, preprocessing)
     size = covering_size(rgb.shape[0], rgb.shape[1], crop)
     return resize_as_told(rgb, size, _centre(size[0], crop[0]), _centre(size[1], crop[1]), preprocessing)
 
@@ -81,9 +96,12 @@ def resize_as_told(
     rgb: np.ndarray, size: tuple[int, int], rows: slice, columns: slice, preprocessing: Preprocessing
 ) -> np.ndarray:
     """:func:`resize_region`, or the same with antialiasing where the recipe asks for it."""
-    if preprocessing.interpolation == "antialiased":
-        return antialiased_region(rgb, size, rows, columns)
+    if preprocessing.interpolation in _FILTERS:
+        return antialiased_region(rgb, size, rows, columns, _FILTERS[preprocessing.interpolation])
     return resize_region(rgb, size, rows, columns)
+
+
+_FILTERS = {"antialiased": TRIANGLE, "antialiased-bicubic": CUBIC}
 
 
 def resize_frame(rgb: np.ndarray, short_side: int) -> np.ndarray:
@@ -185,18 +203,20 @@ def normalise(pixels: torch.Tensor, preprocessing: Preprocessing) -> torch.Tenso
     Returns
     -------
     torch.Tensor, shape (..., 3, T, H, W), float32, contiguous
-        ``(pixels / 255 - mean) / std`` per channel, as one multiplication and one addition.
+        ``(pixels / 255 - mean) / std`` per channel, or with a processor's `rescale` and `offset`, as one multiplication and one addition.
     """
     import torch
 
-    scale, shift = _scale_and_shift(preprocessing.mean, preprocessing.std, pixels.device)
+    of = preprocessing.processor or Processor(resize=(preprocessing.crop_size,))
+    mean = tuple(of.offset + m for m in preprocessing.mean)
+    scale, shift = _scale_and_shift(mean, preprocessing.std, of.rescale, pixels.device)
     channels_first = pixels.movedim(-1, -4).contiguous()  # as bytes: moving floats would take twice as long
     return channels_first.to(torch.float32).mul_(scale).add_(shift)
 
 
 @lru_cache(maxsize=16)
 def _scale_and_shift(
-    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+    mean: tuple[float, ...], std: tuple[float, ...], rescale: float, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What a byte is multiplied by and what is added, (3, 1, 1, 1) each; made once a device, as a copy to it waits for all that it does."""
     import torch
@@ -205,4 +225,4 @@ def _scale_and_shift(
         with torch.inference_mode(False):  # ordinary tensors, since the cache outlives that mode
             return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None, None]
 
-    return per_channel([1 / (255 * s) for s in std]), per_channel([-m / s for m, s in zip(mean, std, strict=True)])
+    return per_channel([1 / (rescale * s) for s in std]), per_channel([-m / s for m, s in zip(mean, std, strict=True)])

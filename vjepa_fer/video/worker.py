@@ -2,13 +2,14 @@
 
 What is said on the two pipes, one object a line::
 
-    parent  {"sampling": …, "preprocessing": …, "memory": descriptor, "capacity": bytes, "decoder": …,
+    parent  {"looks": [{"sampling": …, "preprocessing": …}, …], "memory": descriptor, "capacity": bytes, "decoder": …,
             "accept_truncated": …, "accept_resize": …}                                                  once
     worker  {"ready": true}
-    parent  {"path": …, "max_bytes": …, "picture_rate": …}                                      for each clip
-    worker  {"size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "notes": […], "busy": seconds}
-            or  {"reason": …, "message": …, "busy": seconds}
-    parent  {"offset": bytes}
+    parent  {"path": …, "clip_id": …, "max_bytes": …, "picture_rate": …, "looks": [places, …]}    for each clip
+    worker  {"look": place, "size": bytes, "shape": …, "windows": shape, "num_frames": …, "sha256": …, "notes": […],
+            "busy": seconds}                                                              for each of the looks
+            or  {"look": place, "reason": …, "message": …, "busy": seconds}
+    parent  {"offset": bytes}  or, where there is no room for so much, {"offset": null}, and no answer
     worker  {"done": true}
 """
 
@@ -26,8 +27,9 @@ import numpy as np
 from vjepa_fer.errors import VideoError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.arena import padded
-from vjepa_fer.video.reading import ClipPixels, read_clip
+from vjepa_fer.video.reading import ClipPixels
 from vjepa_fer.video.sampling import as_table
+from vjepa_fer.video.together import Look, Reading, read_together
 from vjepa_fer.workers.parent import own_the_answers
 
 
@@ -44,30 +46,34 @@ def _serve(answers: BinaryIO) -> None:
     if not line.endswith("\n"):
         return  # the parent was killed meanwhile
     first = json.loads(line)
-    sampling, preprocessing = Sampling(**first["sampling"]), Preprocessing(**first["preprocessing"])
+    looks = [Look(Sampling(**one["sampling"]), Preprocessing(**one["preprocessing"])) for one in first["looks"]]
+    accepts = {name: first[name] for name in ("decoder", "accept_truncated", "accept_resize")}
     memory = mmap.mmap(first["memory"], first["capacity"])
     _say(answers, ready=True)
     for line in sys.stdin:
         task = json.loads(line)
-        started = time.perf_counter()
-        try:
-            pixels, sha256 = read_clip(
-                task["path"],
-                sampling,
-                preprocessing,
-                max_bytes=task["max_bytes"],
-                decoder=first["decoder"],
-                accept_truncated=first["accept_truncated"],
-                accept_resize=first["accept_resize"],
-                picture_rate=task["picture_rate"],
-            )
-        except VideoError as error:
-            _say(answers, reason=error.reason, message=error.message, busy=time.perf_counter() - started)
-        except Exception as error:  # one strange file must not end the worker
+        told = {name: task[name] for name in ("max_bytes", "picture_rate", "clip_id")}
+        how = Reading(**told, **accepts)
+        _read(answers, memory, task["path"], {number: looks[number] for number in task["looks"]}, how)
+
+
+def _read(answers: BinaryIO, memory: mmap.mmap, path: str, looks: dict[int, Look], how: Reading) -> None:
+    """Give out what becomes of each look, as it comes."""
+    left, started = list(looks), time.perf_counter()
+    try:
+        for place, found, sha256 in read_together(path, list(looks.values()), how):
+            number = list(looks)[place]
+            left.remove(number)
+            busy = time.perf_counter() - started
+            if isinstance(found, VideoError):
+                _say(answers, look=number, reason=found.reason, message=found.message, busy=busy)
+            else:
+                _hand_over(answers, memory, found, look=number, sha256=sha256, busy=busy)
+            started = time.perf_counter()
+    except Exception as error:  # one strange file must not end the worker
+        for number in left:
             message = f"{type(error).__name__}: {error}"
-            _say(answers, reason="unreadable", message=message, busy=time.perf_counter() - started)
-        else:
-            _hand_over(answers, memory, pixels, sha256, started)
+            _say(answers, look=number, reason="unreadable", message=message, busy=time.perf_counter() - started)
 
 
 def _say(answers: BinaryIO, **values: Any) -> None:
@@ -75,16 +81,17 @@ def _say(answers: BinaryIO, **values: Any) -> None:
     answers.flush()
 
 
-def _hand_over(answers: BinaryIO, memory: mmap.mmap, pixels: ClipPixels, sha256: str, started: float) -> None:
+def _hand_over(answers: BinaryIO, memory: mmap.mmap, pixels: ClipPixels, **known: Any) -> None:
     times, windows = pixels.timestamps, as_table(pixels.windows)
     size = padded(pixels.frames.nbytes) + times.nbytes + windows.nbytes
     facts: dict[str, Any] = {"shape": pixels.frames.shape, "windows": times.shape, "num_frames": pixels.num_frames}
-    facts |= {"sha256": sha256, "notes": pixels.notes}
-    _say(answers, size=size, busy=time.perf_counter() - started, **facts)
+    _say(answers, size=size, notes=pixels.notes, **facts, **known)
     answer = sys.stdin.readline()
     if not answer:
         sys.exit(0)
     offset = json.loads(answer)["offset"]
+    if offset is None:  # there is no room for so much
+        return
     after = offset + padded(pixels.frames.nbytes)
     for array, place in ((pixels.frames, offset), (times, after), (windows, after + times.nbytes)):
         np.frombuffer(memory, array.dtype, array.size, place)[:] = array.ravel()

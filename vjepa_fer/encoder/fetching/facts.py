@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.doors import Column, Sheet
+from vjepa_fer.doors import Column, Plugin, Sheet
+from vjepa_fer.encoder.baselines.source import is_baseline
 from vjepa_fer.encoder.files.home import weights_here
 from vjepa_fer.encoder.files.records import known_fault
 from vjepa_fer.encoder.loading.registry import find_encoder, registration_files
@@ -48,9 +49,15 @@ def encoder_facts(name: str, *, state_key: str | None = None) -> dict[str, Any]:
     CheckpointError
         A weights file that is no official encoder's.
     """
+    if is_baseline(name):
+        raise RecipeError(
+            f"{name}: V-JEPA's encoders are told of here; `vjepa-fer extract --model {name} --dry-run` says what this one takes"
+        )
     known = find_encoder(name, state_key=state_key)
     if known.registration is not None:
         return _registered_facts(known)
+    if known.plugin is not None:
+        return _plugin_facts(known, known.plugin)
     model = official_encoder(known.name)
     config, here = model.config, weights_here(known.name)
     faults = {source: fault for source, path in here.items() if (fault := known_fault(path))}
@@ -88,8 +95,25 @@ def _registered_facts(known: KnownEncoder) -> dict[str, Any]:
     }
 
 
+def _plugin_facts(known: KnownEncoder, plugin: Plugin) -> dict[str, Any]:
+    """The same of a plug-in's encoder, which brings its weights, and of which it is not known how many they are."""
+    return {
+        "name": known.name,
+        "architecture": f"as {plugin.value} says",
+        **_sizes(known.config),
+        "file": f"brought by {plugin.origin}",
+        "state_key": known.state_key,
+        "huggingface": None,
+        "licence": None,
+        "citation": None,
+        "download_bytes": None,
+        "here": {"plug-in": plugin.origin},
+        "faults": {},
+    }
+
+
 def _sizes(config: dict[str, Any]) -> dict[str, Any]:
-    parameters = parameter_count(config)
+    parameters = 0 if config["family"] == "plugin" else parameter_count(config)
     return {
         "family": config["family"],
         "parameters": parameters,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,14 +14,19 @@ from vjepa_fer.doors import not_one_of
 from vjepa_fer.encoder.files.records import fetched_weights
 from vjepa_fer.encoder.files.whose import refuse_file_of_another_encoder
 from vjepa_fer.encoder.loading.checkpoint import check_finite, load_state, read_state
-from vjepa_fer.encoder.loading.registry import find_encoder, usable_resolution
+from vjepa_fer.encoder.loading.plugged import Plugged, open_plugged
+from vjepa_fer.encoder.loading.registry import find_encoder, preprocessing_for
 from vjepa_fer.encoder.loading.slim import weights_identity
+from vjepa_fer.encoder.loading.untrained import random_tensor, seed_of
 from vjepa_fer.encoder.model.kernels import chosen_kernels, kernel_that_runs
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.vit import Encoder, build_encoder, sincos_positions
 from vjepa_fer.encoder.model.zoo import placeholder_spec
 from vjepa_fer.errors import RecipeError
 from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, Precision, Preprocessing, check
+
+if TYPE_CHECKING:
+    from vjepa_fer.encoder.baselines.model import BaselineEncoder
 
 _DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -39,7 +44,8 @@ class LoadedEncoder:
 
     Attributes
     ----------
-    module : Encoder
+    module : Encoder, BaselineEncoder or Plugged
+        Or what answers like one: mean colours.
         Weights in the dtype of `precision`, on `device`.
     spec : EncoderSpec
         Architecture and provenance of the weights, for the recipe.
@@ -49,7 +55,7 @@ class LoadedEncoder:
     device : torch.device
     """
 
-    module: Encoder
+    module: Encoder | BaselineEncoder | Plugged
     spec: EncoderSpec
     preprocessing: Preprocessing
     precision: Precision
@@ -109,7 +115,7 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str
-        A model name of :func:`vjepa_fer.encoder.model.zoo.encoder_names`, or of a user's registration, or the path of one
+        A model name of :func:`vjepa_fer.encoder.model.zoo.encoder_names`, or of a plug-in, or of a user's registration, or the path of one
         (:mod:`vjepa_fer.encoder.loading.registry`); or the path of a weights file that is exactly one official encoder's
         (:mod:`vjepa_fer.encoder.loading.recognise`).
     weights : str or Path
@@ -135,24 +141,33 @@ def load_encoder(
         Unknown model, precision, seed, a resolution that patches do not fill, or a device that this machine does not have.
     CheckpointError
         A file that is not exactly this encoder's weights, or none that was fetched.
+    PluginError
+        A plug-in's encoder that cannot be made, or whose tokens are not what its numbers promise.
     """
     known = find_encoder(name_or_path, state_key=state_key)
     name, config = known.name, known.config
     if precision not in _DTYPES:
         raise RecipeError(not_one_of("precision", precision, _DTYPES))
-    height, width = usable_resolution(config, resolution)
+    preprocessing = preprocessing_for(known, resolution)
     place = _usable_device(device)
-    if config["family"] == "pixels":
+    module: Encoder | BaselineEncoder | Plugged
+    if known.plugin is not None:
+        shape = preprocessing.crop_shape
+        spec, module = open_plugged(known, weights, state_key, place, _DTYPES[precision], shape)
+    elif config["family"] == "pixels":
         has_none = weights is None and state_key in (None, NO_WEIGHTS)
         check(has_none, f"{name} has no weights: leave out weights and state key")
         spec, module = placeholder_spec(name, config), build_encoder(config).to(place)
+    elif config["family"] == "library":
+        spec, baseline = _baseline(known, weights, state_key, _DTYPES[precision])
+        module = baseline.to(place)
     else:
         given = (known.weights or fetched_weights(name, state_key)) if weights is None else weights
         spec, module = _with_weights(known, given, state_key, place, _DTYPES[precision])
     return LoadedEncoder(
         module=module,
         spec=spec,
-        preprocessing=Preprocessing(crop_size=height, crop_width=width),
+        preprocessing=preprocessing,
         precision=precision,
         device=place,
     )
@@ -225,7 +240,7 @@ def _with_weights(
     name, config = known.name, known.config
     if str(weights).startswith("random:"):
         check(state_key is None, f"random weights have no state key, but {state_key!r} was asked for")
-        seed = _seed(str(weights))
+        seed = seed_of(str(weights))
         spec = EncoderSpec(name=name, weights=f"random:{seed}", state_key="random", **config)
         return spec, random_encoder(config, seed).to(place, dtype)
     if known.registration is None:
@@ -233,6 +248,26 @@ def _with_weights(
     key = state_key or known.state_key
     spec = EncoderSpec(name=name, weights=weights_identity(weights), state_key=key, **config)
     return spec, _encoder_from_file(config, Path(weights), spec.state_key, place, dtype)
+
+
+def _baseline(
+    known: KnownEncoder, weights: str | Path | None, state_key: str | None, dtype: torch.dtype
+) -> tuple[EncoderSpec, BaselineEncoder]:
+    """What another library computes, with the weights of its own folder or random ones."""
+    from vjepa_fer.encoder.baselines.loaded import load_baseline, random_baseline
+
+    check(
+        state_key in (None, known.state_key),
+        f"{known.name}: an encoder of transformers has one state dict; leave out state key",
+    )
+    if weights is None:
+        identity, module = load_baseline(known, dtype)
+        return EncoderSpec(name=known.name, weights=identity, state_key=known.state_key, **known.config), module
+    is_random = str(weights).startswith("random:")
+    check(is_random, f"{known.name}: its weights lie in its folder; leave out weights, or ask for random:SEED")
+    seed = seed_of(str(weights))
+    spec = EncoderSpec(name=known.name, weights=f"random:{seed}", state_key="random", **known.config)
+    return spec, random_baseline(known, seed, dtype)
 
 
 def _encoder_from_file(
@@ -276,32 +311,14 @@ def _hollow_encoder(config: dict[str, Any]) -> Encoder:
         return build_encoder(config)
 
 
-def _seed(weights: str) -> int:
-    text = weights.removeprefix("random:")
-    valid = text.isascii() and text.isdigit() and len(text) < 19
-    check(valid, f"weights {weights!r}: the seed after 'random:' must be a whole number of up to 18 digits")
-    return int(text)
-
-
 def random_encoder(config: dict[str, Any], seed: int) -> Encoder:
     """An untrained encoder in which every part matters, also those that training starts at zero."""
     module = _hollow_encoder(config)
     generator = torch.Generator().manual_seed(seed)
     shapes = {name: tuple(p.shape) for name, p in sorted(module.state_dict().items())}
-    state = {name: _random_tensor(name, shape, generator) for name, shape in shapes.items()}
+    state = {name: random_tensor(name, shape, generator) for name, shape in shapes.items()}
     if "pos_embed" in state:
         grid, power = module.trained_grid, config["uniform_power"]
         state["pos_embed"] = sincos_positions(grid, config["embed_dim"], uniform_power=power)
     load_state(module, state, source=f"random:{seed}")
     return module
-
-
-def _random_tensor(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform: variance about 1 / inputs for matrices, less for vectors; the weights of norms are around 1.
-
-    Whole numbers times a power of two: nothing is rounded, so every machine draws the same bits.
-    """
-    inputs = torch.Size(shape[1:]).numel() if len(shape) > 1 else 3 * 2**9
-    scale = 2.0 ** -((inputs // 3).bit_length() // 2)
-    values = torch.empty(shape).random_(-(2**23), 2**23, generator=generator).mul_(scale * 2.0**-23)
-    return values.add_(1) if "norm" in name and name.endswith("weight") else values

@@ -25,11 +25,13 @@ from typing import Any
 
 from vjepa_fer.doors import not_one_of, read_bytes
 from vjepa_fer.doors.bounded import TooLargeError
+from vjepa_fer.encoder.baselines.source import is_baseline
 from vjepa_fer.encoder.files.home import home_folder
+from vjepa_fer.encoder.loading.plugin_class import plugged_encoder, plugin_encoders
 from vjepa_fer.encoder.model.known import KnownEncoder
 from vjepa_fer.encoder.model.zoo import OFFICIAL_ENCODERS, TINY, encoder_config, encoder_names, official_encoder
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, check
+from vjepa_fer.recipe import NO_WEIGHTS, EncoderSpec, Preprocessing, check
 from vjepa_fer.weights.dress import holds_weights
 
 _FIELDS = {"like", "weights", "state_key", "architecture"}
@@ -40,7 +42,7 @@ _LONGEST_KEY = 256
 
 
 def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEncoder:
-    """An official encoder by name, a user's by name, one described in a TOML file, or the one that a weights file holds.
+    """An official encoder by name, a user's by name, one described in a TOML file, ``hf:…``, or the one that a weights file holds.
 
     `state_key` is for a weights file: the state dict to look at. That alone needs torch.
 
@@ -51,6 +53,8 @@ def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEnc
     CheckpointError
         A weights file that is no official encoder's.
     """
+    if is_baseline(name_or_path):
+        return _baseline(name_or_path)
     if name_or_path.endswith(".toml"):
         return read_registration(Path(name_or_path))
     if _is_weights_path(name_or_path):
@@ -58,22 +62,62 @@ def find_encoder(name_or_path: str, *, state_key: str | None = None) -> KnownEnc
     return named_encoder(name_or_path)
 
 
+def _baseline(name: str) -> KnownEncoder:
+    from vjepa_fer.encoder.baselines.known import read_baseline
+
+    return read_baseline(name)
+
+
 def named_encoder(name: str) -> KnownEncoder:
-    """An official encoder, or a user's of the home folder; no file elsewhere is looked at, whatever the name is.
+    """An official encoder, a user's of the home folder, or a plug-in's; no file elsewhere is looked at, whatever the name is.
 
     Raises
     ------
     RecipeError
         No such name, or a TOML file that describes no encoder.
+    PluginError
+        A plug-in has the name, and cannot be used.
     """
     mine = registration_file(name)
     if name not in encoder_names() and mine is not None:
         return read_registration(mine)
-    config = encoder_config(name)
+    try:
+        config = encoder_config(name)
+    except RecipeError as error:
+        return _plugged(name, error)
     if config["family"] == "pixels":
         return KnownEncoder(name=name, config=config, state_key=NO_WEIGHTS)
     state_key = "target_encoder" if name == TINY else official_encoder(name).state_key
     return KnownEncoder(name=name, config=config, state_key=state_key)
+
+
+def _plugged(name: str, unknown: RecipeError) -> KnownEncoder:
+    """A plug-in's encoder; `unknown` is raised where there is none of this name."""
+    plugins = plugin_encoders()
+    plugin = plugins.named(name)
+    if plugin is None:
+        if plugins.usable:
+            unknown.add_note(f"Plug-ins add {', '.join(plugins.usable)}.")
+        raise unknown
+    return plugged_encoder(plugin)
+
+
+def preprocessing_for(known: KnownEncoder, resolution: int | tuple[int, int] | None) -> Preprocessing:
+    """The pixels of an encoder: as asked for, or as it was trained, or as its own processor makes them.
+
+    Raises
+    ------
+    RecipeError
+        Patches do not fill it, or a processor of its own makes another size.
+    """
+    own = known.preprocessing
+    if own is None:
+        height, width = usable_resolution(known.config, resolution)
+        return Preprocessing(crop_size=height, crop_width=width)
+    asked = (resolution, resolution) if isinstance(resolution, int) else resolution
+    made = " × ".join(map(str, own.crop_shape))
+    check(asked in (None, own.crop_shape), f"resolution: {known.name} has its own processor, which makes {made} pixels")
+    return own
 
 
 def usable_resolution(config: dict[str, Any], resolution: int | tuple[int, int] | None) -> tuple[int, int]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.doors import Plugin
+from vjepa_fer.recipe import Preprocessing
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnownEncoder:
@@ -22,6 +25,10 @@ class KnownEncoder:
         The file that its registration names, or that it was recognised by; None for official encoders.
     registration : Path or None
         The TOML file.
+    preprocessing : Preprocessing or None
+        Where it has its own, as another library's model does.
+    plugin : Plugin or None
+        The plug-in that brings it.
     """
 
     name: str
@@ -29,3 +36,10 @@ class KnownEncoder:
     state_key: str
     weights: Path | None = None
     registration: Path | None = None
+    preprocessing: Preprocessing | None = None
+    plugin: Plugin | None = None
+
+    @property
+    def origin(self) -> str:
+        """Package and version of the plug-in, for the recipe; "" of others."""
+        return self.plugin.origin if self.plugin else ""

@@ -23,7 +23,7 @@ from vjepa_fer.doors import not_one_of
 from vjepa_fer.encoder.model.pixels import PixelGrid
 from vjepa_fer.encoder.model.zoo import placeholder_spec
 from vjepa_fer.errors import RecipeError
-from vjepa_fer.recipe import EncoderSpec, Family, check, hierarchical_layers
+from vjepa_fer.recipe import PROVENANCE, EncoderSpec, Family, check, hierarchical_layers
 
 Grid = tuple[int, int, int]
 """Tokens along time, height and width: (T', H', W')."""
@@ -339,7 +339,7 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
 
 
 def _checked_spec(config: Mapping[str, Any]) -> EncoderSpec:
-    known = [f.name for f in dataclasses.fields(EncoderSpec) if f.name not in ("name", "weights", "state_key")]
+    known = [f.name for f in dataclasses.fields(EncoderSpec) if f.name not in PROVENANCE]
     unknown, missing = sorted(map(str, set(config) - set(known))), [name for name in known if name not in config]
     if unknown:
         raise RecipeError(not_one_of("encoder config: field", unknown[0], known))

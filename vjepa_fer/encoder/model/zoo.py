@@ -183,10 +183,10 @@ def parameter_count(config: dict[str, Any]) -> int:
     return placeholder_spec("custom", config).num_parameters
 
 
-def placeholder_spec(name: str, config: dict[str, Any]) -> EncoderSpec:
-    """An encoder of which it is not known yet which weights it will have."""
-    if config["family"] == "pixels":
-        return EncoderSpec(**config, name=name, weights=NO_WEIGHTS, state_key=NO_WEIGHTS)
+def placeholder_spec(name: str, config: dict[str, Any], plugin: str = "") -> EncoderSpec:
+    """An encoder of which it is not known yet which weights it will have; `plugin` is what brings it."""
+    if config["family"] in ("pixels", "plugin"):
+        return EncoderSpec(**config, name=name, weights=NO_WEIGHTS, state_key=NO_WEIGHTS, plugin=plugin)
     return EncoderSpec(**config, name=name, weights="random:0", state_key="random")
 
 

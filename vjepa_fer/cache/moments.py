@@ -1,0 +1,196 @@
+"""Times of a clip's rows go in; which places on one even grid they have comes out, or the row at which there is no such grid.
+
+frames   0 1 2 4 5        times   0.00 0.04 0.08 0.16 0.20
+place    0 1 2 4 5        place   0    1    2    4    5        3 is a gap: 4 does not follow 2 directly
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vjepa_fer.cache.column_roles import Role
+from vjepa_fer.errors import CacheError
+from vjepa_fer.recipe import Clock
+
+NEAR = 8
+"""Steps within which a time must lie on the grid: over a longer gap, times that were rounded do not tell."""
+
+TOLERANCE = 0.25
+"""Of a step, that a time may lie off the grid."""
+
+ROUNDED = 0.0011
+"""Seconds that two times may be off because each was written with three decimals, as OpenFace does."""
+
+ALIKE = 0.05
+"""Of a step, by which steps of one rate differ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """One clip's rows that hold something, in time order.
+
+    Attributes
+    ----------
+    clip_id : str
+        As the source spells it.
+    where : str
+        ``au.csv, rows 2 to 91``.
+    place : ndarray of int64, shape (T,)
+        On the clip's grid, from 0: rows that follow each other directly differ by 1.
+    frame : ndarray of int64, shape (T,)
+        Frame numbers as the source has them; the place, where it has none.
+    time : ndarray of float64, shape (T,)
+        By the stream's clock.
+    values : ndarray of float64, shape (T, D)
+    num_rows : int
+        Of the source, those without a face too.
+    span : int
+        Places from the clip's first row to its last.
+    """
+
+    clip_id: str
+    where: str
+    place: np.ndarray
+    frame: np.ndarray
+    time: np.ndarray
+    values: np.ndarray
+    num_rows: int
+    span: int
+
+    @property
+    def num_masked(self) -> int:
+        """Rows without a face, or without numbers."""
+        return self.num_rows - len(self.place)
+
+    @property
+    def num_gaps(self) -> int:
+        """Places that have no row at all."""
+        return self.span - self.num_rows
+
+
+@dataclass(frozen=True, eq=False)
+class FrameStream:
+    """Features over time of many clips, read clip by clip as often as they are asked for.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Of length D.
+    source, source_sha256 : str
+        Name and hash of the file or folder.
+    clock : {"frames", "seconds"}
+    read : callable
+        Gives the clips; a clip is in memory at a time.
+    named : frozenset of str
+        The columns that were asked for letter by letter, not by a pattern.
+    others : tuple of Role
+        Every other column, and what it is instead of a feature.
+    """
+
+    columns: tuple[str, ...]
+    source: str
+    source_sha256: str
+    clock: Clock
+    read: Callable[[], Iterator[Moments]] = field(repr=False)
+    named: frozenset[str] = field(default=frozenset(), repr=False)
+    others: tuple[Role, ...] = field(default=(), repr=False)
+
+
+def places_of(frames: np.ndarray | None, seconds: np.ndarray | None, where: Callable[[int], str]) -> np.ndarray:
+    """Places on the clip's grid, int64 (T,), by frame numbers, seconds or both.
+
+    Parameters
+    ----------
+    frames, seconds : ndarray of float64, shape (T,), or None
+        One of them at least.
+    where : callable
+        Row of the clip → what a message calls it.
+
+    Raises
+    ------
+    CacheError
+        The row at which time steps back or stands still, or from which on rows come at another rate.
+    """
+    for times, unit in ((frames, "frame"), (seconds, "second")):
+        if times is not None:
+            _require_forwards(times, unit, where)
+    known = None if frames is None else _places_by_frames(frames, where)
+    return known if seconds is None else _places_by_seconds(seconds, known, where)  # type: ignore[return-value]
+
+
+def _require_forwards(times: np.ndarray, unit: str, where: Callable[[int], str]) -> None:
+    wrong = np.flatnonzero(np.diff(times) <= 0)
+    if len(wrong):
+        row = int(wrong[0])
+        before, here = times[row], times[row + 1]
+        if before == here:
+            raise CacheError(
+                f"{where(row + 1)}: {unit} {here:g} stands there twice; expected one row a frame: keep one face of those in a frame"
+            )
+        raise CacheError(
+            f"{where(row + 1)}: {unit} {here:g} comes after {unit} {before:g}: time steps back; sort the clip's rows by time, and leave "
+            "them out where the clip stands there twice"
+        )
+
+
+def _places_by_frames(frames: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
+    steps = np.diff(frames)
+    if not len(steps):
+        return np.zeros(len(frames), np.int64)
+    usual = _most_frequent(steps)
+    wrong = np.flatnonzero(steps % usual != 0)
+    if len(wrong):
+        row = int(wrong[0])
+        raise CacheError(
+            f"{where(row + 1)}: {steps[row]:g} frames after the row before, where the clip has a row every {usual:g} frames: another "
+            "frame rate than the rest of the clip"
+        )
+    return np.concatenate([[0], np.cumsum(np.rint(steps / usual))]).astype(np.int64)
+
+
+def _most_frequent(steps: np.ndarray) -> float:
+    values, counts = np.unique(steps, return_counts=True)
+    return float(values[counts.argmax()])
+
+
+def _places_by_seconds(seconds: np.ndarray, known: np.ndarray | None, where: Callable[[int], str]) -> np.ndarray:
+    """Places by `seconds`; where they are `known` by frame numbers, only whether the seconds go with them."""
+    steps = np.diff(seconds)
+    if not len(steps):
+        return np.zeros(len(seconds), np.int64)
+    counts = None if known is None else np.diff(known)
+    each = steps if counts is None else steps / counts
+    usual = _most_frequent(np.round(each, 3)) or float(np.median(each))
+    found, step, off = _on_grid(steps, counts, usual)
+    if (
+        off is not None and counts is None and np.mean(_alike(steps, usual)) < 0.5
+    ):  # most rows are alone: the shortest step is one
+        found, step, off = _on_grid(steps, None, float(steps.min()))
+    if off is not None:
+        raise CacheError(
+            f"{where(off + 1)}: {steps[off]:.4g} s after the row before, where the clip has {1 / step:.4g} rows a second: another frame "
+            "rate than the rest of the clip"
+        )
+    return np.concatenate([[0], np.cumsum(found)])
+
+
+def _on_grid(steps: np.ndarray, counts: np.ndarray | None, usual: float) -> tuple[np.ndarray, float, int | None]:
+    """How many places each step goes, the length of one, and the first step that leaves the grid, None where all keep to it."""
+    one = _counted(steps, usual) if counts is None else counts
+    alike = _alike(steps / one, usual) & (one <= NEAR)  # over a long gap, the count may be off
+    step = float(steps[alike].sum() / one[alike].sum()) if alike.any() else usual
+    one = _counted(steps, step) if counts is None else counts
+    away = np.cumsum(np.where(one > NEAR, 0, steps - one * step))
+    off = np.flatnonzero(np.abs(away) > TOLERANCE * step + ROUNDED)
+    return one, step, int(off[0]) if len(off) else None
+
+
+def _alike(steps: np.ndarray, usual: float) -> np.ndarray:
+    return np.abs(steps - usual) <= ALIKE * usual + ROUNDED
+
+
+def _counted(steps: np.ndarray, one: float) -> np.ndarray:
+    return np.maximum(np.rint(steps / one), 1).astype(np.int64)
