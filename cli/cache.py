@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from .cache_copy import merge, pool, subset
+from .cache_copy import merge, mirror, pool, subset
 from .cache_info import print_facts
 from .cache_tables import export, import_
-from .options import CacheArgument, FormatOption, JsonOption, check_format
+from .options import CacheArgument, FolderArgument, FormatOption, JsonOption, check_format
 from .progress import progress_bar
 from .quicklook import HtmlOption, write_look
 from .terminal import print_json, print_line, print_sheet, say, warn
@@ -59,8 +59,9 @@ def info(
 def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
     """Read every byte and compare it with its checksums; exit status 1 if anything is wrong."""
     from vjepa_fer.cache.verify import shard_files, verify_cache
+    from vjepa_fer.remote import place_of
 
-    with progress_bar(len(shard_files(cache)), "verify") as advance:
+    with progress_bar(len(shard_files(place_of(cache))), "verify") as advance:
         done = verify_cache(cache, progress=advance)
     if as_json:
         print_json({"schema": "vjepa-fer/cache-verify/1", "cache": str(cache), **asdict(done)})
@@ -75,12 +76,13 @@ def verify(cache: CacheArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def repair(cache: CacheArgument, as_json: JsonOption = False) -> None:
+def repair(cache: FolderArgument, as_json: JsonOption = False) -> None:
     """Take out what is damaged, so that extract does exactly that again; damaged shards are renamed, not deleted."""
     from vjepa_fer.cache.repair import repair_cache
     from vjepa_fer.cache.verify import shard_files
+    from vjepa_fer.remote import place_of
 
-    with progress_bar(len(shard_files(cache)), "repair") as advance:
+    with progress_bar(len(shard_files(place_of(cache))), "repair") as advance:
         done = repair_cache(cache, progress=advance)
     if as_json:
         paths = {"set_aside": [str(p) for p in done.set_aside], "swept": [str(p) for p in done.swept]}
@@ -96,6 +98,7 @@ def repair(cache: CacheArgument, as_json: JsonOption = False) -> None:
 app.command()(merge)
 app.command()(subset)
 app.command()(pool)
+app.command()(mirror)
 
 
 def _size(num_bytes: int) -> str:

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.recipe import Storage, TokenDtype
 
 from . import completion
-from .options import CacheArgument, UnifyOption
+from .options import CacheArgument, UnifyOption, warn_of_other_writers
+from .progress import progress_bar
 from .terminal import say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.cache import Cache
     from vjepa_fer.cache.anonymous import Anonymiser
 
-Sources = Annotated[list[Path], typer.Argument(metavar="CACHE…", help="Cache folders.", show_default=False)]
+Sources = Annotated[
+    list[str], typer.Argument(metavar="CACHE…", help="Cache folders, or addresses.", show_default=False)
+]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="NEW", help="The new cache folder.", show_default=False)]
 Anonymise = Annotated[
     bool,
@@ -98,7 +102,30 @@ def pool(
     _say_made(made, [cache] if anonymise else [])
 
 
-def _say_made(cache: Cache, hidden: Sequence[Path]) -> None:
+def mirror(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A cache folder, or an address.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="DST", help="A new folder or address; or one that was mirrored before.", show_default=False
+        ),
+    ],
+) -> None:
+    """Copy a cache as it is between disks and addresses; run it again to resume, or to bring DST up to date.
+
+    Every file is compared with its SHA-256. DST is a cache when all is there: nobody sees half of it. One process at a time writes to an address.
+    """
+    from vjepa_fer.cache.mirror import cache_files, mirror_cache
+    from vjepa_fer.remote import place_of
+
+    warn_of_other_writers(target)
+    with progress_bar(len(cache_files(place_of(source))), "mirror") as advance:
+        done = mirror_cache(source, target, progress=advance)
+    there = f", {done.present:,} were there" if done.present else ""
+    say(f"{target}: {done.files:,} files{there}, {bytes_for_people(done.num_bytes)} copied")
+
+
+def _say_made(cache: Cache, hidden: Sequence[str]) -> None:
     """What was made; and what an anonymous copy of the caches `hidden` still tells."""
     say(f"{cache.root}: {len(cache):,} clips, levels {', '.join(cache.recipe.storage.levels)}")
     missing = len(cache.manifest.clips) - len(cache)
@@ -108,12 +135,13 @@ def _say_made(cache: Cache, hidden: Sequence[Path]) -> None:
         warn_of_telling_ids(hidden, cache.done)
 
 
-def warn_of_telling_ids(sources: Sequence[Path], clip_ids: Collection[str]) -> None:
+def warn_of_telling_ids(sources: Sequence[str], clip_ids: Collection[str]) -> None:
     """Say which clip ids still name a subject: they stay, because everything is joined by them."""
     from vjepa_fer.cache.anonymous import telling_ids
     from vjepa_fer.cache.asked import read_cache_manifest
+    from vjepa_fer.remote import place_of
 
-    told = [i for source in sources for i in telling_ids(read_cache_manifest(source)) if i in clip_ids]
+    told = [i for source in sources for i in telling_ids(read_cache_manifest(place_of(source))) if i in clip_ids]
     if told:
         warn(
             f"{len(told):,} clip ids hold the name of their subject, such as {told[0]!r}, and ids stay as they are; "

@@ -11,7 +11,7 @@ import typer
 
 from . import completion
 from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
-from .options import CacheArgument, UnifyOption, taken_for_one_name
+from .options import CacheArgument, FolderArgument, UnifyOption, taken_for_one_name
 from .terminal import say, warn
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def import_(
             show_default=False,
         ),
     ],
-    cache: CacheArgument,
+    cache: FolderArgument,
     manifest: Annotated[
         Path, typer.Option("--manifest", "-m", help="Which clips, with label and subject.", show_default=False)
     ],
@@ -108,7 +108,7 @@ def _warn_of_failures(made: Cache, features: Path) -> None:
 
 
 def _import_vectors(
-    features: Path, cache: Path, clips: Manifest, ids: str, values: str, columns: list[str], unify_names: bool
+    features: Path, cache: str, clips: Manifest, ids: str, values: str, columns: list[str], unify_names: bool
 ) -> Cache:
     """A vector a clip."""
     from vjepa_fer.cache.import_arrays import read_feature_table
@@ -130,7 +130,7 @@ def _import_vectors(
 
 def _import_frames(
     features: Path,
-    cache: Path,
+    cache: str,
     clips: Manifest,
     ids: str,
     values: str,

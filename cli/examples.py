@@ -103,6 +103,10 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
         Example("Two labels", "cache subset cache/faces -o cache/two --where label=happy,sad"),
         Example("The clips on a list", "cache subset cache/ravdess --out cache/part --clips ids.txt"),
     ),
+    "cache mirror": (
+        Example("To a bucket", "cache mirror cache/faces s3://bucket/faces"),
+        Example("And back, or on after a stop", "cache mirror s3://bucket/faces cache/copy"),
+    ),
     "cache pool": (
         Example("Small levels from stored tokens", "cache pool cache/tokens --out cache/small"),
         Example("One level only", "cache pool cache/tokens --out cache/grid --levels grid:4"),

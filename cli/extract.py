@@ -19,8 +19,16 @@ from .config_file import ConfigOption
 from .engine import AddressOption, CpusOption, EngineOption, GpusOption, engine_of
 from .extract_asked import all_asked, write_recipe_file
 from .extract_words import Outlook, about_decoding, plan_lines, show_plans, show_summaries
-from .extract_work import Encoders, Trial, Which, begin, require_room
-from .options import SOME_FAILED, AcceptResizeOption, AcceptTruncatedOption, JsonOption, UnifyOption, memory_option
+from .extract_work import Encoders, Trial, Which, begin, fill, require_room
+from .options import (
+    SOME_FAILED,
+    AcceptResizeOption,
+    AcceptTruncatedOption,
+    JsonOption,
+    UnifyOption,
+    memory_option,
+    warn_of_other_writers,
+)
 from .terminal import say, warn
 
 SAMPLING, STORAGE = Sampling(), Storage()
@@ -31,8 +39,12 @@ def extract(
     context: typer.Context,
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)],
     cache: Annotated[
-        Path | None,
-        typer.Argument(metavar="[CACHE]", help="The cache folder; made if absent. Or give --into.", show_default=False),
+        str | None,
+        typer.Argument(
+            metavar="[CACHE]",
+            help="The cache folder, or an address; made if absent. Or give --into.",
+            show_default=False,
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -257,13 +269,16 @@ def extract(
 
         require_faces()
     from vjepa_fer.encoder.loading.registry import find_encoder
-    from vjepa_fer.extract import ExtractSettings, Fleet, extract_on_cluster, extract_together
+    from vjepa_fer.extract import ExtractSettings, Fleet, Stage, extract_on_cluster
     from vjepa_fer.manifest import read_manifest, with_picture_rate
+    from vjepa_fer.remote import place_here
     from vjepa_fer.video.pool import default_memory, default_workers
 
     cluster = engine_of(engine, address, machines, cpus_per_worker, gpus_per_worker)
     if cluster is not None and into:
         raise typer.BadParameter("--engine ray fills one cache: give CACHE and --model, in place of --into")
+    if cluster is not None and cache is not None:
+        place_here(cache)  # a folder that all machines see, and no address
     if not dry_run and ((machines is not None and cluster is None) or rate is not None or price is not None):
         raise typer.BadParameter(
             "--machines, --rate and --price say what --dry-run reckons with: add it, or leave them out"
@@ -289,7 +304,11 @@ def extract(
     for one in asked:
         find_encoder(one.model, state_key=one.state_key)  # a model that is none, or a file of none, is no wrong usage
     places = [name.strip() for name in (devices or device).split(",")]
-    works = [begin(one, places) for one in asked]
+    if cache is not None:
+        warn_of_other_writers(cache)
+    stage = Stage(asked[0].cache, clips)  # of several, which are on disks, nothing but the first itself
+    clips = stage.manifest
+    works = [begin(one, places, stage.folder if cache is not None else one.cache) for one in asked]
     if write_recipe is not None:
         write_recipe_file(context, write_recipe)
         say(f"recipe: {write_recipe}")
@@ -307,12 +326,12 @@ def extract(
             for line in [*([f"{one.cache}:"] if into else []), *plan_lines(plan)]:
                 say(line)
         if not force:
-            require_room(list(zip(plans, [one.cache for one in asked], strict=True)))
+            require_room(list(zip(plans, [work.folder for work in works], strict=True)))
         outlook = Outlook(sum(plan.clips for plan in plans), shows_bar=sys.stderr.isatty())
         if cluster is None:
             say(about_decoding(settings, default_workers(), default_memory()))
             gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips
-            summaries = extract_together(clips, [work.target for work in works], settings=settings, outlook=outlook)
+            summaries = fill(works, stage, settings=settings, outlook=outlook)
         else:
             summaries = (extract_on_cluster(works[0].order(clips, settings), cluster, outlook=outlook),)
     show_summaries(summaries, [one.cache for one in asked], as_json=as_json, profile=profile, is_one=not into)
@@ -337,9 +356,11 @@ def stoppable(caches: Sequence[Path]) -> Iterator[None]:
         yield
     except _StopSignal as stopped:
         from vjepa_fer.cache import open_cache
+        from vjepa_fer.remote import place_of
 
-        begun = [cache for cache in caches if (cache / "cache.json").exists()]
-        done = ", ".join(f"{len(open_cache(cache).done):,} clips are in {cache}" for cache in begun)
+        places = [place_of(str(cache)) for cache in caches]  # as they are now
+        begun = [place for place in places if (place / "cache.json").exists()]
+        done = ", ".join(f"{len(open_cache(place).done):,} clips are in {place}" for place in begun)
         say(f"stopped: {done or 'nothing done yet'}; the same command goes on from there")
         raise typer.Exit(128 + stopped.args[0]) from None
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from vjepa_fer.disk import is_url
 from vjepa_fer.recipe import (
     FaceCrop,
     Interpolation,
@@ -20,6 +21,7 @@ from vjepa_fer.recipe import (
     check,
     parse_resolution,
 )
+from vjepa_fer.remote import place_of, shown_address
 
 from .config_file import NOT_IN_FILES
 from .environment import long_name
@@ -65,6 +67,8 @@ class Asked:
 
     Attributes
     ----------
+    cache : Path
+        On a disk, or elsewhere.
     size : (int, int) or None
         Height and width of the input in pixels; None as the encoder was trained.
     precision : str
@@ -100,25 +104,33 @@ class Asked:
         )
 
 
-def all_asked(context: typer.Context, into: list[str], cache: Path | None) -> list[Asked]:
+def all_asked(context: typer.Context, into: list[str], cache: str | None) -> list[Asked]:
     """One cache by options, or those of ``--into``, each with the options of its file as if they had been typed for it alone.
 
     Raises
     ------
     typer.BadParameter
-        Neither or both; an option that belongs into the files is typed, or a file says what is about the whole command.
+        Neither or both; an address among several; an option that belongs into the files is typed, or a file says what is about the whole command.
     """
     if not into:
         if cache is None or not context.params["model"]:
             raise typer.BadParameter(NEITHER)
-        return [_asked(cache, context.params)]
+        return [_asked(place_of(cache), context.params)]
     if cache is not None:
-        raise typer.BadParameter(f"leave CACHE out: --into names the caches, and {cache} is none of them")
+        raise typer.BadParameter(
+            f"leave CACHE out: --into names the caches, and {shown_address(cache)} is none of them"
+        )
     for option in context.command.params:
         if option.name in RECIPE_OPTIONS and _source(context, option) != "DEFAULT":
             raise typer.BadParameter(f"--{long_name(option)}: with --into it stands in each recipe file, not beside it")
     named = pairs(into, "--into", "CACHE=RECIPE.toml")
-    return [_asked_in(context, Path(folder), file) for folder, file in named]
+    for folder, _ in named:
+        if is_url(folder):
+            raise typer.BadParameter(
+                f"{shown_address(folder)}: --into fills folders on a disk only; give an address as CACHE by itself, or send "
+                "the folder with `vjepa-fer cache mirror`"
+            )
+    return [_asked_in(context, place_of(folder), file) for folder, file in named]
 
 
 def _asked_in(context: typer.Context, cache: Path, file: str) -> Asked:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from vjepa_fer.errors import CacheError
 
 from .extract_asked import Asked
-from .extract_words import about_perturbation, about_room
+from .extract_words import Outlook, about_perturbation, about_room
 from .options import wrong_usage
 from .terminal import say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
-    from vjepa_fer.extract import ExtractSettings, Fleet, Forecast, Order, Plan, Target
+    from vjepa_fer.extract import ExtractSettings, ExtractSummary, Fleet, Forecast, Order, Plan, Stage, Target
+    from vjepa_fer.extract.writing import Report
     from vjepa_fer.manifest import Clip, Manifest
     from vjepa_fer.recipe import Recipe
 
@@ -52,6 +53,8 @@ class Work:
     ----------
     places : sequence of str
         The devices.
+    folder : Path
+        Where it is extracted to: the cache, or what is here of one elsewhere.
     precision : str
         Settled by the device; `why` says how, where it was.
     recipe : Recipe
@@ -60,6 +63,7 @@ class Work:
 
     asked: Asked
     places: Sequence[str]
+    folder: Path
     precision: Any
     why: str
     recipe: Recipe
@@ -70,13 +74,13 @@ class Work:
         """For :func:`vjepa_fer.extract.extract_together`."""
         from vjepa_fer.extract import Target
 
-        return Target(self.asked.cache, self.encoders, self.recipe)
+        return Target(self.folder, self.encoders, self.recipe)
 
     def plan(self, clips: Manifest, which: Which) -> tuple[Plan, list[Clip]]:
         """What the cache lacks."""
         from vjepa_fer.extract import plan_extraction
 
-        return plan_extraction(clips, self.asked.cache, self.recipe, **which)
+        return plan_extraction(clips, self.folder, self.recipe, **which)
 
     def loaded(self, encoders: Encoders, num_clips: int) -> Work:
         """The same with its encoders; what they are is said."""
@@ -133,16 +137,16 @@ class Work:
             say(f"precision: {self.why}")
 
 
-def begin(asked: Asked, places: Sequence[str]) -> Work:
+def begin(asked: Asked, places: Sequence[str], folder: Path) -> Work:
     """Settle the precision, and make the recipe as far as it goes without weights."""
     from vjepa_fer.extract import settle_precision
 
-    settled = settle_precision(asked.precision, list(places), asked.cache)
+    settled = settle_precision(asked.precision, list(places), folder)
     with wrong_usage():
         recipe = asked.planned(settled.precision)
     if asked.perturb is not None:
         say(*about_perturbation(recipe.preprocessing))
-    return Work(asked, places, settled.precision, settled.why or "", recipe)
+    return Work(asked, places, folder, settled.precision, settled.why or "", recipe)
 
 
 class Encoders:
@@ -188,10 +192,10 @@ class Trial:
         """What one cache would take; measured on a few clips, where there are weights or a rate."""
         from vjepa_fer.extract import Forecast, measure_rates, with_weights_of
 
-        cache = work.asked.cache
-        options: dict[str, Any] = {"workers": self.workers, "rate": self.rate, "folder": cache}
+        cache, folder = work.asked.cache, work.folder
+        options: dict[str, Any] = {"workers": self.workers, "rate": self.rate, "folder": folder}
         if work.asked.weights is None:
-            recipe = with_weights_of(cache, work.recipe)
+            recipe = with_weights_of(folder, work.recipe)
             work = dataclasses.replace(work, recipe=recipe)
             plan, left = work.plan(self.clips, self.which)
             given = measure_rates(plan, left, None, recipe, **options) if self.rate else None
@@ -209,6 +213,22 @@ class Trial:
         )
         forecast = Forecast.of(plan, measured, self.fleet) if measured else None
         return Tried(cache, dataclasses.replace(plan, seconds=forecast.seconds if forecast else 0.0), forecast)
+
+
+def fill(
+    works: Sequence[Work], stage: Stage, *, settings: ExtractSettings, outlook: Outlook
+) -> tuple[ExtractSummary, ...]:
+    """Extract the clips of `stage` into its cache, wherever that is, or into several on disks."""
+    from vjepa_fer.extract import extract_together
+
+    targets = [work.target for work in works]
+    if len(targets) > 1:
+        return extract_together(stage.manifest, targets, settings=settings, outlook=outlook)
+
+    def run(some: Manifest, _: Path, report: Report | None) -> ExtractSummary:
+        return extract_together(some, targets, settings=settings, report=report, outlook=outlook)[0]
+
+    return (stage.extract(works[0].recipe, run),)
 
 
 def require_room(plans: Sequence[tuple[Plan, Path]]) -> None:

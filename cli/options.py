@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -13,11 +12,18 @@ from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.doors import nearest
 
 from . import completion
+from .terminal import warn
 
 SOME_FAILED = 4
 """Exit status where all was gone through, but not all of it could be done."""
 
-CacheArgument = Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
+CacheArgument = Annotated[
+    str,  # a Path would take the two slashes of an address for one
+    typer.Argument(
+        metavar="CACHE", help="A cache folder, or an address such as s3://bucket/cache.", show_default=False
+    ),
+]
+FolderArgument = Annotated[str, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
 Shape = Literal["table", "csv", "markdown", "latex"]
 FormatOption = Annotated[
@@ -111,6 +117,17 @@ def taken_for_one_name(spelt: Mapping[str, str]) -> str:
     from vjepa_fer.manifest import abridged, shown
 
     return f"{len(spelt):,} names taken for others: {abridged(' is '.join(shown(pair)) for pair in spelt.items())}"
+
+
+def warn_of_other_writers(cache: str) -> None:
+    """Say where nothing but the person sees to it that one process writes."""
+    from vjepa_fer.disk import is_url
+    from vjepa_fer.remote import can_create_exclusively, shown_address
+
+    if is_url(cache) and not can_create_exclusively(cache):
+        warn(
+            f"{shown_address(cache)}: this store has no exclusive create; see to it that no other process writes there"
+        )
 
 
 def check_exclude(exclude: str | None) -> None:

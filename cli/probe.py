@@ -43,7 +43,12 @@ DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
 def probe(
     context: typer.Context,
     cache: Annotated[
-        Path | None, typer.Argument(metavar="CACHE", help="A cache folder; or give --stream.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="CACHE",
+            help="A cache folder, or an address such as s3://bucket/cache; or give --stream.",
+            show_default=False,
+        ),
     ] = None,
     streams: Annotated[
         list[str] | None,
@@ -159,7 +164,7 @@ def probe(
     ] = DEFAULT_PROTOCOL.repeats,
     exclude: ExcludeOption = DEFAULT_PROTOCOL.exclude,
     test_on: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="CACHE",
             help="Train on all of the first cache and test on all of this one; --folds has no part in it.",

@@ -20,7 +20,7 @@ HtmlOption = Annotated[
 ]
 
 
-def write_look(cache: Path, html: Path) -> None:
+def write_look(cache: str, html: Path) -> None:
     """Write the page and say what stands out."""
     from vjepa_fer.extras import require_extra
 

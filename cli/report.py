@@ -42,7 +42,7 @@ def report(
         ),
     ] = "pdf",
     cache: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="CACHE", help="The features, if they are not where the run says they were.", show_default=False
         ),
@@ -95,6 +95,7 @@ def report(
         require_extra("extract", ("av",), "--thumbnails")
         require_extra("report", ("PIL",), "--thumbnails")
     from vjepa_fer.doors import progress_bar
+    from vjepa_fer.remote import place_of
     from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
     from vjepa_fer.report.page import check_page
     from vjepa_fer.robustness import read_robustness
@@ -104,7 +105,12 @@ def report(
     check_page(out)
     columns = tuple(word.strip() for word in by.split(",") if word.strip())
     settings = ReportSettings(
-        cache=cache, method=projection, by=columns, seed=seed, thumbnails=thumbnails, videos=videos
+        cache=place_of(cache) if cache else None,
+        method=projection,
+        by=columns,
+        seed=seed,
+        thumbnails=thumbnails,
+        videos=videos,
     )
     with progress_bar(None, "report", unit="step", leave=False) as bar:
         numbers = gather_numbers(runs, settings, progress=lambda word: bar.advance(word=word))

@@ -70,11 +70,12 @@ class VideoError(VjepaFerError, OSError):
         self.reason = reason
         self.path = Path(path)
         self.message = message
-        super().__init__(f"{self.path}: {message}")
+        self._given = path  # a Path takes the two slashes of an address for one
+        super().__init__(f"{path if '://' in str(path) else self.path}: {message}")
 
-    def __reduce__(self) -> tuple[type[VideoError], tuple[VideoReason, Path, str]]:
+    def __reduce__(self) -> tuple[type[VideoError], tuple[VideoReason, str | Path, str]]:
         # OSError pickles its own arguments, which are not ours: worker processes send these errors home.
-        return VideoError, (self.reason, self.path, self.message)
+        return VideoError, (self.reason, self._given, self.message)
 
 
 class CheckpointError(VjepaFerError, ValueError):
@@ -83,6 +84,10 @@ class CheckpointError(VjepaFerError, ValueError):
 
 class DownloadError(VjepaFerError, OSError):
     """Weights that cannot be fetched: the server's answer, the connection, the disk, or a file that is not what it was."""
+
+
+class RemoteError(VjepaFerError, OSError):
+    """Something elsewhere that cannot be read or written: the address (without anything secret), what its store said, and what to do."""
 
 
 class CacheError(VjepaFerError, ValueError):

@@ -11,7 +11,12 @@ from importlib.util import find_spec
 
 from vjepa_fer.errors import MissingExtraError
 
-_PIP_NAMES = {"av": "PyAV (av)", "cv2": "OpenCV (cv2)", "PIL": "Pillow (PIL)"}
+_PIP_NAMES = {
+    "av": "PyAV (av)",
+    "cv2": "OpenCV (cv2)",
+    "PIL": "Pillow (PIL)",
+    "gcsfs": "gcsfs (which `pip install gcsfs` brings)",
+}
 
 
 def require_extra(extra: str, modules: tuple[str, ...], purpose: str) -> None:

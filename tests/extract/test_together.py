@@ -383,6 +383,7 @@ def test_a_recipe_file_is_what_extract_writes(study):
         (["--into", "one=run.toml"], "run.toml: workers is about the whole command: type it beside --into"),
         (["--into", "one=bare.toml"], "bare.toml: names no model"),
         (["--into", "one=a.toml", "--into", "./one=a.toml"], "is named twice"),
+        (["--into", "s3://me:secret@bucket/one=a.toml"], "s3://bucket/one: --into fills folders on a disk only"),
         ([], "give a CACHE folder and --model, or --into CACHE=RECIPE.toml"),
         (["cache"], "give a CACHE folder and --model, or --into CACHE=RECIPE.toml"),
     ],

@@ -13,6 +13,7 @@ ROOMS = [
     ("errors",),
     ("disk", "extras", "workers"),
     ("doors",),
+    ("remote",),
     ("claims", "engines", "weights"),
     ("recipe",),
     ("licences",),
@@ -35,6 +36,7 @@ ROOMS = [
 LOOSE = {"errors", "extras", "licences", "demo", "doctor", "__main__"}
 """Modules that lie beside the rooms, and may: what belongs to a room lies in it."""
 OPEN_ROOMS = (
+    "remote",
     "claims",
     "engines",
     "manifest",

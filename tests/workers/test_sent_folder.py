@@ -65,6 +65,7 @@ COMMANDS = {
     "cache repair": ["cache repair ."],
     "cache merge": ["cache merge . -o new"],
     "cache subset": ["cache subset . -o new --where label=happy"],
+    "cache mirror": ["cache mirror . new"],
     "cache pool": ["cache pool . -o new --levels mean"],
     "cache import": ["cache import table.csv new --manifest clips.csv"],
     "cache export": ["cache export . -o new.npz"],

@@ -7,15 +7,15 @@ others the few kB of index and checksums are compared at the places that it has.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
 from vjepa_fer.cache import layout
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.shard import Places, ShardIndex, places_in, read_shard_index, says_the_same
-from vjepa_fer.disk import open_regular
+from vjepa_fer.disk import open_to_read
 from vjepa_fer.errors import CacheError
 
 _GAP_BYTES = 4096
@@ -68,7 +68,7 @@ def _lies_alike(shard: ShardIndex, ids: np.ndarray, places: Places) -> bool:
     if not all(np.array_equal(offsets, places.rows[name]) for name, offsets in shard.offsets.items()):
         return False
     said = [(places.columns[name], array.tobytes()) for name, array in _columns(shard, ids) if array.nbytes]
-    with shard_errors(shard.path), io.FileIO(open_regular(shard.path, follow=False)) as file:
+    with shard_errors(shard.path), open_to_read(shard.path) as file:
         return all(_has(file, part) for part in _neighbours(sorted(said)))
 
 
@@ -89,7 +89,7 @@ def _neighbours(said: list[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes
     yield part
 
 
-def _has(file: io.FileIO, said: list[tuple[int, bytes]]) -> bool:
+def _has(file: BinaryIO, said: list[tuple[int, bytes]]) -> bool:
     """Whether the file has these bytes at these places, which ascend."""
     start, stop = said[0][0], said[-1][0] + len(said[-1][1])
     file.seek(start)

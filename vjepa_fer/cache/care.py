@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.reader import Cache, open_cache
+from vjepa_fer.cache.reader import Cache, CachePath, open_cache
 from vjepa_fer.recipe import Recipe, flat_recipe
 
 
-def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
+def cache_info(root: CachePath) -> dict[str, Any]:
     """Facts for people and machines: ``cache info --json`` prints this dictionary."""
     cache = open_cache(root)
     failures = cache.failures
@@ -25,7 +23,7 @@ def cache_info(root: str | os.PathLike[str]) -> dict[str, Any]:
     missing = [c.clip_id for c in cache.manifest.clips if c.clip_id not in cache.done and c.clip_id not in failures]
     return {
         "schema": "vjepa-fer/cache-info/1",
-        "cache": str(Path(root)),
+        "cache": str(cache.root),
         "fingerprint": cache.fingerprint,
         "clips_asked": len(cache.manifest.clips),
         "clips_done": len(cache),

@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vjepa_fer.cache.asked import read_cache_manifest
+from vjepa_fer.disk import AnyPath
 from vjepa_fer.doors import nearest, read_text
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import MOST_SHOWN, UNIFY, Clip, Manifest, abridged, respelled, shown
+from vjepa_fer.remote import place_of
 
 
 def chosen(
-    root: str | os.PathLike[str],
+    root: AnyPath,
     where: Sequence[str],
     clips_file: str | os.PathLike[str] | None = None,
     *,
@@ -38,7 +40,7 @@ def chosen(
     CacheError
         Nothing to choose by, or a column, value or clip that is not there.
     """
-    manifest = read_cache_manifest(Path(root))
+    manifest = read_cache_manifest(place_of(root))
     if not where and clips_file is None:
         raise CacheError("say which clips to keep, such as --where label=happy,sad or --clips ids.txt")
     conditions = [_condition(text, manifest) for text in where]

@@ -23,14 +23,15 @@ from vjepa_fer.cache.description import read_cache_recipe, write_description
 from vjepa_fer.cache.failures import Failure, adopt_version_1, write_failures
 from vjepa_fer.cache.notes import Row, write_notes
 from vjepa_fer.cache.pieces import digest_of
-from vjepa_fer.disk import create_exclusively, make_folders, make_own_folder, sweep_partials
+from vjepa_fer.disk import AnyPath, create_exclusively, make_folders, make_own_folder, sweep_partials
 from vjepa_fer.doors import read_object
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Manifest, manifest_csv
 from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
+from vjepa_fer.remote import place_here
 
 
-def prepare_cache(root: str | os.PathLike[str], recipe: AnyRecipe, manifest: Manifest) -> Manifest:
+def prepare_cache(root: AnyPath, recipe: AnyRecipe, manifest: Manifest) -> Manifest:
     """Make the cache folder, or reopen it for the same recipe; then its manifest covers `manifest`'s clips as well.
 
     Any number of processes may do so at once. What killed writers left is swept.
@@ -47,7 +48,7 @@ def prepare_cache(root: str | os.PathLike[str], recipe: AnyRecipe, manifest: Man
     CacheError
         The folder exists and is something else, or cannot be written.
     """
-    folder = Path(root)
+    folder = place_here(root)
     try:
         _become_cache(folder, recipe)
         for place in (folder, make_own_folder(folder / layout.SHARDS)):
@@ -102,7 +103,7 @@ def _is_copy(folder: Path) -> bool:
 
 @contextmanager
 def copied_cache(
-    root: str | os.PathLike[str],
+    root: AnyPath,
     recipe: AnyRecipe,
     manifest: Manifest,
     failures: Mapping[str, Failure],
@@ -129,7 +130,7 @@ def copied_cache(
     CacheError
         Something is there already, or another copy was begun there.
     """
-    folder = Path(root)
+    folder = place_here(root)
     text = manifest_csv(manifest.columns, manifest.clips)
     purpose = {"source": source, "fingerprint": fingerprint(recipe), "manifest": digest_of(text.encode())}
     try:

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.disk import refuse_link
+from vjepa_fer.disk import Elsewhere, refuse_link
 from vjepa_fer.errors import CacheError, VjepaFerError
 
 _MAX_ATTRIBUTE_BYTES = 16 << 20
@@ -39,6 +39,8 @@ def shard_errors(path: Path) -> Iterator[None]:
 def open_shard(path: Path) -> h5py.File:
     """Open a complete shard for reading. Shards never change, so no lock is taken (read-only network disks work)."""
     with shard_errors(path):
+        if isinstance(path, Elsewhere):
+            return h5py.File(path.open_file(), "r")
         refuse_link(path)
         if not stat.S_ISREG(os.lstat(path).st_mode):
             raise CacheError(f"{path}: not a file; move it away")

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +24,10 @@ from vjepa_fer.cache.agreement import agrees
 from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.npy import read_npz
 from vjepa_fer.cache.shard import Notebook, ShardIndex, read_shard_index
-from vjepa_fer.disk import open_regular, refuse_link, write_durably
+from vjepa_fer.disk import Elsewhere, open_regular, refuse_link, write_durably
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, fingerprint, require_same_recipe
+from vjepa_fer.remote import place_of
 
 WORTH_WRITING = 16
 """Shards that a reader had to look at before it writes the index again; a folder of fewer opens at once without one."""
@@ -56,7 +56,7 @@ def read_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:
         A shard has another recipe than the cache.
     """
     shards, num_new = _shards_and_new(folder, recipe)
-    if num_new >= WORTH_WRITING:
+    if num_new >= WORTH_WRITING and not isinstance(folder, Elsewhere):
         _remember(folder, recipe, shards)
     return shards
 
@@ -75,10 +75,13 @@ def _still_right(shard: ShardIndex | None) -> ShardIndex | None:
     if shard is None:
         return None
     with shard_errors(shard.path):
-        status = os.stat(shard.path)
+        status = shard.path.stat()
     if status.st_size != shard.size:
         return None
-    if status.st_mtime_ns == shard.mtime_ns:
+    if status.st_mtime_ns in (
+        shard.mtime_ns,
+        None,
+    ):  # a store's times say nothing; rows are compared before they are given
         return shard
     return dataclasses.replace(shard, mtime_ns=status.st_mtime_ns) if agrees(shard) else None
 
@@ -89,7 +92,20 @@ def _read_own(path: Path, recipe: AnyRecipe) -> ShardIndex:
     return shard
 
 
+def index_elsewhere(address: str, recipe: AnyRecipe) -> bytes | None:
+    """The index of a cache elsewhere, to be sent there; None where there are few shards, or the one there tells of all."""
+    shards, num_new = _shards_and_new(place_of(address) / layout.SHARDS, recipe)
+    return _image(recipe, shards) if num_new and len(shards) >= WORTH_WRITING else None
+
+
 def _remember(folder: Path, recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> None:
+    try:
+        write_durably(folder / layout.INDEX_NPZ, _image(recipe, shards))
+    except OSError:  # a disk that is full or may not be written to: reading works without
+        return
+
+
+def _image(recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> bytes:
     files = [[s.path.name, s.size, s.mtime_ns, len(s)] for s in shards]
     about = {"format_version": layout.FORMAT_VERSION, "fingerprint": fingerprint(recipe), "shards": files}
     arrays: dict[str, Any] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
@@ -101,10 +117,7 @@ def _remember(folder: Path, recipe: AnyRecipe, shards: Sequence[ShardIndex]) -> 
         arrays[f"checksums/{name}"] = np.concatenate([s.checksums[name] for s in shards])
     image = io.BytesIO()
     np.savez(image, **arrays)
-    try:
-        write_durably(folder / layout.INDEX_NPZ, image.getvalue())
-    except OSError:  # a disk that is full or may not be written to: reading works without
-        return
+    return image.getvalue()
 
 
 def remembered_shards(folder: Path, recipe: AnyRecipe) -> list[ShardIndex]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vjepa_fer.cache import layout
-from vjepa_fer.cache.reading import StoredLevel, read_decoded
+from vjepa_fer.cache.reading import ShardFile, StoredLevel, read_decoded
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import MOST_SHOWN, abridged
@@ -102,7 +102,7 @@ def _is_enough(name: str, follows: np.ndarray) -> bool:
     return bool(follows.any()) if name == "delta" else name != "std" or len(follows) > 1
 
 
-def read_steps(file: int, shard: ShardIndex, level: StoredLevel, rows: slice) -> Steps:
+def read_steps(file: ShardFile, shard: ShardIndex, level: StoredLevel, rows: slice) -> Steps:
     """The steps of a clip, whose rows in a shard these are; `level` has a time axis.
 
     Raises

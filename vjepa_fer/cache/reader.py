@@ -26,6 +26,7 @@ from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
 from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.table import ClipTable
+from vjepa_fer.disk import AnyPath, Elsewhere
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import CacheError, NoSuchClipError, RecipeError
 from vjepa_fer.manifest import Clip, Manifest
@@ -37,8 +38,9 @@ from vjepa_fer.recipe import (
     split_statistics,
     with_statistics,
 )
+from vjepa_fer.remote import place_of
 
-CachePath = str | os.PathLike[str]
+CachePath = AnyPath
 
 
 def open_cache(path: CachePath | Sequence[CachePath], *, check_tokens: bool = True) -> Cache:
@@ -50,7 +52,8 @@ def open_cache(path: CachePath | Sequence[CachePath], *, check_tokens: bool = Tr
     Parameters
     ----------
     path : path or sequence of paths
-        The cache folder; or several of one recipe, read as one. A clip that several hold is taken from the first.
+        The cache folder, or an address such as ``s3://bucket/cache`` (extra ``remote``), which is read by ranges; or several of one
+        recipe, read as one. A clip that several hold is taken from the first.
     check_tokens : bool
         False leaves grid and tokens unchecked, which saves a tenth of the time of reading them; `cache verify` compares all.
 
@@ -60,8 +63,10 @@ def open_cache(path: CachePath | Sequence[CachePath], *, check_tokens: bool = Tr
         Not a cache, damaged, or written by a newer version; or two folders give one clip different labels or subjects.
     RecipeMismatchError
         The folders, or the shards of one, have different recipes.
+    RemoteError
+        What is elsewhere cannot be read.
     """
-    roots = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(p) for p in path]
+    roots = [place_of(p) for p in ([path] if isinstance(path, str | os.PathLike | Elsewhere) else path)]
     if not roots:
         raise CacheError("no cache folder given; expected at least one")
     recipe = read_cache_recipe(roots[0])

@@ -20,7 +20,7 @@ from vjepa_fer.cache.hdf5 import shard_errors
 from vjepa_fer.cache.int8 import dequantise
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.sums import all_finite, crc32, finite_rows, joined_checksum, row_checksums
-from vjepa_fer.disk import open_regular
+from vjepa_fer.disk import Elsewhere, Ranges, open_regular
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import AnyRecipe
 
@@ -31,11 +31,18 @@ BATCH_BYTES = 16 << 20
 """Rows are converted in batches of about this size, so that memory stays bounded whatever the size of a shard."""
 
 
+ShardFile = int | Ranges
+"""A descriptor of a file here, or a file elsewhere."""
+
+
 @contextmanager
-def shard_bytes(shard: ShardIndex) -> Iterator[int]:
-    """Open a shard for :func:`read_rows` and give its descriptor; refused if it is no longer the file that was checked."""
+def shard_bytes(shard: ShardIndex) -> Iterator[ShardFile]:
+    """Open a shard for :func:`read_rows`; refused if it is no longer the file that was checked."""
     require_agreement(shard)
     with shard_errors(shard.path):
+        if isinstance(shard.path, Elsewhere):  # nobody changes a file there: its size is what was read of it
+            yield shard.path.open_ranges()
+            return
         file = open_regular(shard.path, follow=False)
         try:
             size = os.fstat(file).st_size
@@ -49,7 +56,7 @@ def shard_bytes(shard: ShardIndex) -> Iterator[int]:
 
 
 def read_rows(
-    file: int,
+    file: ShardFile,
     shard: ShardIndex,
     dataset: layout.Dataset,
     rows: slice | np.ndarray,
@@ -110,15 +117,16 @@ def _about_damage(shard: ShardIndex, dataset: layout.Dataset, rows: slice | np.n
     return f"{shard.path}: clip {clip}: {dataset.path} {what}; run `vjepa-fer cache repair`, then extract again"
 
 
-def _read_blocks(file: int, shard: ShardIndex, offset: int, target: memoryview) -> Iterator[memoryview]:
+def _read_blocks(file: ShardFile, shard: ShardIndex, offset: int, target: memoryview) -> Iterator[memoryview]:
     """Fill `target` from `offset` on, and give each part of it as soon as it is there."""
-    for start in range(0, len(target), _READ_BYTES):
-        block = target[start : start + _READ_BYTES]
+    step = _READ_BYTES if isinstance(file, int) else file.step
+    for start in range(0, len(target), step):
+        block = target[start : start + step]
         _read_into(file, shard, offset + start, block)
         yield block
 
 
-def _read_into(file: int, shard: ShardIndex, offset: int, target: memoryview) -> None:
+def _read_into(file: ShardFile, shard: ShardIndex, offset: int, target: memoryview) -> None:
     while target:
         count = _pread(file, target, offset)
         if not count:
@@ -126,7 +134,9 @@ def _read_into(file: int, shard: ShardIndex, offset: int, target: memoryview) ->
         target, offset = target[count:], offset + count
 
 
-def _pread(file: int, target: memoryview, offset: int) -> int:
+def _pread(file: ShardFile, target: memoryview, offset: int) -> int:
+    if not isinstance(file, int):
+        return file.read_into(target, offset)
     if hasattr(os, "preadv"):
         return os.preadv(file, [target], offset)
     os.lseek(file, offset, os.SEEK_SET)  # Windows
@@ -149,7 +159,7 @@ class StoredLevel:
 
 
 def read_decoded(
-    file: int, shard: ShardIndex, level: StoredLevel, rows: slice | np.ndarray, *, checked: bool = True
+    file: ShardFile, shard: ShardIndex, level: StoredLevel, rows: slice | np.ndarray, *, checked: bool = True
 ) -> np.ndarray:
     """Rows of a level in float16 or float32 as stored; int8 becomes float32."""
     values = read_rows(file, shard, level.dataset, rows, checked=checked)
@@ -158,7 +168,7 @@ def read_decoded(
     return dequantise(values, read_rows(file, shard, level.scale, rows, checked=checked))
 
 
-def read_into(file: int, shard: ShardIndex, level: StoredLevel, rows: np.ndarray, out: np.ndarray) -> None:
+def read_into(file: ShardFile, shard: ShardIndex, level: StoredLevel, rows: np.ndarray, out: np.ndarray) -> None:
     """Rows of a level into `out`, float32 (R, dim)."""
     dataset = level.dataset
     if dataset.dtype == out.dtype and out.flags.c_contiguous:

@@ -24,6 +24,7 @@ from vjepa_fer.disk import refuse_link, sweep_partials, sync_folder, write_durab
 from vjepa_fer.doors import TooLargeError, read_bytes
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe
+from vjepa_fer.remote import place_here
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def repair_cache(root: CachePath, *, progress: Callable[[str], None] = lambda sh
     CacheError
         `root` is not a cache, or its ``cache.json`` is damaged.
     """
-    folder = Path(root)
+    folder = place_here(root)
     recipe = read_cache_recipe(folder)
     for name in (layout.SHARDS, layout.MANIFEST_PIECES, layout.FAILED_PIECES):
         refuse_link(folder / name)

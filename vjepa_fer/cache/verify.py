@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,14 @@ from vjepa_fer.cache.failures import failure_pieces, read_failure_piece, read_fa
 from vjepa_fer.cache.hdf5 import open_shard, read_attribute, shard_errors, stored_checksums
 from vjepa_fer.cache.index import remembered_shards
 from vjepa_fer.cache.pieces import piece_paths, read_piece
+from vjepa_fer.cache.reader import CachePath
 from vjepa_fer.cache.reading import BATCH_BYTES, read_rows, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex, read_shard_index, says_the_same
 from vjepa_fer.cache.sums import bytes_of, finite_rows, row_checksums
 from vjepa_fer.doors import parse_object
 from vjepa_fer.errors import CacheError, VjepaFerError
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
+from vjepa_fer.remote import place_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Verification:
     problems: tuple[Problem, ...]
 
 
-def verify_cache(root: str | os.PathLike[str], *, progress: Callable[[str], None] = lambda shard: None) -> Verification:
+def verify_cache(root: CachePath, *, progress: Callable[[str], None] = lambda shard: None) -> Verification:
     """Read all shards of a cache and compare every row and every dataset with its checksums.
 
     A flipped bit in a row names the clip; what cannot be tied to a clip names the shard. Each level is read both as HDF5
@@ -75,7 +76,7 @@ def verify_cache(root: str | os.PathLike[str], *, progress: Callable[[str], None
     CacheError
         `root` is not a cache, or its ``cache.json`` is damaged.
     """
-    folder = Path(root)
+    folder = place_of(root)
     recipe = read_cache_recipe(folder)
     paths = shard_files(folder)
     known = {shard.path.name: shard for shard in remembered_shards(folder / layout.SHARDS, recipe)}

@@ -2,14 +2,16 @@
 
 In reading order: `whose` (which process a file belongs to, and whether it lives), `durable` (files and folders that appear whole), `names`
 (which no two files share), `inside` (folders that are no links, and what may be removed from them), `scratch` (folders that nobody wants
-to keep), `facts` (what the file system under a folder can do).
+to keep), `facts` (what the file system under a folder can do), `elsewhere` (paths that are on no disk here).
 """
 
 from vjepa_fer.disk.durable import create_exclusively, make_folders, new_folder, sync_folder, write_durably
+from vjepa_fer.disk.elsewhere import AnyPath, Elsewhere, Ranges, is_url
 from vjepa_fer.disk.facts import bytes_for_people, can_lock, exclusive_lock, is_case_sensitive, write_speed
 from vjepa_fer.disk.inside import (
     make_own_folder,
     open_regular,
+    open_to_read,
     refuse_link,
     remove_files,
     require_regular,
@@ -22,18 +24,23 @@ from vjepa_fer.disk.whose import PARTIAL_SUFFIX, is_gone, new_owner, partial_pat
 
 __all__ = [
     "PARTIAL_SUFFIX",
+    "AnyPath",
+    "Elsewhere",
+    "Ranges",
     "bytes_for_people",
     "can_lock",
     "create_exclusively",
     "exclusive_lock",
     "is_case_sensitive",
     "is_gone",
+    "is_url",
     "make_folders",
     "make_own_folder",
     "new_folder",
     "new_owner",
     "on_disk",
     "open_regular",
+    "open_to_read",
     "partial_path",
     "refuse_link",
     "remove_files",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import shutil
@@ -15,8 +16,10 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from vjepa_fer.disk.durable import make_folders
+from vjepa_fer.disk.elsewhere import Elsewhere
 from vjepa_fer.disk.whose import OWNER, PARTIAL_SUFFIX, is_gone, is_running_here
 from vjepa_fer.errors import VjepaFerError
 
@@ -31,6 +34,8 @@ _ANY_PARTIAL = re.compile(  # or one of vjepa-fer 0.1.0, NAME.HOST.PID.partial
 
 def refuse_link(path: Path) -> None:
     """Raise :class:`VjepaFerError` if `path`, which may be absent, is a link or another way out of its folder."""
+    if isinstance(path, Elsewhere):  # stores know no links
+        return
     try:
         status = os.lstat(path)
     except OSError:
@@ -57,8 +62,10 @@ def make_own_folder(path: Path) -> Path:
     return path
 
 
-def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> int:
+def open_regular(path: str | os.PathLike[str] | Elsewhere, *, follow: bool = True) -> int:
     """A descriptor of a regular file, to read; a pipe or a device is refused before it can make anybody wait.
+
+    Of a file elsewhere it is a descriptor of a copy, made here and now: right for all that is small.
 
     Parameters
     ----------
@@ -71,6 +78,8 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> int:
     OSError
         No such file, no permission, or (``EINVAL``) not a regular file but a folder, a pipe, a socket or a device.
     """
+    if isinstance(path, Elsewhere):
+        return path.open_copy()
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
@@ -83,6 +92,13 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> int:
         return descriptor
     os.close(descriptor)
     raise _irregular(path, mode)
+
+
+def open_to_read(path: Path) -> BinaryIO:
+    """A regular file, unbuffered, no link followed; one elsewhere is read by ranges."""
+    if isinstance(path, Elsewhere):
+        return cast(BinaryIO, path.open_file())
+    return io.FileIO(open_regular(path, follow=False))
 
 
 def require_regular(path: str | os.PathLike[str]) -> None:

@@ -49,7 +49,7 @@ def blocks_of(path: str | os.PathLike[str], *, follow: bool = True, ratio: int =
     """The bytes of a regular file, block by block; of a ``.gz`` what they unpack to, `ratio` being as in :func:`unpacked`."""
     with open(open_regular(path, follow=follow), "rb") as file:
         blocks = _blocks(file)
-        yield from unpacked(blocks, ratio=ratio) if os.fspath(path).lower().endswith(".gz") else blocks
+        yield from unpacked(blocks, ratio=ratio) if str(path).lower().endswith(".gz") else blocks
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:

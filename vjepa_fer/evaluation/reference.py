@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -150,7 +149,7 @@ class LabelledCache:
     """A cache under another reference: what :func:`vjepa_fer.sweep.sweep` needs of a cache."""
 
     def __init__(self, cache: Cache, reference: Reference) -> None:
-        self.cache, self.reference, self.root = cache, reference, Path(cache.root)
+        self.cache, self.reference, self.root = cache, reference, cache.root
         kept = reference.take(cache.clips)
         labels = dict(zip((clip.clip_id for clip in kept), map(str, reference.y), strict=True))
         self.clips = tuple(dataclasses.replace(clip, label=labels[clip.clip_id]) for clip in kept)

@@ -15,6 +15,7 @@ from vjepa_fer.extract.plan import (
 )
 from vjepa_fer.extract.precision import settle_precision
 from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
+from vjepa_fer.extract.staging import Stage
 
 __all__ = [
     "ExtractSettings",
@@ -24,6 +25,7 @@ __all__ = [
     "Order",
     "Plan",
     "Rates",
+    "Stage",
     "Target",
     "extract_manifest",
     "extract_on_cluster",

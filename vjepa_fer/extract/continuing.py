@@ -8,6 +8,7 @@ from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.asked import read_cache_manifest, was_asked
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.remote import brought
 from vjepa_fer.video.reading import source_sha256
 
 
@@ -39,6 +40,7 @@ def refuse_other_videos(root: Path, manifest: Manifest) -> None:
 def _is_same_video(clip: Clip, sha256: str) -> bool:
     """Also where nothing can be compared: the file is gone, or an anonymous copy of a cache does not say."""
     try:
-        return not sha256 or source_sha256(clip.path) == sha256
+        with brought(clip.path) as path:
+            return not sha256 or source_sha256(path) == sha256
     except OSError:
         return True

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from vjepa_fer.cache.folder import prepare_cache, refuse_other_cache
 from vjepa_fer.doors import Bar, progress_bar
 from vjepa_fer.encoder import LoadedEncoder, require_compiling
+from vjepa_fer.extract.ahead import Ahead, Returned
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import Route, encode_together
@@ -22,11 +24,13 @@ from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import Report
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
 from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Recipe, Sampling, Storage, check
+from vjepa_fer.remote import must_be_brought
 from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import require_decoder
 from vjepa_fer.video.pool import (
     DecodePool,
+    HasPath,
     PoolSettings,
     ReadClip,
     default_memory,
@@ -35,6 +39,7 @@ from vjepa_fer.video.pool import (
 )
 
 Outlook = Callable[[int, float], None]
+C = TypeVar("C", bound=HasPath)
 
 
 def make_recipe(
@@ -281,7 +286,7 @@ class _Job:
             finally:
                 if not all(thread.wait(0) for thread in threads):  # stopped early
                     self.stop.set()
-                    if isinstance(reads, DecodePool):
+                    if isinstance(reads, DecodePool | Returned):
                         reads.close()
                 for thread in threads:
                     thread.wait_surely()
@@ -290,6 +295,20 @@ class _Job:
 
     @contextmanager
     def _reads(self, clips: Iterator[Clip]) -> Iterator[Iterable[ReadClip[Clip]]]:
+        if not any(must_be_brought(clip.path) for side in self.sides for clip in side.todo.values()):
+            with self._pool(clips, picture_rate, self._looks_of) as reads:
+                yield reads
+            return
+        with (
+            Ahead(clips, self.settings.scratch_bytes) as ahead,
+            self._pool(ahead, ahead.rate, lambda one: self._looks_of(one.clip)) as brought,
+        ):
+            yield Returned(ahead, brought)
+
+    @contextmanager
+    def _pool(
+        self, clips: Iterable[C], rate_of: Callable[[C], float | None], looks_of: Callable[[C], list[int]]
+    ) -> Iterator[Iterable[ReadClip[C]]]:
         own, (first, *others) = self.settings, self.looks
         if not self.workers and os.name == "nt":
             yield _InTurns(
@@ -299,9 +318,9 @@ class _Job:
                     decoder=own.decoder,
                     accept_truncated=own.accept_truncated,
                     accept_resize=own.accept_resize,
-                    rate_of=picture_rate,
+                    rate_of=rate_of,
                     others=others,
-                    looks_of=self._looks_of,
+                    looks_of=looks_of,
                 )
             )
             return
@@ -313,7 +332,7 @@ class _Job:
             accept_truncated=own.accept_truncated,
             accept_resize=own.accept_resize,
         )
-        with DecodePool(clips, *first, settings, rate_of=picture_rate, others=others, looks_of=self._looks_of) as pool:
+        with DecodePool(clips, *first, settings, rate_of=rate_of, others=others, looks_of=looks_of) as pool:
             yield pool
 
     def _decoded(
@@ -349,13 +368,13 @@ class _Job:
             self.outlook(finished, self.clock.wall_seconds)
 
 
-class _InTurns:
+class _InTurns(Generic[C]):
     """An iterable that several threads may ask in turns."""
 
-    def __init__(self, items: Iterator[ReadClip[Clip]]) -> None:
+    def __init__(self, items: Iterator[ReadClip[C]]) -> None:
         self._items, self._lock = items, threading.Lock()
 
-    def __iter__(self) -> Iterator[ReadClip[Clip]]:
+    def __iter__(self) -> Iterator[ReadClip[C]]:
         while True:
             with self._lock:
                 item = next(self._items, None)

@@ -10,9 +10,10 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,13 +26,14 @@ from vjepa_fer.disk import write_speed
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.encoder.loading.registry import find_encoder, preprocessing_for
 from vjepa_fer.encoder.model.zoo import placeholder_spec
-from vjepa_fer.errors import VideoError
+from vjepa_fer.errors import RemoteError, VideoError
 from vjepa_fer.extract.batches import RowEncoder
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips, row_encoder
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates, RateSource
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
 from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Precision, Recipe, Sampling, Storage
+from vjepa_fer.remote import brought, must_be_brought
 from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
 from vjepa_fer.video.reading import choose_windows
 from vjepa_fer.video.times import count_frames, frame_seconds, packet_seconds
@@ -39,6 +41,10 @@ from vjepa_fer.workers import num_cores
 
 SAMPLE = 200
 """Clips whose frames are counted; of the others as many windows are expected."""
+
+
+SAMPLE_ELSEWHERE = 20
+"""The same where each has to be brought for it."""
 
 
 def plan_extraction(
@@ -69,7 +75,8 @@ def plan_extraction(
     root = Path(cache)
     refuse_other_cache(root, recipe)
     clips = _clips_left(manifest, root, retry_failed, accept_truncated)
-    look = partial(_look, sampling=recipe.sampling, min_frames=min_frames, accept_truncated=accept_truncated)
+    sample = min(sample, SAMPLE_ELSEWHERE) if any(must_be_brought(clip.path) for clip in clips) else sample
+    look = partial(_look_here, sampling=recipe.sampling, min_frames=min_frames, accept_truncated=accept_truncated)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, min(sample, len(clips))).round().astype(int))]
     with ThreadPoolExecutor(default_workers() or 1) as threads:
         looked_at = [found for found in threads.map(look, chosen) if found]
@@ -115,6 +122,12 @@ class _Look(NamedTuple):
     windows: int
     is_short: bool
     spans: tuple[float, ...]  # seconds of its shortest and its longest whole window; none where nothing says
+
+
+def _look_here(clip: Clip, **how: Any) -> _Look | None:
+    with ExitStack() as copies:
+        here = _copied(clip, copies)
+        return _look(here, **how) if here else None
 
 
 def _look(clip: Clip, *, sampling: Sampling, min_frames: int, accept_truncated: bool) -> _Look | None:
@@ -187,11 +200,10 @@ def measure_rates(
         None where no clip can be decoded.
     """
     chosen = [clips[i] for i in sorted({0, len(clips) // 2, len(clips) - 1})] if clips else []
-    reads = [
-        read
-        for read in read_in_line(chosen, recipe.sampling, recipe.preprocessing, rate_of=picture_rate)
-        if read.pixels is not None
-    ]
+    with ExitStack() as copies:
+        here = [clip for clip in (_copied(clip, copies) for clip in chosen) if clip]
+        found = read_in_line(here, recipe.sampling, recipe.preprocessing, rate_of=picture_rate)
+        reads = [read for read in found if read.pixels is not None]
     if not reads:
         return None
     busy = sum(read.busy_seconds for read in reads) / len(reads)
@@ -213,6 +225,14 @@ def measure_rates(
         cores_a_clip=busy / num_cores() if on_cpu else 0.0,
         in_turns=not workers,
     )
+
+
+def _copied(clip: Clip, copies: ExitStack) -> Clip | None:
+    """The clip with a file here, until `copies` go; None where it cannot be brought."""
+    try:
+        return dataclasses.replace(clip, path=copies.enter_context(brought(clip.path)))
+    except (RemoteError, FileNotFoundError):
+        return None
 
 
 def _write_speed(folder: Path | None) -> float | None:

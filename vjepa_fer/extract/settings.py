@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from vjepa_fer.cache.failures import Failure
 from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
 from vjepa_fer.encoder import LoadedEncoder
+from vjepa_fer.extract.ahead import ROOM
 from vjepa_fer.extract.clock import Profile
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video.others import Decoder
@@ -47,6 +48,8 @@ class ExtractSettings:
     wait_seconds : float
         How long to wait at the end for clips that other processes are at, while none of them gets done; a clip whose process
         dies is taken over.
+    scratch_bytes : int
+        Of copies of videos that lie elsewhere; they are brought ahead, and go as soon as they are decoded.
     """
 
     batch_size: int | None = None
@@ -62,6 +65,7 @@ class ExtractSettings:
     accept_resize: bool = False
     min_frames: int = 1
     wait_seconds: float = 600.0
+    scratch_bytes: int = ROOM
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vjepa_fer.disk import is_url
 from vjepa_fer.doors import Column, Sheet, card, frame_of, not_one_of
-from vjepa_fer.errors import ManifestError
+from vjepa_fer.errors import ManifestError, RemoteError
 from vjepa_fer.manifest.spelling import refuse_measurements, refuse_missing, refuse_spelled_twice
+from vjepa_fer.remote import check_source, must_be_brought
 
 COLUMNS = ("clip_id", "path", "label", "subject")
 """The columns that vjepa-fer itself reads; a manifest may carry any further ones."""
@@ -41,7 +43,8 @@ class Clip:
     clip_id : str
         Unique in its manifest. No path separators and no control characters, so that it may name a file or a table row.
     path : str
-        Of the video, absolute or relative to the manifest's folder; "" in a manifest for imported features.
+        Of the video, absolute or relative to the manifest's folder; or its address (``s3://bucket/clip.mp4``), or a member of an
+        archive (``shards-{000..099}.tar::clip.mp4``); "" in a manifest for imported features.
     label, subject : str
         Never empty.
     extra : mapping of str to str
@@ -68,6 +71,8 @@ class Clip:
             raise ManifestError(
                 f"clip_id {self.clip_id!r} is a path; use a plain name, such as the file's without suffix"
             )
+        if must_be_brought(self.path):
+            _check_source(self.path)
         if not self.extra.keys().isdisjoint(COLUMNS):
             clash = sorted(set(self.extra) & set(COLUMNS))
             raise ManifestError(f"clip {self.clip_id!r}: {', '.join(clash)} cannot be a further column as well")
@@ -75,6 +80,14 @@ class Clip:
     def value(self, column: str) -> str:
         """The value in `column`, one of :data:`COLUMNS` or a further one; "" where this clip has none."""
         return getattr(self, column) if column in COLUMNS else self.extra.get(column, "")
+
+
+def _check_source(path: str) -> None:
+    """An address is written into caches and logs: one with a secret in it never gets that far."""
+    try:
+        check_source(path)
+    except RemoteError as error:
+        raise ManifestError(str(error)) from error
 
 
 def may_be_written(value: str) -> bool:
@@ -198,6 +211,8 @@ class Manifest:
 
     def _absolute_path(self, clip: Clip) -> str:
         """As text: a corpus has many clips, and a Path takes longer to make than to look up."""
+        if is_url(clip.path):
+            return clip.path
         folder = os.path.dirname(self.source) if self.source else ""
         return os.path.abspath(os.path.join(folder, clip.path))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vjepa_fer.cache import Cache
+from vjepa_fer.disk import is_url
 from vjepa_fer.errors import CacheError, RecipeMismatchError, RunError, VideoError, VjepaFerError
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.report.grid import sweep_of
@@ -146,6 +147,9 @@ def _find_cache(run: Run, settings: ReportSettings, shelf: Shelf, notes: list[st
     """The cache asked for, or the one that the run names if it is still there and the same."""
     if settings.cache is None and run.evaluation.folds.name.startswith("test-on:"):
         notes.append("trained on one corpus and tested on another: the features of the two are not drawn")
+        return None
+    if settings.cache is None and is_url(run.cache):
+        notes.append(f"the features are at {run.cache}, where nothing is read unasked; --cache {run.cache} does")
         return None
     said = settings.cache or (Path(run.cache) if run.cache else None)
     if said is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from vjepa_fer.cache import Cache, CachedClip, open_cache
 from vjepa_fer.cache.care import cache_info
 from vjepa_fer.cache.pooling import mean_of_clip
+from vjepa_fer.disk import AnyPath
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip
 from vjepa_fer.report.outliers import Outliers, find_outliers
@@ -107,7 +107,7 @@ class CacheLook:
 
 
 def look_at_cache(
-    root: str | os.PathLike[str],
+    root: AnyPath,
     settings: LookSettings | None = None,
     *,
     progress: Callable[[str], None] = lambda clip_id: None,

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vjepa_fer.cache import Cache, open_cache
+from vjepa_fer.disk import AnyPath
 from vjepa_fer.errors import VjepaFerError
 from vjepa_fer.experiment import Plan
+from vjepa_fer.remote import place_of
 from vjepa_fer.runs import Run, read_plan, read_run
 
 Value = TypeVar("Value")
@@ -44,9 +46,9 @@ class Shelf:
             return kept.settings, kept.evaluation.cell
         return self.once(("plan", place), lambda: read_plan(path))
 
-    def cache(self, path: str | os.PathLike[str]) -> Cache:
+    def cache(self, path: AnyPath) -> Cache:
         """See :func:`vjepa_fer.cache.open_cache`."""
-        return self.once(("cache", Path(path).resolve()), lambda: open_cache(path), word=str(path))
+        return self.once(("cache", place_of(path).resolve()), lambda: open_cache(path), word=str(path))
 
     def once(self, key: Hashable, make: Callable[[], Value], *, word: str = "") -> Value:
         """What `make` gave, or raised, the first time that it was asked for under this key."""
