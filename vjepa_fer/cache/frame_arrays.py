@@ -6,9 +6,7 @@ times) that is true where there is something. A frame that holds NaN is no momen
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +16,13 @@ import numpy as np
 
 from vjepa_fer.cache.column_roles import Role
 from vjepa_fer.cache.hdf5 import link_type
-from vjepa_fer.cache.import_arrays import texts_of, whole_dataset
+from vjepa_fer.cache.import_arrays import read_errors, texts_of, whole_dataset
 from vjepa_fer.cache.import_clips import clips_in_folder, hdf5_clips
 from vjepa_fer.cache.imports import check_ids, match_columns, named_by, roles_of_others, sha256_of_file
 from vjepa_fer.cache.moments import FrameStream, Moments
 from vjepa_fer.cache.npy import each_of_npz, read_header, read_npz, rows_of_npy, rows_of_npz, shape_in_npz
 from vjepa_fer.doors import read_text
-from vjepa_fer.errors import CacheError, VjepaFerError
+from vjepa_fer.errors import CacheError
 
 LENGTHS, MASK = "lengths", "mask"
 
@@ -44,7 +42,7 @@ class _Beside:
 
 def holds_arrays_over_time(path: Path, values: str) -> bool:
     """Whether the array `values` of a file has three axes."""
-    with _read_errors(path):
+    with read_errors(path):
         if path.suffix.lower() == ".npz":
             with path.open("rb") as file:
                 return len(shape_in_npz(file, values) or ()) == 3
@@ -84,7 +82,7 @@ def read_frame_arrays(
     CacheError
         Names the file and what is wrong with it; when clips are read, the clip.
     """
-    with _read_errors(path):
+    with read_errors(path):
         clips, sha256, names = _opened(path, ids, values)
         width = _width(clips, path)
     names = names or [f"{'X' if '*' in values else values}_{number}" for number in range(width)]
@@ -101,29 +99,6 @@ def read_frame_arrays(
         named=named_by(chosen, columns),
         others=(Role(ids if path.is_file() else "file names", "clip ids"), *roles_of_others(names, chosen, None)),
     )
-
-
-@contextmanager
-def _read_errors(path: Path) -> Iterator[None]:
-    """What a damaged file makes the libraries say, as an error that names it."""
-    try:
-        yield
-    except VjepaFerError:
-        raise
-    except zipfile.BadZipFile as error:
-        raise CacheError(f"{path}: not a whole NPZ file ({error})") from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        EOFError,
-        MemoryError,
-        NotImplementedError,
-    ) as error:
-        kind = path.suffix[1:].upper() or "a folder of arrays"
-        raise CacheError(f"{path}: cannot be read as {kind} ({str(error)[:200]})") from error
 
 
 def _opened(path: Path, ids: str, values: str) -> tuple[Callable[[], Clips], str, list[str] | None]:
@@ -256,7 +231,7 @@ def _width(clips: Callable[[], Clips], path: Path) -> int:
 def _read(
     path: Path, clips: Callable[[], Clips], width: int, chosen: Sequence[int], fps: float | None
 ) -> Iterator[Moments]:
-    with _read_errors(path):
+    with read_errors(path):
         for clip_id, array in clips():
             _require_numbers(array, clip_id, path)
             if array.shape[1] != width:

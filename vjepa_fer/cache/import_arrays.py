@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -82,10 +83,20 @@ def read_feature_table(
     if reader is None:
         known = ", ".join([*TABLE_SUFFIXES[:-1], *_READERS])
         raise CacheError(f"{source}: unknown suffix {source.suffix!r}; features come in as one of {known}")
-    try:
+    with read_errors(source):
         clip_ids, array, names = reader(source, ids, values)
+    return _checked_table(source, clip_ids, array, names, values, ids, columns, sha256_of_file(source))
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """What a damaged file makes the libraries say, as an error that names it."""
+    try:
+        yield
     except VjepaFerError:
         raise
+    except zipfile.BadZipFile as error:
+        raise CacheError(f"{path}: not a whole NPZ file ({error})") from error
     except (
         OSError,
         ValueError,
@@ -96,10 +107,8 @@ def read_feature_table(
         MemoryError,
         NotImplementedError,
     ) as error:
-        raise CacheError(f"{source}: cannot be read as {source.suffix[1:].upper()} ({str(error)[:200]})") from error
-    except zipfile.BadZipFile as error:
-        raise CacheError(f"{source}: not a whole NPZ file ({error})") from error
-    return _checked_table(source, clip_ids, array, names, values, ids, columns, sha256_of_file(source))
+        kind = path.suffix[1:].upper() or "a folder of arrays"
+        raise CacheError(f"{path}: cannot be read as {kind} ({str(error)[:200]})") from error
 
 
 def _checked_table(
