@@ -23,7 +23,7 @@ from vjepa_fer.claims import CLAIMS
 from vjepa_fer.disk import PARTIAL_SUFFIX
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import CacheError, VjepaFerError
-from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe, side
 from vjepa_fer.extract.batches import Batcher
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.encode import encode_clips
@@ -60,7 +60,7 @@ DEADLY = """
 import os, signal, sys
 import torch
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe
+from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe, side
 from vjepa_fer.manifest import read_manifest
 from vjepa_fer.recipe import Sampling, Storage
 
@@ -246,11 +246,11 @@ def out_of_memory_above(encoder, most, error=None):
 def test_running_out_of_device_memory_halves_the_batch_and_goes_on(tmp_path, study, encoder, recipe, monkeypatch):
     made = []
 
-    def batches(encoder, recipe, clock, *, batch_size):
+    def batches(encoder, recipe, clock, *, batch_size, share):
         made.append(Batcher(encoder, recipe, clock, size=batch_size))
         return made[-1]
 
-    monkeypatch.setattr(job, "row_encoder", batches)
+    monkeypatch.setattr(side, "row_encoder", batches)
     manifest = manifest_of([study / f"v{i}.mp4" for i in range(NUM_CLIPS)])
     small = out_of_memory_above(encoder, 3)
     summary = extract_manifest(manifest, tmp_path, small, recipe, settings=ExtractSettings(batch_size=8, workers=0))
