@@ -318,7 +318,7 @@ def test_a_clip_that_is_deadly_for_one_encoder_is_listed_in_its_cache_alone(tmp_
     write_manifest(manifest_of(videos), tmp_path / "m.csv")
     paths = [entry for entry in sys.path if "tests" in entry]
     words = [sys.executable, "-c", DEADLY, tmp_path / "m.csv", tmp_path, *paths]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.split() == ["-9", "-9", "-9", "1"]
     first, deadly, third = (open_cache(target.cache) for target in targets(tmp_path, encoders))
     assert [len(first), len(deadly), len(third)] == [4, 3, 4]
