@@ -60,7 +60,7 @@ DEADLY = """
 import os, signal, sys
 import torch
 from vjepa_fer.encoder import load_encoder
-from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe, side
+from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe
 from vjepa_fer.manifest import read_manifest
 from vjepa_fer.recipe import Sampling, Storage
 
