@@ -33,7 +33,7 @@ def asked(monkeypatch):
 def test_what_is_typed_beats_the_environment_which_beats_the_file(asked, monkeypatch, tmp_path):
     path = tmp_path / "sweep.toml"
     path.write_text(SWEEP)
-    assert asked("probe", "cache")["jobs"] == 1
+    assert asked("probe", "cache")["jobs"] is None  # one here, as many as there is room for on a cluster
     assert asked("probe", "cache", "--config", path)["jobs"] == 2
     monkeypatch.setenv("VJEPA_FER_PROBE_JOBS", "3")
     assert asked("probe", "cache", "--config", path)["jobs"] == 3

@@ -31,6 +31,7 @@ DOORS = {
     "cli/models.py": {"rich"},  # shapes of tables, which the screen of cli/terminal.py prints
     "vjepa_fer/doors/bars.py": {"tqdm"},
     "vjepa_fer/doors/sheets.py": {"csv.writer"},
+    "vjepa_fer/engines/ray_engine.py": {"logging"},  # for the level at which Ray is silent
 }
 
 FOLDS = ("--folds", "subject-kfold:2")

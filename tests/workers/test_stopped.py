@@ -138,7 +138,7 @@ import types
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video import pool
 pool.WORKER_PROGRAM = "import helpers; from vjepa_fer.video import worker; worker.read_together = helpers.read_together; worker.main()"
-clips = [types.SimpleNamespace(path="0")]
+clips = [types.SimpleNamespace(path="0", clip_id="0")]
 with pool.DecodePool(clips, Sampling(), Preprocessing(), pool.PoolSettings(workers=1)) as decoding:
     list(decoding)
 """
