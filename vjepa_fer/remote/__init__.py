@@ -1,9 +1,8 @@
 """Addresses such as ``s3://bucket/cache`` go in; paths that are read as those of a disk are come out, and files are brought and sent whole.
 
 In reading order: `addresses` (what may be one, and what of it may be shown), `stores` (the one file that knows fsspec: ranges, lists,
-whole files, tried again), `blocks` (what was read lately), `contents` (the one small file that makes a folder visible), `places`
-(paths there), `writing` (files are sent there), `tars` (members of
-archives), `bringing` (one file, for as long as it is needed).
+whole files, tried again), `blocks` (what was read lately), `contents` (the one small file that makes a folder visible), `places` (paths
+there), `writing` (files are sent there), `tars` (members of archives), `bringing` (one file, for as long as it is needed).
 """
 
 from vjepa_fer.remote.addresses import checked_address, shown_address

@@ -1,9 +1,9 @@
 """An experiment goes in; run folders, the choice among its cells, the figures on another corpus and the refitted probe come out.
 
-In reading order: `source` (what is evaluated) · `audit` (what leaks, and what nobody could look at) · `asked` (what is asked, by content, and
-where
-it is kept) · `sharing` (who does it, where several
-processes fill one folder) · `answers` (what a fit decided, as a file) · `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) · `repeats` (other seeds) · `running` (an experiment, from its caches to its outcome) · `on_cluster` (by an engine's workers).
+In reading order: `source` (what is evaluated) · `audit` (what leaks, and what nobody could look at) · `asked` (what is asked, by content,
+and where it is kept) · `sharing` (who does it, where several processes fill one folder) · `answers` (what a fit decided, as a file) ·
+`family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) ·
+`repeats` (other seeds) · `running` (an experiment, from its caches to its outcome) · `on_cluster` (by an engine's workers).
 """
 
 from __future__ import annotations
