@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from caches import small_manifest, write_counted_cache, write_small_cache
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.ray_data import rows_of
 from vjepa_fer.cli.main import app
-from vjepa_fer.engines import Desk, Ended, Needs, State, StoppedError, needs
+from vjepa_fer.engines import Desk, Ended, Needs, State, StoppedError, needs, ray_engine
 from vjepa_fer.engines.worker import Worker
 from vjepa_fer.errors import MissingExtraError, RunError
 from vjepa_fer.extract import Order, make_recipe
@@ -72,6 +73,40 @@ def test_shares_of_several_processes_are_their_mean():
     other = Profile(wall_seconds=2, busy={"encode": 0.5}, waits={"decode": 0.5}, bottleneck="decode")
     both = Profile(wall_seconds=4, busy={"encode": 0.75}, waits={"decode": 0.25}, bottleneck="encode")
     assert Profile.of_all([one, other]) == both
+
+
+class LostMachine:
+    """Ray of a cluster of which the machine of every worker but the first is gone, and no other has room."""
+
+    def __init__(self):
+        self.killed, self.references = [], iter(range(100))
+
+    def remote(self, **options):
+        return lambda kind: SimpleNamespace(
+            remote=lambda *words: SimpleNamespace(run=self.asks("run"), state=self.asks("state"))
+        )
+
+    def asks(self, what):
+        return SimpleNamespace(remote=lambda *words: (what, next(self.references)))
+
+    def put(self, work):
+        return work
+
+    def wait(self, references, num_returns=1, timeout=None):
+        return [one for one in references if one == ("run", 0)], []
+
+    def get(self, reference):
+        return Ended("done")
+
+    def kill(self, actor):
+        self.killed.append(actor)
+
+
+def test_a_worker_that_is_silent_when_all_is_done_is_given_up(monkeypatch):
+    monkeypatch.setattr(ray_engine, "SILENT_SECONDS", 0.05)
+    crew = ray_engine._Crew(LostMachine(), SimpleNamespace(cpus=1, gpus=0, workers=2), work=None)
+    assert [one.value for one in crew.watch(lambda states: None, print)] == ["done"]
+    assert len(crew._ray.killed) == 1
 
 
 def test_a_machine_with_everything_lacks_nothing_and_no_mark_is_left(tmp_path):

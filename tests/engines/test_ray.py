@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,44 @@ def test_a_worker_that_never_gets_room_is_given_up(tmp_path):
     ended, said = done_by(lambda desk: "done", tmp_path, RayEngine(workers=4, cpus_per_worker=2))
     assert {one.value for one in ended} == {"done"}
     assert said[0] == "ray: 4 workers on 1 machine, each with 2 cores"
+
+
+def test_a_worker_whose_room_went_to_others_when_it_died_gets_that_of_one_who_is_through(tmp_path):
+    folder = str(tmp_path)
+    begun, taken, died, over = (os.path.join(folder, name) for name in ("begun", "taken", "died", "over"))
+
+    def wait_for(path):
+        while not os.path.exists(path):
+            time.sleep(0.05)
+
+    def one_dies(desk):
+        try:
+            open(begun, "x").close()
+        except FileExistsError:
+            pass
+        else:
+            wait_for(died)
+            os.kill(os.getpid(), signal.SIGKILL)
+        wait_for(taken)
+        return "done"
+
+    def take():
+        open(taken, "x").close()
+        wait_for(over)
+
+    def greedy():
+        wait_for(begun)
+        asked = ray.remote(num_cpus=1, max_retries=0)(take).remote()
+        time.sleep(1)  # it is in the queue
+        open(died, "x").close()
+        return asked
+
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(greedy)
+        ended, said = done_by(one_dies, tmp_path)
+    open(over, "x").close()
+    ray.get(waits.result())
+    assert ([one.value for one in ended], said[1:]) == (["done", "done"], [])
 
 
 def test_more_than_a_machine_has_is_refused(tmp_path):

@@ -34,6 +34,9 @@ LOOK_SECONDS = 120.0
 STOP_SECONDS = 60.0
 """For a worker to write what it holds, once it is told to stop."""
 
+SILENT_SECONDS = 30.0
+"""For a worker to say how far it is, when another is through and all is done: the machine of a silent one is gone, and there may never be room elsewhere."""
+
 PATIENCE_SECONDS = 15.0
 POLL_SECONDS = 0.5
 LOG_LINES = 20
@@ -70,8 +73,8 @@ class RayEngine:
         """Do a work with all workers, and say how each of them ended.
 
         In order: the cluster is reached; every machine that has room is asked for what it needs; the workers are started, and those
-        that die are started anew, up to :data:`MOST_RESTARTS` times; when one is through, those that never got room are given up. On
-        Ctrl-C all are told to stop, and ended if they have not done so after :data:`STOP_SECONDS`.
+        that die are started anew, up to :data:`MOST_RESTARTS` times; when one is through, those that got no room, or not again, are given
+        up. On Ctrl-C all are told to stop, and ended if they have not done so after :data:`STOP_SECONDS`.
 
         Parameters
         ----------
@@ -169,7 +172,9 @@ def _cluster(address: str | None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS") or None
     _knock(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-    own: dict[str, Any] = {} if address not in (None, "local") else {"num_cpus": num_cores(), "include_dashboard": False}
+    own: dict[str, Any] = (
+        {} if address not in (None, "local") else {"num_cpus": num_cores(), "include_dashboard": False}
+    )
     try:
         ray.init(address=address, **quiet, **own)
     except (Exception, SystemExit) as error:  # Ray leaves by SystemExit where nobody answers
@@ -239,6 +244,8 @@ class _Crew:
         self._runs = {one.run.remote(sent): number for number, one in enumerate(self._actors)}
         self._asked: dict[Any, int] = {}
         self._states: dict[int, State] = {}
+        self._heard: dict[int, float] = {}
+        self._first_good = math.inf
         self._ended: dict[int, Ended] = {}
 
     def watch(self, show: Show, tell: Tell) -> list[Ended]:
@@ -255,9 +262,9 @@ class _Crew:
 
     @property
     def _is_through(self) -> bool:
-        """One has come through, so that all is done, and the others have not begun."""
-        waiting = self._runs.values()
-        return any(one.is_good for one in self._ended.values()) and not any(one in self._states for one in waiting)
+        """One has come through, so that all is done, and since then the others have not said anything for long."""
+        last = max(self._heard.get(one, self._first_good) for one in self._runs.values())
+        return time.monotonic() > max(last, self._first_good) + SILENT_SECONDS
 
     def _collect(self, seconds: float) -> None:
         for reference in self._ray.wait(list(self._runs), timeout=seconds)[0]:
@@ -267,6 +274,8 @@ class _Crew:
             except Exception as error:
                 ended = Ended(broken=str(error))
             self._ended[number] = ended if not ended.broken else self._with_log(number, ended)
+            self._first_good = min(self._first_good, time.monotonic()) if ended.is_good else self._first_good
+            self._end(number)
 
     def _ask(self) -> None:
         """How far everybody is, without waiting for who is being started anew."""
@@ -276,7 +285,7 @@ class _Crew:
         for reference in ready:
             number = self._asked.pop(reference)
             with contextlib.suppress(Exception):  # it died: how is said where its work ends
-                self._states[number] = self._ray.get(reference)
+                self._states[number], self._heard[number] = self._ray.get(reference), time.monotonic()
 
     def _with_log(self, number: int, ended: Ended) -> Ended:
         state = self._states.get(number)
@@ -299,9 +308,13 @@ class _Crew:
 
     def dismiss(self) -> None:
         """End whoever is still there."""
-        for actor in self._actors:
-            with contextlib.suppress(Exception):
-                self._ray.kill(actor)
+        for number in range(len(self._actors)):
+            self._end(number)
+
+    def _end(self, number: int) -> None:
+        """Its cores are for others now, such as one that lost its machine."""
+        with contextlib.suppress(Exception):
+            self._ray.kill(self._actors[number])
 
 
 def _judged(ended: Sequence[Ended], tell: Tell) -> list[Ended]:
