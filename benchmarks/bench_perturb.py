@@ -1,7 +1,9 @@
 """What does ``extract --perturb`` cost in time and memory, beside extraction of frames as they are?
 
 Draws a clip of RAVDESS's size and reads its windows as extraction does, in a fresh process for each reading, the perturbations in turns: CPU
-seconds and the process's most memory, median and spread, and the ratio to frames as they are. Whole clips alone: the encoder's part is the same.
+seconds and the process's most memory, median and spread, and the ratio to frames as they are. That is all of an extraction that a perturbation can
+make longer: where a GPU waits for frames, it is what it waits for. `extraction` is the whole of it on a CPU, with the smallest encoder (one window of 384
+pixels), of frames as they are and of those that cost most, in turns.
 
     python benchmarks/bench_perturb.py > benchmarks/bench_perturb.json
 """
@@ -15,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,14 @@ import numpy as np
 
 from vjepa_fer.cache.description import library_versions
 from vjepa_fer.demo import write_film
-from vjepa_fer.recipe import SEVERITIES
+from vjepa_fer.encoder import load_encoder
+from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
+from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.perturb import perturbation
+from vjepa_fer.recipe import SEVERITIES, Sampling, Storage
 from vjepa_fer.workers import num_cores
+
+COSTLY = ("blur", "noise", "motion", "jpeg", "h264")
 
 PROGRAM = """
 import json, resource, sys, time
@@ -58,6 +67,26 @@ def read(path: Path, step: str, clips: int) -> dict[str, float]:
     return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
 
+def extraction(path: Path, folder: Path, repeats: int, severity: int) -> dict[str, Any]:
+    """CPU seconds of whole extractions in this process, and each turn's ratio to plain."""
+    encoder, found = load_encoder("vjepa2.1-base-384", weights="random:0"), {step: [] for step in ("", *COSTLY)}
+    manifest, settings = Manifest(clips=(Clip("c0", str(path), "happy", "s0"),)), ExtractSettings(workers=0)
+    for turn in range(repeats):
+        for step in found:
+            steps = perturbation([f"{step}:{severity}"] if step else [])
+            recipe = make_recipe(
+                encoder, sampling=Sampling(frame_step=1), storage=Storage(levels=("mean",)), perturb=steps
+            )
+            started = time.process_time()
+            extract_manifest(manifest, folder / f"{turn}-{step}", encoder, recipe, settings=settings, progress=False)
+            found[step].append(time.process_time() - started)
+    ratios = {step: [one / plain for one, plain in zip(found[step], found[""], strict=True)] for step in COSTLY}
+    told = {
+        step: {"to_plain": statistics.median(own), "least": min(own), "most": max(own)} for step, own in ratios.items()
+    }
+    return {"plain_seconds": statistics.median(found[""]), **told}
+
+
 def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,9 +101,10 @@ def main() -> None:
         for _ in range(arguments.repeats):
             for step in steps:
                 found[step].append(read(path, step, arguments.clips))
-    print(
-        json.dumps({"machine": machine(), "readings": {step or "plain": told(found, step) for step in steps}}, indent=1)
-    )
+        window = write_clip(Path(folder) / "window.mp4", num_frames=16)
+        whole = extraction(window, Path(folder), arguments.repeats, arguments.severity)
+    reading = {step or "plain": told(found, step) for step in steps}
+    print(json.dumps({"machine": machine(), "readings": reading, "extraction": whole}, indent=1))
 
 
 def told(found: dict[str, list[dict[str, float]]], step: str) -> dict[str, Any]:
