@@ -17,7 +17,8 @@ from vjepa_fer.disk import AnyPath, Elsewhere, is_url
 from vjepa_fer.errors import RemoteError
 from vjepa_fer.remote.addresses import PROTOCOLS, checked_address
 from vjepa_fer.remote.blocks import RangeFile
-from vjepa_fer.remote.contents import Entry, read_contents
+from vjepa_fer.remote.contents import Entry
+from vjepa_fer.remote.log import read_contents
 
 _PORTION = 8 << 20
 _ONE_SLASH = re.compile(rf"({'|'.join(PROTOCOLS)}):/[^/]")
