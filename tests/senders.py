@@ -18,7 +18,7 @@ SETTINGS = ExtractSettings(workers=0, shard_bytes=1)
 SERVER = multiprocessing.get_context(
     "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 )
-SERVER.set_forkserver_preload(["senders"])
+SERVER.set_forkserver_preload(["senders", "s3fs", "vjepa_fer.video.pool"])
 
 
 def recipe_of(encoder):

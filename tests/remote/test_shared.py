@@ -121,6 +121,16 @@ def test_a_reader_sees_all_though_contents_are_behind_and_they_catch_up():
     assert known.writers == {}
 
 
+def test_whoever_reads_when_all_have_left_asks_for_one_file(monkeypatch):
+    with Shared(ADDRESS, IDS) as one:
+        one.publish({"shards/one.h5": FILE}, ["c0"])
+    asked, read = [], stores.read_whole
+    for module in (contents_module, log_module):
+        monkeypatch.setattr(module, "read_whole", lambda place, most: asked.append(place) or read(place, most))
+    assert read_contents(ADDRESS) == {"shards/one.h5": FILE}
+    assert asked == [f"{ADDRESS}/{CONTENTS}"]
+
+
 def test_an_answer_that_got_lost_is_no_second_entry(monkeypatch):
     create = stores.create_bytes
 
@@ -150,7 +160,7 @@ def test_a_store_that_is_silent_gives_no_clips_and_ends_no_job(monkeypatch):
 
 def test_one_that_must_be_alone_and_several_refuse_each_other():
     alone, many = sole_writer(ADDRESS), Shared(ADDRESS, IDS)
-    with Shared(ADDRESS, IDS), pytest.raises(RemoteError, match="1 processes extract into it: wait for them"):
+    with Shared(ADDRESS, IDS), pytest.raises(RemoteError, match=r"others extract into it \(1\): wait for them"):
         alone.__enter__()
     with sole_writer(ADDRESS), pytest.raises(RemoteError, match="another process writes there since"):
         many.__enter__()
@@ -178,7 +188,7 @@ def test_a_store_that_takes_no_notice_of_the_condition_is_known(monkeypatch):
     ],
 )
 def test_a_damaged_entry_is_named(said, match):
-    send_bytes(f"{ADDRESS}/{CONTENTS}", Contents({}, 0).text().encode())
+    send_bytes(f"{ADDRESS}/{CONTENTS}", Contents({}, 0, {"a": ()}).text().encode())
     send_bytes(f"{ADDRESS}/log/00000001.json", said)
     with pytest.raises(RemoteError, match=match):
         read_contents(ADDRESS)

@@ -141,7 +141,7 @@ class SharedSending(_Post):
 
     def __init__(self, shared: Shared, folder: Path) -> None:
         super().__init__(shared.address, folder)
-        self._shared = shared
+        self._shared, self._sent = shared, dict[str, Entry]()
 
     def begin(self, recipe: Recipe) -> None:
         """Have the address and the folder say the same of the cache: what the first of all says.
@@ -181,14 +181,21 @@ class SharedSending(_Post):
             return False
         if not files and not paths:
             return True
-        sent = {f"{layout.SHARDS}/{path.name}": entry_of(path) for path in paths}
-        for name, path in zip(sent, paths, strict=True):
-            send_file(f"{self._address}/{name}", path)
+        sent = {f"{layout.SHARDS}/{path.name}": self._send_shard(path) for path in paths}
         if not self._shared.publish({**files, **sent}, clips):
             return True
         for name in sent.keys() - self._shared.said.files.keys():
             remove_file(f"{self._address}/{name}")
+            del self._sent[name]
         return False
+
+    def _send_shard(self, path: Path) -> Entry:
+        """Send a shard, unless that went well before something else did not; what it holds."""
+        name, entry = f"{layout.SHARDS}/{path.name}", entry_of(path)
+        if self._sent.get(name) != entry:
+            send_file(f"{self._address}/{name}", path)
+            self._sent[name] = entry
+        return entry
 
     @contextmanager
     def _without_done(self, path: Path) -> Iterator[Path]:

@@ -34,7 +34,15 @@ from vjepa_fer.extract.sharing import Nobody, Others
 from vjepa_fer.extract.writing import Report
 from vjepa_fer.manifest import Manifest
 from vjepa_fer.recipe import Recipe, require_same_recipe
-from vjepa_fer.remote import WRITERS, Shared, creates_exclusively, place_of, sole_writer
+from vjepa_fer.remote import (
+    WRITERS,
+    Shared,
+    can_create_exclusively,
+    creates_exclusively,
+    place_of,
+    snapshot_of,
+    sole_writer,
+)
 
 Run = Callable[[Manifest, Path, Report | None, Others], ExtractSummary]
 """Extracts the clips of a manifest into a folder, reports what is on disk, and leaves to others what is theirs."""
@@ -74,7 +82,7 @@ class Stage:
         if isinstance(self.place, Elsewhere):
             self.folder = self._free_folder(str(self.place))
             self._seed()
-            self.manifest = self._left(self._done()) or manifest
+            self.manifest = self._left(_done(self._anew())) or manifest
 
     def extract(self, recipe: Recipe, run: Run, tell: Tell = lambda text: None) -> ExtractSummary:
         """Have the clips extracted that are left, and all of it sent.
@@ -99,7 +107,10 @@ class Stage:
                 tell(f"{address}: other machines may extract into it at the same time; each clip is done once")
                 summary = self._extract_shared(recipe, run)
             else:
-                tell(f"{address}: one process at a time writes there: its store has no exclusive create")
+                if can_create_exclusively(address):
+                    tell(
+                        f"{address}: its store takes no notice of exclusive creates; see to it that no other process writes there"
+                    )
                 summary = self._extract_alone(recipe, run)
             shutil.rmtree(self.folder)
         return summary
@@ -113,7 +124,7 @@ class Stage:
     def _extract_shared(self, recipe: Recipe, run: Run) -> ExtractSummary:
         with Shared(str(self.place), [clip.clip_id for clip in self._asked.clips]) as shared:
             prepare_cache(self.folder, recipe, self._asked)
-            shared.know_done(self._done())
+            shared.know_done(_done(snapshot_of(shared.address, shared.said.files)))
             sending = SharedSending(shared, self.folder)
             sending.begin(recipe)
             for folder in self._left_folders():
@@ -125,7 +136,7 @@ class Stage:
 
     def _fill(self, recipe: Recipe, run: Run, sending: Sending, others: Others) -> ExtractSummary:
         sending.send()  # what an earlier run left; and a store that takes nothing says so before hours of work
-        left, before = self._left(others.done or self._done()), len(sending.lost)
+        left, before = self._left(others.done or _done(self._anew())), len(sending.lost)
         with sending.meanwhile():
             summary = run(left, self.folder, sending.wake, others) if left else _nothing()
         sending.send_index(recipe)
@@ -157,7 +168,7 @@ class Stage:
 
     def _seed(self) -> None:
         """Bring the lists of clips, of failures and of notes that are there: what was given up is not tried again."""
-        there = place_of(str(self.place))
+        there = self._anew()
         if not (there / layout.CACHE_JSON).is_file():
             return
         recipe = read_cache_recipe(there)
@@ -168,10 +179,9 @@ class Stage:
                 make_folders((self.folder / name).parent)
                 bring_file(there / name, self.folder / name, recipe)
 
-    def _done(self) -> frozenset[str]:
-        """Ids of the clips that are there."""
-        there = place_of(str(self.place))
-        return open_cache(there).done if (there / layout.CACHE_JSON).is_file() else frozenset()
+    def _anew(self) -> Path:
+        """The address as it is now."""
+        return place_of(str(self.place))
 
     def _left(self, done: frozenset[str]) -> Manifest | None:
         """The clips that are asked for and not done; None without any."""
@@ -182,6 +192,11 @@ class Stage:
 def staging_folder(address: str) -> Path:
     """The folder here whose shards go to `address`."""
     return home_folder() / "staging" / hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
+def _done(place: Path) -> frozenset[str]:
+    """Ids of the clips that are there."""
+    return open_cache(place).done if (place / layout.CACHE_JSON).is_file() else frozenset()
 
 
 def _folders(address: str) -> Iterator[Path]:

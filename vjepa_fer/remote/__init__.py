@@ -11,7 +11,7 @@ from vjepa_fer.remote.bringing import bring, brought, check_source, find_source,
 from vjepa_fer.remote.contents import CONTENTS, Contents, Entry
 from vjepa_fer.remote.hearts import WRITERS
 from vjepa_fer.remote.log import LOG, read_contents
-from vjepa_fer.remote.places import RemotePath, place_here, place_of, sum_said_of
+from vjepa_fer.remote.places import RemotePath, place_here, place_of, snapshot_of, sum_said_of
 from vjepa_fer.remote.shared import Shared
 from vjepa_fer.remote.stores import (
     can_create_exclusively,
@@ -58,6 +58,7 @@ __all__ = [
     "send_bytes",
     "send_file",
     "shown_address",
+    "snapshot_of",
     "sole_writer",
     "sum_said_of",
 ]

@@ -140,8 +140,14 @@ class Said:
         return Contents(self.files, self.through, {owner: tuple(clips) for owner, clips in writers.items()})
 
 
-def read_said(address: str) -> Said | None:
+def read_said(address: str, *, by_reader: bool = False) -> Said | None:
     """What a folder's ``contents.json`` says, and the log since; None where there is none.
+
+    Parameters
+    ----------
+    address : str
+    by_reader : bool
+        Who only reads looks at the log while somebody writes, and asks for nothing that is not there otherwise.
 
     Raises
     ------
@@ -151,7 +157,7 @@ def read_said(address: str) -> Said | None:
     if contents is None:
         return None
     said = Said(contents)
-    if contents.through is not None:
+    if contents.writers or not by_reader:
         for _ in said.follow(address):
             pass
     return said
@@ -167,7 +173,7 @@ def read_contents(address: str) -> dict[str, Entry]:
     RemoteError
         The store; or what says what is there is damaged.
     """
-    said = read_said(address)
+    said = read_said(address, by_reader=True)
     if said is not None:
         return said.files
     if is_web(address):

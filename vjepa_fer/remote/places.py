@@ -9,7 +9,7 @@ import re
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -43,6 +43,11 @@ def place_of(path: AnyPath) -> Path:
     return Path(path)
 
 
+def snapshot_of(address: str, files: Mapping[str, Entry]) -> Path:
+    """A folder elsewhere with these files, whatever is there by now."""
+    return cast(Path, RemotePath(RemoteFolder(address, files)))
+
+
 def place_here(path: AnyPath) -> Path:
     """A folder or a file on a disk.
 
@@ -65,11 +70,16 @@ def sum_said_of(path: Path) -> str:
 
 
 class RemoteFolder:
-    """A folder elsewhere, as it was when it was first looked into: what comes later is seen by who opens it anew."""
+    """A folder elsewhere, as it was when it was first looked into, or with the files that are known to be there.
 
-    def __init__(self, address: str) -> None:
+    What comes later is seen by who opens it anew.
+    """
+
+    def __init__(self, address: str, files: Mapping[str, Entry] | None = None) -> None:
         self.address = address
         self.key = uuid.uuid4().hex
+        if files is not None:
+            self.files = dict(files)
 
     @functools.cached_property
     def files(self) -> dict[str, Entry]:

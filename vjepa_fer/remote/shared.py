@@ -68,6 +68,7 @@ class Shared:
             refuse_sole_writer(
                 self.address
             )  # it looks for hearts once it has said that it writes: one of us two sees the other
+            self.show()  # from now on whoever reads looks at the log
         except BaseException:
             with contextlib.suppress(RemoteError):
                 self._leave()

@@ -60,7 +60,7 @@ def _refuse_sharers(address: str) -> None:
     alive = sorted(filter(hearts.lives, owners))
     if alive:
         raise RemoteError(
-            f"{address}: {len(alive)} processes extract into it: wait for them. If they were killed on other machines, remove "
+            f"{address}: others extract into it ({len(alive)}): wait for them. If they were killed on other machines, remove "
             f"{hearts.place(alive[0])} and its like"
         )
 
