@@ -10,7 +10,7 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
 
 from vjepa_fer.disk import AnyPath, Elsewhere, is_url
@@ -140,6 +140,14 @@ class RemotePath(Elsewhere):
     @property
     def name(self) -> str:
         return str(self).rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
 
     def with_name(self, name: str) -> RemotePath:
         return RemotePath(self.root, f"{self._inside.rpartition('/')[0]}/{name}".lstrip("/"))

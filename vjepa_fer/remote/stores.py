@@ -116,8 +116,14 @@ def size_of(address: str) -> int:
     return _asked(address, ask)
 
 
-def list_files(address: str) -> dict[str, int]:
+def list_files(address: str, *, depth: int | None = 2) -> dict[str, int]:
     """The files of a folder and of those in it, by their path, with their bytes; none where there is no such folder.
+
+    Parameters
+    ----------
+    address : str
+    depth : int, optional
+        1 is the folder itself, 2 those in it too, and None all below.
 
     Raises
     ------
@@ -131,7 +137,7 @@ def list_files(address: str) -> dict[str, int]:
         files = _files(address)
         files.invalidate_cache()
         folder = files._strip_protocol(address).rstrip("/")
-        found = files.find(folder, maxdepth=2, detail=True)
+        found = files.find(folder, maxdepth=depth, detail=True)
         return {name[len(folder) :].lstrip("/"): int(about["size"]) for name, about in found.items() if name != folder}
 
     try:
