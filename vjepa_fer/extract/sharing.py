@@ -52,6 +52,9 @@ class Nobody:
         return False
 
 
+NOBODY = Nobody()
+
+
 class DoneClips:
     """Ids of clips whose rows are on disk, kept up to date with what other processes write; any thread may ask.
 
@@ -64,7 +67,7 @@ class DoneClips:
     others : Others
     """
 
-    def __init__(self, cache: Cache, own_writer: str, others: Others) -> None:
+    def __init__(self, cache: Cache, own_writer: str, others: Others = NOBODY) -> None:
         self._others = others
         self._folder = cache.root / layout.SHARDS
         self._done = set(cache.done)
@@ -151,7 +154,9 @@ class ClipShare:
         Ids of clips that another process had finished by the time they were asked for.
     """
 
-    def __init__(self, root: Path, claims: Claims, done: DoneClips, turns: Mapping[str, int], others: Others) -> None:
+    def __init__(
+        self, root: Path, claims: Claims, done: DoneClips, turns: Mapping[str, int], others: Others = NOBODY
+    ) -> None:
         self._root, self._claims, self._done, self._turns, self._others = root, claims, done, turns, others
         self.taken = 0
         self.held_elsewhere: list[Clip] = []
