@@ -21,6 +21,7 @@ from .terminal import say, warn
 if TYPE_CHECKING:
     from vjepa_fer.encoder import LoadedEncoder
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Fleet, Forecast, Order, Plan, Stage, Target
+    from vjepa_fer.extract.sharing import Others
     from vjepa_fer.extract.writing import Report
     from vjepa_fer.manifest import Clip, Manifest
     from vjepa_fer.recipe import Recipe
@@ -225,10 +226,11 @@ def fill(
     if len(targets) > 1:
         return extract_together(stage.manifest, targets, settings=settings, outlook=outlook)
 
-    def run(some: Manifest, _: Path, report: Report | None) -> ExtractSummary:
-        return extract_together(some, targets, settings=settings, report=report, outlook=outlook)[0]
+    def run(some: Manifest, _: Path, report: Report | None, others: Others) -> ExtractSummary:
+        shared = [dataclasses.replace(targets[0], others=others)]
+        return extract_together(some, shared, settings=settings, report=report, outlook=outlook)[0]
 
-    return (stage.extract(works[0].recipe, run),)
+    return (stage.extract(works[0].recipe, run, say),)
 
 
 def require_room(plans: Sequence[tuple[Plan, Path]]) -> None:

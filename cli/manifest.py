@@ -174,7 +174,9 @@ def csv_(
 
 @app.command()
 def verify(
-    root: RootArgument,
+    root: Annotated[
+        str, typer.Argument(metavar="ROOT", help="Folder with the videos, or its address.", show_default=False)
+    ],
     corpus: Annotated[
         str | None,
         typer.Option(

@@ -27,15 +27,15 @@ def robustness(
         ),
     ],
     caches: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="CLEAN PERTURBED …",
-            help="A cache of frames as they are, and caches of `extract --perturb` of the same clips; of several encoders, all of theirs.",
+            help="A cache of frames as they are, and caches of `extract --perturb` of the same clips, or their addresses; of several encoders, all of theirs.",
             show_default=False,
         ),
     ],
     augment: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             metavar="PERTURBED",
             help="One of these: train on its training clips too, never on its test clips, and say what that gains; may be repeated.",

@@ -66,13 +66,14 @@ def s3_server(monkeypatch) -> Iterator[Sent]:
 
     moto_api_backend.reset()
     sent = Sent()
-    inner = DomainDispatcherApplication(create_backend_app)
+    inner, one_at_a_time = DomainDispatcherApplication(create_backend_app), threading.Lock()
 
     def counted(environ, start_response):
         if reason := sent.refused.get(environ["REQUEST_METHOD"]):
             start_response("403 Forbidden", [("Content-Type", "application/xml")])
             return [f"<Error><Code>{reason}</Code><Message>not with this key</Message></Error>".encode()]
-        body = b"".join(inner(environ, start_response))
+        with one_at_a_time:  # a store's exclusive create is one step; moto's looks first
+            body = b"".join(inner(environ, start_response))
         wanted = environ.get("HTTP_RANGE", "")
         sent.note(environ["REQUEST_METHOD"], environ["PATH_INFO"], wanted, len(body))
         return [body]

@@ -32,10 +32,12 @@ TWO = RayEngine(workers=2, cpus_per_worker=1)
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    """One for all: an engine goes on with the one that there is."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+    """One for all: an engine goes on with the one that there is. Ray would have its workers wait for whatever else the machine does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
 
 
 def run(*words):
@@ -234,3 +236,16 @@ def test_a_sweep_has_the_runs_of_one_process(tmp_path):
     assert [one["war"] for one in outcome.results] == [one["war"] for one in alone.results]
     assert sorted(os.listdir(tmp_path / "runs")) == sorted(os.listdir(tmp_path / "alone"))
     assert not (tmp_path / "runs" / UNFINISHED).exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")  # Ray warns of its own defaults
+def test_a_dataset_of_rays_has_the_rows_of_the_cache(tmp_path):
+    cache = open_cache(write_counted_cache(tmp_path / "cache"))
+    rows = cache.to_ray_dataset("mean", clips_per_block=-(-len(cache) // 2)).take_all()
+    there = {(row["clip_id"], row["label"], row["subject"], row["multiplicity"], row["x"].tobytes()) for row in rows}
+    assert len(rows) == sum(map(len, cache))
+    assert there == {
+        (clip.clip.clip_id, clip.clip.label, clip.clip.subject, count, x.tobytes())
+        for clip in cache
+        for count, x in zip(clip.multiplicity, clip.level("mean"), strict=True)
+    }

@@ -249,3 +249,21 @@ def test_the_shipped_ravdess_list_is_what_the_naming_rule_gives():
 
     shipped_list = read_manifest(Path(vjepa_fer.data_manifests.__file__).with_name("ravdess_speech.csv"))
     assert dataclasses.replace(shipped_list, source=None) == Manifest(tuple(ravdess_clips()))
+
+
+def test_a_download_in_a_store_is_listed_and_hashed_there(download):
+    fsspec = pytest.importorskip("fsspec")
+    (download / "1001_DFA_DIS_XX.flv").write_text("1001_DFA_DIS_X?")
+    (download / "1001_DFA_FEA_XX.flv").write_text("short")
+    there = fsspec.filesystem("memory")
+    try:
+        for file in filter(Path.is_file, download.rglob("*")):
+            there.pipe_file(f"/corpus/deep/{file.relative_to(download)}", file.read_bytes())
+        here, elsewhere = verify_download(download), verify_download("memory://corpus")
+        assert elsewhere == here
+        assert elsewhere.counts == {"wrong_size": 1, "changed": 1}
+        assert CliRunner().invoke(app, ["verify", "memory://corpus"]).exit_code == 1
+        with pytest.raises(ManifestError, match=r"memory://nothing: no videos there; look at the address"):
+            verify_download("memory://nothing")
+    finally:
+        there.store.clear()

@@ -26,7 +26,7 @@ from vjepa_fer.extract import ExtractSettings, Stage, extract_manifest, make_rec
 from vjepa_fer.extract.staging import staging_folder
 from vjepa_fer.manifest import Clip, Manifest, read_manifest, write_manifest
 from vjepa_fer.recipe import Sampling, Storage
-from vjepa_fer.remote import WRITER, list_files, stores
+from vjepa_fer.remote import WRITER, WRITERS, list_files, shared, stores
 
 SETTINGS = ExtractSettings(workers=1, shard_bytes=1)
 TYPED = (
@@ -81,14 +81,14 @@ def extract_to(address, manifest, encoder, recipe, stop_after=None):
     """As the command does; `stop_after` so many clips on disk somebody presses Ctrl-C."""
     told = []
 
-    def run(some, folder, report):
+    def run(some, folder, report, others):
         def counted(done):
             report(done)
             told.extend(done)
             if stop_after is not None and len(told) >= stop_after:
                 raise KeyboardInterrupt
 
-        return extract_manifest(some, folder, encoder, recipe, settings=SETTINGS, report=counted)
+        return extract_manifest(some, folder, encoder, recipe, settings=SETTINGS, report=counted, others=others)
 
     return Stage(address, manifest).extract(recipe, run)
 
@@ -155,12 +155,12 @@ from vjepa_fer.recipe import Sampling, Storage
 encoder = load_encoder("tiny-v21", weights="random:1")
 recipe = make_recipe(encoder, sampling=Sampling(frame_step=1), storage=Storage(levels=("mean", "tokens")))
 
-def run(clips, folder, report):
+def run(clips, folder, report, others):
     def dies(done):
         report(done)
         os.kill(os.getpid(), signal.SIGKILL)
     settings = ExtractSettings(workers=1, shard_bytes=1)
-    return extract_manifest(clips, folder, encoder, recipe, settings=settings, report=dies)
+    return extract_manifest(clips, folder, encoder, recipe, settings=settings, report=dies, others=others)
 
 Stage(sys.argv[2], read_manifest(sys.argv[1])).extract(recipe, run)
 """
@@ -173,12 +173,12 @@ def test_killed_at_its_first_shard_the_next_one_takes_over_and_every_clip_is_the
     address = f"file://{tmp_path}/one"
     done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "clips.csv", address], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert WRITER in list_files(address)
+    assert list_files(f"{address}/{WRITERS}")
     assert len(open_cache(address)) <= 1
     summary = extract_to(address, read_manifest(tmp_path / "clips.csv"), encoder, recipe)
     assert summary.written == 2
     assert_same(address, on_disk)
-    assert WRITER not in list_files(address)
+    assert not list_files(f"{address}/{WRITERS}")
 
 
 def test_another_machine_goes_on_where_one_stopped(manifest, on_disk, encoder, recipe, tmp_path, monkeypatch):
@@ -201,13 +201,13 @@ def test_a_store_that_fails_in_between_gets_all_in_the_end(every, manifest, on_d
                 raise RemoteError(f"{address}: gone")
         send(address, path)
 
-    monkeypatch.setattr("vjepa_fer.remote.writing.send_file", failing)
+    monkeypatch.setattr("vjepa_fer.extract.sending.send_file", failing)
     if every == 1:
         with pytest.raises(RemoteError, match="gone") as told:
             extract_to("memory://one", manifest, encoder, recipe)
         assert any("the same command sends it" in line for line in told.value.lines)
         assert len(open_cache("memory://one")) == 0
-        monkeypatch.setattr("vjepa_fer.remote.writing.send_file", send)
+        monkeypatch.setattr("vjepa_fer.extract.sending.send_file", send)
     summary = extract_to("memory://one", manifest, encoder, recipe)
     assert summary.written == (0 if every == 1 else 3)
     assert_same("memory://one", on_disk)
@@ -249,11 +249,15 @@ def test_a_store_that_takes_nothing_says_so_before_anything_is_decoded(reason, m
 
 
 def test_a_store_that_takes_nothing_any_more_keeps_nothing_from_us(manifest, on_disk, encoder, recipe, monkeypatch):
+    monkeypatch.setattr(shared, "SHARES", 1)  # all clips are claimed at once
     with s3_server(monkeypatch) as s3:
 
-        def run(some, folder, report):
-            s3.refused = dict.fromkeys(("PUT", "POST"), "AccessDenied")
-            return extract_manifest(some, folder, encoder, recipe, settings=SETTINGS, report=report)
+        def run(some, folder, report, others):
+            def refused(done):
+                s3.refused = dict.fromkeys(("PUT", "POST"), "AccessDenied")
+                report(done)
+
+            return extract_manifest(some, folder, encoder, recipe, settings=SETTINGS, report=refused, others=others)
 
         with pytest.raises(RemoteError, match="may not be written") as refused:
             Stage("s3://bucket/one", manifest).extract(recipe, run)
@@ -268,7 +272,7 @@ def test_a_place_on_a_disk_is_as_it_was(manifest, recipe, tmp_path):
     stage = Stage(tmp_path / "cache", manifest)
     assert (stage.folder, stage.manifest) == (tmp_path / "cache", manifest)
     assert not (tmp_path / "cache").exists()
-    assert stage.extract(recipe, lambda some, folder, report: (some, folder, report)) == (
+    assert stage.extract(recipe, lambda some, folder, report, _: (some, folder, report)) == (
         manifest,
         tmp_path / "cache",
         None,

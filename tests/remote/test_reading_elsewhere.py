@@ -24,7 +24,7 @@ from vjepa_fer.cache.care import cache_info
 from vjepa_fer.cache.copying import subset_cache
 from vjepa_fer.cache.verify import verify_cache
 from vjepa_fer.errors import CacheError, RemoteError, VjepaFerError
-from vjepa_fer.remote import CONTENTS, Entry, blocks, contents_text, place_of, read_contents, stores
+from vjepa_fer.remote import CONTENTS, Contents, Entry, blocks, place_of, read_contents, stores
 from vjepa_fer.remote.addresses import without_secrets
 
 LEVELS = ("mean", "frames", "grid", "tokens")
@@ -40,7 +40,7 @@ def cache_folder(tmp_path_factory):
     paths = [p for p in sorted(root.rglob("*")) if p.is_file() and p.name != "manifest.csv"]
     files = {p.relative_to(root).as_posix(): Entry(p.stat().st_size) for p in paths}
     assert "shards/index.npz" in files
-    (root / CONTENTS).write_text(contents_text(files))
+    (root / CONTENTS).write_text(Contents(files).text())
     return root
 
 
@@ -208,7 +208,7 @@ def test_a_rejected_key_is_one_line(s3, cache_folder):
 
 def test_contents_that_lead_out_of_the_folder_are_refused(tmp_path):
     for name in ("../secret", "/etc/passwd", "shards/../../x", "a\\b", ""):
-        text = contents_text({"cache.json": Entry(1)}).replace("cache.json", name.replace("\\", "\\\\"))
+        text = Contents({"cache.json": Entry(1)}).text().replace("cache.json", name.replace("\\", "\\\\"))
         (tmp_path / CONTENTS).write_text(text)
         with pytest.raises(RemoteError, match="leads out of the folder"):
             read_contents(f"file://{tmp_path}")

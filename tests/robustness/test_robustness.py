@@ -12,6 +12,7 @@ from caches import small_recipe, small_rows
 from tables import call
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache.folder import prepare_cache
+from vjepa_fer.cache.mirror import mirror_cache
 from vjepa_fer.errors import CacheError, ExperimentError, RecipeMismatchError, RunError, SplitError
 from vjepa_fer.experiment import Cell, Experiment, Protocol, experiment_to_toml
 from vjepa_fer.judging import subject_numbers
@@ -464,3 +465,18 @@ def test_a_probe_of_perturbed_frames_predicts_no_film(three, tmp_path):
 
     with pytest.raises(RunError, match=r"its features are of frames perturbed by dark:2 \(seed 0\)"):
         load_predictor(outcome.fitted[1].parent)
+
+
+def test_caches_in_a_store_have_the_figures_of_those_on_a_disk(three):
+    fsspec = pytest.importorskip("fsspec")
+    addresses = [f"memory://three/{path.name}" for path in three[:2]]
+    try:
+        for path, address in zip(three, addresses, strict=False):
+            mirror_cache(path, address)
+        here, there = (
+            json.dumps(robustness_of(ASKED, paths, augment=paths[1:]).to_dict()) for paths in (three[:2], addresses)
+        )
+        assert addresses[1] in there
+        assert there.replace(addresses[1], str(three[1])) == here
+    finally:
+        fsspec.filesystem("memory").store.clear()

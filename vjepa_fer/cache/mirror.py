@@ -24,7 +24,7 @@ from vjepa_fer.cache.verify import verify_shard
 from vjepa_fer.disk import Elsewhere, create_exclusively, make_folders, make_own_folder, open_to_read, write_durably
 from vjepa_fer.errors import CacheError, RemoteError
 from vjepa_fer.recipe import AnyRecipe, require_same_recipe
-from vjepa_fer.remote import CONTENTS, WRITER, Publication, list_files, place_of, sole_writer, sum_said_of
+from vjepa_fer.remote import CONTENTS, LOG, WRITER, WRITERS, Publication, list_files, place_of, sole_writer, sum_said_of
 
 _PORTION = 16 << 20
 _PIECES = (layout.MANIFEST_PIECES, layout.FAILED_PIECES, layout.NOTES_PIECES)
@@ -118,7 +118,7 @@ def require_room_for(recipe: AnyRecipe, address: str, names: set[str] | None = N
     place = place_of(address)
     if (place / layout.CACHE_JSON).is_file():
         require_same_recipe(read_cache_recipe(place), recipe, address)
-    there = {*list_files(address)} - {CONTENTS, WRITER}
+    there = {name for name in list_files(address) if name.partition("/")[0] not in (CONTENTS, WRITER, LOG, WRITERS)}
     strangers = sorted(there - names) if names is not None else [name for name in there if not _is_ours(name)]
     if strangers:
         raise CacheError(

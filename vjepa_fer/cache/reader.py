@@ -282,7 +282,8 @@ class Cache(Sequence[CachedClip]):
     def to_ray_dataset(self, level: str = "mean", *, clips_per_block: int = 64) -> Any:
         """A dataset of ``ray.data``: a row a window-view, with ``x`` as stored, ``multiplicity``, ``clip_id``, ``label`` and ``subject``.
 
-        Its rows are read by Ray's workers as they are needed, `clips_per_block` at a time; all must see the cache's folder.
+        Its rows are read by Ray's workers as they are needed, `clips_per_block` at a time; all must see the cache's folder. They come in
+        the order in which blocks are through, unless Ray's ``DataContext`` says ``execution_options.preserve_order``.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import Route, encode_together
 from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
-from vjepa_fer.extract.sharing import Patience
+from vjepa_fer.extract.sharing import Nobody, Others, Patience
 from vjepa_fer.extract.side import Side, disk_errors_explained
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import Report
@@ -79,6 +79,7 @@ def extract_manifest(
     progress: bool | None = None,
     report: Report | None = None,
     outlook: Outlook | None = None,
+    others: Others | None = None,
 ) -> ExtractSummary:
     """Extract every clip of `manifest` that the cache lacks.
 
@@ -103,6 +104,8 @@ def extract_manifest(
     outlook : callable, optional
         Called some times a second with how many clips of this call are encoded or given up, once there is one, and how many
         seconds it has run.
+    others : Others, optional
+        Who fills the same cache elsewhere, as :meth:`Stage.extract` gives it.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def extract_manifest(
         The encoder does not fit into the device's memory, or no decode worker can be started.
     """
     encoders = (encoder,) if isinstance(encoder, LoadedEncoder) else tuple(encoder)
-    into = [Target(cache, encoders, recipe)]
+    into = [Target(cache, encoders, recipe, others or Nobody())]
     (summary,) = extract_together(manifest, into, settings=settings, progress=progress, report=report, outlook=outlook)
     return summary
 

@@ -11,6 +11,7 @@ from vjepa_fer.cache.writer import DEFAULT_SHARD_BYTES
 from vjepa_fer.encoder import LoadedEncoder
 from vjepa_fer.extract.ahead import ROOM
 from vjepa_fer.extract.clock import Profile
+from vjepa_fer.extract.sharing import Nobody, Others
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video.others import Decoder
 from vjepa_fer.video.pool import DEFAULT_TIMEOUT_SECONDS
@@ -114,8 +115,11 @@ class Target:
     encoders : sequence of LoadedEncoder
         As `recipe` says; each of several, on a device of its own, takes what it can.
     recipe : Recipe
+    others : Others
+        Who fills the same cache elsewhere; by default nobody.
     """
 
     cache: str | os.PathLike[str]
     encoders: Sequence[LoadedEncoder]
     recipe: Recipe
+    others: Others = field(default_factory=Nobody)

@@ -1,4 +1,7 @@
-"""A list of clips goes in; those that are this process's to do come out, one by one, while others work on the same cache."""
+"""A list of clips goes in; those that are this process's to do come out, one by one, while others work on the same cache.
+
+Processes that see one folder agree by `claims` in it. Those that only send to the same address have :class:`Others` besides.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from vjepa_fer.cache import Cache, layout
 from vjepa_fer.cache.failures import read_turns
@@ -14,6 +18,41 @@ from vjepa_fer.claims import Claims
 from vjepa_fer.manifest import Clip
 
 _CLOCK_TICK_SECONDS = 2.0  # a folder's time may be that coarse
+
+
+class Others(Protocol):
+    """Processes that see no folder of this one's, and fill the same cache elsewhere. Any thread may ask."""
+
+    def take(self, clip_id: str) -> bool:
+        """Claim a clip; False when another has it, or it is done."""
+
+    def holds(self, clip_id: str) -> bool:
+        """Whether a clip that was taken is still this process's."""
+
+    def is_done(self, clip_id: str) -> bool:
+        """Whether a clip is in the cache elsewhere."""
+
+    @property
+    def done(self) -> frozenset[str]:
+        """Ids of all that :meth:`is_done`."""
+
+
+class Nobody:
+    """The :class:`Others` of a process that has none."""
+
+    done: frozenset[str] = frozenset()
+
+    def take(self, _clip_id: str) -> bool:
+        return True
+
+    def holds(self, _clip_id: str) -> bool:
+        return True
+
+    def is_done(self, _clip_id: str) -> bool:
+        return False
+
+
+NOBODY = Nobody()
 
 
 class DoneClips:
@@ -25,9 +64,11 @@ class DoneClips:
         As it was when the job began.
     own_writer : str
         Names the shards that this process writes, which it need not read.
+    others : Others
     """
 
-    def __init__(self, cache: Cache, own_writer: str) -> None:
+    def __init__(self, cache: Cache, own_writer: str, others: Others = NOBODY) -> None:
+        self._others = others
         self._folder = cache.root / layout.SHARDS
         self._done = set(cache.done)
         self._seen = {shard.path.name for shard in cache.shards}
@@ -36,6 +77,8 @@ class DoneClips:
         self._changed, self._changed_at = 0, 0.0  # the folder's time, and when we first saw it by our own watch
 
     def __contains__(self, clip_id: str) -> bool:
+        if self._others.is_done(clip_id):
+            return True
         changed = self._folder.stat().st_mtime_ns
         with self._lock:
             if changed != self._changed:
@@ -48,7 +91,7 @@ class DoneClips:
         """All of them, as of now."""
         with self._lock:
             self._read()
-            return frozenset(self._done)
+            return frozenset(self._done) | self._others.done
 
     def _read(self) -> None:
         for name in sorted(set(self._names()) - self._seen):
@@ -97,6 +140,7 @@ class ClipShare:
     done : DoneClips
     turns : mapping of str to int
         The failures that were listed when the job began, as :func:`~vjepa_fer.cache.failures.read_turns` gives them.
+    others : Others
 
     Attributes
     ----------
@@ -110,8 +154,10 @@ class ClipShare:
         Ids of clips that another process had finished by the time they were asked for.
     """
 
-    def __init__(self, root: Path, claims: Claims, done: DoneClips, turns: Mapping[str, int]) -> None:
-        self._root, self._claims, self._done, self._turns = root, claims, done, turns
+    def __init__(
+        self, root: Path, claims: Claims, done: DoneClips, turns: Mapping[str, int], others: Others = NOBODY
+    ) -> None:
+        self._root, self._claims, self._done, self._turns, self._others = root, claims, done, turns, others
         self.taken = 0
         self.held_elsewhere: list[Clip] = []
         self.suspects: list[Clip] = []
@@ -127,7 +173,7 @@ class ClipShare:
 
     def take(self, clip: Clip) -> bool:
         """Claim a clip; whether it is ours to do now, among others."""
-        is_ours = self._claims.take(clip.clip_id)
+        is_ours = self._claims.take(clip.clip_id) and self._others.take(clip.clip_id)
         if (
             clip.clip_id in self._done
         ):  # looked at last: whoever had it may have finished it and be gone, or wait for us

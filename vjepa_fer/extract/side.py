@@ -80,7 +80,7 @@ class Side:
         if settings.compile_blocks:
             for device in self.devices:
                 device.compile()
-        self.claims = Claims(self.root)
+        self.claims, self.others = Claims(self.root), target.others
         self.writer = BackgroundWriter(
             self.root,
             self.recipe,
@@ -88,13 +88,20 @@ class Side:
             shard_bytes=settings.shard_bytes,
             shard_seconds=settings.shard_seconds,
             report=report,
-            is_ours=lambda clip_id: self.claims.holds(clip_id) and clip_id not in self.known,
+            is_ours=self._is_ours,
         )
-        self.known = DoneClips(cache, self.writer.writer_id)
+        self.known = DoneClips(cache, self.writer.writer_id, self.others)
         self.turns = read_turns(self.root)
         self.todo = {clip.clip_id: clip for clip in clips if clip.clip_id not in self.done | self._listed()}
-        self.share, self._lost = ClipShare(self.root, self.claims, self.known, self.turns), set[str]()
+        self.share, self._lost = self._new_share(), set[str]()
         self._open = ExitStack()
+
+    def _is_ours(self, clip_id: str) -> bool:
+        """Whether a clip that is encoded is still to be written by this process."""
+        return self.claims.holds(clip_id) and self.others.holds(clip_id) and clip_id not in self.known
+
+    def _new_share(self) -> ClipShare:
+        return ClipShare(self.root, self.claims, self.known, self.turns, self.others)
 
     def _listed(self) -> set[str]:
         """Clips that are not tried again."""
@@ -123,7 +130,7 @@ class Side:
 
     def begin_share(self) -> None:
         """Look anew who is at which clip."""
-        self.share, self._lost = ClipShare(self.root, self.claims, self.known, self.turns), set()
+        self.share, self._lost = self._new_share(), set()
 
     def takes(self, clip: Clip) -> bool:
         """Claim a clip, if it is still to be done here, nobody else is at it, and it is no suspect."""

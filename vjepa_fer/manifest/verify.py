@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from vjepa_fer.disk import open_regular
+from vjepa_fer.disk import is_url
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.choose import is_damaged
@@ -19,7 +19,7 @@ from vjepa_fer.manifest.ravdess import ravdess_clips
 from vjepa_fer.manifest.rows import Clip, abridged
 from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.suffixes import VIDEO_SUFFIXES
-from vjepa_fer.manifest.walk import find_videos, is_lfs_pointer
+from vjepa_fer.manifest.walk import find_videos, find_videos_elsewhere, is_lfs_pointer, opened
 from vjepa_fer.workers import num_cores
 
 Corpus = Literal["ravdess", "crema-d"]
@@ -91,8 +91,8 @@ def verify_download(
 
     Parameters
     ----------
-    root
-        The download, in any layout.
+    root : path or address
+        The download, in any layout; one in a store is listed, and read only where bytes are hashed.
     corpus
         Which data set; recognised by its file names when not given.
     fast
@@ -104,12 +104,14 @@ def verify_download(
     ------
     ManifestError
         No folder, no videos, or none of a data set whose list ships with vjepa-fer.
+    RemoteError
+        A store that cannot be listed.
     """
     if corpus is not None and corpus not in CORPORA:
         raise ManifestError(f"no official list of {corpus!r}; there are {', '.join(CORPORA)}{nearest(corpus, CORPORA)}")
-    videos = find_videos(root)
+    videos = find_videos_elsewhere(root) if isinstance(root, str) and is_url(root) else find_videos(root)
     files = _by_official_name(videos)
-    corpus = corpus or _recognise(files, Path(root))
+    corpus = corpus or _recognise(files, root)
     expected = list(_EXPECTED[corpus](files))
     hashed = not fast and corpus == "crema-d"
     with ThreadPoolExecutor(max_workers=min(8, num_cores())) as pool:
@@ -133,7 +135,7 @@ def _by_official_name(videos: Sequence[Path]) -> dict[str, Path]:
     return files
 
 
-def _recognise(files: Mapping[str, Path], root: Path) -> Corpus:
+def _recognise(files: Mapping[str, Path], root: str | os.PathLike[str]) -> Corpus:
     hits = {
         "crema-d": sum(clip.clip_id in files for clip in crema_d_official()),
         "ravdess": sum(clip.clip_id in files for clip in _all_ravdess()),
@@ -199,7 +201,7 @@ def _is_converted(clip: Clip, file: Path) -> bool:
 
 
 def _sha256(file: Path) -> str:
-    with open(open_regular(file), "rb") as stream:
+    with opened(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

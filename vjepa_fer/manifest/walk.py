@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from vjepa_fer.disk import open_regular
+from vjepa_fer.disk import Elsewhere, open_regular, open_to_read
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest.rows import abridged, may_be_written
 from vjepa_fer.manifest.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
+from vjepa_fer.remote import Entry, checked_address, list_files, snapshot_of
 
 _LFS_PREFIX = b"version https://git-lfs"
 _LFS_MAX_BYTES = 1024
@@ -131,6 +132,31 @@ def find_videos(root: str | os.PathLike[str]) -> list[Path]:
     return list(look_through(root).require_videos().videos)
 
 
+def find_videos_elsewhere(address: str) -> list[Path]:
+    """Video files below a folder of a store, hidden ones left out; :class:`ManifestError` where there is none.
+
+    Raises
+    ------
+    RemoteError
+        The store; or a web server, which lists nothing.
+    """
+    address = checked_address(address)
+    sizes = {
+        name: Entry(size)
+        for name, size in list_files(address, depth=None).items()
+        if suffix_of(name) in VIDEO_SUFFIXES and not any(map(_is_hidden, name.split("/")))
+    }
+    if not sizes:
+        raise ManifestError(f"{address}: no videos there; look at the address")
+    folder = snapshot_of(address, sizes)
+    return [folder / name for name in sorted(sizes)]
+
+
+def opened(file: Path) -> BinaryIO:
+    """A video file that is looked at: one elsewhere is read by ranges."""
+    return open_to_read(file) if isinstance(file, Elsewhere) else open(open_regular(file), "rb")
+
+
 def find_files(root: str | os.PathLike[str], pattern: str) -> list[Path]:
     """Files below `root` whose path, with ``/`` on every system, ends in a match of the regular expression; sorted."""
     ends = re.compile(rf"(?:.*/)?(?:{pattern})")
@@ -196,7 +222,7 @@ def is_lfs_pointer(file: Path) -> bool:
     """Whether `file` is the ~130-byte text that Git-LFS leaves in place of a file it has not fetched."""
     if file.stat().st_size > _LFS_MAX_BYTES:
         return False
-    with open(open_regular(file), "rb") as stream:
+    with opened(file) as stream:
         return stream.read(len(_LFS_PREFIX)) == _LFS_PREFIX
 
 

@@ -9,15 +9,16 @@ import re
 import stat
 import tempfile
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast
 
 from vjepa_fer.disk import AnyPath, Elsewhere, is_url
 from vjepa_fer.errors import RemoteError
 from vjepa_fer.remote.addresses import PROTOCOLS, checked_address
 from vjepa_fer.remote.blocks import RangeFile
-from vjepa_fer.remote.contents import Entry, read_contents
+from vjepa_fer.remote.contents import Entry
+from vjepa_fer.remote.log import read_contents
 
 _PORTION = 8 << 20
 _ONE_SLASH = re.compile(rf"({'|'.join(PROTOCOLS)}):/[^/]")
@@ -42,6 +43,11 @@ def place_of(path: AnyPath) -> Path:
     return Path(path)
 
 
+def snapshot_of(address: str, files: Mapping[str, Entry]) -> Path:
+    """A folder elsewhere with these files, whatever is there by now."""
+    return cast(Path, RemotePath(RemoteFolder(address, files)))
+
+
 def place_here(path: AnyPath) -> Path:
     """A folder or a file on a disk.
 
@@ -64,11 +70,16 @@ def sum_said_of(path: Path) -> str:
 
 
 class RemoteFolder:
-    """A folder elsewhere, as it was when it was first looked into: what comes later is seen by who opens it anew."""
+    """A folder elsewhere, as it was when it was first looked into, or with the files that are known to be there.
 
-    def __init__(self, address: str) -> None:
+    What comes later is seen by who opens it anew.
+    """
+
+    def __init__(self, address: str, files: Mapping[str, Entry] | None = None) -> None:
         self.address = address
         self.key = uuid.uuid4().hex
+        if files is not None:
+            self.files = dict(files)
 
     @functools.cached_property
     def files(self) -> dict[str, Entry]:
@@ -129,6 +140,14 @@ class RemotePath(Elsewhere):
     @property
     def name(self) -> str:
         return str(self).rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
 
     def with_name(self, name: str) -> RemotePath:
         return RemotePath(self.root, f"{self._inside.rpartition('/')[0]}/{name}".lstrip("/"))

@@ -6,16 +6,18 @@ as it should. The latter two are :class:`~vjepa_fer.errors.RemoteError`, on one 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vjepa_fer.disk import write_durably
+from vjepa_fer.disk import create_exclusively, write_durably
 from vjepa_fer.errors import RemoteError, VjepaFerError
 from vjepa_fer.extras import require_extra
 from vjepa_fer.remote.addresses import CREDENTIALS, is_web, without_secrets
@@ -43,8 +45,26 @@ Value = TypeVar("Value")
 
 
 def can_create_exclusively(address: str) -> bool:
-    """Whether of several writers of one new file one alone succeeds there: S3's If-None-Match, Google's generation 0."""
+    """Whether of several writers of one new file one alone should succeed there: S3's If-None-Match, Google's generation 0."""
     return _protocol(address) in _EXCLUSIVE
+
+
+def creates_exclusively(address: str) -> bool:
+    """Whether one alone does: a file is made in that folder twice. Some stores that speak S3 take no notice of If-None-Match.
+
+    Raises
+    ------
+    RemoteError
+        Nothing can be written there.
+    """
+    if not can_create_exclusively(address):
+        return False
+    place = f"{address}/{uuid.uuid4().hex}.trial"
+    create_bytes(place, b"1")
+    try:
+        return not create_bytes(place, b"2")
+    finally:
+        remove_file(place)
 
 
 def read_ranges(address: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -96,8 +116,14 @@ def size_of(address: str) -> int:
     return _asked(address, ask)
 
 
-def list_files(address: str) -> dict[str, int]:
+def list_files(address: str, *, depth: int | None = 2) -> dict[str, int]:
     """The files of a folder and of those in it, by their path, with their bytes; none where there is no such folder.
+
+    Parameters
+    ----------
+    address : str
+    depth : int, optional
+        1 is the folder itself, 2 those in it too, and None all below.
 
     Raises
     ------
@@ -111,7 +137,7 @@ def list_files(address: str) -> dict[str, int]:
         files = _files(address)
         files.invalidate_cache()
         folder = files._strip_protocol(address).rstrip("/")
-        found = files.find(folder, maxdepth=2, detail=True)
+        found = files.find(folder, maxdepth=depth, detail=True)
         return {name[len(folder) :].lstrip("/"): int(about["size"]) for name, about in found.items() if name != folder}
 
     try:
@@ -138,6 +164,8 @@ def create_bytes(address: str, data: bytes) -> bool:
     Of several that try at once one succeeds where :func:`can_create_exclusively` says so.
     """
     files, inside = _to_write(address)
+    if _protocol(address) == "file":  # which would show half of it meanwhile
+        return _asked(address, lambda: create_exclusively(Path(inside), data), writing=True)
     try:
         _asked(address, lambda: files.pipe_file(inside, data, mode="create"), writing=True)
     except FileExistsError:
@@ -157,11 +185,13 @@ def send_file(address: str, path: Path) -> None:
 
 def remove_file(address: str) -> None:
     """Take a file away, if it is there."""
-    try:
-        files, inside = _to_write(address)
-        _asked(address, lambda: files.rm_file(inside), writing=True)
-    except FileNotFoundError:
-        return
+    files, inside = _to_write(address)
+
+    def ask() -> None:
+        with contextlib.suppress(FileNotFoundError):
+            files.rm_file(inside)
+
+    _asked(address, ask, writing=True)
 
 
 def _read_part(address: str, part: tuple[int, int]) -> bytes:

@@ -1,4 +1,4 @@
-"""Files go to a folder elsewhere, whole, by one process at a time; with the last step, and in one, they are visible.
+"""Files go to a folder elsewhere, whole, by a process that is alone there; with the last step, and in one, they are visible.
 
 ::
 
@@ -7,7 +7,7 @@
     FOLDER/writer.json      made exclusively by the process that writes, and taken away when it is through
 
 S3 and Google have an exclusive create (``If-None-Match: *``, generation 0), and so have disks and memory: of two processes one writes, the
-other is told. Hugging Face has none: there it is up to whoever starts them.
+other is told. Hugging Face has none: there it is up to whoever starts them. An extraction shares the folder where that can be; see `shared`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from pathlib import Path
 
 from vjepa_fer.disk import is_gone, new_owner
 from vjepa_fer.errors import RemoteError
-from vjepa_fer.remote.contents import CONTENTS, Entry, contents_text, listed_contents
-from vjepa_fer.remote.stores import create_bytes, read_whole, remove_file, send_bytes, send_file
+from vjepa_fer.remote.contents import CONTENTS, Contents, Entry
+from vjepa_fer.remote.hearts import WRITERS, Hearts
+from vjepa_fer.remote.log import Said, read_said
+from vjepa_fer.remote.stores import create_bytes, list_files, read_whole, remove_file, send_bytes, send_file
 
 WRITER = "writer.json"
 _LARGEST = 1 << 16
@@ -36,22 +38,36 @@ def sole_writer(address: str) -> Iterator[None]:
     Raises
     ------
     RemoteError
-        One does, or did when it was killed on another machine; or nothing can be written there.
+        One does, or did when it was killed on another machine; several share it; or nothing can be written there.
     """
     place, owner = f"{address}/{WRITER}", new_owner()
     said = {"owner": owner, "since": datetime.now(UTC).isoformat(timespec="seconds")}
     data = json.dumps(said).encode()
     if not create_bytes(place, data):
-        _take_away_dead(place)
+        refuse_sole_writer(address)
         if not create_bytes(place, data):
             raise RemoteError(f"{place}: another process was first; wait for it")
     try:
+        _refuse_sharers(address)
         yield
     finally:
         remove_file(place)
 
 
-def _take_away_dead(place: str) -> None:
+def _refuse_sharers(address: str) -> None:
+    hearts = Hearts(address, "")
+    owners = (name.removesuffix(".json") for name in list_files(f"{address}/{WRITERS}"))
+    alive = sorted(filter(hearts.lives, owners))
+    if alive:
+        raise RemoteError(
+            f"{address}: others extract into it ({len(alive)}): wait for them. If they were killed on other machines, remove "
+            f"{hearts.place(alive[0])} and its like"
+        )
+
+
+def refuse_sole_writer(address: str) -> None:
+    """Raise :class:`RemoteError` while a process writes there that must be alone; one that is gone is forgotten."""
+    place = f"{address}/{WRITER}"
     try:
         said = json.loads(read_whole(place, _LARGEST))
         owner, since = str(said["owner"]), str(said["since"])
@@ -80,7 +96,8 @@ class Publication:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.files: dict[str, Entry] = listed_contents(address) or {}
+        self._said = read_said(address) or Said(Contents({}))
+        self.files = self._said.files
 
     def send(self, name: str, path: Path) -> int:
         """Send a file unless it is there; bytes that were sent. It is not visible yet."""
@@ -106,7 +123,8 @@ class Publication:
 
     def show(self) -> None:
         """Make all that was sent visible."""
-        send_bytes(f"{self.address}/{CONTENTS}", contents_text(self.files).encode())
+        contents = self._said.contents() if self._said.through else Contents(self.files)
+        send_bytes(f"{self.address}/{CONTENTS}", contents.text().encode())
 
 
 def entry_of_bytes(data: bytes) -> Entry:

@@ -15,6 +15,7 @@ from vjepa_fer.errors import CacheError
 from vjepa_fer.evaluation import average_probabilities
 from vjepa_fer.experiment import Experiment, plan_title
 from vjepa_fer.judging import Predictions, subject_numbers
+from vjepa_fer.remote import place_of
 from vjepa_fer.robustness.conditions import CLEAN, Condition, Encoder, open_conditions
 from vjepa_fer.robustness.drift import correlations, drifts, levels_to_compare, mean_drift
 from vjepa_fer.robustness.figures import figures_of, relative_drops
@@ -82,7 +83,7 @@ def robustness_of(
     asked = experiment.resolved
     check_asked(asked)
     encoders = open_conditions(caches, exclude=asked.protocol.exclude)
-    extra = _augmenting(encoders, [Path(path) for path in augment])
+    extra = _augmenting(encoders, [place_of(path) for path in augment])
     told = []
     for encoder in encoders:
         tell(f"{encoder.name}: {len(encoder.perturbed)} perturbed caches of {len(encoder.clean.clips):,} clips")
