@@ -9,7 +9,7 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +53,9 @@ class Sending(Protocol):
     def wake(self, _done: tuple[str, ...]) -> None:
         """Something more is on disk."""
 
+    def meanwhile(self) -> AbstractContextManager[None]:
+        """Send during the block, and all that is left after it, however it ends."""
+
     def send(self) -> None:
         """Send every file that is not there, make them visible, and remove the shards here."""
 
@@ -74,7 +77,7 @@ class _Post:
 
     @contextmanager
     def meanwhile(self) -> Iterator[None]:
-        """Send during the block, and all that is left after it, however it ends."""
+        """See :class:`Sending`."""
         thread = threading.Thread(target=self._run, daemon=True)
         thread.start()
         try:

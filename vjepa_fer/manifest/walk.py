@@ -8,8 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, cast
 
 from vjepa_fer.disk import Elsewhere, open_regular, open_to_read
 from vjepa_fer.doors import printable
@@ -152,9 +153,9 @@ def find_videos_elsewhere(address: str) -> list[Path]:
     return [folder / name for name in sorted(sizes)]
 
 
-def opened(file: Path) -> BinaryIO:
+def opened(file: Path) -> BufferedReader:
     """A video file that is looked at: one elsewhere is read by ranges."""
-    return open_to_read(file) if isinstance(file, Elsewhere) else open(open_regular(file), "rb")
+    return cast(BufferedReader, open_to_read(file)) if isinstance(file, Elsewhere) else open(open_regular(file), "rb")
 
 
 def find_files(root: str | os.PathLike[str], pattern: str) -> list[Path]:
