@@ -44,6 +44,8 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         "What is tried": (
             "stream",
             "fusion",
+            "reference",
+            "align",
             "probe",
             "features",
             "pool",
