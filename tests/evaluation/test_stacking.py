@@ -142,7 +142,8 @@ def test_a_class_that_an_inner_training_part_lacks_is_said_with_probability_0_an
     train = np.arange(len(rare.y))
     said = out_of_fold(streams(rare), train, CELLS[:1], seed=0, num_folds=4, where="here")
     own = rare.subjects == "s03"
-    assert (said[:, :, own, 2] == 0).all() and (said[:, :, ~own, 2] > 0).any()
+    assert (said[:, :, own, 2] == 0).all()
+    assert (said[:, :, ~own, 2] > 0).any()
     np.testing.assert_allclose(said.sum(axis=3), 1)
     assert fit_stacker(said[0], rare.y).probe.classes_.tolist() == ["a", "b", "c"]
 
@@ -150,8 +151,10 @@ def test_a_class_that_an_inner_training_part_lacks_is_said_with_probability_0_an
 def test_two_classes_have_one_score():
     said = np.random.default_rng(0).dirichlet([1, 1], size=(3, 40))
     one = fit_stacker(said, np.where(said[0, :, 0] > 0.5, "a", "b")).to_dict(2)
-    assert np.shape(one["weights"]) == (3, 1, 2) and np.shape(one["intercepts"]) == (1,)
-    assert max(one["shares"]) == one["shares"][0] and sum(one["shares"]) == pytest.approx(1)
+    assert np.shape(one["weights"]) == (3, 1, 2)
+    assert np.shape(one["intercepts"]) == (1,)
+    assert max(one["shares"]) == one["shares"][0]
+    assert sum(one["shares"]) == pytest.approx(1)
 
 
 def test_too_few_subjects_are_said_with_what_to_do():

@@ -123,7 +123,8 @@ def test_statistics_are_those_of_pandas_over_the_moments_that_all_have(tmp_path)
 def test_probes_on_tokens_read_the_aligned_moments_as_one_sequence(tmp_path):
     joined = join({"vj": windows(tmp_path / "vj"), "au": units(tmp_path / "au", times=range(6))}, aligned=True)
     stream = TokenStream(joined.cached_clips("frames"), "frames")
-    assert stream.shape == (6, 3, 10) and stream.lengths.tolist() == [3] * 6
+    assert stream.shape == (6, 3, 10)
+    assert stream.lengths.tolist() == [3] * 6
     np.testing.assert_array_equal(stream[[1]][0], joined.moments()[1].level("frames")[:, 0])
 
 
