@@ -342,7 +342,11 @@ def _say_class_order(result: dict[str, Any]) -> None:
                 f"{line}; in the order {','.join(found.best_order)} it would be in {found.best:.2f} %: is --class-order right?"
             )
         else:
-            say(f"{line}; no other order is more than {max(found.best - found.agree, 0):.2f} points better")
+            gain = found.best - found.agree
+            say(
+                f"{line}; "
+                + (f"another order gains {gain:.2f} points at most" if gain > 0 else "no other order does better")
+            )
 
 
 def _warn_of(result: dict[str, Any]) -> None:

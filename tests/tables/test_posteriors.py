@@ -64,7 +64,7 @@ def test_five_tables_of_logits_are_the_folds_of_one_evaluation_to_the_digit(tmp_
     )
     assert result["log_loss"]["pooled"] == pytest.approx(sk.log_loss(TRUTH, shares(LOGITS["w2v"])), abs=1e-5)
     assert (result["values"], result["n_subjects"]) == ("logits", 10)
-    assert result["fold_names"] == [f"test_fold{n}" for n in range(5)]
+    assert "fold_names" not in result  # test_fold0 is called 0
 
 
 def test_the_mean_of_two_classifiers_is_that_of_their_softmax_matched_by_recording(tmp_path):
@@ -102,7 +102,7 @@ def test_people_are_told_how_tables_were_matched_and_weighed(tmp_path):
         "matched as one RAVDESS recording",
         "of what moves the stacked decision",
         "softmax made",
-        "no other order",
+        "no other order does better",
     ):
         assert words in shown.stderr
 

@@ -136,7 +136,8 @@ def stacked_decisions(
     decided = []
     for number, said in enumerate(inside):
         stacker = fit_stacker(said, labels)
-        decided.append(stacker.decide([own[number].probabilities for own in answers]))
+        answer = stacker.decide([own[number].probabilities for own in answers])
+        decided.append(answer._replace(settled=answers[0][number].settled))  # as late fusion tells it
     return decided
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,15 @@ from vjepa_fer.judging import Predictions, PredictionTable, in_words_of
 from vjepa_fer.manifest import MOST_SHOWN, abridged, natural_order
 
 
+_TEST_FOLD = re.compile(r"test[_-]?fold[_-]?(\d+)")
+"""How files are called that hold what was said of a fold's test clips, in the published code."""
+
+
 def names_of_files(paths: Sequence[Path]) -> list[str]:
-    """What each file is called among the others: its name without endings, or the whole path where two are called alike."""
+    """What each file is called among the others: its name without endings, or the whole path where two are called alike; ``test_fold0.csv`` … are 0 …."""
     short = [path.name.removesuffix(".gz").rpartition(".")[0] or path.name for path in paths]
+    numbers = [match[1] for name in short if (match := _TEST_FOLD.fullmatch(name))]
+    short = numbers if len(numbers) == len(short) else short
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
