@@ -16,7 +16,6 @@ from vjepa_fer.folds import recording_of, shortlist
 from vjepa_fer.judging import Predictions, PredictionTable, in_words_of
 from vjepa_fer.manifest import MOST_SHOWN, abridged, natural_order
 
-
 _TEST_FOLD = re.compile(r"test[_-]?fold[_-]?(\d+)")
 """How files are called that hold what was said of a fold's test clips, in the published code."""
 
