@@ -117,6 +117,14 @@ def test_runs_compare_shows_the_table_of_runs_that_are_there(kept):
     assert [row["difference"] is None for row in rows].count(True) == 1
 
 
+def test_a_report_of_such_runs_has_the_table(kept, tmp_path):
+    fused, _ = kept
+    call("report", *(one.run for one in fused.best.values()), "-o", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<h3>Streams, alone and fused</h3>" in page
+    assert ">vj alone</td>" in page
+
+
 def test_one_fusion_is_no_table(kept):
     fused, _ = kept
     result = result_of(fused.best["late"].evaluation)

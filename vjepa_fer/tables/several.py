@@ -80,7 +80,7 @@ def mean_of_files(tables: Sequence[PredictionTable], paths: Sequence[Path], *, f
         See :func:`align_tables`.
     """
     parts, aligned = align_tables(tables, paths, foreign=foreign)
-    mean = sum(np.asarray(one.probabilities) for one in aligned) / len(parts)
+    mean = np.mean([np.asarray(one.probabilities) for one in aligned], axis=0)
     known = len(parts[0].known)  # what no table can say comes behind, and is 0
     decided = decide(mean, aligned[-1].classes, among=np.arange(len(aligned[-1].classes)) < known)
     return fused_table(parts, aligned, mean, decided)
