@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vjepa_fer.cache import Features
 from vjepa_fer.errors import SplitError
-from vjepa_fer.evaluation import Study, Task, fit_predict, fit_stacker, out_of_fold, stacking
+from vjepa_fer.evaluation import Study, Task, evaluate, fit_predict, fit_stacker, out_of_fold, stacking
 from vjepa_fer.evaluation.stacking import FLOOR
 from vjepa_fer.experiment import Cell, Protocol
 from vjepa_fer.folds import Split, make_folds
@@ -65,6 +65,24 @@ def fitted_for_fold_1(features):
 
 def test_stacker_inner_folds_and_choice_are_the_same_whatever_the_test_fold_holds():
     assert same_but_for_the_test_part(fitted_for_fold_1)
+
+
+def test_every_probe_and_scaling_is_the_same_bit_by_bit_whatever_the_test_fold_holds(monkeypatch):
+    kept, fit = [], evaluate.fit_cells
+
+    def keep(*given):
+        scaler, probes = fit(*given)
+        kept[-1] += [scaler.offset.tobytes(), scaler.factor.tobytes(), *(probe.coef_.tobytes() for probe in probes)]
+        return scaler, probes
+
+    monkeypatch.setattr(evaluate, "fit_cells", keep)
+    for features in (drawn(), poisoned(drawn(), study(drawn()).splits[1])):
+        kept.append([])
+        study(features).run(Task(tuple(CELLS), 1))
+    assert len(kept[0]) == 4 * 2 * (
+        4 + 1
+    )  # a scaling and two probes, on two streams, of four inner folds and the whole
+    assert kept[0] == kept[1]
 
 
 def test_that_test_fails_where_the_stacker_sees_the_test_fold(monkeypatch):
