@@ -64,7 +64,7 @@ def probe(
     fusion: Annotated[
         str,
         typer.Option(
-            metavar="early|late|stacked|only:NAME|all",
+            metavar="HOW",
             help="With --stream: early, one probe sees all streams' features; late, one probe a stream, and their "
             "probabilities are averaged; stacked, these are weighed by a classifier fitted on inner folds; only:NAME, one stream alone on the "
             "clips that all have; all, each of these, and a table of how far they are apart.",
