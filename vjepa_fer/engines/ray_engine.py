@@ -169,9 +169,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS") or None
     _knock(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
-    own: dict[str, Any] = (
-        {} if address not in (None, "local") else {"num_cpus": num_cores(), "include_dashboard": False}
-    )
+    own: dict[str, Any] = {} if address not in (None, "local") else {"num_cpus": num_cores(), "include_dashboard": False}
     try:
         ray.init(address=address, **quiet, **own)
     except (Exception, SystemExit) as error:  # Ray leaves by SystemExit where nobody answers
