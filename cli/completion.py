@@ -19,6 +19,7 @@ FOLDS = (
 )
 LEVELS = ("mean", "frames", "grid:4", "tokens")
 POLICIES = ("strict", "drop-true", "merge", "repredict", "repredict-merge", "paper-drop", "paper-merge")
+FUSIONS = ("early", "late", "stacked")
 SCALES = ("none", "standard", "minmax")
 STATISTICS = ("mean", "std", "min", "max", "p10", "p90", "delta")
 LABELS = ("intended", "perceived", "votes", "perceived:av", "votes:av")

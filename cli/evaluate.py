@@ -33,15 +33,17 @@ def evaluate(
         typer.Argument(
             metavar="PREDICTIONS.csv",
             help="Columns clip_id, true_label (or --manifest tells it), optional predicted_label, fold, subject; then a probability a "
-            "class (none: predicted_label decides). Or a run folder. Several are the folds of one evaluation.",
+            "class (none: predicted_label decides). Or a run folder, or a folder of tables, a fold each (test_fold0.csv …). Several are the folds of "
+            "one evaluation.",
             show_default=False,
         ),
     ],
     fusion: Annotated[
         str | None,
         typer.Option(
-            metavar="mean",
-            help="Several tables are classifiers of the same clips: average their probabilities.",
+            metavar="mean|stacked",
+            help="Several tables, or folders of folds, are classifiers of the same clips: average their probabilities; or weigh them by a "
+            "classifier fitted on the folders' tables of training clips (train_fold0.csv … beside test_fold0.csv …).",
             show_default=False,
         ),
     ] = None,
@@ -67,6 +69,22 @@ def evaluate(
             show_default=False,
         ),
     ] = "",
+    class_order: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,…",
+            help="Which class each of the numbered columns is (embs0, embs1 …), in the order of their numbers; how well that agrees with the "
+            "true labels is said.",
+            show_default=False,
+        ),
+    ] = "",
+    logits: Annotated[
+        bool,
+        typer.Option(
+            "--logits",
+            help="The class columns are logits: softmax makes probabilities of them. Tables that hold probabilities already stay as they are.",
+        ),
+    ] = False,
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -134,7 +152,7 @@ def evaluate(
     from vjepa_fer.tables import judge_confusion, judge_table
 
     check_exclude(exclude)
-    for option, value, known in (("--fusion", fusion, ("mean",)), ("--rows", rows, ("true", "predicted"))):
+    for option, value, known in (("--fusion", fusion, ("mean", "stacked")), ("--rows", rows, ("true", "predicted"))):
         if value not in (None, *known):
             raise typer.BadParameter(f"{value!r} is not {' or '.join(map(repr, known))}", param_hint=option)
     if fusion and len(predictions) < 2:
@@ -145,6 +163,12 @@ def evaluate(
     for option, given in (("--class-sizes", class_sizes), ("--rows", rows)):
         if given and not confusion:
             raise typer.BadParameter("needs --confusion: predictions are counted", param_hint=option)
+    if logits and scores is not None:
+        raise typer.BadParameter("class columns are logits, or scores, or neither", param_hint="--logits")
+    if class_order and classes:
+        raise typer.BadParameter("names all class columns; leave --classes out", param_hint="--class-order")
+    if confusion and (class_order or logits):
+        raise typer.BadParameter("a confusion matrix names its classes and holds counts", param_hint="--confusion")
     if confusion and (manifest or exclude or fusion or unify_names or scores is not None):
         raise typer.BadParameter("a confusion matrix names no clips and no scores", param_hint="--confusion")
     asked: dict[str, Any] = {
@@ -159,8 +183,10 @@ def evaluate(
     else:
         results = judge_table(
             predictions,
-            fusion="mean" if fusion else None,
+            fusion=cast('Literal["mean", "stacked"] | None', fusion),
             scores=scores,
+            class_order=words(class_order),
+            logits=logits,
             manifest=_manifest(manifest, unify_names) if manifest else None,
             exclude=exclude,
             by=words(by),
@@ -282,7 +308,8 @@ def _title(result: dict[str, Any]) -> list[str]:
     """What must be read before the figures: that they leak, or which clips they leave out."""
     lines = ["LEAKY, if each fold was trained on the others"] if result.get("leaky") else []
     if "fusion" in result:
-        lines.append(f"{result['fusion']} of the probabilities of {len(result['fused'])} tables")
+        what = "mean of the probabilities" if result["fusion"] == "mean" else "stacker on the probabilities"
+        lines.append(f"{what} of {len(result['fused'])} tables")
     if "policy" in result:
         kept = result["coverage"]
         left_out = (
@@ -293,6 +320,35 @@ def _title(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _shares(result: dict[str, Any]) -> list[float]:
+    """How much each classifier counts, in percent, the mean over folds."""
+    folds = [one["shares"] for one in result["stackers"]]
+    return [100 * sum(own) / len(folds) for own in zip(*folds, strict=True)]
+
+
+def _say_class_order(result: dict[str, Any]) -> None:
+    """How well the order that was told agrees with the true labels; and which does better."""
+    from vjepa_fer.judging import OrderAgreement
+
+    told = result.get("class_order")
+    if not told:
+        return
+    names = result.get("fused") or ["--class-order"]
+    for name, one in zip(names, told["tables"], strict=True):
+        found = OrderAgreement(one["agree"], one["best"], tuple(one["best_order"]))
+        line = f"{name}: the largest of {','.join(told['told'])} is the true label in {found.agree:.2f} %"
+        if found.is_doubtful:
+            warn(
+                f"{line}; in the order {','.join(found.best_order)} it would be in {found.best:.2f} %: is --class-order right?"
+            )
+        else:
+            gain = found.best - found.agree
+            say(
+                f"{line}; "
+                + (f"another order gains {gain:.2f} points at most" if gain > 0 else "no other order does better")
+            )
+
+
 def _warn_of(result: dict[str, Any]) -> None:
     from vjepa_fer.folds import shortlist
     from vjepa_fer.manifest import Damage
@@ -301,6 +357,15 @@ def _warn_of(result: dict[str, Any]) -> None:
         warn(taken_for_one_name(dict(result["united"])))
     for leak in result["leaks"][:3]:
         warn(f"LEAKY, if each fold was trained on the others: {leak}")
+    if result["values"] == "logits":
+        say("the class columns are logits: softmax made probabilities of them")
+    if result.get("matched_by") == "recording":
+        warn("clips go by other names in each table; they were matched as one RAVDESS recording with and without sound")
+    if "stackers" in result:
+        for name, share in zip(result["fused"], _shares(result), strict=True):
+            say(f"{name} makes up {share:.0f} % of what moves the stacked decision")
+        warn(result["caution"])
+    _say_class_order(result)
     if result["values"] == "sums":
         warn("rows add up to more than one: read as probabilities summed over windows (--no-scores refuses them)")
     total = f"of {result['n_clips']:,} clips"

@@ -44,6 +44,8 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         "What is tried": (
             "stream",
             "fusion",
+            "reference",
+            "align",
             "probe",
             "features",
             "pool",
@@ -56,7 +58,20 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         "How it is judged": ("folds", "nested", "inner-folds", "repeats", "allow-leak", "labels", "ties"),
         OUT: ("out", "refit", "save", "json"),
     },
-    "evaluate": {TABLE: ("scores", "column", "classes", "confusion", "sizes", "class-sizes", "rows", "fusion")},
+    "evaluate": {
+        TABLE: (
+            "scores",
+            "logits",
+            "column",
+            "classes",
+            "class-order",
+            "confusion",
+            "sizes",
+            "class-sizes",
+            "rows",
+            "fusion",
+        )
+    },
     "predict": {
         "The probe and its encoder": ("run", "weights", "device", "memory"),
         "Which pixels": ("face-crop", "accept-truncated", "accept-resize"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,16 +27,18 @@ from .options import (
     words,
     wrong_usage,
 )
+from .probe_fusions import say_what_was_joined, show_fusions
 from .probe_list import show_probes
 from .probe_tables import print_pasted, print_repeats, print_sweep, print_transfer
 from .progress import fit_bar, progress_bar, say_beside_bar
-from .terminal import print_json, say, warn
+from .terminal import print_json, say
 
 if TYPE_CHECKING:
-    from vjepa_fer.features import Joined
     from vjepa_fer.sweep import Outcome
 
-Fusion = Literal["early", "late"]
+ALL = "all"
+"""In place of one fusion: each stream alone, and every fusion."""
+
 DEFAULT_CELL, DEFAULT_PROTOCOL = Cell(), Protocol()
 
 
@@ -60,12 +62,32 @@ def probe(
         ),
     ] = None,
     fusion: Annotated[
-        Fusion,
+        str,
         typer.Option(
+            metavar="HOW",
             help="With --stream: early, one probe sees all streams' features; late, one probe a stream, and their "
-            "probabilities are averaged."
+            "probabilities are averaged; stacked, these are weighed by a classifier fitted on inner folds; only:NAME, one stream alone on the "
+            "clips that all have; all, each of these, and a table of how far they are apart.",
+            autocompletion=completion.one_of((*completion.FUSIONS, ALL)),
         ),
     ] = "early",
+    reference: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="With --fusion all: the stream or fusion that the others are compared with.",
+            show_default="the first stream",
+        ),
+    ] = "",
+    align: Annotated[
+        str,
+        typer.Option(
+            metavar="frames[:SECONDS]",
+            help="With early fusion: bring the streams' moments together by time before the probe sees them: each of the first stream's with the "
+            "nearest of the others within SECONDS, or half a step of the slower stream; those without one drop out, and are counted.",
+            show_default=False,
+        ),
+    ] = "",
     probes: Annotated[
         str,
         typer.Option(
@@ -258,7 +280,7 @@ def probe(
     """Cross-validate light classifiers on cached features, no subject ever on both sides of a fold."""
     from vjepa_fer.experiment import Experiment, experiment_from_dict, make_cells, parse_params, write_experiment
     from vjepa_fer.manifest import read_label_map
-    from vjepa_fer.sweep import run_experiment, run_experiment_on_cluster
+    from vjepa_fer.sweep import run_experiment, run_experiment_on_cluster, run_fusions
 
     if lists:
         source = context.get_parameter_source("probes")
@@ -274,6 +296,7 @@ def probe(
         raise typer.BadParameter("--engine ray needs --out: workers share their work in a folder that all see")
     if (cache is None) != bool(streams):
         raise typer.BadParameter("give one CACHE, or two or more --stream NAME=CACHE, not both")
+    _check_all(fusion, reference, save, repeats)
     of_file = json.loads(listed)
     refuse_typed(context, "cells" in of_file, ("probes", "features", "pool", "params", "scale", "decision"))
     with said_in(config):
@@ -297,7 +320,8 @@ def probe(
         experiment = Experiment(
             cache=str(cache or ""),
             streams=dict(pairs(streams or [], "--stream", "NAME=CACHE, such as au=cache/au")),
-            fusion=fusion,
+            fusion="early" if fusion == ALL else fusion,
+            align=align,
             labels=labels,
             ties=ties,
             cells=cells,
@@ -317,17 +341,34 @@ def probe(
             label_names=names,
             refit=refit,
         )
-    with said_in(config):
-        if cluster is None or out is None:
+
+    def run(asked: Experiment, folder: Path | None) -> Outcome:
+        if cluster is None or folder is None:
             bar = partial(progress_bar, what="probe")
-            outcome = run_experiment(experiment, out=out, jobs=jobs or 1, progress=bar, tell=say_beside_bar)
-        else:
-            with fit_bar() as reach:
-                outcome = run_experiment_on_cluster(experiment, cluster, out=out, reach=reach, tell=say_beside_bar)
+            return run_experiment(asked, out=folder, jobs=jobs or 1, progress=bar, tell=say_beside_bar)
+        with fit_bar() as reach:
+            return run_experiment_on_cluster(asked, cluster, out=folder, reach=reach, tell=say_beside_bar)
+
+    with said_in(config):
+        if fusion == ALL:
+            show_fusions(run_fusions(experiment, run, reference=reference, out=out), form, as_json)
+            return
+        outcome = run(experiment, out)
     if save is not None:
         write_experiment(save, outcome.experiment)
         say(f"experiment: {save}")
     _show(outcome, form, as_json)
+
+
+def _check_all(fusion: str, reference: str, save: Path | None, repeats: int) -> None:
+    """Options that go with --fusion all alone, or not with it."""
+    if reference and fusion != ALL:
+        raise typer.BadParameter(
+            "needs --fusion all; `runs compare --reference` compares runs that are there", param_hint="--reference"
+        )
+    if fusion == ALL and (save or repeats > 1):
+        other = "--save" if save else "--repeats"
+        raise typer.BadParameter(f"is several experiments; {other} goes with one fusion", param_hint="--fusion all")
 
 
 def _show(outcome: Outcome, form: Shape, as_json: bool) -> None:
@@ -335,7 +376,7 @@ def _show(outcome: Outcome, form: Shape, as_json: bool) -> None:
 
     say(*outcome.roles)
     if outcome.joined is not None:
-        _say_what_was_joined(outcome.joined)
+        say_what_was_joined(outcome.joined)
     if outcome.fitted is not None:
         best, folder = outcome.fitted
         say(f"fitted on all clips: {best.evaluation.cell.probe} in {folder}")
@@ -350,10 +391,3 @@ def _show(outcome: Outcome, form: Shape, as_json: bool) -> None:
         print_repeats(outcome.repeated)
     if outcome.swept.lost:
         raise typer.Exit(SOME_FAILED)
-
-
-def _say_what_was_joined(joined: Joined) -> None:
-    say(f"{' + '.join(joined.streams)}: {len(joined):,} clips that every stream has; {joined.fusion} fusion")
-    for name, lost in joined.dropped.items():
-        if lost:
-            warn(f"{len(lost):,} clips of {name} are in no other stream and drop out, such as {', '.join(lost[:3])}")

@@ -211,7 +211,7 @@ def print_part(results: Sequence[dict], part: Part | None, form: Shape) -> None:
 def _before(run: Run) -> Iterator[str]:
     """What must be read before a run's figures."""
     from vjepa_fer.manifest import Damage
-    from vjepa_fer.runs import settled_words
+    from vjepa_fer.runs import fusion_words, settled_words, stacker_words
 
     if run.evaluation.leaks:
         yield "LEAKY, not comparable"
@@ -229,6 +229,10 @@ def _before(run: Run) -> Iterator[str]:
         yield str(run.evaluation.absent)
     if run.evaluation.settled:
         yield f"auto: {settled_words(run.evaluation.settled)}"
+    if fusion := run.evaluation.beside.get("fusion"):
+        yield fusion_words(fusion)
+        if run.evaluation.stackers:
+            yield from stacker_words(fusion["streams"], run.evaluation.stackers)
 
 
 @app.command()
@@ -262,10 +266,10 @@ def compare(
 ) -> None:
     """Say which differences are real: paired on identical clips, chance judged over subjects, Holm over all pairs.
 
-    Runs of several encoders are one table first: what each costs, its WAR, and the difference to the reference.
+    Runs of several encoders, or of several fusions of streams, are one table first: their figures, and the difference to the reference.
     """
     from vjepa_fer.judging import compare_predictions, comparison_sheet, spelled_alike
-    from vjepa_fer.runs import encoder_sheet, result_of
+    from vjepa_fer.runs import encoder_sheet, fusion_sheet, result_of
 
     check_format(form, as_json)
     read = {name: one for path in runs for name, one in _read(path, scores, unify_names).items()}
@@ -280,17 +284,20 @@ def compare(
     found = compare_predictions(predictions, intersect=intersect, leaky=leaky, reference=chosen, seed=seed)
     against = chosen or (next(iter(predictions)) if len(predictions) == 2 else None)
     results = {name: result_of(one.run.evaluation, name) for name, one in read.items() if one.run}
-    encoders = encoder_sheet(results, found.to_dict()["differences"], against)
+    differences = found.to_dict()["differences"]
+    sheets = {
+        name: of(results, differences, against) for name, of in (("encoders", encoder_sheet), ("fusions", fusion_sheet))
+    }
     if as_json:
-        table = (
-            {"encoders": [dict(zip(encoders.names, row, strict=True)) for row in encoders.full_rows()]}
-            if encoders
-            else {}
-        )
-        print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), **table, "leaky": leaky, "picked": picked})
+        tables = {
+            name: [dict(zip(sheet.names, row, strict=True)) for row in sheet.full_rows()]
+            for name, sheet in sheets.items()
+            if sheet
+        }
+        print_json({"schema": "vjepa-fer/compare/1", **found.to_dict(), **tables, "leaky": leaky, "picked": picked})
         return
     if form == "table":
-        _print_comparison(found, leaky, encoders, against)
+        _print_comparison(found, leaky, sheets, against)
     else:
         print_sheet(comparison_sheet(found.to_dict(), leaky, picked), form)
     for name in leaky:
@@ -351,10 +358,12 @@ def _run_name(run: Run, asked: Path) -> str:
 
 
 def _print_comparison(
-    found: Comparison, leaky: Sequence[str], encoders: Sheet | None = None, reference: str | None = None
+    found: Comparison, leaky: Sequence[str], sheets: Mapping[str, Sheet | None], reference: str | None = None
 ) -> None:
-    """The runs with a letter each, their encoders if they have several, then every pair, figure by figure."""
+    """The runs with a letter each, their encoders or fusions if they have several, then every pair, figure by figure."""
     from vjepa_fer.judging import subjects_in_words
+
+    from .probe_fusions import print_fusions
 
     result = found.to_dict()
     letters = (a + b for b in ("", *string.digits) for a in string.ascii_uppercase)
@@ -370,8 +379,10 @@ def _print_comparison(
     ]
     title = f"{result['n_clips']:,} clips in common, {subjects_in_words(result['n_subjects'], result['n_clips'])}; %, all clips pooled"
     print_table(("run", "WAR", "UAR", "left out"), rows, title=title)
-    if encoders:
+    if encoders := sheets["encoders"]:
         _print_encoders(encoders, letter, reference)
+    if fusions := sheets["fusions"]:
+        print_fusions(fusions, letter.get(reference or "", ""), letter)
     for figure, head in (("war", "WAR"), ("uar", "UAR")):
         chosen = [d for d in result["differences"] if d["figure"] == figure]
         lines = [(f"{letter[d['second']]} − {letter[d['first']]}", *_difference_cells(d)) for d in chosen]

@@ -62,7 +62,7 @@ def test_a_file_holds_a_whole_extraction(asked, tmp_path):
         ("#" * (2**24 + 1), r"sweep\.toml: cannot be read as TOML \(over 16,777,216 bytes\)"),
         (
             'prob = "knn"',
-            r"sweep\.toml: prob = 'knn' is not understood; the keys are cache, stream, fusion, probe, features",
+            r"sweep\.toml: prob = 'knn' is not understood; the keys are cache, stream, fusion, reference, align, probe, features",
         ),
         ('seed = "one"', "seed = 'one' is not understood"),
         ("nested = 1", "nested = 1 is not understood"),

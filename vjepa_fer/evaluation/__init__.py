@@ -2,7 +2,7 @@
 
 In reading order: `evaluate` (one honest prediction a clip) · `nested`, `race` (the choice on inner folds) · `tasks` (the unit of work, in
 one process or several) · `votes`, `reference`, `ceiling` (how raters saw clips, what counts as right, how well people do) · `roles` (what a manifest's
-columns are taken as) · `fitted` (one probe on all clips) · `fusion` (predictions of several).
+columns are taken as) · `fitted` (one probe on all clips) · `fusion` (predictions of several) · `stacking` (which of several streams counts how much).
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from vjepa_fer.evaluation.evaluate import (
     fit_predict,
     gather,
     settled_in,
+    stackers_in,
 )
 from vjepa_fer.evaluation.fitted import FittedProbe, fit_on_all, read_fitted, save_fitted
 from vjepa_fer.evaluation.fusion import average_probabilities
 from vjepa_fer.evaluation.nested import choose, nested_evaluation, pick_winner
 from vjepa_fer.evaluation.reference import LabelledCache, Reference, make_reference
 from vjepa_fer.evaluation.roles import manifest_roles
+from vjepa_fer.evaluation.stacking import Stacker, fit_stacker, out_of_fold, read_stacker
 from vjepa_fer.evaluation.tasks import Answer, Study, Task, run_tasks_on
 from vjepa_fer.evaluation.votes import CREMA_D, SOURCES, find_votes
 
@@ -40,6 +42,7 @@ __all__ = [
     "FoldFit",
     "LabelledCache",
     "Reference",
+    "Stacker",
     "Study",
     "Targets",
     "Task",
@@ -53,15 +56,19 @@ __all__ = [
     "fit_fold",
     "fit_on_all",
     "fit_predict",
+    "fit_stacker",
     "gather",
     "human_ceiling",
     "human_words",
     "make_reference",
     "manifest_roles",
     "nested_evaluation",
+    "out_of_fold",
     "pick_winner",
     "read_fitted",
+    "read_stacker",
     "run_tasks_on",
     "save_fitted",
     "settled_in",
+    "stackers_in",
 ]

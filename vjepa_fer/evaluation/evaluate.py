@@ -58,6 +58,8 @@ class Evaluation:
         What counted as right and what raters said; see :meth:`vjepa_fer.evaluation.reference.VoteBook.beside`.
     settled : tuple of mapping
         What each fold's training part made of the probe's parameters that are "auto"; empty where none is.
+    stackers : tuple of mapping
+        What each fold's training part made of several streams that were stacked; see :meth:`vjepa_fer.evaluation.stacking.Stacker.to_dict`.
     """
 
     cell: Plan
@@ -75,6 +77,7 @@ class Evaluation:
     statistics: Statistics = field(default_factory=Statistics)
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
     settled: tuple[Mapping[str, int | None], ...] = ()
+    stackers: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def scores(self) -> Mapping[str, Score]:
@@ -171,16 +174,22 @@ def settled_in(decided: Sequence[Decided]) -> tuple[Mapping[str, int | None], ..
     return tuple(one.settled for one in decided) if any(one.settled for one in decided) else ()
 
 
+def stackers_in(decided: Sequence[Decided]) -> tuple[Mapping[str, Any], ...]:
+    """What each fold made of streams that were stacked; empty where none were."""
+    return tuple(one.stacker for one in decided if one.stacker)
+
+
 class Decided(NamedTuple):
     """A fitted probe's answer: its classes, probabilities (num_rows, num_classes), labels (num_rows,).
 
-    `settled` is what its training part made of parameters that are "auto".
+    `settled` is what its training part made of parameters that are "auto", `stacker` of streams that were stacked.
     """
 
     classes: np.ndarray
     probabilities: np.ndarray
     labels: np.ndarray
     settled: Mapping[str, int | None] = MappingProxyType({})
+    stacker: Mapping[str, Any] | None = None
 
 
 def check_splits(features: AnyFeatures, folds: AnyFolds) -> list[Split]:

@@ -110,6 +110,11 @@ def _stitch(nest: Nest, choices: Sequence[Choice], sources: Sequence[Evaluation]
     predictions = dataclasses.replace(first.predictions, predicted=predicted, probabilities=probabilities)
     chosen = dataclasses.replace(first, cell=nest, predictions=predictions, seconds=seconds, choices=tuple(choices))
     settled = tuple(source.settled[fold] if source.settled else {} for fold, source in enumerate(sources))
+    stackers = tuple(source.stackers[fold] for fold, source in enumerate(sources) if source.stackers)
     return dataclasses.replace(
-        chosen, selection="nested", among=len(nest.cells), settled=settled if any(settled) else ()
+        chosen,
+        selection="nested",
+        among=len(nest.cells),
+        settled=settled if any(settled) else (),
+        stackers=stackers,
     )

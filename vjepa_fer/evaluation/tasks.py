@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from vjepa_fer.disk import scratch_folder, sweep_scratch
 from vjepa_fer.evaluation.evaluate import Decided, Targets, fit_predict
 from vjepa_fer.evaluation.nested import are_right, inner_splits
 from vjepa_fer.evaluation.race import Race
+from vjepa_fer.evaluation.stacking import stacked_decisions
 from vjepa_fer.experiment import Cell, Protocol
 from vjepa_fer.features import TokenStream, Windowed, first_of_equals
 from vjepa_fer.folds import AnyFolds, Split
@@ -58,8 +60,10 @@ class Study:
     ----------
     features, splits, folds, protocol, targets
     blocks : tuple of slice
-        Columns of several streams that are fused late: each cell is fitted on each block alone, and the probabilities are
-        averaged, in inner folds too. Empty: one probe sees all columns.
+        Columns of several streams of which each cell is fitted on each block alone, and what these say is made one, in inner
+        folds too. Empty: one probe sees all columns.
+    stacked : bool
+        The blocks' probabilities are weighed by a stacker (:mod:`vjepa_fer.evaluation.stacking`); otherwise averaged.
     """
 
     features: Features | Windowed
@@ -68,6 +72,7 @@ class Study:
     protocol: Protocol
     targets: Targets | None = None
     blocks: tuple[slice, ...] = ()
+    stacked: bool = False
 
     def run(self, task: Task) -> Answer:
         """Do a task in this process."""
@@ -75,21 +80,26 @@ class Study:
         if task.inner_folds:
             hits = self._inner_hits(task)
             return Answer([], hits, time.perf_counter() - started)
-        decided = self._decide(self.splits[task.outer], task.cells)
+        decided = self._decide(self.splits[task.outer], task.cells, self._where(task))
         return Answer(decided, None, time.perf_counter() - started)
 
     def _inner_hits(self, task: Task) -> np.ndarray:
-        train, seed = self.splits[task.outer].train, self.protocol.seed
-        where = f"fold {self.folds.fold_names[task.outer]} of {self.folds.name}"
+        train, seed, where = self.splits[task.outer].train, self.protocol.seed, self._where(task)
         race = Race(len(task.cells), len(train))
         for split in inner_splits(self.features, train, task.inner_folds, seed=seed, where=where):
-            decided = self._decide(split, [task.cells[number] for number in race.running])
+            decided = self._decide(split, [task.cells[number] for number in race.running], where)
             race.judge(are_right(self.features, split, decided), self.features.subjects[split.test])
         return race.hits
 
-    def _decide(self, split: Split, cells: Sequence[Cell]) -> list[Decided]:
-        x = self.features.X
-        parts = [self.features._replace(X=x[:, block]) for block in self.blocks] or [self.features]
+    def _where(self, task: Task) -> str:
+        return f"fold {self.folds.fold_names[task.outer]} of {self.folds.name}"
+
+    def _decide(self, split: Split, cells: Sequence[Cell], where: str) -> list[Decided]:
+        x, protocol = self.features.X, self.protocol
+        parts: list[Any] = [self.features._replace(X=x[:, block]) for block in self.blocks] or [self.features]
+        if self.stacked:
+            how: dict[str, Any] = {"seed": protocol.seed, "num_folds": protocol.inner_folds, "where": where}
+            return stacked_decisions(parts, split, cells, **how)
         answers = [fit_predict(part, split, cells, self.protocol.seed, self.targets) for part in parts]
         return [_averaged(streams) for streams in zip(*answers, strict=True)]
 

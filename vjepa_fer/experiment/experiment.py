@@ -11,15 +11,18 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from vjepa_fer.doors import canonical_json, not_one_of
 from vjepa_fer.errors import ExperimentError
 from vjepa_fer.experiment.params import check_decision, resolve
 from vjepa_fer.experiment.protocol import DRAWN_FOLDS, Cell, Protocol, Statistics
 
-Fusion = Literal["early", "late"]
-FUSIONS = ("early", "late")
+FUSIONS = ("early", "late", "stacked")
+"""What becomes of streams; or one alone, ``only:NAME``."""
+
+FRAMES = "frames"
+"""What streams can be aligned at, ``frames`` or ``frames:SECONDS``."""
 MOST_REPEATS = 1000
 EXCLUDE = (None, "damaged")
 
@@ -34,8 +37,12 @@ class Experiment:
         The cache folder; "" where it is said elsewhere, as by a shipped experiment.
     streams : mapping of str to str
         In place of `cache`, two or more caches by the name of their stream: clips that all have, features side by side.
-    fusion : {"early", "late"}
-        One probe sees all streams' features, or one probe a stream and their probabilities are averaged.
+    fusion : {"early", "late", "stacked"}, or "only:NAME"
+        One probe sees all streams' features; or one probe a stream, and their probabilities are averaged, or weighed by a classifier that was
+        fitted on inner folds; or one stream alone, on the clips that all have.
+    align : str
+        "frames" or "frames:SECONDS", for early fusion: moments of the streams are brought together by time, within half a step of the slower
+        stream or so many seconds; "" joins vectors of whole clips.
     labels, ties : str
         What counts as right; see :func:`vjepa_fer.evaluation.make_reference`.
     cells : tuple of Cell
@@ -61,7 +68,8 @@ class Experiment:
 
     cache: str = ""
     streams: Mapping[str, str] = field(default_factory=dict)
-    fusion: Fusion = "early"
+    fusion: str = "early"
+    align: str = ""
     labels: str = "intended"
     ties: str = "skip"
     cells: tuple[Cell, ...] = (Cell(),)
@@ -106,9 +114,17 @@ class Experiment:
         asked = {name: value for name, value in asked.items() if name not in ("cache", "refit")}
         return hashlib.sha256(canonical_json(asked).encode()).hexdigest()
 
+    @property
+    def tolerance(self) -> float | None:
+        """How far aligned moments may be apart, in seconds; None for half a step of the slower stream."""
+        said = self.align.partition(":")[2]
+        return float(said) if said else None
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, every field."""
+        """Plain values for JSON, every field; `align` where it is said."""
         own = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        if not self.align:  # as experiments were written before there was such a thing
+            del own["align"]
         own |= dataclasses.asdict(own.pop("protocol")) | {"statistics": dataclasses.asdict(self.statistics)}
         own |= {"streams": dict(self.streams), "label_names": dict(self.label_names), "by": list(self.protocol.by)}
         own |= {"cells": [_plain(cell.to_dict()) for cell in self.cells], "policies": list(self.policies)}
@@ -127,16 +143,36 @@ def _check_sources(asked: Experiment) -> None:
         )
     if len(asked.streams) == 1:
         raise ExperimentError(f"streams has {next(iter(asked.streams))!r} alone: expected two or more, or cache")
-    if asked.fusion not in FUSIONS:
-        raise ExperimentError(not_one_of("fusion", asked.fusion, FUSIONS))
-    if asked.fusion == "late" and not asked.streams:
-        raise ExperimentError("fusion = 'late' is for two or more streams; leave it out, or give streams")
+    known = (*FUSIONS, *(f"only:{name}" for name in asked.streams))
+    if not asked.streams and asked.fusion.startswith("only:"):
+        known = (asked.fusion,)
+    if asked.fusion not in known:
+        raise ExperimentError(not_one_of("fusion", asked.fusion, known))
+    if asked.fusion != "early" and not asked.streams:
+        raise ExperimentError(f"fusion = {asked.fusion!r} is for two or more streams; leave it out, or give streams")
+    _check_align(asked)
     if asked.streams and (asked.test_on or asked.labels != "intended"):
         raise ExperimentError("streams go without test_on and labels; leave those out")
     if asked.test_on and asked.labels != "intended":
         raise ExperimentError(f"test_on compares intended labels; leave labels = {asked.labels!r} out")
     if asked.refit and (asked.test_on or asked.streams):
         raise ExperimentError("refit goes without test_on and streams; leave it out")
+
+
+def _check_align(asked: Experiment) -> None:
+    if asked.align and (asked.fusion != "early" or not asked.streams):
+        raise ExperimentError(
+            f"align = {asked.align!r} brings moments of streams together before a probe sees them: expected streams, and fusion = 'early'"
+        )
+    level, colon, said = asked.align.partition(":")
+    if level not in ("", FRAMES):
+        raise ExperimentError(not_one_of("align", asked.align, (FRAMES,), listed="frames, or frames:SECONDS"))
+    try:
+        fine = not colon or 0 <= float(said) < math.inf
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ExperimentError(f"align = {asked.align!r}: expected frames, or frames:SECONDS such as frames:0.02")
 
 
 def _check_cells(cells: tuple[Cell, ...]) -> None:

@@ -138,7 +138,8 @@ def experiment_from_dict(values: Mapping[str, Any], source: str = "experiment") 
         return Experiment(
             cache=said.text("cache", own.cache),
             streams=said.mapping("streams", optional=True),
-            fusion=said.text("fusion", own.fusion),  # type: ignore[arg-type]  # looked at by the experiment itself
+            fusion=said.text("fusion", own.fusion),
+            align=said.text("align", own.align),
             labels=said.text("labels", own.labels),
             ties=said.text("ties", own.ties),
             cells=_cells(said),

@@ -3,6 +3,8 @@
 au     c0 c1 c2 c3            ┌ scaled by column, on the training part of each fold ┐
 vjepa     c1 c2 c3 c4    →    c1 c2 c3 : (au | vjepa) → probe             early: one probe sees both
                               c1 c2 c3 : au → probe, vjepa → probe → mean  late: probabilities are averaged
+                                                               → stacker   stacked: weighed by a classifier
+                              c1 c2 c3 : au → probe                        only:au: alone, on the clips that all have
 """
 
 from __future__ import annotations
@@ -11,21 +13,34 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 
 from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures, open_cache
+from vjepa_fer.cache.over_time import statistics_of_clips
 from vjepa_fer.doors import not_one_of
-from vjepa_fer.errors import CacheError
+from vjepa_fer.errors import CacheError, RecipeError
+from vjepa_fer.features.alignment import AlignedClip, Alignment, align_clips
 from vjepa_fer.manifest import Clip, Manifest, respelled, shown
-from vjepa_fer.recipe import ImportedRecipe
+from vjepa_fer.recipe import ImportedRecipe, split_statistics
 
-Fusion = Literal["early", "late"]
-FUSIONS: tuple[str, ...] = get_args(Fusion)
+EARLY, LATE, STACKED, ONLY = "early", "late", "stacked", "only:"
+FUSIONS = (EARLY, LATE, STACKED)
+"""What may become of streams; or one of them alone, ``only:NAME``."""
+
+FRAMES = "frames"
+"""The level at which streams are aligned by time."""
+
+
+def check_fusion(fusion: str, streams: Collection[str]) -> None:
+    """Raise :class:`CacheError` for what is no fusion of these streams."""
+    known = (*FUSIONS, *(f"{ONLY}{name}" for name in streams))
+    if fusion not in known:
+        raise CacheError(not_one_of("fusion", fusion, known))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +55,28 @@ class Joined:
         Those that every stream has, in the first stream's order and with its metadata.
     dropped : mapping of str to tuple of str
         By stream, the ids of its clips that another stream lacks.
-    fusion : {"early", "late"}
-        What a sweep makes of the streams: one probe on all columns, or one a stream and the mean of their probabilities.
+    fusion : {"early", "late", "stacked"}, or "only:NAME"
+        What a sweep makes of the streams: one probe on all columns; one a stream, and the mean of their probabilities, or what a classifier
+        on these says; or one probe on one stream alone.
+    aligned : bool
+        Early fusion of moments (:mod:`vjepa_fer.features.alignment`): levels are ``frames`` and statistics of it.
+    tolerance : float or None
+        With `aligned`, how far two moments may be apart.
     """
 
     streams: Mapping[str, Cache]
     clips: tuple[Clip, ...]
     dropped: Mapping[str, tuple[str, ...]]
-    fusion: Fusion = "early"
+    fusion: str = EARLY
+    aligned: bool = False
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        if self.fusion not in FUSIONS:
-            raise CacheError(not_one_of("fusion", self.fusion, FUSIONS))
+        check_fusion(self.fusion, self.streams)
+        if self.aligned and self.fusion != EARLY:
+            raise CacheError(
+                f"fusion {self.fusion} joins what probes say of clips; moments are aligned for fusion early"
+            )
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -79,6 +104,17 @@ class Joined:
         return tuple(self.streams.values())
 
     @property
+    def read(self) -> Mapping[str, Cache]:
+        """The streams whose features are read: all, or the one that is asked for alone."""
+        alone = self.fusion.removeprefix(ONLY)
+        return {alone: self.streams[alone]} if self.fusion.startswith(ONLY) else self.streams
+
+    @property
+    def fits_each(self) -> bool:
+        """Whether each stream has a probe of its own, and what these say is made one."""
+        return self.fusion in (LATE, STACKED)
+
+    @property
     def root(self) -> Path:
         """The first stream's folder."""
         return self._first.root
@@ -98,7 +134,7 @@ class Joined:
         """Features of each stream alone, all with the same rows: for late fusion. An imported stream of a vector a clip always gives that."""
         wanted = np.array([clip.clip_id for clip in self.clips])
         parts = {}
-        for name, cache in self.streams.items():
+        for name, cache in self.read.items():
             features = cache.features(level_of_stream(cache, level))
             order = np.argsort(features.clip_ids)
             rows = order[np.searchsorted(features.clip_ids, wanted, sorter=order)]
@@ -108,10 +144,68 @@ class Joined:
     def features(self, level: str = "mean") -> Features:
         """All streams side by side: ``X`` float32 (num_clips, sum of the streams' dims).
 
-        Scaling by column, as the probes' ``scale`` does on the training part of each fold, scales each stream by itself.
+        Scaling by column, as the probes' ``scale`` does on the training part of each fold, scales each stream by itself. Where streams are
+        aligned, statistics over the moments that all have; the mean where none are asked for.
         """
+        if self.aligned:
+            return self._over_moments(level)
         parts = list(self.stream_features(level).values())
         return parts[0]._replace(X=np.concatenate([part.X for part in parts], axis=1))
+
+    def check_level(self, level: str) -> None:
+        """Raise :class:`CacheError` for a level that the streams cannot give."""
+        if self.aligned:
+            self.moments(_over_time(level)[0])
+        else:
+            for cache in self.read.values():
+                cache.read_as(level_of_stream(cache, level))
+
+    def _over_moments(self, level: str) -> Features:
+        stored, statistics = _over_time(level)
+        ids, y, subjects = (np.array([getattr(c, n) for c in self.clips]) for n in ("clip_id", "label", "subject"))
+        steps = ((number, clip.steps(FRAMES)) for number, clip in enumerate(self.moments(stored)))
+        return Features(statistics_of_clips(steps, ids.tolist(), statistics, self.root), y, subjects, ids)
+
+    def moments(self, level: str = FRAMES) -> list[AlignedClip]:
+        """The clips of aligned streams, a row a moment.
+
+        Raises
+        ------
+        CacheError
+            Another level than ``frames``, which alone has a row a moment in every stream; or see :func:`vjepa_fer.features.align_clips`.
+        """
+        if level != FRAMES:
+            raise CacheError(
+                f"level {level}: aligned streams are read at frames, or by statistics of it (--features frames --pool mean,std)"
+            )
+        return self._together[0]
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """What became of the moments; None where streams are not aligned."""
+        return self._together[1] if self.aligned else None
+
+    @cached_property
+    def _together(self) -> tuple[list[AlignedClip], Alignment]:
+        return align_clips(self.streams, self.clips, FRAMES, tolerance=self.tolerance)
+
+    def cached_clips(self, level: str) -> list[CachedClip] | list[AlignedClip]:
+        """The clips whose tokens can be read as one sequence: of aligned streams, or of one alone.
+
+        Raises
+        ------
+        CacheError
+            Several streams that are not aligned.
+        """
+        if self.aligned:
+            return self.moments(level)
+        if len(self.read) > 1:
+            raise CacheError(
+                "a probe that takes tokens reads one sequence: --align frames makes one of several streams, --fusion only:NAME takes one of them; "
+                "or choose another probe"
+            )
+        (cache,) = self.read.values()
+        return [cache[clip.clip_id] for clip in self.clips]
 
     def window_features(self, level: str = "mean") -> WindowFeatures:
         """Refused: windows of one stream have no partner in another.
@@ -126,7 +220,16 @@ class Joined:
     def blocks(self, level: str = "mean") -> dict[str, slice]:
         """Which columns of :meth:`features` are whose."""
         ends = np.cumsum([part.X.shape[1] for part in self.stream_features(level).values()]).tolist()
-        return {name: slice(a, b) for name, a, b in zip(self.streams, [0, *ends], ends, strict=False)}
+        return {name: slice(a, b) for name, a, b in zip(self.read, [0, *ends], ends, strict=False)}
+
+
+def _over_time(level: str) -> tuple[str, tuple[str, ...]]:
+    """What is read of aligned streams: ``mean`` and ``frames`` are the mean over a clip's moments, as of one cache with a row a moment."""
+    try:
+        stored, statistics = split_statistics(level)
+    except RecipeError as error:
+        raise CacheError(str(error)) from error
+    return FRAMES if level == "mean" else stored, statistics or ("mean",)
 
 
 def level_of_stream(cache: Cache, level: str) -> str:
@@ -135,14 +238,20 @@ def level_of_stream(cache: Cache, level: str) -> str:
     return "mean" if isinstance(recipe, ImportedRecipe) and not recipe.is_over_time else level
 
 
-def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "early") -> Joined:
+def join(
+    streams: Mapping[str, Cache] | Sequence[Cache],
+    *,
+    fusion: str = EARLY,
+    aligned: bool = False,
+    tolerance: float | None = None,
+) -> Joined:
     """Align caches by clip id: an inner join, which says what it leaves out.
 
     Parameters
     ----------
     streams : mapping of str to Cache, or sequence of Cache
         Without names they are called a, b, c ….
-    fusion : {"early", "late"}
+    fusion, aligned, tolerance
         See :class:`Joined`.
 
     Raises
@@ -167,7 +276,7 @@ def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "ea
     for name, cache in others:
         _refuse_contradiction(clips, first_name, cache, name)
     dropped = {n: tuple(c.clip_id for c in cache.clips if c.clip_id not in common) for n, cache in named.items()}
-    return Joined(named, clips, dropped, fusion)
+    return Joined(named, clips, dropped, fusion, aligned, tolerance)
 
 
 def _refuse_other_spelling(left_out: Mapping[str, Sequence[str]]) -> None:
@@ -194,7 +303,7 @@ def _refuse_contradiction(clips: Sequence[Clip], first_name: str, cache: Cache, 
                 raise CacheError(f"clip {clip.clip_id}: {column} {ours!r} in {first_name}, but {other!r} in {name}")
 
 
-def open_streams(texts: Sequence[str], *, fusion: Fusion = "early") -> Joined:
+def open_streams(texts: Sequence[str], *, fusion: str = EARLY) -> Joined:
     """Join the caches that a user named as ``NAME=CACHE``.
 
     Raises

@@ -12,7 +12,9 @@ import numpy as np
 from vjepa_fer.cache import CachedClip
 from vjepa_fer.cache.pooling import mean_of_clip
 from vjepa_fer.errors import CacheError
+from vjepa_fer.features.alignment import AlignedClip
 
+AnyClip = CachedClip | AlignedClip
 Row = Literal["clip", "window", "view"]
 
 
@@ -23,7 +25,7 @@ class TokenStream:
 
     Parameters
     ----------
-    clips : sequence of CachedClip
+    clips : sequence of CachedClip or AlignedClip
     level : str
     row : {"clip", "window", "view"}
         What a row is: a clip, the mean over its distinct windows and views; a window-view; or a view with all its windows one after
@@ -48,7 +50,7 @@ class TokenStream:
 
     ndim = 3
 
-    def __init__(self, clips: Sequence[CachedClip], level: str, *, row: Row = "clip") -> None:
+    def __init__(self, clips: Sequence[AnyClip], level: str, *, row: Row = "clip") -> None:
         if not clips:
             raise CacheError(f"no finished clip to read {level} of; run extract first")
         self.clips, self.level = tuple(clips), level
@@ -108,18 +110,18 @@ def windows_in_time(start_frame: np.ndarray, multiplicity: np.ndarray) -> np.nda
     return np.repeat(order, multiplicity[order] // math.gcd(*multiplicity.tolist()))
 
 
-def _tokens_of(clip: CachedClip, level: str) -> np.ndarray:
+def _tokens_of(clip: AnyClip, level: str) -> np.ndarray:
     """A clip's level as (num_window_views, num_tokens, dim)."""
     values = clip.level(level)
     return values.reshape(len(values), -1, values.shape[-1])
 
 
-def _views(clip: CachedClip) -> list[np.ndarray]:
+def _views(clip: AnyClip) -> list[np.ndarray]:
     own = [np.flatnonzero(clip.view == view) for view in np.unique(clip.view)]
     return [rows[windows_in_time(clip.start_frame[rows], clip.multiplicity[rows])] for rows in own]
 
 
-_ROWS: dict[str, Callable[[CachedClip], Sequence[np.ndarray | None]]] = {
+_ROWS: dict[str, Callable[[AnyClip], Sequence[np.ndarray | None]]] = {
     "clip": lambda clip: _views(clip) if clip.is_over_time else [None],
     "window": lambda clip: list(np.arange(len(clip))[:, None]),
     "view": _views,

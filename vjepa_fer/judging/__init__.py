@@ -3,11 +3,12 @@
 In reading order: `predictions` (one row a clip) · `tied` (clips that values alone do not decide) · `metrics` · `intervals` (over
 subjects) · `significance` · `compare` (which differences are real) · `compared` (that, as a table
 to paste) · `groups` (figures by a column) · `policies` (classes that one corpus lacks) · `label_issues` (labels
-that are most likely wrong) · `vocabulary` (labels in other words) · `prediction_csv`, `confusion_csv` (anyone's tables).
+that are most likely wrong) · `vocabulary` (labels in other words) · `prediction_csv`, `class_order`, `confusion_csv` (anyone's tables).
 """
 
 from __future__ import annotations
 
+from vjepa_fer.judging.class_order import OrderAgreement, order_agreement
 from vjepa_fer.judging.compare import Comparison, compare_predictions
 from vjepa_fer.judging.compared import LEAKY, ONE_OF_SEVERAL, comparison_sheet
 from vjepa_fer.judging.confusion_csv import ConfusionTable, read_confusion, read_confusions
@@ -58,6 +59,7 @@ __all__ = [
     "Intervals",
     "Jackknifed",
     "LabelIssue",
+    "OrderAgreement",
     "PredictionTable",
     "Predictions",
     "Rows",
@@ -82,6 +84,7 @@ __all__ = [
     "mean_intervals",
     "method_of",
     "notes_on",
+    "order_agreement",
     "read_confusion",
     "read_confusions",
     "read_prediction_table",

@@ -12,12 +12,13 @@ import numpy as np
 from vjepa_fer.doors import as_number, nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.class_columns import COLUMNS, TOLERANCE, meets, require_classes, without_beginning
+from vjepa_fer.judging.class_order import refuse_unnamed
 from vjepa_fer.judging.prediction_rows import cells
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.judging.vocabulary import one_vocabulary
 from vjepa_fer.manifest import Table
 
-Kind = Literal["probabilities", "sums", "scores", "decisions"]
+Kind = Literal["probabilities", "sums", "logits", "scores", "decisions"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Asked:
     classes: tuple[str, ...] = ()
     foreign: bool = False
     names: Mapping[str, str] | None = None
+    logits: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,8 @@ class ClassValues:
     left_out : tuple of str
         Columns that are no class.
     values : ndarray of float64, shape (num_rows, num_classes)
-    kind : {"probabilities", "sums", "scores", "decisions"}
+        Of logits the probabilities that they stand for.
+    kind : {"probabilities", "sums", "logits", "scores", "decisions"}
     """
 
     names: tuple[str, ...]
@@ -75,6 +78,8 @@ def class_values(table: Table, asked: Asked) -> ClassValues:
     ):
         return _decisions(table, asked)
     _refuse_few(table, heads)
+    if not asked.classes and not meets(without_beginning(heads, labels, compared).bare, labels, compared):
+        refuse_unnamed(table)
     return _numbers(table, heads, labels, compared, asked)
 
 
@@ -125,12 +130,14 @@ def _numbers(
 ) -> ClassValues:
     found = without_beginning(heads, labels, compared)
     if not asked.classes:
-        candidates, are_scores = found.headed, asked.scores
+        candidates, are_scores = found.headed, asked.scores or asked.logits
         found = require_classes(
             found, labels, compared, lambda: _values(table, candidates), are_scores=are_scores, where=str(table.path)
         )
     values = _values(table, found.headed)
-    kind = _kind(values, asked.scores)
+    kind = _kind(values, asked)
+    if kind == "logits":
+        values = _shares(values)
     if kind == "probabilities":
         _check_probabilities(table, values)
     left_out = tuple(name for name in table.header if name not in (*COLUMNS, *found.headed))
@@ -151,16 +158,24 @@ def _number(table: Table, number: int, row: dict[str, str], name: str) -> float:
     return value
 
 
-def _kind(values: np.ndarray, scores: bool | None) -> Kind:
-    if scores:
+def _kind(values: np.ndarray, asked: Asked) -> Kind:
+    if asked.scores:
         return "scores"
     total = values.sum(axis=1)
+    if asked.logits:
+        return "probabilities" if (values >= 0).all() and (np.abs(total - 1) <= TOLERANCE).all() else "logits"
     is_sum = (values >= 0).all() and (total >= 1 - TOLERANCE).all() and np.mean(total > 1 + TOLERANCE) > 0.5
-    return "sums" if scores is None and is_sum else "probabilities"
+    return "sums" if asked.scores is None and is_sum else "probabilities"
+
+
+def _shares(logits: np.ndarray) -> np.ndarray:
+    """Softmax, row by row."""
+    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return likely / likely.sum(axis=1, keepdims=True)
 
 
 def _check_probabilities(table: Table, values: np.ndarray) -> None:
-    hint = "if the columns are scores or sums and not probabilities, say --scores"
+    hint = "if the columns are scores or sums and not probabilities, say --scores; if they are logits, --logits"
     for wrong, what in (
         ((values < 0).any(axis=1), "a probability is negative"),
         (np.abs(values.sum(axis=1) - 1) > TOLERANCE, "the probabilities do not sum to one"),

@@ -15,6 +15,7 @@ from vjepa_fer.doors import csv_text, nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.features import decide
 from vjepa_fer.judging.class_columns import COLUMNS, columns_of
+from vjepa_fer.judging.class_order import name_columns
 from vjepa_fer.judging.class_values import Asked, ClassValues, Kind, class_values, refuse_many
 from vjepa_fer.judging.prediction_rows import (
     cells,
@@ -53,8 +54,9 @@ class PredictionTable:
     Attributes
     ----------
     predictions : Predictions
-    kind : {"probabilities", "sums", "scores", "decisions"}
+    kind : {"probabilities", "sums", "logits", "scores", "decisions"}
         What the class columns hold; "decisions" where there are none. Sums over windows were divided by their row's total: they are mean probabilities then.
+        Logits became probabilities by softmax.
         Scores were used to decide and forgotten.
     known : tuple of str
         The class columns: what the classifier could say.
@@ -94,6 +96,8 @@ def read_prediction_table(
     names: Mapping[str, str] | None = None,
     spelling: Spelling = "refuse",
     truths: Mapping[str, str] | None = None,
+    class_order: Sequence[str] = (),
+    logits: bool = False,
 ) -> PredictionTable:
     """Read anyone's table of predictions, a row a clip.
 
@@ -123,6 +127,10 @@ def read_prediction_table(
         What becomes of names that differ only in spelling: see :func:`vjepa_fer.judging.table_names.settle_names`.
     truths
         The true label of each clip, for a table that has none.
+    class_order
+        Which class each of the numbered columns is; see :mod:`vjepa_fer.judging.class_order`.
+    logits
+        The class columns are logits, of which softmax makes probabilities; a table whose rows are probabilities already stays as it is.
 
     Raises
     ------
@@ -132,9 +140,10 @@ def read_prediction_table(
         Missing columns, a clip twice, unknown classes, true and predicted labels of which nobody can tell which are one class, values that
         are not numbers, negative, or do not sum to one.
     """
-    asked = Asked(scores, tuple(classes), foreign, names)
+    asked = Asked(scores, tuple(class_order or classes), foreign, names, logits)
     own = read_rows_of_predictions(path, columns or {}, has_truths=truths is None)
     as_read = own if truths is None else with_truths(own, truths)
+    as_read = name_columns(as_read, class_order) if class_order else as_read
     heads = [name for name in as_read.header if name not in COLUMNS]
     table = settle_names(as_read, heads, spelling, foreign=foreign)
     check_rows_of_predictions(table, by_fold=foreign)

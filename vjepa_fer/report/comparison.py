@@ -16,7 +16,7 @@ from vjepa_fer.judging import Comparison, compare_predictions
 from vjepa_fer.report.grid import settings_of
 from vjepa_fer.report.numbers import RunNumbers
 from vjepa_fer.report.ticks import short, signed
-from vjepa_fer.runs import encoder_sheet
+from vjepa_fer.runs import encoder_sheet, fusion_sheet
 
 MOST_OPEN = 8
 """More runs than these are a table first, compared with one of them; their details are folded."""
@@ -56,6 +56,8 @@ class Compared:
         Each subject's WAR in percent in each run, the most difficult first.
     encoders : Sheet or None
         What each run's encoder costs beside its WAR, where the runs are of several.
+    fusions : Sheet or None
+        What each run made of several streams, and how far it is from the reference.
     """
 
     names: tuple[str, ...]
@@ -67,6 +69,7 @@ class Compared:
     apart: tuple[Apart | None, ...]
     subjects: tuple[tuple[str, tuple[float | None, ...]], ...]
     encoders: Sheet | None = None
+    fusions: Sheet | None = None
 
 
 def compare_runs(runs: Sequence[RunNumbers], asked: str | None = None) -> Compared:
@@ -95,8 +98,9 @@ def compare_runs(runs: Sequence[RunNumbers], asked: str | None = None) -> Compar
     apart = tuple(_apart(found, name) for name in names)
     against = names[reference] if reference is not None else names[0] if len(runs) == 2 else None
     results = {name: numbers.result for name, numbers in zip(names, runs, strict=True)}
-    encoders = encoder_sheet(results, found.to_dict()["differences"] if found else (), against)
-    return Compared(tuple(names), reference, parameters, settings, found, why_not, apart, _subjects(runs), encoders)
+    differences = found.to_dict()["differences"] if found else ()
+    sheets = (of(results, differences, against) for of in (encoder_sheet, fusion_sheet))
+    return Compared(tuple(names), reference, parameters, settings, found, why_not, apart, _subjects(runs), *sheets)
 
 
 def find_reference(runs: Sequence[RunNumbers], asked: str) -> int:

@@ -16,7 +16,7 @@ A folder appears whole or not at all, and never in place of another. A file that
 adds beside does no harm.
 
 In reading order: `settings` (what decides a run's numbers, and its name) · `columns` (predictions.npz) · `description` (run.json) ·
-`beside` (what a result says that predictions do not) · `encoders` (of several, one table) · `sheets` (results as tables to paste) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
+`beside` (what a result says that predictions do not) · `against` (how far from a reference) · `encoders`, `fusions` (of several, one table) · `sheets` (results as tables to paste) · `folder` (a run written and read) · `finding` (runs among other folders, and tables beside them) ·
 `doubts` (labels that are most likely wrong).
 """
 
@@ -41,6 +41,7 @@ from vjepa_fer.runs.finding import (
     to_report,
 )
 from vjepa_fer.runs.folder import FITTED, Run, check_run, load_fitted, read_plan, read_run, write_run
+from vjepa_fer.runs.fusions import fusion_facts, fusion_sheet, fusion_title, fusion_words, stacker_words
 from vjepa_fer.runs.results import (
     SCHEMA,
     figures_of,
@@ -76,6 +77,10 @@ __all__ = [
     "facts_of_table",
     "figures_of",
     "finished_run",
+    "fusion_facts",
+    "fusion_sheet",
+    "fusion_title",
+    "fusion_words",
     "list_runs",
     "load_fitted",
     "percent",
@@ -90,6 +95,7 @@ __all__ = [
     "runs_that_stand_for",
     "settled_words",
     "shown",
+    "stacker_words",
     "to_report",
     "write_run",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 from vjepa_fer.doors import Given
 from vjepa_fer.evaluation import AGAINST, SOURCES
 from vjepa_fer.runs.encoders import read_encoder
+from vjepa_fer.runs.fusions import read_fusion
 
 VOTES = ("vote_cross_entropy", "vote_entropy")
 PEOPLE = {"votes": tuple(SOURCES), "against": AGAINST}
@@ -14,8 +15,8 @@ PEOPLE = {"votes": tuple(SOURCES), "against": AGAINST}
 
 
 def read_beside(result: Given) -> dict[str, Any]:
-    """What counted as right, what raters said, what no audit could look at, of which control or encoder its features are, and which classes were trained on;
-    each where the run has it.
+    """What counted as right, what raters said, what no audit could look at, of which control, encoder or streams its features are, and which classes were
+    trained on; each where the run has it.
 
     See :meth:`vjepa_fer.evaluation.reference.VoteBook.beside` for the words.
 
@@ -39,6 +40,8 @@ def read_beside(result: Given) -> dict[str, Any]:
         said["control"] = result.text("control")
     if "encoder" in result:
         said["encoder"] = read_encoder(result.object("encoder"))
+    if "fusion" in result:
+        said["fusion"] = read_fusion(result.object("fusion"))
     if "trained_classes" in result:
         said["trained_classes"] = list(result.texts("trained_classes"))
     return said

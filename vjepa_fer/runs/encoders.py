@@ -8,6 +8,7 @@ from typing import Any
 from vjepa_fer.cache import Cache, layout
 from vjepa_fer.doors import Column, Given, Sheet, span
 from vjepa_fer.recipe import Recipe
+from vjepa_fer.runs.against import apart_cells, apart_columns, differences_from, figure_cells
 
 GIGA = 10**9
 MEGA = 10**6
@@ -69,7 +70,7 @@ def encoder_sheet(
     known = {run: result for run, result in results.items() if result.get("encoder")}
     if len({result["encoder"]["name"] for result in known.values()}) < 2:
         return None
-    apart = {one["second"]: one for one in differences if one["figure"] == "war" and one["first"] == reference}
+    apart = differences_from(reference, differences, "war")
     columns = (
         Column(("run",), "run"),
         Column(("encoder",), "encoder"),
@@ -79,9 +80,11 @@ def encoder_sheet(
         Column(("gigabytes",), "GB", "count"),
         Column(("gflop_a_clip",), "GFLOP a clip", "count"),
         span("war", "WAR, %", "war_low", "war_high"),
-        *_apart_columns(bool(apart)),
+        *apart_columns(apart),
     )
-    rows = tuple((run, *_costs(result), _war(result), *_apart(apart, run)) for run, result in known.items())
+    rows = tuple(
+        (run, *_costs(result), figure_cells(result, "war"), *apart_cells(apart, run)) for run, result in known.items()
+    )
     return Sheet(columns, rows)
 
 
@@ -99,25 +102,3 @@ def _costs(result: Mapping[str, Any]) -> tuple[Any, ...]:
 def _short(value: float) -> float:
     """To three significant digits, or whole."""
     return float(f"{value:.3g}") if value < 100 else round(value)
-
-
-def _war(result: Mapping[str, Any]) -> tuple[float, float | None, float | None]:
-    low, high = result["war"]["interval"] or (None, None)
-    return result["war"]["pooled"], low, high
-
-
-def _apart_columns(compared: bool) -> tuple[Column, ...]:
-    if not compared:
-        return ()
-    away = span("difference", "− reference", "difference_low", "difference_high", signed=True)
-    return away, Column(("p_holm",), "p Holm", "number", digits=4)
-
-
-def _apart(apart: Mapping[str, Mapping[str, Any]], run: str) -> tuple[Any, ...]:
-    if not apart:
-        return ()
-    one = apart.get(run)
-    if one is None:  # the reference itself
-        return (None, None, None), None
-    low, high = one["interval"] or (None, None)
-    return (one["value"], low, high), None if one["real"] is None else one["p_holm"]

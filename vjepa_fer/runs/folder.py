@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from vjepa_fer.cache.description import library_versions
 from vjepa_fer.disk import new_folder
 from vjepa_fer.doors import Given, card, csv_text, printable
 from vjepa_fer.errors import RunError, RunExistsError
-from vjepa_fer.evaluation import Evaluation, FittedProbe, read_fitted
+from vjepa_fer.evaluation import Evaluation, FittedProbe, read_fitted, read_stacker
 from vjepa_fer.experiment import (
     PLAN_WORDS,
     Choice,
@@ -187,6 +187,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     settings, plan = _read_settings(said.object("settings"))
     folds, experiment = _read_folds(described, settings), _read_experiment(described, settings, plan)
     selection, among = _read_selection(result, plan)
+    beside = read_beside(result)
     evaluation = Evaluation(
         cell=plan,
         folds=folds,
@@ -201,8 +202,9 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         selection=selection,
         among=among,
         statistics=experiment.statistics if experiment else Statistics(),
-        beside=read_beside(result),
+        beside=beside,
         settled=_read_settled(result, len(folds)),
+        stackers=_read_stackers(result, len(folds), beside.get("fusion", {}).get("streams", [])),
     )
     facts = (said.text("cache", ""), said.text("created", ""), said.mapping("versions", optional=True))
     return Run(Path(path), settings, evaluation, *facts, experiment)
@@ -283,6 +285,14 @@ def _read_settled(result: Given, num_folds: int) -> tuple[Mapping[str, int | Non
     if said and len(said) != num_folds:
         result.refuse("settled", f"one entry for each of {num_folds} folds")
     return tuple({name: None if one.raw(name) is None else one.whole(name) for name in one} for one in said)
+
+
+def _read_stackers(result: Given, num_folds: int, streams: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+    """What each fold made of streams that were stacked; empty where none were."""
+    said = result.objects("stackers", optional=True)
+    if said and len(said) != num_folds:
+        result.refuse("stackers", f"one entry for each of {num_folds} folds")
+    return tuple(read_stacker(one, len(streams)) for one in said)
 
 
 def read_checked_predictions(described: Description) -> Predictions:

@@ -108,6 +108,7 @@ def result_of(evaluation: Evaluation, run: str | None = None) -> dict[str, Any]:
         "among": evaluation.among,
         **chosen,
         **({"settled": [dict(one) for one in evaluation.settled]} if evaluation.settled else {}),
+        **({"stackers": [dict(one) for one in evaluation.stackers]} if evaluation.stackers else {}),
         "folds": evaluation.folds.name,
         "leaky": bool(evaluation.leaks),
         "leaks": list(evaluation.leaks),

@@ -3,12 +3,14 @@
 In reading order: `source` (what is evaluated) · `audit` (what leaks, and what nobody could look at) · `asked` (what is asked, by content,
 and where it is kept) · `sharing` (who does it, where several processes fill one folder) · `answers` (what a fit decided, as a file) ·
 `family` (the cells of one probe on one level) · `loop` (all of them) · `transfer` (another corpus) · `refit` (one probe for new videos) ·
-`repeats` (other seeds) · `running` (an experiment, from its caches to its outcome) · `on_cluster` (by an engine's workers).
+`repeats` (other seeds) · `running` (an experiment, from its caches to its outcome) · `on_cluster` (by an engine's workers) ·
+`fusions` (each stream alone, and all fusions).
 """
 
 from __future__ import annotations
 
 from vjepa_fer.sweep.asked import Judged
+from vjepa_fer.sweep.fusions import Fused, fusions_of, run_fusions
 from vjepa_fer.sweep.loop import Swept, sweep
 from vjepa_fer.sweep.on_cluster import run_experiment_on_cluster
 from vjepa_fer.sweep.refit import refit_best
@@ -20,6 +22,7 @@ from vjepa_fer.sweep.transfer import Transfer, run_transfer
 
 __all__ = [
     "UNFINISHED",
+    "Fused",
     "Judged",
     "Outcome",
     "Repeated",
@@ -27,9 +30,11 @@ __all__ = [
     "Source",
     "Swept",
     "Transfer",
+    "fusions_of",
     "refit_best",
     "run_experiment",
     "run_experiment_on_cluster",
+    "run_fusions",
     "run_transfer",
     "sweep",
 ]

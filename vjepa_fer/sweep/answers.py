@@ -23,6 +23,7 @@ def answer_bytes(answer: Answer, numbers: Sequence[int]) -> bytes:
         "cells": list(numbers),
         "seconds": answer.seconds,
         "settled": [dict(one.settled) for one in answer.decided],
+        "stackers": [one.stacker for one in answer.decided],
     }
     arrays: dict[str, Any] = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
     if answer.hits is not None:
@@ -68,7 +69,8 @@ def _decided(arrays: dict[str, np.ndarray], facts: Any, numbers: Sequence[int], 
     if predicted.size and not 0 <= predicted.min() <= predicted.max() < len(classes):
         raise ValueError("a label beyond the classes")
     at = [list(there).index(number) for number in numbers]
-    return [Decided(classes, probabilities[n], classes[predicted[n]], dict(facts["settled"][n])) for n in at]
+    settled, stackers = facts["settled"], facts["stackers"]
+    return [Decided(classes, probabilities[n], classes[predicted[n]], dict(settled[n]), stackers[n]) for n in at]
 
 
 def _checked(values: np.ndarray, shape: tuple[int, ...], kind: str) -> np.ndarray:

@@ -14,8 +14,8 @@ import numpy as np
 from vjepa_fer.cache import Cache, Features
 from vjepa_fer.errors import CacheError, RunError, RunExistsError
 from vjepa_fer.evaluation import Evaluation, Reference, Study, VoteBook, check_splits, make_reference
-from vjepa_fer.experiment import Cell, Experiment, Nest, Plan, folder_name, plan_title
-from vjepa_fer.features import Joined, Row, TokenStream, Windowed
+from vjepa_fer.experiment import Cell, Experiment, Nest, Plan, Protocol, folder_name, plan_title
+from vjepa_fer.features import STACKED, Joined, Row, TokenStream, Windowed
 from vjepa_fer.folds import AnyFolds, plan_folds
 from vjepa_fer.judging import group_clips
 from vjepa_fer.manifest import Clip, absent_from, damage_of
@@ -26,6 +26,7 @@ from vjepa_fer.runs import (
     digest_of_clips,
     encoder_facts,
     finished_run,
+    fusion_facts,
     refuse_other_experiments,
     result_of,
     run_settings,
@@ -40,6 +41,17 @@ def _control(caches: Sequence[Cache]) -> str | None:
     controls = [cache.recipe.encoder.control if isinstance(cache.recipe, Recipe) else None for cache in caches]
     known = [control for control in controls if control]
     return "; ".join(dict.fromkeys(known)) if len(known) == len(controls) else None
+
+
+def _fusion_settings(joined: Joined, protocol: Protocol) -> dict[str, str]:
+    """What of the fusion decides the numbers."""
+    said = {"streams": ", ".join(joined.streams), "fusion": joined.fusion}
+    if joined.fusion == STACKED:  # a run of one cell has inner folds then as well
+        said["stacked_on"] = f"{protocol.inner_folds} inner folds"
+    if joined.aligned:
+        near = "half a step" if joined.tolerance is None else f"{joined.tolerance:g}"
+        said["aligned"] = f"frames, within {near}"
+    return said
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +102,13 @@ def read_tokens(source: Source, level: str, row: Row) -> TokenStream:
     Raises
     ------
     CacheError
-        The level is not stored, or the source joins several streams of features.
+        The level is not stored; or the source joins several streams that are not aligned, or are to be decided by windows or views.
     """
-    if isinstance(source, Joined):
-        raise CacheError("a probe that takes tokens reads one cache: leave --stream out, or choose another probe")
-    return TokenStream(list(source), level, row=row)
+    if not isinstance(source, Joined):
+        return TokenStream(list(source), level, row=row)
+    if row != "clip":
+        raise CacheError(f"{', '.join(source.streams)}: streams are joined clip by clip; decide by mean-feature")
+    return TokenStream(source.cached_clips(level), level, row=row)
 
 
 class Files:
@@ -118,7 +132,7 @@ class Files:
         columns = ([getattr(clip, name) for clip in cache.clips] for name in ("clip_id", "label", "subject"))
         self.source = {"fingerprint": cache.fingerprint, "clips": digest_of_clips(*columns)}
         if isinstance(cache, Joined):
-            self.source |= {"streams": ", ".join(cache.streams), "fusion": cache.fusion}
+            self.source |= _fusion_settings(cache, protocol)
         self.reference = reference
         if reference is not None:
             self.source["labels"] = reference.name
@@ -146,10 +160,13 @@ class Files:
         if self.given:
             train = self.folds.rows(self._who())[0].train
             beside["trained_classes"] = sorted({self.cache.clips[row].label for row in train})
-        if control := _control(self.cache.caches):
+        read = tuple(self.cache.read.values()) if isinstance(self.cache, Joined) else self.cache.caches
+        if control := _control(read):
             beside["control"] = control
-        if len(self.cache.caches) == 1 and (encoder := encoder_facts(self.cache.caches[0], self._levels(evaluation))):
+        if len(read) == 1 and (encoder := encoder_facts(read[0], self._levels(evaluation))):
             beside["encoder"] = encoder
+        if isinstance(self.cache, Joined):
+            beside["fusion"] = fusion_facts(self.cache)
         known = dataclasses.replace(evaluation, damage=self.damage, absent=self.absent)
         return dataclasses.replace(known, beside=beside, statistics=self.asked.statistics)
 

@@ -20,6 +20,7 @@ from vjepa_fer.evaluation import (
     gather,
     nested_evaluation,
     settled_in,
+    stackers_in,
 )
 from vjepa_fer.experiment import Cell, Nest
 from vjepa_fer.features import Row
@@ -163,4 +164,5 @@ class Family:
             leaks=self.files.leaks,
             groups=self.files.groups,
             settled=settled_in(decided),
+            stackers=stackers_in(decided),
         )

@@ -18,7 +18,7 @@ from vjepa_fer.disk import refuse_link, sweep_partial_folders
 from vjepa_fer.doors import printable
 from vjepa_fer.evaluation import Reference, Study, check_features, check_splits, pick_winner, run_tasks_on
 from vjepa_fer.experiment import Cell, Experiment, Nest, Protocol
-from vjepa_fer.features import Joined, Windowed
+from vjepa_fer.features import STACKED, Joined, Windowed
 from vjepa_fer.folds import AnyFolds
 from vjepa_fer.manifest import leave_out
 from vjepa_fer.runs import BEST
@@ -211,5 +211,6 @@ def _study(files: Files, family: Family) -> Study:
     splits = files.folds.rows(features) if files.given else check_splits(features, files.folds)
     targets = files.reference.targets if files.reference else None
     joined = files.cache if isinstance(files.cache, Joined) else None
-    blocks = tuple(joined.blocks(level).values()) if joined and joined.fusion == "late" else ()
-    return Study(features, tuple(splits), files.folds, files.protocol, targets, blocks)
+    blocks = tuple(joined.blocks(level).values()) if joined and joined.fits_each else ()
+    stacked = joined is not None and joined.fusion == STACKED
+    return Study(features, tuple(splits), files.folds, files.protocol, targets, blocks, stacked)

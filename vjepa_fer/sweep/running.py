@@ -16,7 +16,7 @@ from vjepa_fer.doors import card
 from vjepa_fer.errors import ExperimentError, VjepaFerError
 from vjepa_fer.evaluation import LabelledCache, Reference, human_ceiling, make_reference, manifest_roles
 from vjepa_fer.experiment import Experiment
-from vjepa_fer.features import Joined, join, level_of_stream
+from vjepa_fer.features import Joined, join
 from vjepa_fer.manifest import abridged, leave_out
 from vjepa_fer.recipe import ImportedRecipe
 from vjepa_fer.runs import PARTS, results_sheet
@@ -216,7 +216,8 @@ def _open(asked: Experiment) -> Any:
     with _asked_as("streams" if asked.streams else "cache", asked.cache or dict(asked.streams)):
         opened: Cache | Joined
         if asked.streams:
-            opened = join({name: open_cache(path) for name, path in asked.streams.items()}, fusion=asked.fusion)
+            how: dict[str, Any] = {"fusion": asked.fusion, "aligned": bool(asked.align), "tolerance": asked.tolerance}
+            opened = join({name: open_cache(path) for name, path in asked.streams.items()}, **how)
         else:
             opened = open_cache(asked.cache)
     return leave_out(opened, asked.protocol.exclude)
@@ -233,8 +234,10 @@ def _check_levels(opened: Any, asked: Experiment) -> None:
     """Refuse a cell that its cache cannot give, before anything is fitted or written."""
     for number, cell in enumerate(asked.cells):
         with _asked_as(f"cells[{number}].features", cell.level):
-            for cache in opened.caches:
-                cache.read_as(level_of_stream(cache, cell.level) if isinstance(opened, Joined) else cell.level)
+            if isinstance(opened, Joined):
+                opened.check_level(cell.level)
+            else:
+                opened.read_as(cell.level)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Anyone's predictions go in; our figures for them come out.
 
-In reading order: `predicted_clips` (which clips a table is about) · `several` (tables that are one) · `judge` (what they are worth) ·
+In reading order: `folders` (the tables behind a path) · `predicted_clips` (which clips a table is about) · `several`, `stacked` (tables that are one) · `judge` (what they are worth) ·
 `counted`, `confusions` (the same of bare confusion matrices).
 """
 

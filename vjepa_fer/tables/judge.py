@@ -18,15 +18,18 @@ from vjepa_fer.judging import (
     find_policy,
     group_clips,
     group_figures,
+    order_agreement,
     read_prediction_table,
     shared_classes,
 )
 from vjepa_fer.manifest import Clip, Manifest, damage_of, damaged_among
-from vjepa_fer.runs import PREDICTIONS_CSV, facts_of_table, figures_of
+from vjepa_fer.runs import facts_of_table, figures_of
+from vjepa_fer.tables.folders import Given, find_tables
 from vjepa_fer.tables.predicted_clips import join_manifest, labelled_otherwise, straddling
-from vjepa_fer.tables.several import folds_of_files, mean_of_files
+from vjepa_fer.tables.several import are_twins, folds_of_files, mean_of_files
+from vjepa_fer.tables.stacked import CAUTION, Read, stacked_table
 
-Fusion = Literal["mean"]
+Fusion = Literal["mean", "stacked"]
 
 
 def judge_table(
@@ -36,6 +39,8 @@ def judge_table(
     scores: bool | None = None,
     columns: Mapping[str, str] | None = None,
     classes: Sequence[str] = (),
+    class_order: Sequence[str] = (),
+    logits: bool = False,
     manifest: Manifest | None = None,
     exclude: str | None = None,
     by: Sequence[str] = (),
@@ -49,10 +54,12 @@ def judge_table(
     ----------
     path : path, or sequence of paths
         A run folder stands for its own predictions, which must be as the run wrote them; an edited table is judged outside of it.
-        Several are the folds of one evaluation, or with `fusion` several classifiers of the same clips.
-    fusion : {None, "mean"}
-        Average the tables' probabilities, and decide by that.
-    scores, columns, classes
+        Several are the folds of one evaluation, or with `fusion` several classifiers of the same clips. A folder of tables is one
+        classifier's folds; see :func:`vjepa_fer.tables.folders.find_tables`.
+    fusion : {None, "mean", "stacked"}
+        Average the tables' probabilities, and decide by that; or weigh them by a classifier fitted on each folder's tables of training clips
+        (:mod:`vjepa_fer.tables.stacked`).
+    scores, columns, classes, class_order, logits
         See :func:`vjepa_fer.judging.prediction_csv.read_prediction_table`.
     manifest : Manifest, optional
         Where clips are looked up; see :func:`vjepa_fer.tables.predicted_clips.join_manifest`. A table without true labels has the
@@ -74,8 +81,9 @@ def judge_table(
     list of dict
         A result a policy, or one. Beside what :func:`vjepa_fer.runs.results.figures_of` gives: ``values`` (what the class columns hold),
         ``columns`` (what was taken as what), ``reworded`` (labels that are a class in other words), ``n_contradicted`` and ``contradicted``
-        (clips whose decision has not the largest value), ``leaky`` and ``leaks``, ``damaged``, ``by``; with `fusion` ``fusion`` and ``fused``
-        (the files); with a manifest ``n_missing`` and ``missing``, and ``n_relabelled`` and ``relabelled`` (clip, label here, label
+        (clips whose decision has not the largest value), ``leaky`` and ``leaks``, ``damaged``, ``by``; with `fusion` ``fusion``, ``fused``
+        (the files or folders) and ``matched_by`` (``clip_id`` or ``recording``), and ``stackers`` (how much each counts, by fold); with `class_order` ``class_order``
+        (:class:`vjepa_fer.judging.OrderAgreement`, a classifier each); with a manifest ``n_missing`` and ``missing``, and ``n_relabelled`` and ``relabelled`` (clip, label here, label
         there); with `unify_names` ``united`` (pairs of names and the spelling that they were taken for); with policies also ``policy``,
         ``definition``, ``coverage``, ``no_shared_mass``, ``n_models`` and ``n_distinct_clips``, without them what raters said of the clips
         (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
@@ -87,14 +95,20 @@ def judge_table(
     """
     for name in policies:
         find_policy(name)
-    asked = _Asked(_paths(path), fusion, manifest, exclude, unify_names, names)
+    asked = _Asked(_given(path), fusion, manifest, exclude, unify_names, names)
     beside = [facts_of_table(one) for one in asked.paths]
     truths = {clip.clip_id: clip.label for clip in manifest} if manifest else None
     how: dict[str, Any] = {"scores": scores, "columns": columns, "classes": classes, "names": names, "truths": truths}
     how |= {"foreign": bool(policies), "spelling": "unify" if unify_names else "refuse"}
-    read = [read_prediction_table(one, **how) for one in asked.paths]
-    table = _one_table(read, asked, foreign=bool(policies))
+    how |= {"class_order": tuple(class_order), "logits": logits}
+    read = [[read_prediction_table(path, **how) for path in one.tables] for one in asked.given]
+    each = [_folds(tables, one.tables, foreign=bool(policies)) for tables, one in zip(read, asked.given, strict=True)]
+    table, more = _one_table(each, asked, lambda path: read_prediction_table(path, **how), foreign=bool(policies))
     predictions, said = _looked_up(table, asked)
+    said |= more
+    if class_order:
+        agreements = [order_agreement(one.predictions).to_dict() for one in (each if fusion else [table])]
+        said["class_order"] = {"told": list(class_order), "tables": agreements}
     leaks = () if policies else tuple(leak for one in beside for leak in one.leaks) or straddling(predictions)
     said |= {"leaky": bool(leaks), "leaks": list(leaks)}
     groups = group_clips(manifest, by) if manifest else {}
@@ -109,7 +123,7 @@ def judge_table(
 class _Asked(NamedTuple):
     """What was asked of the tables' clips."""
 
-    paths: Sequence[Path]
+    given: Sequence[Given]
     fusion: Fusion | None
     manifest: Manifest | None
     exclude: str | None
@@ -117,21 +131,44 @@ class _Asked(NamedTuple):
     names: Mapping[str, str] | None
 
     @property
+    def paths(self) -> list[Path]:
+        """All tables."""
+        return [path for one in self.given for path in one.tables]
+
+    @property
+    def called(self) -> list[Path]:
+        """What each classifier goes by: its table, or the folder of several."""
+        return [one.tables[0] if len(one.tables) == 1 else one.path for one in self.given]
+
+    @property
     def where(self) -> str:
-        return ", ".join(map(str, self.paths))
+        return ", ".join(map(str, self.called))
 
 
-def _paths(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    given = [Path(one) for one in ([path] if isinstance(path, str | os.PathLike) else path)]
-    return [one / PREDICTIONS_CSV if one.is_dir() else one for one in given]
+def _given(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Given]:
+    return [find_tables(Path(one)) for one in ([path] if isinstance(path, str | os.PathLike) else path)]
 
 
-def _one_table(read: Sequence[PredictionTable], asked: _Asked, *, foreign: bool) -> PredictionTable:
-    if asked.fusion and len(read) < 2:
+def _folds(read: Sequence[PredictionTable], paths: Sequence[Path], *, foreign: bool) -> PredictionTable:
+    return read[0] if len(read) == 1 else folds_of_files(read, paths, foreign=foreign)
+
+
+def _one_table(
+    each: Sequence[PredictionTable], asked: _Asked, read: Read, *, foreign: bool
+) -> tuple[PredictionTable, dict[str, Any]]:
+    """What is judged, and what is to be said of how it came about."""
+    if not asked.fusion:
+        return _folds(each, asked.called, foreign=foreign), {}
+    if len(each) < 2:
         raise RunError(f"{asked.where}: fusion {asked.fusion} needs two tables or more")
-    if len(read) == 1:
-        return read[0]
-    return (mean_of_files if asked.fusion else folds_of_files)(read, asked.paths, foreign=foreign)
+    twins = any(are_twins(each[0].predictions, one.predictions) for one in each[1:])
+    said: dict[str, Any] = {"matched_by": "recording" if twins else "clip_id"}
+    if asked.fusion == "mean":
+        return mean_of_files(each, asked.called, foreign=foreign), said
+    if foreign:
+        raise RunError(f"{asked.where}: fusion stacked goes without policies; leave one of them out")
+    table, stackers = stacked_table(asked.given, read)
+    return table, said | {"stackers": stackers, "caution": CAUTION}
 
 
 def _looked_up(table: PredictionTable, asked: _Asked) -> tuple[Predictions, dict[str, Any]]:
@@ -143,7 +180,7 @@ def _looked_up(table: PredictionTable, asked: _Asked) -> tuple[Predictions, dict
     }
     said["reworded"] = [list(pair) for pair in table.reworded]
     if asked.fusion:
-        said |= {"fusion": asked.fusion, "fused": [str(path) for path in asked.paths]}
+        said |= {"fusion": asked.fusion, "fused": [str(path) for path in asked.called]}
     spelt, missing = dict[str, str](), tuple[str, ...]()
     if manifest is not None:
         predictions, missing = join_manifest(predictions, manifest, unify_names=asked.unify_names)

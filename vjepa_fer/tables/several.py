@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,20 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.errors import RunError
-from vjepa_fer.features import decide
-from vjepa_fer.folds import shortlist
+from vjepa_fer.features import Decision, decide
+from vjepa_fer.folds import recording_of, shortlist
 from vjepa_fer.judging import Predictions, PredictionTable, in_words_of
 from vjepa_fer.manifest import MOST_SHOWN, abridged, natural_order
 
+_TEST_FOLD = re.compile(r"test[_-]?fold[_-]?(\d+)")
+"""How files are called that hold what was said of a fold's test clips, in the published code."""
+
 
 def names_of_files(paths: Sequence[Path]) -> list[str]:
-    """What each file is called among the others: its name without endings, or the whole path where two are called alike."""
+    """What each file is called among the others: its name without endings, or the whole path where two are called alike; ``test_fold0.csv`` … are 0 …."""
     short = [path.name.removesuffix(".gz").rpartition(".")[0] or path.name for path in paths]
+    numbers = [match[1] for name in short if (match := _TEST_FOLD.fullmatch(name))]
+    short = numbers if len(numbers) == len(short) else short
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
 
 
@@ -71,6 +77,25 @@ def mean_of_files(tables: Sequence[PredictionTable], paths: Sequence[Path], *, f
     Raises
     ------
     RunError
+        See :func:`align_tables`.
+    """
+    parts, aligned = align_tables(tables, paths, foreign=foreign)
+    mean = np.mean([np.asarray(one.probabilities) for one in aligned], axis=0)
+    known = len(parts[0].known)  # what no table can say comes behind, and is 0
+    decided = decide(mean, aligned[-1].classes, among=np.arange(len(aligned[-1].classes)) < known)
+    return fused_table(parts, aligned, mean, decided)
+
+
+def align_tables(
+    tables: Sequence[PredictionTable], paths: Sequence[Path], *, foreign: bool = False
+) -> tuple[list[PredictionTable], list[Predictions]]:
+    """Several classifiers' tables with the first one's words, and their predictions row by row for the same clips.
+
+    Clips that all go by other names, and are the same RAVDESS recordings with and without sound, are matched by these.
+
+    Raises
+    ------
+    RunError
         A table without probabilities, or tables that differ in clips, true labels, subjects, folds or class columns.
     """
     parts = _in_the_first_ones_words(tables)
@@ -78,20 +103,43 @@ def mean_of_files(tables: Sequence[PredictionTable], paths: Sequence[Path], *, f
         if table.predictions.probabilities is None:
             raise RunError(f"{path}: it holds {table.kind}, of which there is no mean; probabilities are needed")
     _require_classes(parts, paths)
-    first, where = parts[0].predictions, paths[0]
-    keys = _keys(first, foreign)
-    total = np.zeros_like(np.asarray(first.probabilities))
+    first, where, aligned = parts[0].predictions, paths[0], []
     for table, path in zip(parts, paths, strict=True):
         one = _over(table.predictions, first.classes)
-        rows = _rows_in_order(keys, _keys(one, foreign), where, path)
-        one = one.take(rows)
+        keys, theirs = _keys_of_both(first, one, foreign)
+        one = one.take(_rows_in_order(keys, theirs, where, path))
         first = dataclasses.replace(first, **_agreeing(first, one, where, path))
-        total += np.asarray(one.probabilities)
-    mean = total / len(parts)
-    known = len(parts[0].known)  # what no table can say comes behind, and is 0
-    decided = decide(mean, first.classes, among=np.arange(len(first.classes)) < known)
-    predictions = dataclasses.replace(first, probabilities=mean, **decided._asdict())
+        aligned.append(dataclasses.replace(first, probabilities=one.probabilities, predicted=one.predicted))
+    return parts, aligned
+
+
+def fused_table(
+    parts: Sequence[PredictionTable], aligned: Sequence[Predictions], probabilities: np.ndarray, decided: Decision
+) -> PredictionTable:
+    """One table of what several became."""
+    predictions = dataclasses.replace(aligned[-1], probabilities=probabilities, **decided._asdict())
     return dataclasses.replace(_together(parts, predictions), contradicted=())
+
+
+def are_twins(first: Predictions, other: Predictions) -> bool:
+    """Whether all clips go by other names and each is the same RAVDESS recording as one of the others."""
+    ours, theirs = ([recording_of(clip) for clip in one.clip_ids.tolist()] for one in (first, other))
+    return (
+        set(first.clip_ids.tolist()).isdisjoint(other.clip_ids.tolist())
+        and "" not in ours
+        and len(set(ours)) == len(ours)
+        and sorted(ours) == sorted(theirs)
+    )
+
+
+def _keys_of_both(
+    first: Predictions, other: Predictions, foreign: bool
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    keys = _keys(first, foreign), _keys(other, foreign)
+    if not are_twins(first, other):
+        return keys
+    mine, theirs = ([(recording_of(clip), fold) for clip, fold in own] for own in keys)
+    return mine, theirs
 
 
 def _in_the_first_ones_words(tables: Sequence[PredictionTable]) -> list[PredictionTable]:
@@ -115,7 +163,11 @@ def _renamed(table: PredictionTable, words: Mapping[str, str]) -> PredictionTabl
 def _require_kinds(tables: Sequence[PredictionTable], paths: Sequence[Path]) -> None:
     """Sums over windows became mean probabilities, so that both go together."""
     for table, path in zip(tables, paths, strict=True):
-        if {table.kind, tables[0].kind} not in ({tables[0].kind}, {"sums", "probabilities"}):
+        if {table.kind, tables[0].kind} not in (
+            {tables[0].kind},
+            {"sums", "probabilities"},
+            {"logits", "probabilities"},
+        ):
             raise RunError(
                 f"{path}: it holds {table.kind}, but {paths[0]} {tables[0].kind}; folds of one kind are needed"
             )
@@ -184,7 +236,7 @@ def _rows_in_order(
     differ = [*(set(keys) - set(row_of)), *(set(row_of) - set(keys))]
     if differ:
         raise RunError(
-            f"{path}: {len(differ):,} clips are only here or only in {first}: {shortlist(sorted(clip for clip, _ in differ))}; a mean "
+            f"{path}: {len(differ):,} clips are only here or only in {first}: {shortlist(sorted(clip for clip, _ in differ))}; a fusion "
             "needs the same clips in all tables"
         )
     return np.array([row_of[key] for key in keys])
@@ -224,7 +276,7 @@ def _together(tables: Sequence[PredictionTable], predictions: Predictions) -> Pr
     }
     return PredictionTable(
         predictions,
-        "sums" if any(table.kind == "sums" for table in tables) else tables[0].kind,
+        next((table.kind for table in tables if table.kind in ("sums", "logits")), tables[0].kind),
         tables[0].known if tables[0].kind != "decisions" else predictions.classes,
         columns,
         tuple(sorted({pair for table in tables for pair in table.united})),
