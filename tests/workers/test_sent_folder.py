@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -32,7 +33,6 @@ TRAPS = (
 
 EXTRACT = "extract clips.csv new --model tiny-v21 --weights random:3 --frame-step 1"
 COMMANDS = {
-    "demo": ["demo new"],
     "doctor": ["doctor ."],
     "extract": [
         f"{EXTRACT} --workers 1",
@@ -73,6 +73,7 @@ COMMANDS = {
     "runs issues": ["runs issues runs/logreg-mean-standard"],
     "runs show": ["runs show runs/logreg-mean-standard"],
     "runs compare": ["runs compare runs/logreg-mean-standard runs/knn-mean-standard"],
+    "demo": ["demo new"],  # last, for its faces are made fewer before
 }
 """For each command, calls in a folder that is a cache; after a colon the exit status, if it is not 0."""
 
@@ -121,25 +122,77 @@ def set_traps(folder, marks):
         os.mkfifo(folder / "matplotlibrc")  # whoever reads it waits for ever
 
 
-def run_there(command, folder, status):
-    """Run a command in the folder, as a person does who set nothing up for Python."""
+def as_a_person_starts_it(command, folder):
+    """Run a command in the folder, with nothing set up for Python."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
+
+
+def run_there(command, folder, status):
+    done = as_a_person_starts_it(command, folder)
     assert done.returncode == status, done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("words", [pytest.param(words, id=words) for calls in COMMANDS.values() for words in calls])
-def test_no_command_runs_what_lies_in_the_folder(words, sent, tmp_path):
-    folder, marks = tmp_path / "sent", tmp_path / "marks"
-    shutil.copytree(sent, folder)
-    set_traps(folder, marks)
-    words, _, status = words.partition(": ")
+CALLS = [words for calls in COMMANDS.values() for words in calls]
+
+ONE_AFTER_THE_OTHER = """
+import functools, json, os, runpy, sys
+
+script, calls = sys.argv[1], json.loads(sys.argv[2])
+ours = os.dup(1)
+for folder, words in calls:
+    os.chdir(folder)
+    os.environ.pop("PYTHONSAFEPATH", None)  # each command has to set it
+    said = os.open("../said.txt", os.O_RDWR | os.O_CREAT)
+    os.dup2(said, 1), os.dup2(said, 2), os.close(said)
+    if words[0] == "demo":
+        from vjepa_fer import demo
+        demo.DemoSettings = functools.partial(demo.DemoSettings, num_subjects=3, num_repetitions=1, num_frames=16)
+    before, sys.argv, status = [*sys.path], [script, *words], 0
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as ended:
+        status = ended.code or 0
+    sys.stdout.flush(), sys.stderr.flush()
+    os.write(ours, json.dumps([status, sys.path == before]).encode() + b"\\n")
+"""
+"""The program's own script, called in several folders by an interpreter that has imported nothing before: what the first command that wants
+a module finds is what the others have, so each must leave alone where modules are looked for. One interpreter, as each takes seconds to import torch."""
+
+
+@pytest.fixture(scope="module")
+def called(sent, tmp_path_factory):
+    """For each call, a folder with its copy of what was sent: its exit status, and whether it left ``sys.path`` alone."""
+    folders = {words: tmp_path_factory.mktemp("call") for words in CALLS}
+    for folder in folders.values():
+        shutil.copytree(sent, folder / "sent")
+        set_traps(folder / "sent", folder / "marks")
+    runner = tmp_path_factory.mktemp("runner") / "runner.py"
+    runner.write_text(ONE_AFTER_THE_OTHER)
     with serve(Site(b"no weights")) as site:
-        command = [str(Path(sys.executable).with_name("vjepa-fer")), *words.format(url=site.url).split()]
-        run_there(command, folder, int(status or 0))
-    assert list(marks.iterdir()) == []
+        there = [(str(f / "sent"), w.partition(": ")[0].format(url=site.url).split()) for w, f in folders.items()]
+        script = str(Path(sys.executable).with_name("vjepa-fer"))
+        done = as_a_person_starts_it([sys.executable, str(runner), script, json.dumps(there)], runner.parent)
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(ends) == len(CALLS), (folders[CALLS[len(ends)]] / "said.txt").read_text() + done.stderr
+    return {words: (folders[words], *end) for words, end in zip(CALLS, ends, strict=True)}
+
+
+@pytest.mark.parametrize("words", CALLS)
+def test_no_command_runs_what_lies_in_the_folder(words, called):
+    folder, status, path_left_alone = called[words]
+    assert status == int(words.partition(": ")[2] or 0), (folder / "said.txt").read_text()
+    assert path_left_alone
+    assert list((folder / "marks").iterdir()) == []
+
+
+def test_a_command_that_looks_there_is_caught(tmp_path):
+    """The traps are laid where an interpreter without `-P` looks."""
+    set_traps(tmp_path, tmp_path / "marks")
+    run_there([sys.executable, "-c", "import numpy"], tmp_path, 1)
+    assert [mark.name for mark in (tmp_path / "marks").iterdir()] == ["numpy"]
 
 
 def test_nor_does_a_command_that_is_run_as_a_module(sent, tmp_path):
