@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
 import os
 import select
 import shutil
 import subprocess
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,8 +34,50 @@ class PageLeft(Exception):
     """The page was left for another while it was asked something: ask the next one."""
 
 
+class Chromium:
+    """The program, without a window: questions and answers in JSON go through a pipe, those of all pages through one."""
+
+    def __init__(self, program: str) -> None:
+        self.profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+        to_browser, self.questions = os.pipe()
+        self.answers, from_browser = os.pipe()
+        moved = [(to_browser, 3), (from_browser, 4)]  # where the browser looks for its pipe
+        ends = [os.dup(end) for end, _ in moved]  # safely above 4
+        for end, _ in moved:
+            os.close(end)
+        command = [program, *FLAGS, f"--user-data-dir={self.profile.name}", "about:blank"]
+        words = " ".join(
+            f"{number}{'<' if number == 3 else '>'}&{end}" for end, (_, number) in zip(ends, moved, strict=True)
+        )
+        self.process = subprocess.Popen(
+            ["bash", "-c", f'exec "$@" {words}', "browser", *command], pass_fds=ends, stderr=subprocess.DEVNULL
+        )
+        for end in ends:
+            os.close(end)
+        self.buffer, self.number = b"", 0
+
+    def end(self) -> None:
+        """Kill it, and remove what it kept."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.questions)
+        os.close(self.answers)
+        self.profile.cleanup()
+
+
+@cache
+def _chromium() -> Chromium:
+    """One for each process of the tests: it takes a second or two of processor time to start."""
+    program = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("needs chromium")
+    started = Chromium(program)
+    atexit.register(started.end)
+    return started
+
+
 class Browser:
-    """One page; a context manager.
+    """One page of a browser that knows nothing of other pages; a context manager.
 
     Attributes
     ----------
@@ -46,30 +91,13 @@ class Browser:
 
     patience: float = 60
 
-    def __init__(self, profile: Path) -> None:
-        program = next((found for name in NAMES if (found := shutil.which(name))), None)
-        if program is None:
-            pytest.skip("needs chromium")
-        to_browser, self._out = os.pipe()
-        self._in, from_browser = os.pipe()
-        moved = [(to_browser, 3), (from_browser, 4)]  # where the browser looks for its pipe
-        ends = [os.dup(end) for end, _ in moved]  # safely above 4
-        for end, _ in moved:
-            os.close(end)
-        command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        words = " ".join(
-            f"{number}{'<' if number == 3 else '>'}&{end}" for end, (_, number) in zip(ends, moved, strict=True)
-        )
-        self._process = subprocess.Popen(
-            ["bash", "-c", f'exec "$@" {words}', "browser", *command], pass_fds=ends, stderr=subprocess.DEVNULL
-        )
-        for end in ends:
-            os.close(end)
-        self._buffer, self._number, self._session = b"", 0, None
+    def __init__(self) -> None:
+        self._program, self._session = _chromium(), None
         self.requests: list[str] = []
         self.problems: list[str] = []
-        page = next(t for t in self.ask("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self._session = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
+        self._context = self.ask("Target.createBrowserContext")["browserContextId"]
+        page = self.ask("Target.createTarget", url="about:blank", browserContextId=self._context)["targetId"]
+        self._session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.ask(f"{domain}.enable")
 
@@ -77,20 +105,20 @@ class Browser:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._out)
-        os.close(self._in)
+        self._session = None
+        self.ask("Target.disposeBrowserContext", browserContextId=self._context)
 
     def ask(self, method: str, **params: object) -> dict:
         """Send one command and wait for its answer, noting what happens meanwhile."""
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
+        self._program.number += 1
+        number = self._program.number
+        message = {"id": number, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while (answer := self._next()).get("id") != self._number:
-            self._note(answer)
+        os.write(self._program.questions, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != number:
+            if answer.get("sessionId") == self._session:
+                self._note(answer)
         if "navigated or closed" in answer.get("error", {}).get("message", ""):
             raise PageLeft(answer)
         assert "error" not in answer, (method, answer)
@@ -98,12 +126,14 @@ class Browser:
 
     def _next(self) -> dict:
         deadline = time.monotonic() + self.patience
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], max(0, deadline - time.monotonic()))
-            part = os.read(self._in, 1 << 16) if ready else b""
+        while b"\0" not in self._program.buffer:
+            ready, _, _ = select.select([self._program.answers], [], [], max(0, deadline - time.monotonic()))
+            part = os.read(self._program.answers, 1 << 16) if ready else b""
+            if not part:
+                _chromium.cache_clear()  # whoever comes next has another one
             assert part, "the browser went away, or said nothing for too long"
-            self._buffer += part
-        message, _, self._buffer = self._buffer.partition(b"\0")
+            self._program.buffer += part
+        message, _, self._program.buffer = self._program.buffer.partition(b"\0")
         return json.loads(message)
 
     def _note(self, event: dict) -> None:

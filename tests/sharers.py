@@ -19,7 +19,7 @@ NUM_FITS = 16
 SERVER = multiprocessing.get_context(
     "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 )
-SERVER.set_forkserver_preload(["sharers"])
+SERVER.set_forkserver_preload(["sharers", "caches", "typer.testing", "vjepa_fer.cli.probe"])
 
 
 class Sharer:

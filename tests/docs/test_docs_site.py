@@ -38,8 +38,8 @@ def test_functions_of_the_reference_have_their_parameters_explained(site):
 
 
 @pytest.fixture
-def browser(tmp_path):
-    with Browser(tmp_path / "profile") as one:
+def browser():
+    with Browser() as one:
         yield one
 
 

@@ -79,7 +79,7 @@ def test_cards_are_readable_on_the_notebooks_own_ground(executed, tmp_path, them
     ground, ink = ("#fff", "#1d2226") if theme == "light" else ("#111", "#e6eaed")
     style = f"<style>body,.jp-Cell,.jp-OutputArea-output,td,th{{background:{ground}!important;color:{ink}!important}}</style>"
     (tmp_path / "page.html").write_text(page.replace("</head>", f"{style}</head>"), encoding="utf-8")
-    with Browser(tmp_path / "profile") as browser:
+    with Browser() as browser:
         browser.open(tmp_path / "page.html", width=900)
         cards = "[...document.querySelectorAll('div')].filter(d => d.style.borderRadius == '8px')"
         assert browser.run(f"{cards}.length") >= 6

@@ -61,8 +61,8 @@ def violations(browser, axe):
 
 
 @pytest.fixture
-def browser(tmp_path):
-    with Browser(tmp_path / "profile") as one:
+def browser():
+    with Browser() as one:
         one.patience = 600  # axe-core looks at every pair of elements that may overlap
         yield one
 

@@ -195,8 +195,8 @@ def test_without_jinja_the_pip_line_is_said(cache, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def browser(tmp_path):
-    with Browser(tmp_path / "profile") as one:
+def browser():
+    with Browser() as one:
         yield one
 
 

@@ -15,8 +15,8 @@ pytest.importorskip("jinja2")
 
 
 @pytest.fixture
-def browser(tmp_path):
-    with Browser(tmp_path / "profile") as one:
+def browser():
+    with Browser() as one:
         yield one
 
 

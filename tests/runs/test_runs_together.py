@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import multiprocessing
 import os
 import signal
 
@@ -11,12 +10,12 @@ import typer
 from typer.testing import CliRunner
 
 from caches import write_counted_cache
+from sharers import SERVER
 from vjepa_fer.cli import probe
 from vjepa_fer.runs import list_runs, load_fitted
 
 app = typer.Typer()
 app.command()(probe.probe)
-SPAWN = multiprocessing.get_context("spawn")
 FOLDS = ("--folds", "subject-kfold:4", "--json")
 GRID = ("-p", "knn", "--param", "k=1,3", "--refit", *FOLDS)
 ROUNDS = 3
@@ -41,8 +40,8 @@ def work(barrier, answers, number, commands):
 
 def at_once(*commands):
     """What each process answers that is given its list of commands."""
-    barrier, answers = SPAWN.Barrier(len(commands)), SPAWN.Queue()
-    processes = [SPAWN.Process(target=work, args=(barrier, answers, n, list(own))) for n, own in enumerate(commands)]
+    barrier, answers = SERVER.Barrier(len(commands)), SERVER.Queue()
+    processes = [SERVER.Process(target=work, args=(barrier, answers, n, list(own))) for n, own in enumerate(commands)]
     for process in processes:
         process.start()
     said = dict(answers.get(timeout=120) for _ in processes)
@@ -106,7 +105,7 @@ def die_writing(cache, out, module, function):
     ids=["run", "fitted"],
 )
 def test_what_a_killed_process_left_is_never_read_and_goes_with_the_next(cache, tmp_path, module, function, num_runs):
-    process = SPAWN.Process(target=die_writing, args=(cache, tmp_path, module, function))
+    process = SERVER.Process(target=die_writing, args=(cache, tmp_path, module, function))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
