@@ -18,14 +18,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads i
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LONG = (
-    "extract/test_extract.py",
+    "workers/test_sent_folder.py",
     "house/test_demo.py",
+    "docs/test_docs_site.py",
+    "report/test_pages_axe.py",
+    "extract/test_extract.py",
+    "extract/test_extract_faults.py",
     "extract/test_device.py",
     "doors/test_fuzz_inputs.py",
-    "docs/test_docs_site.py",
     "cli/test_cli.py",
-    "extract/test_extract_faults.py",
-    "workers/test_sent_folder.py",
     "cache/test_flips.py",
     "runs/test_runs_together.py",
 )
@@ -39,8 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, the others as they were."""
-    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+    """The longest files first, the others as they were."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(LONG)))
 
 
 def pytest_collection_finish() -> None:
