@@ -97,5 +97,5 @@ def test_joined_streams_have_no_tokens(cache, tmp_path):
     write_small_cache(tmp_path / "other", num_clips=len(small_manifest(18)))
     joined = join({"a": cache, "b": open_cache(tmp_path / "other")})
     cells = make_cells(["attentive"], ["tokens"], {}, scales=["none"])
-    with pytest.raises(CacheError, match="takes tokens reads one cache"):
+    with pytest.raises(CacheError, match="takes tokens reads one sequence"):
         sweep(joined, cells, PROTOCOL)
