@@ -83,6 +83,13 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
             "extract clips.csv c8 --model vjepa2-large-256 --fps 8 --dry-run",
         ),
     ),
+    "extract-audio": (
+        Example("eGeMAPS, one vector a clip", "extract-audio clips.csv cache/sound --features egemaps"),
+        Example(
+            "Two layers of a speech encoder",
+            "extract-audio clips.csv cache/w2v --features hf:wavlm-large --layers 8,16",
+        ),
+    ),
     "cache info": (
         Example("What is there, and what is missing", "cache info cache/ravdess"),
         Example("A page to look at before probing", "cache info cache/ravdess --html look.html"),

@@ -17,8 +17,8 @@ from vjepa_fer.extract.ahead import Ahead, Returned
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import Route, encode_together
-from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
 from vjepa_fer.extract.rounds import in_rounds
+from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
 from vjepa_fer.extract.side import Side
 from vjepa_fer.extract.taking import disk_errors_explained
 from vjepa_fer.extract.threads import Worker

@@ -22,7 +22,7 @@ from vjepa_fer.cache import Cache, CachedClip, Features, WindowFeatures, open_ca
 from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip, Manifest, respelled, shown
-from vjepa_fer.recipe import ImportedRecipe
+from vjepa_fer.recipe import Recipe
 
 Fusion = Literal["early", "late"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
@@ -130,9 +130,9 @@ class Joined:
 
 
 def level_of_stream(cache: Cache, level: str) -> str:
-    """What a stream gives where `level` is asked of all: one vector a clip that another program made is what it is."""
+    """What a stream gives where `level` is asked of all: one vector a clip of sound, or that another program made, is what it is."""
     recipe = cache.recipe
-    return "mean" if isinstance(recipe, ImportedRecipe) and not recipe.is_over_time else level
+    return "mean" if not isinstance(recipe, Recipe) and not recipe.is_over_time else level
 
 
 def join(streams: Mapping[str, Cache] | Sequence[Cache], *, fusion: Fusion = "early") -> Joined:
