@@ -38,7 +38,7 @@ def extract_audio(
         ),
     ],
     level: Annotated[
-        Literal["frames", "mean"] | None,
+        Literal["mean", "frames"] | None,
         typer.Option(
             help="Of a speech encoder: a row every 20 ms, or the clip's mean alone, which is read from the rows too.",
             show_default="frames",

@@ -111,3 +111,39 @@ def write_speech(folder: Path, kind: str = "wav2vec2", *, norm: str = "layer", m
     numbers |= {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "padding_value": 0.0, "padding_side": "right"}
     (folder / "preprocessor_config.json").write_text(json.dumps(numbers))
     return folder
+
+
+class Loudness:
+    """An extractor of two numbers every 10 ms, loudness and highest sample, that needs no library but numpy."""
+
+    def __init__(self, at_once: int = 1) -> None:
+        from vjepa_fer.recipe import SoundRecipe
+
+        self.at_once = at_once
+        self.recipe = SoundRecipe(features="loudness", library="opensmile", version="0", columns=("rms", "peak"))
+
+    def check(self, sound) -> None:
+        from vjepa_fer.errors import VideoError
+
+        if len(sound.samples) < 160:
+            raise VideoError("too_short", sound.path, f"has {len(sound.samples)} samples of sound; 160 are a moment")
+
+    def hear(self, sounds):
+        from vjepa_fer.sound.heard import Heard
+
+        found = []
+        for sound in sounds:
+            parts = sound.samples[: len(sound.samples) // 160 * 160].reshape(-1, 160)
+            values = np.stack([np.sqrt((parts**2).mean(axis=1)), parts.max(axis=1)], axis=1)
+            found.append(Heard({"frames": values}, np.arange(len(parts)) / 100))
+        return found
+
+
+def write_study(folder: Path, num_clips: int = 6) -> Path:
+    """Tones of two labels and three subjects, ``c0.wav`` and so on, and ``clips.csv``."""
+    lines = ["clip_id,path,label,subject"]
+    for n in range(num_clips):
+        write_wav(folder / f"c{n}.wav", tone(0.2 + 0.02 * n, 150 + 100 * (n % 2)))
+        lines.append(f"c{n},c{n}.wav,{('sad', 'happy')[n % 2]},s{n % 3}")
+    (folder / "clips.csv").write_text("\n".join(lines) + "\n")
+    return folder / "clips.csv"

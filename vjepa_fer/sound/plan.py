@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -97,4 +96,4 @@ def _seconds(clip: Clip) -> float | str:
 
 
 def _rows(recipe: SoundRecipe, seconds: float) -> int:
-    return math.ceil(seconds / (recipe.hop_seconds or SMILE_HOP_SECONDS)) if recipe.is_over_time else 1
+    return round(seconds / (recipe.hop_seconds or SMILE_HOP_SECONDS)) if recipe.is_over_time else 1
