@@ -87,7 +87,7 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
         Example("eGeMAPS, one vector a clip", "extract-audio clips.csv cache/sound --features egemaps"),
         Example(
             "Two layers of a speech encoder",
-            "extract-audio clips.csv cache/w2v --features hf:wavlm-large --layers 8,16",
+            "extract-audio clips.csv w2v --features hf:wavlm --layers 8,16",
         ),
     ),
     "cache info": (
