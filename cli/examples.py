@@ -86,8 +86,8 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
     "extract-audio": (
         Example("eGeMAPS, one vector a clip", "extract-audio clips.csv cache/sound --features egemaps"),
         Example(
-            "Two layers of a speech encoder",
-            "extract-audio clips.csv w2v --features hf:wavlm --layers 8,16",
+            "Descriptors every 10 ms, and only say what it takes",
+            "extract-audio clips.csv lld --features egemaps-lld --dry-run",
         ),
     ),
     "cache info": (
