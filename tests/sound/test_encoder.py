@@ -144,6 +144,11 @@ def test_a_level_or_layer_that_it_does_not_have_is_refused(folders):
         load_extractor(name, level="grid:4")
 
 
+def test_a_device_that_is_not_here_is_said(folders):
+    with pytest.raises(RecipeError, match="device 'tpu9' cannot be used here"):
+        load_extractor(f"hf:{folders['wav2vec2', 'layer']}", device="tpu9")
+
+
 def test_a_pickle_is_not_read(tmp_path):
     folder = write_speech(tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")

@@ -19,6 +19,7 @@ from vjepa_fer.encoder.baselines.known import quiet
 from vjepa_fer.encoder.baselines.loaded import check_taken
 from vjepa_fer.encoder.baselines.source import weights_of
 from vjepa_fer.encoder.loading.checkpoint import check_finite
+from vjepa_fer.encoder.loading.load import usable_device
 from vjepa_fer.encoder.loading.slim import weights_identity
 from vjepa_fer.errors import CheckpointError, VideoError
 from vjepa_fer.recipe import SoundRecipe, Storage, layer_of, parse_level
@@ -53,7 +54,7 @@ class SpeechExtractor:
 
     def __init__(self, known: KnownSpeech, levels: Sequence[str], device: str = "cpu") -> None:
         path = weights_of(known.folder)
-        self._config, self._device = known.config, torch.device(device)
+        self._config, self._device = known.config, usable_device(device)
         self.speech = known.described(weights_identity(path))
         self.recipe = SoundRecipe(
             features=known.name,

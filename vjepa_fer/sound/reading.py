@@ -109,9 +109,12 @@ def track_seconds(path: str | os.PathLike[str]) -> float:
 
 
 def _declared(container: InputContainer, stream: AudioStream) -> float:
-    if stream.duration is not None:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base
+    return _counted(stream) or (container.duration or 0) / av.time_base
+
+
+def _counted(stream: AudioStream) -> float:
+    """Seconds that the track itself declares; 0.0 of one that does not."""
+    return float((stream.duration or 0) * (stream.time_base or 0))
 
 
 def read_sound(path: str | os.PathLike[str], rate: int) -> Sound:
@@ -204,7 +207,7 @@ class _Track:
 
 def _require_whole(path: Path, container: InputContainer, stream: AudioStream, track: _Track, complaint: str) -> None:
     """Refuse a file that breaks off: its container says so by its bytes, or a header that counts samples has more of them."""
-    declared = float(stream.duration * stream.time_base) if stream.duration is not None else 0.0
+    declared = _counted(stream)
     missing = declared - track.seconds
     is_short = container.format.name.split(",")[0] in _COUNTED and missing > max(0.3, 0.1 * declared)
     try:
