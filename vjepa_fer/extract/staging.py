@@ -33,7 +33,7 @@ from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.job import ExtractSummary
 from vjepa_fer.extract.writing import Report
 from vjepa_fer.manifest import Manifest
-from vjepa_fer.recipe import Recipe, require_same_recipe
+from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.remote import Publication, place_of, sole_writer
 
 Run = Callable[[Manifest, Path, Report | None], ExtractSummary]
@@ -72,7 +72,7 @@ class Stage:
             self._seed()
             self.manifest = self._left() or manifest
 
-    def extract(self, recipe: Recipe, run: Run) -> ExtractSummary:
+    def extract(self, recipe: AnyRecipe, run: Run) -> ExtractSummary:
         """Have the clips extracted that are left, and all of it sent.
 
         Raises
@@ -179,7 +179,7 @@ class _Sending:
         for name in shards:
             (self._folder / name).unlink()
 
-    def send_index(self, recipe: Recipe) -> None:
+    def send_index(self, recipe: AnyRecipe) -> None:
         """Tell of all shards in one file, so that nobody has to open each."""
         image = index_elsewhere(self._publication.address, recipe)
         if image:
