@@ -49,6 +49,8 @@ def _overview(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _about_library(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Whose numbers they are, where they are not those of our own model."""
+    if recipe["kind"] == "sound":
+        return [("computed by", f"{recipe['library']} {recipe['version']}, from the sound")]
     if not recipe.get("encoder.library.library"):
         return []
     return [("computed by", f"{recipe['encoder.library.library']} {recipe['encoder.library.version']}")]
@@ -79,8 +81,11 @@ def _counts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rows_are(facts: Mapping[str, Any]) -> str:
-    """What a row of the cache is: of features over time, which say what their time is counted in, a moment."""
-    return "moments" if facts["recipe"].get("clock", "none") != "none" else "windows × views"
+    """What a row of the cache is: of features over time, which say what their time is counted in, and of sound a moment."""
+    recipe = facts["recipe"]
+    if recipe["kind"] == "sound":
+        return "moments" if recipe["storage.levels"][0].startswith("frames") else "rows"
+    return "moments" if recipe.get("clock", "none") != "none" else "windows × views"
 
 
 def _subjects(facts: Mapping[str, Any]) -> str:

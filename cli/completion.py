@@ -17,6 +17,7 @@ FOLDS = (
     *("ravdess-5fold", "ravdess-6fold", "crema-d-5fold", "crema-d-eing"),
     *("subject-kfold:5", "subject-kfold:10", "loso", "column:", "file:"),
 )
+SOUNDS = ("egemaps", "egemaps-lld", "hf:")
 LEVELS = ("mean", "frames", "grid:4", "tokens")
 POLICIES = ("strict", "drop-true", "merge", "repredict", "repredict-merge", "paper-drop", "paper-merge")
 FUSIONS = ("early", "late", "stacked")

@@ -83,6 +83,13 @@ EXAMPLES: dict[str, tuple[Example, Example]] = {
             "extract clips.csv c8 --model vjepa2-large-256 --fps 8 --dry-run",
         ),
     ),
+    "extract-audio": (
+        Example("eGeMAPS, one vector a clip", "extract-audio clips.csv cache/sound --features egemaps"),
+        Example(
+            "Descriptors every 10 ms, and only say what it takes",
+            "extract-audio clips.csv lld --features egemaps-lld --dry-run",
+        ),
+    ),
     "cache info": (
         Example("What is there, and what is missing", "cache info cache/ravdess"),
         Example("A page to look at before probing", "cache info cache/ravdess --html look.html"),

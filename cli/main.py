@@ -28,6 +28,7 @@ from . import (
     evaluate,
     experiments,
     extract,
+    extract_audio,
     label_issues,
     manifest,
     models,
@@ -81,6 +82,7 @@ app.command(rich_help_panel=HELP)(doctor.doctor)
 app.add_typer(manifest.app, name="manifest", rich_help_panel=STAGE_1)
 app.add_typer(models.app, name="models", rich_help_panel=STAGE_1)
 app.command(rich_help_panel=STAGE_1)(extract.extract)
+app.command(rich_help_panel=STAGE_1)(extract_audio.extract_audio)
 app.add_typer(cache.app, name="cache", rich_help_panel=STAGE_1)
 app.command(rich_help_panel=STAGE_2)(probe.probe)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=STAGE_2)

@@ -40,6 +40,12 @@ OF_COMMAND: dict[str, dict[str, tuple[str, ...]]] = {
         RUNS: ("device", "devices", "workers", "batch-size", "memory", "config", "force", "profile", "json"),
         "What it would take": ("dry-run", "machines", "rate", "price"),
     },
+    "extract-audio": {
+        "What is heard": ("features", "level", "layers"),
+        CLIPS: ("unify-names", "retry-failed"),
+        RUNS: ("device", "dry-run"),
+        OUT: ("json",),
+    },
     "probe": {
         "What is tried": (
             "stream",

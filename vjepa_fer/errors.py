@@ -12,6 +12,8 @@ VideoReason = Literal[
     "not_video",
     "no_video_stream",
     "no_frames",
+    "no_audio",
+    "not_audio",
     "truncated",
     "corrupt_frames",
     "timeout",

@@ -85,6 +85,7 @@ ANSWERS = {
 
 ELSEWHERE = {
     "extract": "test_cli.py",
+    "extract-audio": "sound/test_extract_audio.py",
     "predict": "predict/test_predict.py",
     "robustness": "robustness/test_robustness.py",
     "manifest corpus": "manifest/test_manifest_more_corpora.py",

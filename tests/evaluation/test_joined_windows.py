@@ -289,7 +289,7 @@ def test_a_decision_that_there_is_not_is_refused_in_a_file_too():
 def test_joined_streams_and_rows_of_windows_are_refused(cache, tmp_path):
     write_small_cache(tmp_path / "other", num_clips=12)
     cell = Cell(probe="attentive", level="mean", scale="none", decision=JOINED_WINDOWS)
-    with pytest.raises(CacheError, match="takes tokens reads one sequence"):
+    with pytest.raises(CacheError, match="decide by mean-feature"):
         sweep(join({"a": cache, "b": open_cache(tmp_path / "other")}), [cell], Protocol(allow_leak=True))
     who, windows = cache.features("mean"), cache.window_features("mean")
     features = Windowed(windows.X, who.y, who.subjects, who.clip_ids, windows.clip_index)

@@ -22,6 +22,7 @@ ROOMS = [
     ("encoder",),
     ("cache",),
     ("extract",),
+    ("sound",),
     ("features",),
     ("folds", "probes"),
     ("experiment",),
@@ -52,7 +53,7 @@ OPEN_ROOMS = (
 """Rooms that are entered by their door alone: what others may use is in its ``__init__``."""
 
 RANK = {name: rank for rank, names in enumerate(ROOMS) for name in names}
-STAGE_1 = {"perturb", "video", "encoder", "extract", "weights"}
+STAGE_1 = {"perturb", "video", "encoder", "extract", "sound", "weights"}
 HEAVY = {"torch", "av", "decord", "torchcodec", "transformers", "ray"}
 
 

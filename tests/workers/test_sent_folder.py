@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 pytest.importorskip("av")
 
 from servers import Site, serve
+from sounds import write_speech
 from test_checkpoint import official_file
 from test_cli_probe import call
 from vjepa_fer.cli.main import app
@@ -39,6 +40,7 @@ COMMANDS = {
         f"{EXTRACT} --workers 1 --decoder decord",
         f"{EXTRACT} --workers 1 --dry-run",
     ],
+    "extract-audio": ["extract-audio clips.csv new --features hf:speech: 4"],
     "probe": [
         "probe . --jobs 2 --folds loso --probe knn,logreg,lightgbm,mlp --param n_estimators=2",
         "probe . --jobs 2 --folds loso --probe attentive --features tokens --param epochs=1",
@@ -107,6 +109,7 @@ def sent(tmp_path_factory):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_bytes(b"x")
     official_file(folder / "training.pt", "v21")
+    write_speech(folder / "speech")
     rows = (f"{clip.clip_id},{number**2 % 7}" for number, clip in enumerate(manifest))
     (folder / "table.csv").write_text("\n".join(["clip_id,a", *rows]) + "\n")
     return folder

@@ -8,7 +8,7 @@ from typing import Any
 from vjepa_fer.cache import layout
 from vjepa_fer.disk import bytes_for_people
 from vjepa_fer.doors import Column, Sheet, card
-from vjepa_fer.recipe import ImportedRecipe
+from vjepa_fer.recipe import AnyRecipe, ImportedRecipe, SoundRecipe
 
 _LEVELS = (
     Column(("level",), "level"),
@@ -21,12 +21,11 @@ _LEVELS = (
 def cache_card(cache: Any) -> str:
     """The card of a :class:`vjepa_fer.cache.Cache`: clips by label, levels, what is missing or failed."""
     recipe, rows = cache.recipe, sum(len(shard) for shard in cache.shards)
-    source = recipe.source if isinstance(recipe, ImportedRecipe) else recipe.encoder.name
     subjects = len({clip.subject for clip in cache.clips})
     left = len(cache.manifest) - len(cache)
     return card(
         "Cache",
-        f"{cache.root} · {source} · fingerprint {cache.fingerprint[:16]}",
+        f"{cache.root} · {_source(recipe)} · fingerprint {cache.fingerprint[:16]}",
         warnings=[f"{left:,} of {len(cache.manifest):,} clips are not in it; `vjepa-fer cache info` says why"]
         * (left > 0),
         figures={
@@ -38,6 +37,12 @@ def cache_card(cache: Any) -> str:
         bars_of="clips of each label",
         sheet=Sheet(_LEVELS, tuple(_level(recipe, name, rows) for name in recipe.storage.levels)),
     )
+
+
+def _source(recipe: AnyRecipe) -> str:
+    if isinstance(recipe, ImportedRecipe):
+        return recipe.source
+    return recipe.title if isinstance(recipe, SoundRecipe) else recipe.encoder.name
 
 
 def _level(recipe: Any, name: str, rows: int) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from vjepa_fer.disk import write_durably
 from vjepa_fer.doors import csv_text, not_one_of
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extras import require_extra
-from vjepa_fer.recipe import ImportedRecipe, fingerprint, level_key, recipe_to_json
+from vjepa_fer.recipe import Recipe, fingerprint, level_key, recipe_to_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def export_features(
 
     ``.npz``: arrays X, y, subjects, clip_id, columns, fingerprint, recipe. ``.safetensors``: X, with the rest as JSON in its
     metadata. ``.csv`` and ``.parquet``: clip_id, label, subject, then one column a feature (``mean_0`` …, or the names of
-    an imported table); in a CSV, names that a spreadsheet would take for formulas have an apostrophe in front.
+    an imported table and of opensmile, where there is one number of each); in a CSV, names that a spreadsheet would take for formulas have an apostrophe in front.
 
     Raises
     ------
@@ -74,8 +74,9 @@ def export_features(
 
 
 def _columns(cache: Cache, level: str, dim: int) -> tuple[str, ...]:
-    if isinstance(cache.recipe, ImportedRecipe):
-        return cache.recipe.columns
+    names = () if isinstance(cache.recipe, Recipe) else cache.recipe.columns
+    if len(names) == dim:
+        return names
     return tuple(f"{level_key(level)}_{n}" for n in range(dim))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vjepa_fer.recipe import SMALL, AnyRecipe, ImportedRecipe, level_key, parse_level
+from vjepa_fer.recipe import SMALL, AnyRecipe, Recipe, level_key, parse_level
 
 SHARD_FORMAT = "vjepa-fer/shard"
 CACHE_FORMAT = "vjepa-fer/cache"
@@ -70,9 +70,9 @@ def level_path(level: str) -> str:
 
 def level_dataset(recipe: AnyRecipe, level: str) -> Dataset:
     """Shape and dtype of one stored level: mean (D), frames (T', D), cls (T' or 1, S, D), grid (T', G, G, D), tokens (T', H', W', D)."""
-    if isinstance(recipe, ImportedRecipe):
+    if not isinstance(recipe, Recipe):
         one = (1,) if recipe.is_over_time else ()
-        return Dataset(level_path(level), (*one, len(recipe.columns)), np.dtype("<f4"))
+        return Dataset(level_path(level), (*one, recipe.dim), np.dtype("<f4"))
     shape = recipe.level_shape(level)
     dtype = "<f4" if parse_level(level)[0] in SMALL else _TOKEN_DTYPES[recipe.storage.token_dtype]
     return Dataset(level_path(level), shape, np.dtype(dtype))
@@ -88,8 +88,8 @@ def scale_dataset(recipe: AnyRecipe, level: str) -> Dataset | None:
 
 @functools.lru_cache(maxsize=8)
 def index_datasets(recipe: AnyRecipe) -> tuple[Dataset, ...]:
-    """The datasets that say what each row is; F frames a window (of imported features 1 a moment, 0 of a vector a clip)."""
-    num_frames = int(recipe.is_over_time) if isinstance(recipe, ImportedRecipe) else recipe.sampling.frames_per_window
+    """The datasets that say what each row is; F frames a window (of imported features and of sound 1 a moment, 0 of a vector a clip)."""
+    num_frames = recipe.sampling.frames_per_window if isinstance(recipe, Recipe) else int(recipe.is_over_time)
     i32 = np.dtype("<i4")
     return (
         Dataset(CLIP_ID, (), np.dtype("S")),

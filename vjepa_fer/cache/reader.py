@@ -378,8 +378,9 @@ class Cache(Sequence[CachedClip]):
             name, statistics = split_statistics(level)
         except RecipeError as error:
             raise CacheError(f"{self.root}: {error}") from error
-        if self.recipe.is_over_time and name in ("mean", "frames"):
-            return "frames", statistics or ("mean",)
+        kind, at, layer = name.partition("@")
+        if self.recipe.is_over_time and kind in ("mean", "frames"):
+            return self.stored_level(f"frames{at}{layer}"), statistics or ("mean",)
         return self.stored_level(name), statistics
 
     def features(self, level: str = "mean", *, pool: str | Sequence[str] | None = "mean") -> Features:

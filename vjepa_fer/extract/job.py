@@ -17,9 +17,11 @@ from vjepa_fer.extract.ahead import Ahead, Returned
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import Route, encode_together
+from vjepa_fer.extract.rounds import in_rounds
 from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
-from vjepa_fer.extract.sharing import Nobody, Others, Patience
-from vjepa_fer.extract.side import Side, disk_errors_explained
+from vjepa_fer.extract.sharing import Nobody, Others
+from vjepa_fer.extract.side import Side
+from vjepa_fer.extract.taking import disk_errors_explained
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import Report
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
@@ -225,17 +227,14 @@ class _Job:
         return tuple(side.summary(profile) for side in self.sides)
 
     def _share(self) -> None:
-        """Do what no other process is at, over and over, until everything is done or nobody gets on."""
-        patience = Patience(self.settings.wait_seconds)
-        while any(side.todo for side in self.sides):
-            for side in self.sides:
-                side.begin_share()
-            self._encode(self._claimed())
-            self._encode_suspects()
-            taken = sum(side.end_share() for side in self.sides)
-            left = sum(len(side.todo) for side in self.sides)
-            if left and not taken and not patience.wait(left, self._tell_waiting):
-                return
+        in_rounds(
+            self.sides,
+            lambda: self._encode(self._claimed()),
+            self._encode_alone,
+            wait_seconds=self.settings.wait_seconds,
+            count=self._count,
+            tell=self._tell_waiting,
+        )
 
     def _tell_waiting(self, count: int) -> None:
         self.bar.say(f"waiting for {count:,} clips that other processes are at")
@@ -251,18 +250,9 @@ class _Job:
                 self.wanted[clip.clip_id] = takers
                 yield clip
 
-    def _encode_suspects(self) -> None:
-        """Do what processes have died in the middle of, clip by clip and cache by cache, with nothing else at stake."""
-        suspects = [(side, clip) for side in self.sides for clip in side.share.suspects]
-        for side in self.sides if suspects else ():
-            side.settle()
-        for side, clip in suspects:
-            if side.gives_up(clip):
-                self._count()
-                continue
-            self.wanted[clip.clip_id] = [side]
-            self._encode(iter([clip]))
-            side.settle()
+    def _encode_alone(self, side: Side, clip: Clip) -> None:
+        self.wanted[clip.clip_id] = [side]
+        self._encode(iter([clip]))
 
     def _looks_of(self, clip: Clip) -> list[int]:
         return list(dict.fromkeys(self.looks.index(side.look) for side in self.wanted[clip.clip_id]))

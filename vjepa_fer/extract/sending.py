@@ -22,7 +22,7 @@ from vjepa_fer.cache.shard import read_shard_index
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.errors import RemoteError
-from vjepa_fer.recipe import Recipe, require_same_recipe
+from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.remote import (
     Entry,
     Publication,
@@ -59,7 +59,7 @@ class Sending(Protocol):
     def send(self) -> None:
         """Send every file that is not there, make them visible, and remove the shards here."""
 
-    def send_index(self, recipe: Recipe) -> None:
+    def send_index(self, recipe: AnyRecipe) -> None:
         """Tell of all shards in one file, so that nobody has to open each."""
 
 
@@ -130,7 +130,7 @@ class SoleSending(_Post):
             self._publication.send(name, self._folder / name)
         self._publication.show()
 
-    def send_index(self, recipe: Recipe) -> None:
+    def send_index(self, recipe: AnyRecipe) -> None:
         """See :class:`Sending`."""
         if image := index_elsewhere(self._address, recipe):
             self._publication.send_bytes(_INDEX, image)
@@ -146,7 +146,7 @@ class SharedSending(_Post):
         super().__init__(shared.address, folder)
         self._shared, self._sent = shared, dict[str, Entry]()
 
-    def begin(self, recipe: Recipe) -> None:
+    def begin(self, recipe: AnyRecipe) -> None:
         """Have the address and the folder say the same of the cache: what the first of all says.
 
         Raises
@@ -234,7 +234,7 @@ class SharedSending(_Post):
                 make_folders(path.parent)
                 write_durably(path, read_whole(f"{self._address}/{name}", _LARGEST))
 
-    def send_index(self, recipe: Recipe) -> None:
+    def send_index(self, recipe: AnyRecipe) -> None:
         """See :class:`Sending`; it is left to the last one."""
         if self._shared.is_alone() and (image := index_elsewhere(self._address, recipe)):
             send_bytes(f"{self._address}/{_INDEX}", image)

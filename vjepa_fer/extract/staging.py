@@ -33,7 +33,7 @@ from vjepa_fer.extract.sending import Sending, SharedSending, SoleSending
 from vjepa_fer.extract.sharing import Nobody, Others
 from vjepa_fer.extract.writing import Report
 from vjepa_fer.manifest import Manifest
-from vjepa_fer.recipe import Recipe, require_same_recipe
+from vjepa_fer.recipe import AnyRecipe, require_same_recipe
 from vjepa_fer.remote import (
     WRITERS,
     Shared,
@@ -84,7 +84,7 @@ class Stage:
             self._seed()
             self.manifest = self._left(_done(self._anew())) or manifest
 
-    def extract(self, recipe: Recipe, run: Run, tell: Tell = lambda text: None) -> ExtractSummary:
+    def extract(self, recipe: AnyRecipe, run: Run, tell: Tell = lambda text: None) -> ExtractSummary:
         """Have the clips extracted that are left, and all of it sent.
 
         Where the store has an exclusive create, several processes, on any machines, may do so at once: each takes its share, and
@@ -115,13 +115,13 @@ class Stage:
             shutil.rmtree(self.folder)
         return summary
 
-    def _extract_alone(self, recipe: Recipe, run: Run) -> ExtractSummary:
+    def _extract_alone(self, recipe: AnyRecipe, run: Run) -> ExtractSummary:
         with sole_writer(str(self.place)):
             prepare_cache(self.folder, recipe, self._asked)
             sending = SoleSending(str(self.place), self.folder)
             return self._fill(recipe, run, sending, Nobody())
 
-    def _extract_shared(self, recipe: Recipe, run: Run) -> ExtractSummary:
+    def _extract_shared(self, recipe: AnyRecipe, run: Run) -> ExtractSummary:
         with Shared(str(self.place), [clip.clip_id for clip in self._asked.clips]) as shared:
             prepare_cache(self.folder, recipe, self._asked)
             shared.know_done(_done(snapshot_of(shared.address, shared.said.files)))
@@ -134,7 +134,7 @@ class Stage:
                 shutil.rmtree(folder)
             return self._fill(recipe, run, sending, shared)
 
-    def _fill(self, recipe: Recipe, run: Run, sending: Sending, others: Others) -> ExtractSummary:
+    def _fill(self, recipe: AnyRecipe, run: Run, sending: Sending, others: Others) -> ExtractSummary:
         sending.send()  # what an earlier run left; and a store that takes nothing says so before hours of work
         left, before = self._left(others.done or _done(self._anew())), len(sending.lost)
         with sending.meanwhile():

@@ -14,7 +14,7 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.threads import Worker
-from vjepa_fer.recipe import Recipe
+from vjepa_fer.recipe import AnyRecipe
 
 WAITING_BYTES = 1 << 30
 """Rows that wait for the disk at most; beyond, :meth:`BackgroundWriter.put` waits."""
@@ -43,7 +43,7 @@ class BackgroundWriter:
     def __init__(
         self,
         root: Path,
-        recipe: Recipe,
+        recipe: AnyRecipe,
         clock: StageClock,
         *,
         shard_bytes: int,

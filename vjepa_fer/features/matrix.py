@@ -26,7 +26,7 @@ from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import CacheError, RecipeError
 from vjepa_fer.features.alignment import AlignedClip, Alignment, align_clips
 from vjepa_fer.manifest import Clip, Manifest, respelled, shown
-from vjepa_fer.recipe import ImportedRecipe, split_statistics
+from vjepa_fer.recipe import Recipe, split_statistics
 
 EARLY, LATE, STACKED, ONLY = "early", "late", "stacked", "only:"
 FUSIONS = (EARLY, LATE, STACKED)
@@ -233,9 +233,9 @@ def _over_time(level: str) -> tuple[str, tuple[str, ...]]:
 
 
 def level_of_stream(cache: Cache, level: str) -> str:
-    """What a stream gives where `level` is asked of all: one vector a clip that another program made is what it is."""
+    """What a stream gives where `level` is asked of all: one vector a clip of sound, or that another program made, is what it is."""
     recipe = cache.recipe
-    return "mean" if isinstance(recipe, ImportedRecipe) and not recipe.is_over_time else level
+    return "mean" if not isinstance(recipe, Recipe) and not recipe.is_over_time else level
 
 
 def join(

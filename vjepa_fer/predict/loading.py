@@ -14,7 +14,7 @@ from vjepa_fer.extras import require_extra
 from vjepa_fer.predict.features import level_read
 from vjepa_fer.predict.plan import default_memory
 from vjepa_fer.predict.predictor import Predictor
-from vjepa_fer.recipe import SEMANTICS, EncoderSpec, FaceCrop, Recipe, require_same_recipe
+from vjepa_fer.recipe import SEMANTICS, EncoderSpec, FaceCrop, Recipe, SoundRecipe, require_same_recipe
 from vjepa_fer.runs import FITTED, load_fitted
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def load_predictor(
     """
     fitted = _load_fitted(Path(run))
     recipe = fitted.recipe
+    if isinstance(recipe, SoundRecipe):
+        raise RunError(
+            f"{run}: its features are of sound ({recipe.title}), which `predict` does not read from a video: `extract-audio` of a manifest "
+            "with the new clips, and the probe of `load_fitted`"
+        )
     if not isinstance(recipe, Recipe):
         raise RunError(
             f"{run}: its features were imported from {recipe.source}; a new video needs the program that made them, "

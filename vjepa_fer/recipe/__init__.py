@@ -35,6 +35,7 @@ from vjepa_fer.recipe.pixels import (
     Sampling,
     parse_resolution,
 )
+from vjepa_fer.recipe.sound import SoundRecipe, SpeechEncoder
 from vjepa_fer.recipe.statistics import STATISTICS, percentile_of, split_statistics, with_statistics
 from vjepa_fer.recipe.texts import (
     fingerprint,
@@ -76,6 +77,8 @@ __all__ = [
     "Recipe",
     "Rule",
     "Sampling",
+    "SoundRecipe",
+    "SpeechEncoder",
     "Storage",
     "TokenDtype",
     "check",

@@ -172,6 +172,26 @@ BOUNDS: dict[str, dict[str, Bound]] = {
         "columns": Several(Text(1024), 1, 1_000_000),
         "semantics": Whole(1, 1_000_000),
     },
+    "SpeechEncoder": {
+        "model_type": Text(64),
+        "weights": Text(128),
+        "embed_dim": Whole(1, 65_536),
+        "depth": Whole(1, 1024),
+        "hop_samples": Whole(1, 1_000_000),
+        "least_samples": Whole(1, 1_000_000),
+        "normalised": Flag(),
+        "masked": Flag(),
+        "repository": Text(256),
+        "revision": Text(64),
+        "config": Text(16_384),
+    },
+    "SoundRecipe": {
+        "features": Text(256),
+        "version": Text(64),
+        "columns": Several(Text(1024), 0, 100_000),
+        "sampling_rate": Whole(1000, 1_000_000),
+        "semantics": Whole(1, 1_000_000),
+    },
 }
 """Every field of the parts of a recipe that is a number, a text, or several of these; the others are choices or parts themselves."""
 

@@ -13,6 +13,7 @@ from vjepa_fer.recipe.checks import check, shown
 from vjepa_fer.recipe.encoders import EncoderSpec
 from vjepa_fer.recipe.levels import Storage
 from vjepa_fer.recipe.pixels import Preprocessing, Sampling
+from vjepa_fer.recipe.sound import SoundRecipe, SpeechEncoder
 from vjepa_fer.recipe.whole import AnyRecipe, ImportedRecipe, Recipe
 
 _LATER_FIELDS = (
@@ -64,9 +65,20 @@ def recipe_from_dict(data: dict[str, Any]) -> AnyRecipe:
     """Build a recipe from the dictionary that its JSON holds."""
     if isinstance(data, dict) and data.get("kind") == "imported":
         return _build(ImportedRecipe, data)
+    if isinstance(data, dict) and data.get("kind") == "sound":
+        return _build_sound(data)
     check(isinstance(data, dict), f"{_STORED} is {shown(data)}, not an object")
     parts = {name: _build(part, data.get(name)) for name, part in _PARTS.items()}
     return _build(Recipe, {**data, **parts})
+
+
+def _build_sound(data: dict[str, Any]) -> SoundRecipe:
+    speech = data.get("speech")
+    parts = {
+        "speech": None if speech is None else _build(SpeechEncoder, speech),
+        "storage": _build(Storage, data.get("storage")),
+    }
+    return _build(SoundRecipe, {**data, **parts})
 
 
 def _build(cls: Any, data: Any) -> Any:

@@ -11,6 +11,7 @@ from vjepa_fer.recipe.checks import check, check_choice, shown
 from vjepa_fer.recipe.encoders import EncoderSpec
 from vjepa_fer.recipe.levels import Storage, layer_of, level_shape, parse_level
 from vjepa_fer.recipe.pixels import Preprocessing, Sampling
+from vjepa_fer.recipe.sound import SoundRecipe
 
 SEMANTICS = 2
 """Raised whenever our own code changes a number that a recipe promises.
@@ -181,7 +182,12 @@ class ImportedRecipe:
         """Whether each row is a moment of its clip."""
         return self.clock != "none"
 
+    @property
+    def dim(self) -> int:
+        """Numbers of its level, in a clip or at a moment."""
+        return len(self.columns)
+
 
 _ONE_VECTOR, _MOMENTS = Storage(levels=("mean",)), Storage(levels=("frames",))
 
-AnyRecipe = Recipe | ImportedRecipe
+AnyRecipe = Recipe | ImportedRecipe | SoundRecipe

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from vjepa_fer.recipe import NO_WEIGHTS, AnyRecipe, EncoderSpec, Preprocessing, Recipe, Storage
+from vjepa_fer.recipe import NO_WEIGHTS, AnyRecipe, EncoderSpec, Preprocessing, Recipe, SoundRecipe, Storage, layer_of
 from vjepa_fer.runs import EXPERIMENT, FOLDS_JSON, Run
 
 MANIFEST = "manifest.csv"
@@ -29,6 +29,8 @@ def commands(run: Run) -> tuple[str, ...]:
 
 def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
     """The line that makes the cache: ``extract`` with every setting of its recipe, or the import of another program's table."""
+    if isinstance(recipe, SoundRecipe):
+        return (shlex.join(_sound_words(recipe, cache)),)
     if not isinstance(recipe, Recipe):
         words = ["vjepa-fer", "cache", "import", recipe.source, cache, "--manifest", MANIFEST]
         few = len(recipe.columns) <= MOST_COLUMNS
@@ -73,6 +75,19 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
             str(preprocessing.perturb.seed),
         ]
     return (shlex.join(words),)
+
+
+def _sound_words(recipe: SoundRecipe, cache: str) -> list[str]:
+    """The ``extract-audio`` of a cache of sound; of an encoder that came from a folder, a folder."""
+    speech, features = recipe.speech, recipe.features
+    if speech is not None:
+        at = f"{speech.repository}@{speech.revision}" if speech.repository else f"FOLDER-of-{features}"
+        features = f"hf:{at}"
+    words = ["vjepa-fer", "extract-audio", MANIFEST, cache, "--features", features]
+    if speech is None:
+        return words
+    layers = [speech.depth - 1 if layer_of(level) is None else layer_of(level) for level in recipe.storage.levels]
+    return [*words, "--level", recipe.storage.levels[0].partition("@")[0], "--layers", ",".join(map(str, layers))]
 
 
 def _model(spec: EncoderSpec) -> str:

@@ -18,7 +18,7 @@ from vjepa_fer.evaluation import LabelledCache, Reference, human_ceiling, make_r
 from vjepa_fer.experiment import Experiment
 from vjepa_fer.features import Joined, join
 from vjepa_fer.manifest import abridged, leave_out
-from vjepa_fer.recipe import ImportedRecipe
+from vjepa_fer.recipe import ImportedRecipe, SoundRecipe
 from vjepa_fer.runs import PARTS, results_sheet
 from vjepa_fer.sweep.asked import Judged
 from vjepa_fer.sweep.loop import Progress, Swept, sweep
@@ -201,6 +201,8 @@ def _roles(caches: Sequence[Cache], asked: Experiment) -> tuple[str, ...]:
         if isinstance(recipe, ImportedRecipe):
             names = f"{len(recipe.columns):,} columns of {recipe.source}: {abridged(recipe.columns, MOST_NAMED)}"
             names += f" ({levels})" if recipe.is_over_time else ""
+        elif isinstance(recipe, SoundRecipe):
+            names = f"{levels} of the sound, {recipe.title}"
         else:
             names = f"{levels} of {recipe.encoder.name}"
             names += f" (a control: {recipe.encoder.control})" if recipe.encoder.control else ""

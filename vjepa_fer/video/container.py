@@ -37,7 +37,7 @@ _CONTAINERS = (
     "h264,hevc,m4v,av1,obu,mjpeg,"
     "wav,w64,mp3,aac,flac,ac3,amr,aiff,au"  # only to say "audio, no picture"
 )
-_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 
 _DECLARES_DURATION = {  # and where; elsewhere libav guesses it from the file's end
     "mov": "duration in mvhd, tkhd or mdhd",
@@ -66,12 +66,12 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
         MP4 that was cut before its index) or ``unreadable`` (a folder, no permission, a codec that PyAV lacks).
     """
     path = Path(path)
-    head = _read_head(path)
+    head = read_head(path)
     try:
         # an absolute path, because libav would take "a:b.mp4" for the protocol a
-        container = av.open(os.path.abspath(path), options=dict(_OPTIONS), metadata_errors="replace")
+        container = av.open(os.path.abspath(path), options=dict(OPTIONS), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
-        raise _not_opened(path, head, error) from error
+        raise not_opened(path, head, error) from error
     with container:
         films = _films(container)
         if len(films) > 1:
@@ -80,7 +80,7 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
         yield container, _moving_pictures(path, container, films)
 
 
-def _read_head(path: Path) -> bytes:
+def read_head(path: Path) -> bytes:
     """The first 1,024 bytes of a regular file that has some."""
     try:
         with open(open_regular(path), "rb") as file:
@@ -107,7 +107,8 @@ def _about_pointer(head: bytes) -> str:
     )
 
 
-def _not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
+def not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
+    """Why libav would not open a file that begins with `head`: its `error`, or what the file is instead."""
     if isinstance(error, (OSError, MemoryError)):
         return VideoError("unreadable", path, f"cannot be read: {getattr(error, 'strerror', error)}")
     container = "an MP4" if head[4:8] in (b"ftyp", b"moov", b"mdat") else None
@@ -137,7 +138,7 @@ def _moving_pictures(path: Path, container: InputContainer, pictures: list[Video
 def _stills(path: Path, films: list[int]) -> set[int]:
     """Which of several video streams show a single picture: libav's best may be one, if it is flagged as the default."""
     counts = Counter[int]()
-    with suppress(av.FFmpegError), av.open(os.path.abspath(path), options=dict(_OPTIONS)) as container:
+    with suppress(av.FFmpegError), av.open(os.path.abspath(path), options=dict(OPTIONS)) as container:
         for packet in container.demux(video=tuple(range(len(container.streams.video)))):
             counts[packet.stream_index] += packet.size > 0
             if all(counts[film] > 1 for film in films) or max(counts.values()) > _MANY_PACKETS:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 _MOST_PARTS = 10_000
 _MOST_BLOCKS = 1_000_000  # of one picture in a GIF
 _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the largest
+_UNKNOWN_LENGTH = 0x7FFF0000  # bytes of a WAV that was written to a pipe, at least
 _STREAMED = (0, 0xFFFFFFFF)  # sizes in an AVI whose writer could not go back to fill them in
 
 
@@ -52,6 +53,19 @@ def _riff(file: BinaryIO, size: int) -> bool | None:
             return False
         place += 8 + length + length % 2
         if place > size + 1:  # some leave out the last byte of padding
+            return True
+    return None
+
+
+def _wave(file: BinaryIO, size: int) -> bool | None:
+    """WAV: its chunks; one whose writer could not go back says that its samples are gigabytes, or none."""
+    place = 12
+    for _ in range(_MOST_PARTS):
+        name, length = _at(file, place, "<4sI") or (b"", 0)
+        if not name.strip(b"\0") or (name == b"data" and (not length or length >= _UNKNOWN_LENGTH)):
+            return False
+        place += 8 + length + length % 2
+        if place > size + 1:
             return True
     return None
 
@@ -150,6 +164,7 @@ def _transport_packets(file: BinaryIO, size: int) -> bool | None:
 
 _JUDGES: dict[str, Callable[[BinaryIO, int], bool | None]] = {
     "avi": _riff,
+    "wav": _wave,
     "mov": _boxes,
     "matroska": _ebml,
     "ogg": _ogg,

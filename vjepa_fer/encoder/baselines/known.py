@@ -19,7 +19,7 @@ from vjepa_fer.extras import require_extra
 from vjepa_fer.recipe import LibraryModel, Preprocessing, check, shown
 
 _LARGEST = 4 << 20  # bytes; a thousand labels of ImageNet take 0.1 million
-_NO_NUMBERS = (
+NO_NUMBERS = (
     "transformers_version",
     "architectures",
     "dtype",
@@ -49,11 +49,12 @@ def read_baseline(name: str) -> KnownEncoder:
     require_extra("extract,baselines", ("torch", "transformers"), f"--model {name}")
     folder = model_folder(name)
     preprocessing = read_preprocessing(folder.path)
-    text = json.dumps(_configuration(folder.path), sort_keys=True)
+    text = json.dumps(read_configuration(folder.path), sort_keys=True)
     return _described(folder, text, preprocessing)
 
 
-def _configuration(folder: Path) -> dict[str, Any]:
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """The values of a model's ``config.json``; one whose model is code of its own is refused."""
     path = folder / CONFIG
     try:
         values = dict(read_object(path, error=CheckpointError, at_most=_LARGEST).values)
@@ -174,7 +175,7 @@ def _library(
         FlopCounterMode(display=False) as counter,
     ):  # not on meta by default: BEiT keeps what it makes here for later
         encoder(pixels)
-    says = {key: value for key, value in config.to_diff_dict().items() if key not in _NO_NUMBERS}
+    says = {key: value for key, value in config.to_diff_dict().items() if key not in NO_NUMBERS}
     return LibraryModel(
         library="transformers",
         version=transformers.__version__,

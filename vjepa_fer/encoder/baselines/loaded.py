@@ -50,7 +50,7 @@ def load_baseline(known: KnownEncoder, dtype: torch.dtype) -> tuple[str, Baselin
             raise CheckpointError(
                 f"{path}: transformers cannot load it: {' '.join(str(error).split())[:300]}"
             ) from error
-    _check_taken(path, model, info)
+    check_taken(path, model, info)
     check_finite(model.state_dict(), source=path)
     return identity, BaselineEncoder(library.model_type, kind, config, known.config, model)
 
@@ -73,7 +73,7 @@ def _parts(known: KnownEncoder) -> tuple[LibraryModel, Any, Any]:
     return library, KINDS[library.model_type], configuration_of(json.loads(library.config), known.weights)
 
 
-def _check_taken(path: object, model: Any, info: dict[str, Any]) -> None:
+def check_taken(path: object, model: Any, info: dict[str, Any]) -> None:
     """Refuse weights that are not exactly this encoder's; what a head or a decoder has beside it is left alone."""
     if info["missing_keys"]:
         raise CheckpointError(f"{path}: {_some(info['missing_keys'])} of the architecture are not in the weights")

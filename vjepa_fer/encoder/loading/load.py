@@ -149,7 +149,7 @@ def load_encoder(
     if precision not in _DTYPES:
         raise RecipeError(not_one_of("precision", precision, _DTYPES))
     preprocessing = preprocessing_for(known, resolution)
-    place = _usable_device(device)
+    place = usable_device(device)
     module: Encoder | BaselineEncoder | Plugged
     if known.plugin is not None:
         shape = preprocessing.crop_shape
@@ -225,7 +225,8 @@ def pick_device(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _usable_device(device: str) -> torch.device:
+def usable_device(device: str) -> torch.device:
+    """The device of this name; :class:`RecipeError` for one that torch does not know, or that is not here."""
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
