@@ -133,6 +133,28 @@ def test_sound_and_pictures_are_joined_clip_by_clip(study, heard, tmp_path):
         call("probe", *streams, *words, "--out", tmp_path / fusion)
 
 
+def test_moments_of_sound_and_pictures_are_aligned_by_time(study, heard, tmp_path):
+    cache = open_cache(study / "cache")
+    lines = [f"{clip.clip.clip_id},{n / 25},{n}" for clip in cache for n in range(8)]
+    (tmp_path / "au.csv").write_text("\n".join(["clip_id,timestamp,AU01_r", *lines]))
+    call(
+        "cache",
+        "import",
+        tmp_path / "au.csv",
+        tmp_path / "au",
+        "--manifest",
+        study / "clips.csv",
+        "--level",
+        "frames",
+        status=4,
+    )
+    both = {"face": open_cache(tmp_path / "au"), "voice": cache}
+    joined = join(both, aligned=True)
+    first = joined.moments()[0]
+    voice = cache[first.clip.clip_id].level("frames")[:, 0]
+    np.testing.assert_array_equal(first.level("frames")[:, 0, 1:], voice[np.arange(len(first)) * 2])  # 40 and 20 ms
+
+
 def test_predict_refuses_a_probe_of_sound_plainly(study, heard, tmp_path):
     words = ("probe", study / "cache", "--probe", "logreg", "--folds", "loso", "--no-nested", "--refit")
     call(*words, "--out", tmp_path / "runs")

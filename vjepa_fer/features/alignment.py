@@ -9,7 +9,7 @@ near enough; a moment without one drops out, and is counted.
     au       0.00 0.03 0.07 0.10                0.23     a face was lost in between
     rows     a  0.00   b  0.10    –        d  0.23       within half a step of the slower stream, 0.03 s here
 
-When a moment is follows from what a cache holds: of imported features the time of the row; of an encoder's steps the mean time of the
+When a moment is follows from what a cache holds: of imported features and of sound the time of the row; of an encoder's steps the mean time of the
 frames that the step was made of, whose times are kept frame by frame. Padding is no moment.
 """
 
@@ -25,7 +25,7 @@ from vjepa_fer.cache import Cache, CachedClip
 from vjepa_fer.cache.over_time import Steps
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import Clip
-from vjepa_fer.recipe import Recipe, parse_level
+from vjepa_fer.recipe import ImportedRecipe, Recipe, SoundRecipe, parse_level
 
 ROUNDING = 1e-9
 """Of a second or frame, by which a distance may exceed the tolerance or another one: times are sums of floats."""
@@ -231,11 +231,19 @@ def _clock_of(cache: Cache, name: str, level: str) -> str:
             raise CacheError(f"{name}: {level} has no row a time step; streams are aligned at level frames")
         return "seconds"
     if recipe.clock == "none":
-        raise CacheError(
-            f"{name} ({recipe.source}) has one vector a clip and no times to align; import it frame by frame (`cache import --level frames`), "
-            "or leave --align out"
-        )
+        what, again = _made_again(recipe)
+        raise CacheError(f"{name} ({what}) has one vector a clip and no times to align; {again}, or leave --align out")
     return recipe.clock
+
+
+def _made_again(recipe: ImportedRecipe | SoundRecipe) -> tuple[str, str]:
+    """What a stream is, and how it is made with times."""
+    if isinstance(recipe, ImportedRecipe):
+        return recipe.source, "import it frame by frame (`cache import --level frames`)"
+    return (
+        recipe.title,
+        "take its moments (`extract-audio --features egemaps-lld`, or a speech encoder's --level frames)",
+    )
 
 
 def _moments_of(clip: CachedClip, cache: Cache, name: str) -> Moments:

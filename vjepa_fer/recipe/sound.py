@@ -137,6 +137,11 @@ class SoundRecipe:
         return parse_level(self.storage.levels[0])[0] == "frames"
 
     @property
+    def clock(self) -> Literal["none", "seconds"]:
+        """What the times of its moments are counted in, as :class:`~vjepa_fer.recipe.ImportedRecipe` says it."""
+        return "seconds" if self.is_over_time else "none"
+
+    @property
     def dim(self) -> int:
         """Numbers of a level, in a clip or at a moment."""
         return self.speech.embed_dim if self.speech else len(self.columns)
