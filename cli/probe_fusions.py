@@ -64,7 +64,7 @@ def print_fusions(sheet: Sheet, reference: str, letter: Mapping[str, str] | None
         return
     print_table(head[:FIRST], [row[:FIRST] for row in rows], title=FIGURES)
     short = [name.partition(" −")[0] for name in head[FIRST:]]
-    called = [row[0].partition("  ")[0] if letter else row[0] for row in rows]
+    called = [row[0].partition("  ")[0] if letter else row[0].removesuffix(" alone") for row in rows]
     print_table(["", *short], [[name, *row[FIRST:]] for name, row in zip(called, rows, strict=True)], title=apart)
 
 

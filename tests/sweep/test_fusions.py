@@ -122,7 +122,7 @@ def test_a_report_of_such_runs_has_the_table(kept, tmp_path):
     call("report", *(one.run for one in fused.best.values()), "-o", tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<h3>Streams, alone and fused</h3>" in page
-    assert ">vj alone</td>" in page
+    assert ">vj alone</th>" in page
 
 
 def test_one_fusion_is_no_table(kept):

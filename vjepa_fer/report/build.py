@@ -148,6 +148,9 @@ def _find_cache(run: Run, settings: ReportSettings, shelf: Shelf, notes: list[st
     if settings.cache is None and run.evaluation.folds.name.startswith("test-on:"):
         notes.append("trained on one corpus and tested on another: the features of the two are not drawn")
         return None
+    if settings.cache is None and run.evaluation.beside.get("fusion"):
+        notes.append("its features are of several streams, which are not drawn")
+        return None
     if settings.cache is None and is_url(run.cache):
         notes.append(f"the features are at {run.cache}, where nothing is read unasked; --cache {run.cache} does")
         return None

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from vjepa_fer.cache import Cache
-from vjepa_fer.experiment import plan_title
 from vjepa_fer.judging import Predictions, group_clips
 from vjepa_fer.recipe import flat_recipe
 from vjepa_fer.report.grid import Grid, Sweep, grid_of, look_at_cells
 from vjepa_fer.report.projection import Projection
 from vjepa_fer.report.reproduce import commands, feature_commands
-from vjepa_fer.runs import Doubt, Run, doubts_of, result_of
+from vjepa_fer.runs import Doubt, Run, doubts_of, result_of, run_title
 
 NUM_BINS = 10
 NUM_MISTAKES = 20
@@ -173,7 +172,7 @@ def numbers_of(
     judged = sweep if sweep and sweep.cells else look_at_cells([run])
     return RunNumbers(
         name=run.path.resolve().name,
-        title=plan_title(evaluation.cell),
+        title=run_title(evaluation),
         run=run,
         result=result_of(evaluation, str(run.path)),
         majority=_majority(predictions),

@@ -47,6 +47,7 @@ from vjepa_fer.runs.results import (
     figures_of,
     percent,
     result_of,
+    run_title,
     settled_words,
     shown,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "results_sheet",
     "run_folders",
     "run_settings",
+    "run_title",
     "runs_of",
     "runs_that_stand_for",
     "settled_words",

@@ -24,6 +24,7 @@ from vjepa_fer.judging import (
     score,
     ties_among,
 )
+from vjepa_fer.runs.fusions import fusion_title
 
 SCHEMA = "vjepa-fer/probe/1"
 USUAL = Statistics()
@@ -97,13 +98,19 @@ def _percent(fraction: float) -> float:
     return round(100 * fraction, 4)
 
 
+def run_title(evaluation: Evaluation) -> str:
+    """What a run is called by people: its plan, and what became of streams: ``logreg · mean · standard · late``."""
+    fusion = evaluation.beside.get("fusion")
+    return " · ".join([plan_title(evaluation.cell), *([fusion_title(fusion)] if fusion else [])])
+
+
 def result_of(evaluation: Evaluation, run: str | None = None) -> dict[str, Any]:
     """One entry of ``results`` or ``nested``; `run` is the folder where it was written."""
     plan = evaluation.cell
     chosen = {"chosen": [choice.to_dict() for choice in evaluation.choices]} if evaluation.choices else {}
     return {
         **plan.to_dict(),
-        "name": plan_title(plan),
+        "name": run_title(evaluation),
         "selection": evaluation.selection,
         "among": evaluation.among,
         **chosen,
