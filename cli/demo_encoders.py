@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from .runs import compare
+from .compare import compare
 from .terminal import say, warn
 
 PROBE = "logreg"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from . import completion
+from .figures import PartOption, print_figures, print_groups, print_part
 from .options import (
     ExcludeOption,
     FormatOption,
@@ -20,7 +21,6 @@ from .options import (
     words,
 )
 from .probe_tables import no_mass_words
-from .runs import PartOption, print_figures, print_groups, print_part
 from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from vjepa_fer.workers import SAFE, limit_threads
 
 from . import (
     cache,
+    compare,
     demo,
     doctor,
     evaluate,
@@ -86,6 +87,7 @@ app.command(rich_help_panel=STAGE_1)(extract_audio.extract_audio)
 app.add_typer(cache.app, name="cache", rich_help_panel=STAGE_1)
 app.command(rich_help_panel=STAGE_2)(probe.probe)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=STAGE_2)
+runs.app.command()(compare.compare)
 runs.app.command()(label_issues.issues)
 app.add_typer(runs.app, name="runs", rich_help_panel=STAGE_2)
 app.command(rich_help_panel=STAGE_2)(evaluate.evaluate)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import typer
 
 from .options import SOME_FAILED, Shape
-from .terminal import print_json, print_sheet, print_table, say, screen_width, warn
+from .terminal import fits, print_json, print_sheet, print_table, say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.doors import Sheet
     from vjepa_fer.features import Joined
     from vjepa_fer.sweep import Fused
 
-GAP = 3
 FIRST = 3
 """Columns before the differences."""
 
@@ -59,18 +57,13 @@ def print_fusions(sheet: Sheet, reference: str, letter: Mapping[str, str] | None
     head = [name.replace("reference", reference) for name in sheet.heads[1:]]
     rows = [[f"{letter[run]}  {name}" if letter else name, *cells] for run, name, *cells in sheet.shown_rows()]
     apart = APART.format(reference)
-    if len(head) == FIRST or _fits(head, rows):
+    if len(head) == FIRST or fits(head, rows):
         print_table(head, rows, title=[FIGURES, apart][: 1 + (len(head) > FIRST)])
         return
     print_table(head[:FIRST], [row[:FIRST] for row in rows], title=FIGURES)
     short = [name.partition(" −")[0] for name in head[FIRST:]]
     called = [row[0].partition("  ")[0] if letter else row[0].removesuffix(" alone") for row in rows]
     print_table(["", *short], [[name, *row[FIRST:]] for name, row in zip(called, rows, strict=True)], title=apart)
-
-
-def _fits(head: list[str], rows: list[list[str]]) -> bool:
-    room = screen_width() or shutil.get_terminal_size().columns
-    return sum(max(map(len, column)) + GAP for column in zip(head, *rows, strict=True)) <= room
 
 
 def _say_once(fused: Fused) -> None:

@@ -39,7 +39,7 @@ def print_sweep(swept: Swept) -> None:
 
 def print_pasted(outcome: Outcome, form: Shape) -> None:
     """The figure to report, what else was chosen, and every cell, as one table to paste; everything else to stderr."""
-    from .runs import print_part
+    from .figures import print_part
 
     results = outcome.results
     if results:
@@ -49,7 +49,7 @@ def print_pasted(outcome: Outcome, form: Shape) -> None:
 
 def _print_groups(one: Judged) -> None:
     """The honest choice's figures by group; those of the first cell typed where nothing was chosen."""
-    from .runs import COVERED, print_groups
+    from .figures import COVERED, print_groups
 
     if one.to_dict()["by"]:
         print_groups(one.to_dict()["by"], title=[f"{one.title}, by group; %, all folds pooled", *COVERED])

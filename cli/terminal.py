@@ -33,6 +33,8 @@ def print_json(value: Any) -> None:
 
 
 UNFOLDED = 10_000
+GAP = 3
+"""Blanks between two columns of a table."""
 WIDEST = 110
 """Columns of running text: eyes lose the line beyond."""
 
@@ -119,6 +121,12 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     for line in [title] if isinstance(title, str) else title:
         screen.print(line, style="bold")
     screen.print(table)
+
+
+def fits(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the terminal is wide enough for a table."""
+    room = screen_width() or shutil.get_terminal_size().columns
+    return sum(max(map(len, column)) + GAP for column in zip(head, *rows, strict=True)) <= room
 
 
 def print_sheet(sheet: Sheet, form: Shape, *, title: str | Sequence[str] = ()) -> None:
