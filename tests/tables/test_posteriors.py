@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,3 +175,36 @@ def test_probabilities_among_logits_stay_as_they_are(tmp_path):
 )
 def test_numbered_columns_are_counted_without_a_gap(header, found):
     assert numbered_columns(header) == found
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The folder ``data/posteriors`` of the repository MMEmotionRecognition (Luna-Jiménez et al. 2021, MIT), which is not carried here."""
+    folder = os.environ.get("VJEPA_FER_POSTERIORS")
+    if folder is None:
+        pytest.skip("needs MMEmotionRecognition's data/posteriors: set VJEPA_FER_POSTERIORS to it")
+    return Path(folder)
+
+
+def test_the_published_wav2vec_comes_out_to_the_digit(published):
+    tables = sorted(published.glob("wav2Vec/posteriors/*/fold*/posteriors_test.csv"))
+    (result,) = call_json("evaluate", *tables, *NAMED, "--class-order", ORDER, "--logits")["results"]
+    assert (result["n_clips"], f"{result['war']['mean']:.2f}") == (1440, "81.82")
+
+
+def test_the_published_fusion_comes_out_to_the_digit(published, tmp_path):
+    tables = sorted((published / "Fusion" / "posteriors").glob("test_fold*.csv"))
+    clips = [line.split(";")[-1] for path in tables for line in path.read_text().splitlines()[1:]]
+    labels = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
+    rows = [f"{clip},{clip}.mp4,{labels[int(clip[6:8]) - 1]},{clip[-2:]}" for clip in clips]
+    (tmp_path / "ravdess.csv").write_text("\n".join(["clip_id,path,label,subject", *rows]))
+    words = (
+        "--manifest",
+        tmp_path / "ravdess.csv",
+        "--column",
+        "clip_id=video_name",
+        "--class-order",
+        ",".join(labels),
+    )
+    (result,) = call_json("evaluate", *tables, *words)["results"]
+    assert (result["n_clips"], f"{result['war']['mean']:.2f}") == (1440, "86.70")
