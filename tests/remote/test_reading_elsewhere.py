@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 
 import fsspec
+import h5py
 
 from caches import write_small_cache
 from servers import Site, serve
@@ -110,6 +113,30 @@ def test_every_third_request_may_go_wrong(manners, cache_folder, no_pauses, monk
         assert_equal(manners.url, cache_folder)
     assert sum(manners.faults.values()) > 3
     assert manners.sent.times_each <= 1.1
+
+
+def test_a_collection_of_cycles_in_the_thread_that_asks_the_network_does_not_hang(cache_folder, monkeypatch):
+    """It would want h5py's lock, which the reader holds that waits for this thread."""
+    forget_stores()
+    cycles: list = [[h5py.File.in_memory()] for _ in range(100)]
+    for cycle in cycles:
+        cycle.append(cycle)
+    asked = stores._from_web
+
+    async def collects(*words):
+        del cycles[-1:]
+        if gc.isenabled():
+            gc.collect()
+        return await asked(*words)
+
+    monkeypatch.setattr(stores, "_from_web", collects)
+    del cycle
+    with web_server(cache_folder, manners := Manners()):
+        reader = threading.Thread(target=assert_equal, args=(manners.url, cache_folder), daemon=True)
+        reader.start()
+        reader.join(60)
+    assert not reader.is_alive()
+    assert gc.isenabled()
 
 
 def test_what_never_answers_is_one_line(cache_folder, no_pauses):

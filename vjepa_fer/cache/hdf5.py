@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from vjepa_fer.cache import layout
+from vjepa_fer.cache.collecting import nothing_collected
 from vjepa_fer.disk import Elsewhere, refuse_link
 from vjepa_fer.errors import CacheError, VjepaFerError
 
@@ -36,15 +37,23 @@ def shard_errors(path: Path) -> Iterator[None]:
         raise CacheError(f"{path}: not a readable shard ({reason}); move it away and run extract again") from error
 
 
-def open_shard(path: Path) -> h5py.File:
+@contextlib.contextmanager
+def open_shard(path: Path) -> Iterator[h5py.File]:
     """Open a complete shard for reading. Shards never change, so no lock is taken (read-only network disks work)."""
-    with shard_errors(path):
-        if isinstance(path, Elsewhere):
-            return h5py.File(path.open_file(), "r")
-        refuse_link(path)
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise CacheError(f"{path}: not a file; move it away")
-        return h5py.File(path, "r", locking=False)
+    with nothing_collected() if isinstance(path, Elsewhere) else contextlib.nullcontext():
+        with shard_errors(path):
+            file = _opened(path)
+        with file:
+            yield file
+
+
+def _opened(path: Path) -> h5py.File:
+    if isinstance(path, Elsewhere):
+        return h5py.File(path.open_file(), "r")
+    refuse_link(path)
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise CacheError(f"{path}: not a file; move it away")
+    return h5py.File(path, "r", locking=False)
 
 
 def read_attribute(file: h5py.h5f.FileID, name: str, path: Path) -> Any:
