@@ -177,6 +177,14 @@ def test_numbered_columns_are_counted_without_a_gap(header, found):
     assert numbered_columns(header) == found
 
 
+def test_a_folder_of_training_clips_alone_is_not_judged_as_if_they_were_tested(tmp_path):
+    folder = write_folds(tmp_path, "w2v", train=True)
+    for path in folder.glob("test_*.csv"):
+        path.unlink()
+    with pytest.raises(RunError, match=r"w2v: train_fold0.csv says by its name that it is of training clips"):
+        judge_table(folder, columns=COLUMNS, class_order=CLASSES, logits=True)
+
+
 @pytest.fixture(scope="module")
 def published():
     """The folder ``data/posteriors`` of the repository MMEmotionRecognition (Luna-Jiménez et al. 2021, MIT), which is not carried here."""

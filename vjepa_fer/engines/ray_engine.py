@@ -263,8 +263,8 @@ class _Crew:
     @property
     def _is_through(self) -> bool:
         """One has come through, so that all is done, and since then the others have not said anything for long."""
-        last = max(self._heard.get(one, self._first_good) for one in self._runs.values())
-        return time.monotonic() > max(last, self._first_good) + SILENT_SECONDS
+        last = max(self._first_good, *(self._heard.get(one, 0.0) for one in self._runs.values()))
+        return time.monotonic() > last + SILENT_SECONDS
 
     def _collect(self, seconds: float) -> None:
         for reference in self._ray.wait(list(self._runs), timeout=seconds)[0]:

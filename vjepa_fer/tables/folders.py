@@ -40,7 +40,7 @@ def find_tables(path: Path) -> Given:
     Raises
     ------
     RunError
-        A folder without tables, or one whose tables of training clips do not go with those of test clips.
+        A folder without tables, one of training clips alone, or one whose tables of training clips do not go with those of test clips.
     """
     if not path.is_dir():
         return Given(path, (path,))
@@ -50,6 +50,11 @@ def find_tables(path: Path) -> Given:
     tested = [name for name in names if name.startswith(TEST)]
     if not names:
         raise RunError(f"{path}: a folder with neither a run nor a table (*.csv) in it; expected predictions")
+    known = next((name for name in names if name.startswith(TRAIN)), None)
+    if known and not tested:
+        raise RunError(
+            f"{path}: {known} says by its name that it is of training clips, and no table beside it is called {TEST}…; expected what was said of test clips"
+        )
     return Given(path, tuple(path / name for name in tested or names), _training(path, tested, names))
 
 
