@@ -101,10 +101,23 @@ def test_a_task_counts_what_exact_fits_of_all_cells_would():
         inner = inner_splits(one.features, split.train, 4, seed=one.protocol.seed, where="")
         exact = [dataclasses.replace(cell, params={**cell.params, "tol": 1e-9}) for cell in CELLS]
         all_hits = sum(are_right(one.features, s, fit_predict(one.features, s, exact, 0)).sum(axis=1) for s in inner)
-        hits = one.run(Task(CELLS, outer, 4)).hits
+        hits = one.run(Task(CELLS, outer, 4, every_fold=True)).hits
         best = hits.argmax()
         assert best == all_hits.argmax()
         assert abs(hits[best] - all_hits[best]) <= 1, "what is reported is exact"
+
+
+def test_inner_folds_end_once_one_cell_is_left_and_the_choice_is_the_same():
+    one, short = study(), 0
+    for outer, split in enumerate(one.splits):
+        whole, soon = (one.run(Task(CELLS[:3], outer, 4, every_fold=every)) for every in (True, False))
+        assert soon.hits.argmax() == whole.hits.argmax()
+        assert (soon.hits <= whole.hits).all()
+        assert whole.num_judged == len(split.train)
+        inner = inner_splits(one.features, split.train, 4, seed=one.protocol.seed, where="")
+        assert soon.num_judged in np.cumsum([len(fold.test) for fold in inner])
+        short += soon.num_judged < len(split.train)
+    assert short, "it was clear before the end somewhere"
 
 
 def test_no_fit_of_an_inner_fold_begins_from_anything_but_its_own_clips(monkeypatch):

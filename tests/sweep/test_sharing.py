@@ -299,11 +299,12 @@ def test_an_answer_comes_back_equal(tmp_path_factory, num_cells, num_rows, class
 
 def test_counted_hits_come_back_equal(tmp_path):
     path = tmp_path / "a.npz"
-    path.write_bytes(answer_bytes(Answer([], np.array([3, 1], np.int64), 0.5), []))
+    path.write_bytes(answer_bytes(Answer([], np.array([3, 1], np.int64), 0.5, 4), []))
     read = read_answer(path, [], num_rows=2)
     assert read is not None
     assert read.hits is not None
     assert read.hits.tolist() == [3, 1]
+    assert read.num_judged == 4
     assert read_answer(path, [], num_rows=3) is None
 
 

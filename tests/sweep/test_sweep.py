@@ -115,6 +115,16 @@ def test_the_winner_takes_each_fold_from_the_family_that_its_inner_folds_put_fir
         assert choice.war == max(family.choices[fold].war for family in families)
 
 
+def test_a_clear_choice_ends_the_inner_folds_but_not_where_families_are_compared(cache):
+    grid, protocol = [Cell(probe="knn", params={"n_neighbors": k}) for k in (1, 20)], Protocol(folds="subject-kfold:3")
+    alone = sweep(cache, grid, protocol).nested[0].evaluation
+    beside = sweep(cache, [*grid, Cell(probe="centroid")], protocol).nested[0].evaluation
+    train = [len(alone.predictions.clip_ids) - int((alone.predictions.fold == fold).sum()) for fold in range(3)]
+    assert [choice.num_clips for choice in beside.choices] == train
+    assert sum(choice.num_clips for choice in alone.choices) < sum(train)
+    assert [choice.cell for choice in alone.choices] == [choice.cell for choice in beside.choices]
+
+
 def test_a_grid_gives_what_its_cells_give_one_by_one(cache):
     cells = [Cell(params={"C": c}, scale=scale) for c in (0.01, 1.0) for scale in ("none", "standard")]
     swept = sweep(cache, cells, Protocol(folds="subject-kfold:3"))

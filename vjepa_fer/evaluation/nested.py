@@ -4,7 +4,7 @@
 
     subjects     a b c d e f g h
     outer fold   . . . . . . T T     T is seen by ``predict``, once the choice is made
-    inner folds  T T . . . .         the choice: WAR over all inner T, cell by cell
+    inner folds  T T . . . .         the choice: WAR over all inner T, cell by cell, until it is clear
                  . . T T . .
                  . . . . T T
 """
@@ -63,10 +63,10 @@ def are_right(features: Features | Windowed, split: Split, decided: Sequence[Dec
     return np.array([answer.labels == truth for answer in decided])
 
 
-def choose(nest: Nest, hits: np.ndarray, num_train: int) -> Choice:
-    """The cell with most inner hits, int (num_cells,), of equals the first."""
+def choose(nest: Nest, hits: np.ndarray, num_judged: int) -> Choice:
+    """The cell with most inner hits, int (num_cells,), of equals the first; it was judged on so many clips."""
     best = int(hits.argmax())
-    return Choice(nest.cells[best], float(hits[best]) / num_train)
+    return Choice(nest.cells[best], float(hits[best]) / num_judged, num_judged)
 
 
 def nested_evaluation(nest: Nest, choices: Sequence[Choice], judged: Mapping[int, Evaluation]) -> Evaluation:

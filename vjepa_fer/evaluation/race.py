@@ -7,7 +7,7 @@
     C = 0.1     130    255    380    507    chosen: it has been judged on every fold
     C = 1       131    250    379    500
 
-A cell that has left keeps the hits of its folds, which are fewer than those of whoever was ahead of it.
+A cell that has left keeps the hits of its folds, which are fewer than those of whoever was ahead of it. Once one is left the choice is made.
 """
 
 from __future__ import annotations
@@ -29,12 +29,22 @@ class Race:
         self.running, self.hits, self.num_clips = np.arange(num_cells), np.zeros(num_cells, np.int64), num_clips
         self.right, self.subjects = np.zeros((num_cells, 0), bool), np.array([], str)
 
+    @property
+    def num_judged(self) -> int:
+        """Clips on which those who are still running were judged."""
+        return self.right.shape[1]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether one is left, or no clip."""
+        return len(self.running) == 1 or self.num_judged == self.num_clips
+
     def judge(self, right: NDArray[np.bool_], subjects: NDArray) -> None:
         """What the running cells get right, (num_running, num_rows), on the next fold's clips; those that cannot win leave."""
         self.hits[self.running] += right.sum(axis=1)
         self.right = np.concatenate([self.right, right], axis=1)
         self.subjects = np.concatenate([self.subjects, subjects.astype(str)])
-        stay = ~_beaten(self.right, self.subjects, self.num_clips - self.right.shape[1])
+        stay = ~_beaten(self.right, self.subjects, self.num_clips - self.num_judged)
         self.running, self.right = self.running[stay], self.right[stay]
 
 

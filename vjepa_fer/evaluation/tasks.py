@@ -36,20 +36,28 @@ class Task:
     inner_folds : int
         0: fit the training part, decide the test part. Otherwise: count, on that many inner folds of the training part,
         what each cell gets right; the test part is not touched. A cell that cannot come first any more leaves after a fold.
+    every_fold : bool
+        Whoever comes first is judged on every inner fold, so that its WAR can be held against another family's. Otherwise
+        the inner folds end once one cell is left.
     """
 
     cells: tuple[Cell, ...]
     outer: int
     inner_folds: int = 0
+    every_fold: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A task's result: one decision a cell, or its inner hits, int64 (num_cells,), of a cell that left those so far; and how long it took."""
+    """A task's result: one decision a cell, or its inner hits, int64 (num_cells,), of a cell that left those so far; and how long it took.
+
+    `num_judged` is how many clips whoever came first was judged on.
+    """
 
     decided: list[Decided]
     hits: np.ndarray | None
     seconds: float
+    num_judged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +86,20 @@ class Study:
         """Do a task in this process."""
         started = time.perf_counter()
         if task.inner_folds:
-            hits = self._inner_hits(task)
-            return Answer([], hits, time.perf_counter() - started)
+            race = self._race(task)
+            return Answer([], race.hits, time.perf_counter() - started, race.num_judged)
         decided = self._decide(self.splits[task.outer], task.cells, self._where(task))
         return Answer(decided, None, time.perf_counter() - started)
 
-    def _inner_hits(self, task: Task) -> np.ndarray:
+    def _race(self, task: Task) -> Race:
         train, seed, where = self.splits[task.outer].train, self.protocol.seed, self._where(task)
         race = Race(len(task.cells), len(train))
         for split in inner_splits(self.features, train, task.inner_folds, seed=seed, where=where):
+            if race.is_over and not task.every_fold:
+                break
             decided = self._decide(split, [task.cells[number] for number in race.running], where)
             race.judge(are_right(self.features, split, decided), self.features.subjects[split.test])
-        return race.hits
+        return race
 
     def _where(self, task: Task) -> str:
         return f"fold {self.folds.fold_names[task.outer]} of {self.folds.name}"

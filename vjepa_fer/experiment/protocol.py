@@ -169,20 +169,24 @@ class Choice:
     ----------
     cell : Cell
     war : float
-        Its WAR on the inner folds, pooled, as a fraction.
+        Its WAR on the inner folds that were needed, pooled, as a fraction.
+    num_clips : int
+        Of these folds; 0 where a run of an earlier version does not say, and means the whole training part.
     """
 
     cell: Cell
     war: float
+    num_clips: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``inner_war`` in percent."""
-        return {**self.cell.to_dict(), "inner_war": round(100 * self.war, 4)}
+        """Plain values for JSON; ``inner_war`` in percent, of ``inner_clips``."""
+        said = {"inner_clips": self.num_clips} if self.num_clips else {}
+        return {**self.cell.to_dict(), "inner_war": round(100 * self.war, 4), **said}
 
     @classmethod
     def from_given(cls, said: Given) -> Choice:
         """The choice that :meth:`to_dict` described."""
-        return cls(Cell.from_given(said), said.number("inner_war") / 100)
+        return cls(Cell.from_given(said), said.number("inner_war") / 100, said.whole("inner_clips", 0))
 
 
 Selection = Literal["fixed", "grid", "nested"]

@@ -245,10 +245,11 @@ def _plain_sweeps(runs: Sequence[RunNumbers]) -> list[Grid]:
     return list({tuple((point.words, point.war) for point in grid.points): grid for grid in grids}.values())
 
 
-def _choices(choices: Sequence[Choice], folds: Sequence[str]) -> list[tuple[str, str, float]]:
-    """Each fold, the cell that it chose, and its WAR on the inner folds in percent."""
+def _choices(choices: Sequence[Choice], folds: Sequence[str]) -> list[tuple[str, str, float, int]]:
+    """Each fold, the cell that it chose, its WAR on the inner folds in percent, and of how many clips."""
     titles = cell_titles([choice.cell for choice in choices])
-    return [(folds[number], title, 100 * choices[number].war) for number, title in enumerate(titles)]
+    chosen = zip(titles, choices, strict=True)
+    return [(folds[n], title, 100 * choice.war, choice.num_clips) for n, (title, choice) in enumerate(chosen)]
 
 
 def _plan(numbers: RunNumbers) -> list[tuple[str, str]]:

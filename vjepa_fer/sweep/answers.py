@@ -22,6 +22,7 @@ def answer_bytes(answer: Answer, numbers: Sequence[int]) -> bytes:
     facts = {
         "cells": list(numbers),
         "seconds": answer.seconds,
+        "judged": answer.num_judged,
         "settled": [dict(one.settled) for one in answer.decided],
         "stackers": [one.stacker for one in answer.decided],
     }
@@ -55,7 +56,8 @@ def read_answer(path: Path, numbers: Sequence[int], *, num_rows: int) -> Answer 
         facts = parse_object(arrays["facts"].tobytes(), str(path), error=RunError, advice="")
         seconds = facts.number("seconds")
         if not numbers:
-            return Answer([], _checked(arrays["hits"], (num_rows,), "i"), seconds)
+            hits = _checked(arrays["hits"], (num_rows,), "i")
+            return Answer([], hits, seconds, facts.whole("judged", least=max(1, int(hits.max()))))
         return Answer(_decided(arrays, facts.values, numbers, num_rows), None, seconds)
     except (VjepaFerError, OSError, ValueError, KeyError, TypeError, TooLargeError, zipfile.BadZipFile):
         return None  # absent, or cut off when the power went: it is worth a fit

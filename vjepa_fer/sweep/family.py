@@ -69,13 +69,19 @@ class Family:
         return not (done or self.lost)
 
     @property
+    def compared(self) -> bool:
+        """Whether its choice stands beside those of other families."""
+        return len(self.cells) < len(self.files.asked.cells)
+
+    @property
     def left(self) -> list[Task]:
         """The tasks that nobody is known to have answered."""
         return [task for task in self.tasks if task not in self.answers] if self.is_open else []
 
     def key(self, task: Task) -> str:
         """What a task is called among processes: by all that decides its answer."""
-        return hashlib.sha256(f"{self._key} {task.outer} {task.inner_folds}".encode()).hexdigest()
+        which = f"{self._key} {task.outer} {task.inner_folds} {task.every_fold}"
+        return hashlib.sha256(which.encode()).hexdigest()
 
     def look(self) -> None:
         """Take what lies on the disk as runs by now."""
@@ -131,7 +137,7 @@ class Family:
             if pending:
                 yield Task(pending, outer)
             if self.nest is not None and self.nested is None:
-                yield Task(self.cells, outer, self.nest.inner_folds)
+                yield Task(self.cells, outer, self.nest.inner_folds, every_fold=self.compared)
 
     def _digest(self) -> str:
         common = self.files.settings_of(self.nest or self.cells[0])
@@ -146,10 +152,7 @@ class Family:
                 self.judged[number] = self.files.keep(self._evaluation(study, position, fitted))
         counted = [answer for answer in outer if answer.hits is not None]
         if self.nest is not None and self.nested is None:
-            choices = [
-                choose(self.nest, np.asarray(answer.hits), len(split.train))
-                for answer, split in zip(counted, study.splits, strict=True)
-            ]
+            choices = [choose(self.nest, np.asarray(answer.hits), answer.num_judged) for answer in counted]
             evaluations = {number: judged.evaluation for number, judged in self.judged.items()}
             self.nested = self.files.keep(nested_evaluation(self.nest, choices, evaluations))
 
