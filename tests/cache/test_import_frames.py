@@ -101,6 +101,28 @@ def test_py_feat_says_nan_and_paths_and_libreface_milliseconds_and_words(tmp_pat
     assert "facial_expression (holds words)" in map(str, done.roles)
 
 
+def test_the_numbers_of_py_feats_face_recogniser_are_no_features(tmp_path):
+    """Its tables hold 512 of them, empty where it was switched off, and the size of the film."""
+    names = "FaceScore,Pitch,AU01,Identity_1,Identity_512,FrameHeight,FrameWidth,input,frame,approx_time,Identity"
+    rows = [f"0.9,{t}.5,{c}.{t},,,1080.0,1080.0,c{c}.mp4,{2 * t},00:00," for c in range(2) for t in range(3)]
+    done = imported(write(tmp_path / "t.csv", "\n".join([names, *rows, ""])), tmp_path / "cache", ids="input")
+    assert done.cache.recipe.columns == ("Pitch", "AU01")
+    assert done.num_masked == 0
+
+
+def test_a_column_that_is_empty_beside_others_is_named(tmp_path):
+    path = write(tmp_path / "t.csv", table(*([f"c{c},{t},1,"] for c in range(2) for t in range(3))))
+    with pytest.raises(CacheError, match=r"no frame has every feature: column b is empty in 6 frames .* --columns"):
+        imported(path, tmp_path / "none")
+    path = write(tmp_path / "u.csv", table(["c0,0,1,2", "c0,1,1,", "c0,2,,"], ["c1,0,3,"]))
+    done = imported(path, tmp_path / "cache")
+    unfilled = "column b is empty in {} other features"
+    assert read_notes(done.cache.root)["c0"] == (
+        "2 of 3 frames without a face, " + unfilled.format("1 frame that has"),
+    )
+    assert done.cache.failures["c1"].message.endswith("; " + unfilled.format("1 frame that has"))
+
+
 def test_a_clip_without_a_face_fails_by_name_and_is_not_filled(tmp_path):
     path = write(tmp_path / "t.csv", table(["c0,0,1,2"], ["c1,0,,2", "c1,1,nan,"]))
     done = imported(path, tmp_path / "cache")

@@ -153,11 +153,16 @@ def _numbers_of(texts: Sequence[str]) -> np.ndarray:
 
 
 def words_of(roles: Iterable[Role]) -> tuple[str, ...]:
-    """A line each thing that columns were taken as, their names behind it."""
-    grouped: dict[str, list[str]] = {}
+    """A line each thing that columns were taken as, their names behind it; those of which the same is to be said stand together."""
+    grouped: dict[str, dict[str, list[str]]] = {}
     for role in roles:
-        grouped.setdefault(role.taken_as, []).append(str(role))
+        grouped.setdefault(role.taken_as, {}).setdefault(role.why, []).append(role.name)
     return tuple(
-        f"{taken_as} ({len(names):,}): {abridged(names, MOST_NAMED if taken_as == 'features' else MOST_SHOWN)}"
-        for taken_as, names in grouped.items()
+        f"{taken_as} ({sum(map(len, kinds.values())):,}): {'; '.join(_kind_words(taken_as, *kind) for kind in kinds.items())}"
+        for taken_as, kinds in grouped.items()
     )
+
+
+def _kind_words(taken_as: str, why: str, names: Sequence[str]) -> str:
+    shown = abridged(names, MOST_NAMED if taken_as == "features" or why else MOST_SHOWN)
+    return f"{shown} ({why})" if why else shown

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
@@ -34,9 +36,13 @@ _KNOWN = {
     FACE: ("success", "face_found", "face_detected"),
 }
 _SAYS_WHO = frozenset(
-    {"confidence", "facescore", "face_score", "detection_score", "face_id", "face", "identity", "input", "approx_time"}
+    {
+        *("confidence", "facescore", "face_score", "detection_score", "face_id", "face", "identity", "input"),
+        *("approx_time", "frameheight", "framewidth"),
+    }
 )
-"""Columns that are about the finding of a face, or of whose: no features of it."""
+_WHO = re.compile(r"identity_\d+")
+"""Columns that are about the finding of a face, the film, or whose face it is, as Py-Feat's 512 numbers of a recogniser: no features of it."""
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
@@ -188,7 +194,8 @@ def _chosen(
 def _is_no_feature(name: str) -> bool:
     lower = name.lower()
     timed = any(lower in names for names in _KNOWN.values())
-    return timed or lower in _SAYS_WHO or lower in INDEX_NAMES or bool(UNNAMED.fullmatch(name))
+    about_it = lower in _SAYS_WHO or bool(_WHO.fullmatch(lower))
+    return timed or about_it or lower in INDEX_NAMES or bool(UNNAMED.fullmatch(name))
 
 
 def _is_word(text: str) -> bool:
@@ -232,6 +239,7 @@ class _Block:
     frames: list[float]
     times: list[float]
     values: list[np.ndarray | None]
+    unfilled: Counter[str]
 
     def where(self, row: int) -> str:
         return f"{self.file}, row {self.rows[row]}"
@@ -274,7 +282,7 @@ def _blocks(file: Path, header: _Header, clip_id: str | None) -> Iterator[_Block
         if block is None or clip != block.clip_id:
             if block is not None:
                 yield block
-            block = _Block(file, clip, [], [], [], [])
+            block = _Block(file, clip, [], [], [], [], Counter())
         _add(block, number, row, header)
     if block is not None:
         yield block
@@ -293,7 +301,11 @@ def _add(block: _Block, number: int, row: Sequence[str], header: _Header) -> Non
     if header.time is not None:
         block.times.append(_number(row[header.time], header.names[header.time], place) * header.seconds_a_unit)
     found = header.face is None or _number(row[header.face], header.names[header.face], place) != 0
-    block.values.append(_features(row, header, place) if found else None)
+    values = _features(row, header, place) if found else None
+    whole = values is not None and bool(np.isfinite(values).all())
+    if values is not None and not whole:
+        block.unfilled.update(itertools.compress(header.columns, np.isnan(values)))
+    block.values.append(values if whole else None)
 
 
 def _number(text: str, name: str, place: str) -> float:
@@ -307,7 +319,7 @@ def _number(text: str, name: str, place: str) -> float:
 
 
 def _features(row: Sequence[str], header: _Header, place: str) -> np.ndarray | None:
-    """The row's features, float64 (D,); None where one is missing."""
+    """The row's features, float64 (D,), NaN where one is missing; None where all are."""
     texts = [row[number] for number in header.features]
     try:
         values = np.array([float(text) for text in texts])
@@ -320,7 +332,7 @@ def _features(row: Sequence[str], header: _Header, place: str) -> np.ndarray | N
             raise CacheError(
                 f"{place}: column {name} holds {text!r}, expected a finite number, or nothing where there is no face"
             )
-    return None
+    return None if np.isnan(values).all() else values
 
 
 def _moments(block: _Block, header: _Header, fps: float | None) -> Moments:
@@ -340,6 +352,7 @@ def _moments(block: _Block, header: _Header, fps: float | None) -> Moments:
         values=np.stack(values) if values else np.empty((0, len(header.features))),
         num_rows=len(place),
         span=int(place[-1]) + 1,
+        unfilled=block.unfilled,
     )
 
 

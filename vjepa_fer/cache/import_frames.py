@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -73,11 +74,13 @@ class _Seen:
     num_rows: int
     num_masked: int
     num_gaps: int
+    unfilled: Mapping[str, int]
 
     @property
     def note(self) -> str:
         """What is missing in the clip; "" for nothing."""
         parts = [f"{self.num_masked:,} of {self.num_rows:,} frames without a face"] if self.num_masked else []
+        parts += [_unfilled_words(self.unfilled)] if self.unfilled else []
         parts += [f"{self.num_gaps:,} frames have no row"] if self.num_gaps else []
         return ", ".join(parts)
 
@@ -167,7 +170,15 @@ def import_frames(
 
 def _look_at(one: Moments) -> _Seen:
     mean = one.values.mean(axis=0) if len(one.values) else np.empty(0)
-    return _Seen(one.clip_id, one.where, mean, one.num_rows, one.num_masked, one.num_gaps)
+    return _Seen(one.clip_id, one.where, mean, one.num_rows, one.num_masked, one.num_gaps, one.unfilled)
+
+
+def _unfilled_words(unfilled: Mapping[str, int]) -> str:
+    """The column that is empty most often beside others that hold something."""
+    name = max(unfilled, key=lambda one: unfilled[one])
+    more = f", and {len(unfilled) - 1:,} more columns in some" if len(unfilled) > 1 else ""
+    rows = "1 frame that has" if unfilled[name] == 1 else f"{unfilled[name]:,} frames that have"
+    return f"column {name} is empty in {rows} other features{more}"
 
 
 def _our_names(stream: FrameStream, seen: Sequence[_Seen], manifest: Manifest, unify_names: bool) -> dict[str, str]:
@@ -194,6 +205,10 @@ def _stem(path: str) -> str:
 def _why_none(stream: FrameStream, seen: Sequence[_Seen], manifest: Manifest) -> str:
     known = [clip.clip_id for clip in manifest.clips]
     if any(one.clip_id in known for one in seen):
+        unfilled = sum((Counter(one.unfilled) for one in seen), Counter[str]())
+        if unfilled:
+            words = _unfilled_words(unfilled)
+            return f"{stream.source}: no frame has every feature: {words}; say with --columns which columns are features, as --columns 'AU*'"
         return f"{stream.source}: none of the manifest's clips has a frame with a face in it"
     return (
         f"{stream.source}: none of its {len(seen):,} clips is one of the manifest: {seen[0].clip_id!r} ({seen[0].where}), "
@@ -246,7 +261,8 @@ def _list_the_rest(root: Path, seen: Sequence[_Seen], manifest: Manifest, source
     known = [there[clip.clip_id] for clip in manifest.clips if clip.clip_id in there]
     for one in known:
         if one.num_masked == one.num_rows:
-            message = f"none of its {one.num_rows:,} frames has a face ({one.where})"
+            why = f"; {_unfilled_words(one.unfilled)}" if one.unfilled else ""
+            message = f"none of its {one.num_rows:,} frames has a face ({one.where}){why}"
             failures[one.clip_id] = Failure(one.clip_id, source, NO_FACE, message, "")
     write_failures(root, failures)
     write_notes(root, _notes(known, source, failures))

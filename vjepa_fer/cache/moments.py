@@ -6,7 +6,7 @@ place    0 1 2 4 5        place   0    1    2    4    5        3 is a gap: 4 doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,6 +49,8 @@ class Moments:
         Of the source, those without a face too.
     span : int
         Places from the clip's first row to its last.
+    unfilled : mapping of str to int
+        Columns that are empty where others hold something, and in how many rows, which are left out for it.
     """
 
     clip_id: str
@@ -59,6 +61,7 @@ class Moments:
     values: np.ndarray
     num_rows: int
     span: int
+    unfilled: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_masked(self) -> int:
