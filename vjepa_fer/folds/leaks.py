@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -108,26 +109,43 @@ def find_leaks(
     splits: Iterable[Split], shares: Mapping[str, np.ndarray], fold_names: Sequence[str] = ()
 ) -> tuple[Leak, ...]:
     """Every kind of leak in every fold, by fold, gravest first; `shares` as :func:`identities` gives it, `fold_names` if not numbers."""
+    coded = {kind: _Coded.of(shares[kind]) for kind in KINDS if kind in shares}
     found = (
-        _leak(kind, fold_names[number] if fold_names else str(number), split, shares[kind], shares["clip"])
+        _leak(kind, fold_names[number] if fold_names else str(number), split, values, shares["clip"])
         for number, split in enumerate(splits)
-        for kind in KINDS
-        if kind in shares
+        for kind, values in coded.items()
     )
     return tuple(leak for leak in found if leak)
 
 
-def _leak(kind: str, fold: str, split: Split, values: np.ndarray, clip_ids: np.ndarray) -> Leak | None:
-    shared = np.intersect1d(values[split.train], values[split.test])
-    shared = shared[shared != ""]
+class _Coded(NamedTuple):
+    """What clips share, as numbers, which are compared sooner than words: sorted names, and each clip's among them, int (num_clips,)."""
+
+    names: np.ndarray
+    of_clip: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> _Coded:
+        return cls(*np.unique(values, return_inverse=True))
+
+    def among(self, rows: np.ndarray) -> np.ndarray:
+        """Which names some of the rows have, bool (num_names,); "" is none."""
+        held = np.zeros(len(self.names), bool)
+        held[self.of_clip[rows]] = True
+        return held & (self.names != "")
+
+
+def _leak(kind: str, fold: str, split: Split, values: _Coded, clip_ids: np.ndarray) -> Leak | None:
+    both = values.among(split.train) & values.among(split.test)
+    shared = np.flatnonzero(both)
     if len(shared) == 0:
         return None
     pairs = tuple(
-        tuple(str(clip_ids[side][values[side] == value][0]) for side in (split.train, split.test))
-        for value in shared[:NUM_SHOWN]
+        tuple(str(clip_ids[side][values.of_clip[side] == code][0]) for side in (split.train, split.test))
+        for code in shared[:NUM_SHOWN]
     )
-    num_test = int(np.isin(values[split.test], shared).sum())
-    return Leak(kind, fold, tuple(map(str, shared)), num_test, pairs)  # type: ignore[arg-type]
+    num_test = int(both[values.of_clip[split.test]].sum())
+    return Leak(kind, fold, tuple(map(str, values.names[shared])), num_test, pairs)  # type: ignore[arg-type]
 
 
 def refuse_leaks(name: str, leaks: Sequence[Leak]) -> None:

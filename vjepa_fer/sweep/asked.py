@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -177,8 +178,10 @@ class Files:
 
     def _used(self) -> list[Clip]:
         """The clips that some fold trains on or tests."""
-        used = {row for split in self.folds.rows(self._who()) for side in split for row in side.tolist()}
-        return [clip for row, clip in enumerate(self.cache.clips) if row in used]
+        used = np.zeros(len(self.cache.clips), bool)
+        for split in self.folds.rows(self._who()):
+            used[split.train] = used[split.test] = True
+        return list(itertools.compress(self.cache.clips, used))
 
     @cached_property
     def bare_study(self) -> Study:
