@@ -16,7 +16,7 @@ from vjepa_fer.recipe import Interpolation, Mode, Rule, Sampling, Storage, Token
 
 from . import completion
 from .config_file import ConfigOption
-from .engine import AddressOption, CpusOption, EngineOption, GpusOption, engine_of
+from .engine import AddressOption, CpusOption, EngineAsked, EngineOption, GpusOption, engine_of
 from .extract_asked import all_asked, write_recipe_file
 from .extract_words import Outlook, about_decoding, plan_lines, show_plans, show_summaries
 from .extract_work import Encoders, Trial, Which, begin, fill, require_room
@@ -274,7 +274,7 @@ def extract(
     from vjepa_fer.remote import place_here
     from vjepa_fer.video.pool import default_memory, default_workers
 
-    cluster = engine_of(engine, address, machines, cpus_per_worker, gpus_per_worker)
+    cluster = engine_of(EngineAsked(engine, address, cpus_per_worker, gpus_per_worker), machines)
     if cluster is not None and into:
         raise typer.BadParameter("--engine ray fills one cache: give CACHE and --model, in place of --into")
     if cluster is not None and cache is not None:
