@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import typer
 
@@ -16,8 +15,7 @@ FUSIONS = ("mean", "stacked")
 ROWS = ("true", "predicted")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """How the class columns are read, as typed."""
 
     column: list[str] | None
@@ -27,8 +25,7 @@ class Table:
     scores: bool | None
 
 
-@dataclass(frozen=True)
-class Clips:
+class Clips(NamedTuple):
     """Where clips are looked up, and which count, as typed."""
 
     manifest: Path | None
@@ -37,8 +34,7 @@ class Clips:
     unify_names: bool
 
 
-@dataclass(frozen=True)
-class Matrix:
+class Matrix(NamedTuple):
     """Whether the table is a confusion matrix, and what is counted in it, as typed."""
 
     confusion: bool
@@ -50,8 +46,7 @@ class Matrix:
         return list(map(_sizes, self.class_sizes or []))
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """All that was asked for, by what it is about."""
 
     predictions: list[Path]

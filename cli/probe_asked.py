@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -23,8 +22,7 @@ GRID_OPTIONS = ("probes", "features", "pool", "params", "scale", "decision")
 """Parameters of the command that spell a grid."""
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(NamedTuple):
     """Whose features the probes see, as typed."""
 
     cache: str | None
@@ -55,8 +53,7 @@ class Sources:
         return dict(pairs(self.streams or [], "--stream", "NAME=CACHE, such as au=cache/au"))
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """What every cell is one combination of, as typed."""
 
     probes: str
@@ -75,8 +72,7 @@ class Grid:
         return tuple(make_cells(probes, levels, params, **beside))
 
 
-@dataclass(frozen=True)
-class Across:
+class Across(NamedTuple):
     """The corpus that is tested on, where it is another, as typed."""
 
     test_on: str | None
@@ -90,16 +86,14 @@ class Across:
         return of_file if self.label_map is None else read_label_map(self.label_map)
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """The file of ``--config``, and what it says that no option can, as JSON."""
 
     path: Path | None
     listed: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """All that was asked for, by what it is about."""
 
     sources: Sources

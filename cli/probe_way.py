@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -19,8 +17,7 @@ if TYPE_CHECKING:
     from vjepa_fer.sweep import Fused, Outcome
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """Who does the work, and where what it comes to is kept.
 
     Attributes
@@ -68,7 +65,7 @@ def way_of(out: Path | None, jobs: int | None, engine: EngineAsked, *, refits: b
     if refits and out is None:
         raise typer.BadParameter("--refit needs --out: the fitted probe is kept in its run folder")
     cpus = engine.cpus or (1 if engine.engine == "ray" else None)
-    cluster = engine_of(dataclasses.replace(engine, cpus=cpus), jobs)
+    cluster = engine_of(engine._replace(cpus=cpus), jobs)
     if cluster is not None and out is None:
         raise typer.BadParameter("--engine ray needs --out: workers share their work in a folder that all see")
     return Way(out, jobs, cluster)
