@@ -97,15 +97,17 @@ def share(at: Setting) -> dict[str, Any]:
     results: dict[str, Any] = {"matmul_flops_a_second": rate}
     for name in at.encoders:
         encoder = at.load(name, at.device, at.precision)
-        results[name] = {"eager": _share_of(encoder, rate["median"])}
-        if not at.rehearse:
-            batcher_of(encoder, size=results[name]["eager"]["batch"]).compile()
-            results[name]["compiled"] = _share_of(encoder, rate["median"], size=results[name]["eager"]["batch"])
+        eager = batcher_of(encoder)
+        results[name] = {"eager": _share_of(eager, rate["median"])}
+        compiled, started = batcher_of(encoder, size=eager.size), time.perf_counter()
+        compiled.compile(backend="eager" if at.rehearse else "inductor")
+        seconds = {"seconds_to_compile": round(time.perf_counter() - started, 1)}
+        results[name]["compiled"] = _share_of(compiled, rate["median"]) | seconds
     return results
 
 
-def _share_of(encoder: LoadedEncoder, rate: float, *, size: int | None = None) -> dict[str, Any]:
-    batcher = batcher_of(encoder, size=size)
+def _share_of(batcher: Batcher, rate: float) -> dict[str, Any]:
+    encoder = batcher.encoder
     rows = [Window(batcher.recipe)] * batcher.size * 4  # batches overlap, as in a job
     with peak_memory(encoder) as peak:
         seconds = seconds_of({"run": lambda: (batcher.run(rows), batcher.land())}, TURNS, str(encoder.device))["run"]

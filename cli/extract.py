@@ -198,11 +198,13 @@ def extract(
         ),
     ] = None,
     compile_blocks: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--compile", help="CUDA: a minute of torch.compile first, for long jobs; numbers move by rounding."
+            "--compile/--no-compile",
+            help="CUDA: a minute of torch.compile first; numbers move by rounding.",
+            show_default="beyond ten minutes of encoding",
         ),
-    ] = False,
+    ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -325,6 +327,7 @@ def extract(
         for one, plan in zip(asked, plans, strict=True):
             for line in [*([f"{one.cache}:"] if into else []), *plan_lines(plan)]:
                 say(line)
+        works = [work.expecting(plan) for work, plan in zip(works, plans, strict=True)]
         if not force:
             require_room(list(zip(plans, [work.folder for work in works], strict=True)))
         outlook = Outlook(sum(plan.clips for plan in plans), shows_bar=sys.stderr.isatty())

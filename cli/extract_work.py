@@ -60,6 +60,8 @@ class Work:
         Settled by the device; `why` says how, where it was.
     recipe : Recipe
         Right in everything but the weights, until the encoders are there.
+    rows : int or None
+        Window-views to come, once they are counted.
     """
 
     asked: Asked
@@ -69,19 +71,24 @@ class Work:
     why: str
     recipe: Recipe
     encoders: tuple[LoadedEncoder, ...] = ()
+    rows: int | None = None
 
     @property
     def target(self) -> Target:
         """For :func:`vjepa_fer.extract.extract_together`."""
         from vjepa_fer.extract import Target
 
-        return Target(self.folder, self.encoders, self.recipe)
+        return Target(self.folder, self.encoders, self.recipe, rows=self.rows)
 
     def plan(self, clips: Manifest, which: Which) -> tuple[Plan, list[Clip]]:
         """What the cache lacks."""
         from vjepa_fer.extract import plan_extraction
 
         return plan_extraction(clips, self.folder, self.recipe, **which)
+
+    def expecting(self, plan: Plan) -> Work:
+        """The same, of which is known how much there is to do."""
+        return dataclasses.replace(self, rows=plan.rows)
 
     def loaded(self, encoders: Encoders, num_clips: int) -> Work:
         """The same with its encoders; what they are is said."""

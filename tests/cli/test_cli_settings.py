@@ -55,6 +55,20 @@ def test_a_file_holds_a_whole_extraction(asked, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("file", "typed", "expected"),
+    [
+        ("", [], None),
+        ("compile = true", [], True),
+        ("compile = false", [], False),
+        ("compile = true", ["--no-compile"], False),
+    ],
+)
+def test_whether_to_compile_is_measured_unless_somebody_says(asked, tmp_path, file, typed, expected):
+    (tmp_path / "job.toml").write_text(file)
+    assert asked("extract", "clips.csv", "c", "--config", tmp_path / "job.toml", *typed)["compile_blocks"] is expected
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("probe = ", r"sweep\.toml: cannot be read as TOML"),

@@ -133,6 +133,15 @@ def test_copies_run_on_streams_of_their_own_and_the_devices_clock_is_read(encode
         assert np.array_equal(ours.levels["mean"], theirs.levels["mean"])
 
 
+def test_one_batch_is_timed_by_the_devices_clock_and_counts_for_no_stage(encoder, cuda):
+    clock = StageClock()
+    batcher = Batcher(encoder, recipe_of(encoder), clock, size=2)
+    batcher.link = CudaLink(encoder.device, clock)
+    assert batcher.seconds_a_row() == 0.5  # events of the fake are a second apart
+    assert cuda.synchronised == 2  # the first batch loads the kernels
+    assert clock._seconds == {}
+
+
 class Made(TorchDispatchMode):
     """Counts tensors that are made on the CPU while another device is asked to work."""
 

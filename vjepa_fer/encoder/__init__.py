@@ -15,6 +15,7 @@ from vjepa_fer.errors import MissingExtraError
 __all__ = [
     "LoadedEncoder",
     "build_encoder",
+    "can_compile",
     "compile_encoder",
     "encoder_names",
     "encoder_spec",
@@ -26,6 +27,7 @@ __all__ = [
 if TYPE_CHECKING:
     from vjepa_fer.encoder.loading.load import (
         LoadedEncoder,
+        can_compile,
         compile_encoder,
         load_encoder,
         pick_device,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "LoadedEncoder": "loading.load",
+    "can_compile": "loading.load",
     "compile_encoder": "loading.load",
     "load_encoder": "loading.load",
     "pick_device": "loading.load",

@@ -23,6 +23,12 @@ from vjepa_fer.video import normalise
 _MOST = 64
 _UNMEASURED = 4  # where torch cannot say what is free (Apple's MPS)
 
+Tell = Callable[[str], None]
+
+
+def nobody(_line: str) -> None:
+    """Is told and says nothing."""
+
 
 class Row(Protocol):
     """One window-view on its way: its pixels, and what is to become of its levels."""
@@ -52,8 +58,8 @@ class RowEncoder(Protocol):
     def close(self) -> None:
         """Let go of what was held for the next call."""
 
-    def compile(self) -> None:
-        """Have torch fuse the encoder's small operations, for the batches to come."""
+    def compile(self, tell: Tell = nobody) -> None:
+        """Have torch fuse the encoder's small operations, for the batches to come; `tell` is told when it serves them no more."""
 
 
 class Batcher:
@@ -75,6 +81,8 @@ class Batcher:
         self.link = link_to(encoder.device, clock)
         self.size = size or auto_batch_size(encoder, recipe)
         self._flying: tuple[list[Row], Landing] | None = None
+        self._compiled: LoadedEncoder | None = None
+        self._tell: Tell = nobody
 
     @property
     def at_once(self) -> int:
@@ -111,11 +119,40 @@ class Batcher:
         """Give up the batch that is on the device."""
         self._flying = None
 
-    def compile(self, *, backend: str | Callable[..., Any] = "inductor") -> None:
-        """Have torch compile the encoder's block for batches of this size, and for no other."""
-        height, width = self.recipe.preprocessing.crop_shape
-        shape = (self.size, 3, self.recipe.sampling.frames_per_window, height, width)
-        compile_encoder(self.encoder, shape, backend=backend)
+    def compile(self, tell: Tell = nobody, *, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Have torch compile the encoder's block for batches of this size, and for no other.
+
+        A batch that halves later is encoded without it, and `tell` is told: to compile once more where memory has just run out is a gamble.
+        """
+        black = self._black()
+        self._compiled = compile_encoder(
+            self.encoder,
+            lambda twin: self.link.seconds_of(lambda: encode_levels(twin, self._normed(black), self.recipe)),
+            backend=backend,
+        )
+        self._tell = tell
+
+    def _batch_seconds(self) -> float:
+        black = self._black()
+        return self.link.seconds_of(lambda: self._levels(black))
+
+    def leave_eager(self) -> None:
+        """Encode as if nothing had been compiled."""
+        self._compiled = None
+        if self.encoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def seconds_a_row(self) -> float:
+        """Of a whole batch without compiling, by the device's own clock, the kernels loaded; its size halves if it does not fit."""
+        self.leave_eager()
+        while True:
+            try:
+                self._batch_seconds()  # loads kernels
+                return self._batch_seconds() / self.size
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._shrink(error)
 
     def _launch(self, rows: list[Row]) -> tuple[list[Row], Landing]:
         pixels = self.link.send(self._stage(rows))
@@ -123,7 +160,14 @@ class Batcher:
         return rows, self.link.fetch(levels)
 
     def _levels(self, pixels: torch.Tensor) -> Levels:
-        return encode_levels(self.encoder, normalise(pixels, self.recipe.preprocessing), self.recipe)
+        return encode_levels(self._compiled or self.encoder, self._normed(pixels), self.recipe)
+
+    def _normed(self, pixels: torch.Tensor) -> torch.Tensor:
+        return normalise(pixels, self.recipe.preprocessing)
+
+    def _black(self) -> torch.Tensor:
+        """A batch's pixels on the device."""
+        return _black_pixels(self.size, self.encoder, self.recipe)
 
     def _stage(self, rows: list[Row]) -> torch.Tensor:
         """The rows' pixels as one uint8 tensor of constant shape."""
@@ -139,8 +183,15 @@ class Batcher:
         if self.size == 1:
             raise too_small(self.encoder) from error
         self.size //= 2
-        if self.encoder.device.type == "cuda":
-            torch.cuda.empty_cache()
+        if self._compiled is not None:
+            self._tell(f"memory ran out on {self.encoder.device}: batches of {self.size}, no longer compiled")
+        self.leave_eager()
+
+
+def _black_pixels(count: int, encoder: LoadedEncoder, recipe: Recipe) -> torch.Tensor:
+    """As those of so many windows are sent: (B, T, H, W, 3), uint8."""
+    shape = (count, recipe.sampling.frames_per_window, *recipe.preprocessing.crop_shape, 3)
+    return torch.zeros(shape, dtype=torch.uint8, device=encoder.device)
 
 
 def too_small(encoder: LoadedEncoder) -> VjepaFerError:
@@ -160,13 +211,10 @@ def auto_batch_size(encoder: LoadedEncoder, recipe: Recipe) -> int:
     """The power of two up to 64 that fits into two thirds of a GPU's free memory, from what one and two windows take."""
     if encoder.device.type != "cuda":
         return _UNMEASURED
-    height, width = recipe.preprocessing.crop_shape
     peaks = []
     for count in (1, 2):
         torch.cuda.reset_peak_memory_stats(encoder.device)
-        shape = (count, recipe.sampling.frames_per_window, height, width, 3)
-        pixels = normalise(torch.zeros(shape, dtype=torch.uint8, device=encoder.device), recipe.preprocessing)
-        encode_levels(encoder, pixels, recipe)
+        encode_levels(encoder, normalise(_black_pixels(count, encoder, recipe), recipe.preprocessing), recipe)
         peaks.append(torch.cuda.max_memory_allocated(encoder.device))
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(encoder.device)

@@ -15,7 +15,7 @@ Stage = Literal["decode", "transfer", "encode", "write", "wait for decode", "wai
 _ADVICE = {
     "decode": "more --workers, or a disk that reads faster",
     "transfer": "nothing to turn here: the link to the device is the limit",
-    "encode": "a faster device, --devices for several, or on a card --precision bfloat16 and --compile",
+    "encode": "a faster device, --devices for several, or on a card --precision bfloat16",
     "write": "fewer or smaller levels, or a faster disk",
 }
 

@@ -15,8 +15,10 @@ from vjepa_fer.doors import Bar, progress_bar
 from vjepa_fer.encoder import LoadedEncoder, require_compiling
 from vjepa_fer.extract.ahead import Ahead, Returned
 from vjepa_fer.extract.clock import StageClock
+from vjepa_fer.extract.compiling import Part, compile_where_it_pays
 from vjepa_fer.extract.continuing import refuse_other_videos
 from vjepa_fer.extract.encode import Route, encode_together
+from vjepa_fer.extract.plan import SAMPLE_ELSEWHERE, plan_extraction
 from vjepa_fer.extract.rounds import in_rounds
 from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary, Target
 from vjepa_fer.extract.sharing import Nobody, Others
@@ -178,7 +180,28 @@ def extract_together(
             Side(target, own, settings, clock, bar, report, share=len(into))
             for target, own in zip(into, clips, strict=True)
         ]
-        return _Job(sides, settings, clock, bar, outlook).run()
+        parts = [
+            Part(side.devices, partial(_rows_to_come, side, target, manifest))
+            for side, target in zip(sides, into, strict=True)
+        ]
+        return _Job(sides, settings, clock, bar, outlook, parts).run()
+
+
+def _rows_to_come(side: Side, target: Target, manifest: Manifest) -> float:
+    """This process's part of what the cache lacks, among those that are at it by now."""
+    own, rows = side.settings, target.rows
+    if rows is None:
+        plan, _ = plan_extraction(
+            manifest,
+            target.cache,
+            target.recipe,
+            retry_failed=own.retry_failed,
+            accept_truncated=own.accept_truncated,
+            min_frames=own.min_frames,
+            sample=SAMPLE_ELSEWHERE,
+        )
+        rows = plan.rows
+    return rows / (1 + len(side.claims.heard()))
 
 
 def _prepared(target: Target, manifest: Manifest) -> list[Clip]:
@@ -205,9 +228,16 @@ class _Job:
     """One run of :func:`extract_together`: its threads, and what they have in common."""
 
     def __init__(
-        self, sides: Sequence[Side], settings: ExtractSettings, clock: StageClock, bar: Bar, outlook: Outlook | None
+        self,
+        sides: Sequence[Side],
+        settings: ExtractSettings,
+        clock: StageClock,
+        bar: Bar,
+        outlook: Outlook | None,
+        parts: Sequence[Part],
     ) -> None:
         self.sides, self.settings, self.clock, self.bar, self.outlook = sides, settings, clock, bar, outlook
+        self.parts = parts
         self.looks = list(dict.fromkeys(side.look for side in sides))
         self.wanted: dict[str, list[Side]] = {}  # of clips that are on their way
         self.stop, self.lock = threading.Event(), threading.Lock()
@@ -218,6 +248,7 @@ class _Job:
             with ExitStack() as stack:
                 for side in self.sides:
                     stack.enter_context(side)
+                self._compile()  # the others take clips meanwhile, and are heard of
                 self._share()
         finally:
             with ExitStack() as stack:
@@ -225,6 +256,13 @@ class _Job:
                     stack.callback(side.close)
         profile = self.clock.profile(workers=self.workers, devices=len(self.sides[0].devices))
         return tuple(side.summary(profile) for side in self.sides)
+
+    def _compile(self) -> None:
+        if self.settings.compile_blocks is None:
+            compile_where_it_pays(self.parts, self.bar.say)
+        elif self.settings.compile_blocks:
+            for device in (device for side in self.sides for device in side.devices):
+                device.compile(self.bar.say)
 
     def _share(self) -> None:
         in_rounds(

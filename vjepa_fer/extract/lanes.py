@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from vjepa_fer.encoder import LoadedEncoder, require_compiling
-from vjepa_fer.extract.batches import Row, is_out_of_memory, too_small
+from vjepa_fer.extract.batches import Row, Tell, is_out_of_memory, nobody, too_small
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.levels import encode_levels
 from vjepa_fer.recipe import Recipe
@@ -70,7 +70,7 @@ class Lanes:
         self._pool = None
         self._open.close()
 
-    def compile(self) -> None:
+    def compile(self, tell: Tell = nobody) -> None:
         """Nothing to compile here: what torch makes for a CPU has a number of threads built in."""
         require_compiling(self.encoder)
 

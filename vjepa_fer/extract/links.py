@@ -6,6 +6,7 @@ for one stage under another. Nothing here waits for the device but :meth:`Landin
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -38,6 +39,9 @@ class Link(Protocol):
     def fetch(self, levels: Levels) -> Landing:
         """Start the way home."""
 
+    def seconds_of(self, work: Callable[[], Levels]) -> float:
+        """Do `work` to its end, which the stage clock hears nothing of."""
+
 
 def link_to(device: torch.device, clock: StageClock) -> Link:
     """The fastest link to a device."""
@@ -64,6 +68,12 @@ class PlainLink:
     def fetch(self, levels: Levels) -> Landing:
         with self._clock.stage("encode"):
             return _Landed({kind: tensor.cpu() for kind, tensor in levels.items()})
+
+    def seconds_of(self, work: Callable[[], Levels]) -> float:
+        started = time.perf_counter()
+        for tensor in work().values():
+            tensor.cpu()
+        return time.perf_counter() - started
 
 
 class _Landed:
@@ -109,6 +119,12 @@ class CudaLink:
                 home[kind].copy_(tensor, non_blocking=True)
                 tensor.record_stream(self._down)
         return _CudaLanding(home, [*self._spans, span], self._clock)
+
+    def seconds_of(self, work: Callable[[], Levels]) -> float:
+        with _Span("encode", torch.cuda.current_stream(self._device)) as span:
+            work()
+        span.ended.synchronize()
+        return span.seconds
 
 
 class _Span:

@@ -181,7 +181,7 @@ def measure_rates(
     rate: float | None = None,
     folder: Path | None = None,
     batch_size: int | None = None,
-    compile_blocks: bool = False,
+    compile_blocks: bool | None = None,
 ) -> Rates | None:
     """What a machine like this one does in a second, by a few clips that are decoded and encoded here and thrown away.
 
@@ -193,6 +193,8 @@ def measure_rates(
         Windows (with views: window-views) a second of one device, in place of the measured one.
     folder : Path, optional
         The cache folder, whose disk's writing speed is measured too.
+    compile_blocks : bool, optional
+        As the extraction will be told; where it is left to decide for itself, the encoder is measured as it is.
 
     Returns
     -------
@@ -253,7 +255,7 @@ def measure_seconds(
     workers: int,
     devices: int = 1,
     batch_size: int | None = None,
-    compile_blocks: bool = False,
+    compile_blocks: bool | None = None,
 ) -> float:
     """Seconds that `plan` will take here, at :func:`measure_rates`, the disk aside."""
     rates = measure_rates(

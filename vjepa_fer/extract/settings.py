@@ -44,8 +44,9 @@ class ExtractSettings:
         Where the size of a film changes midway, scale all its frames to the first one's, with a note; by default it is listed.
     min_frames : int
         A clip of fewer is listed as ``too_short``; by default one that is shorter than a window repeats its last frame.
-    compile_blocks : bool
-        On CUDA, have torch compile the encoder first, for batches of this job's shape.
+    compile_blocks : bool, optional
+        On CUDA, have torch compile the encoder first, for batches of this job's shape. By default where the encoding is long enough
+        to pay for it (:mod:`vjepa_fer.extract.compiling`), and without an end of the job if it fails.
     wait_seconds : float
         How long to wait at the end for clips that other processes are at, while none of them gets done; a clip whose process
         dies is taken over.
@@ -60,7 +61,7 @@ class ExtractSettings:
     workers: int | None = None
     clip_timeout: float = DEFAULT_TIMEOUT_SECONDS
     memory_bytes: int | None = None
-    compile_blocks: bool = False
+    compile_blocks: bool | None = None
     decoder: Decoder = "pyav"
     accept_truncated: bool = False
     accept_resize: bool = False
@@ -117,9 +118,12 @@ class Target:
     recipe : Recipe
     others : Others
         Who fills the same cache elsewhere; by default nobody.
+    rows : int, optional
+        Window-views that are still to be encoded, as :attr:`Plan.rows` has it; by default a few clips are looked at if the number is needed.
     """
 
     cache: str | os.PathLike[str]
     encoders: Sequence[LoadedEncoder]
     recipe: Recipe
     others: Others = field(default_factory=Nobody)
+    rows: int | None = None

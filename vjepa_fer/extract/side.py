@@ -53,9 +53,6 @@ class Side(Taking[Recipe]):
             row_encoder(each, self.recipe, clock, batch_size=settings.batch_size, share=share)
             for each in target.encoders
         ]
-        if settings.compile_blocks:
-            for device in self.devices:
-                device.compile()
 
     def route(self, device: int, count: Callable[[], None]) -> Route:
         """The way of windows through the encoder on one of the devices; `count` is called with each clip that is through."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,9 @@ _DTYPES: dict[Precision, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+_MOST_SHAPES = 256
+"""Compiled blocks of one process, over its encoders, devices and shapes; torch stops at eight, without an error."""
 
 _PORTIONS = 16
 """Of an encoder that is converted while it loads: beside the result, so small a part of the file is in memory."""
@@ -174,35 +179,58 @@ def load_encoder(
 
 
 def compile_encoder(
-    encoder: LoadedEncoder, shape: tuple[int, ...], *, backend: str | Callable[..., Any] = "inductor"
-) -> None:
-    """Have torch fuse the small operations of every block; the numbers move by rounding. A minute's work, once a process.
+    encoder: LoadedEncoder, first: Callable[[LoadedEncoder], object], *, backend: str | Callable[..., Any] = "inductor"
+) -> LoadedEncoder:
+    """The same encoder with the small operations of every block fused by torch; the numbers move by rounding. About a minute's work.
 
-    The blocks are alike, so one of them is compiled for all. Not measured on a GPU yet; on a CPU it gained between -1 and 18 %, within
-    the noise, and the code that it makes has a number of threads built in, which extraction must be free to choose.
+    It shares the weights, and the one that came in stays as it was. The blocks are alike, so one of them is compiled for all, once a
+    process and device for each shape. Not measured on a GPU yet; on a CPU it gained between -1 and 18 %, within the noise, and the code that
+    it makes has a number of threads built in, which extraction must be free to choose.
 
     Parameters
     ----------
     encoder : LoadedEncoder
-    shape : tuple of int
-        (B, 3, T, H, W) of the batches to come: for another shape it is compiled once more.
+    first : callable
+        Sends a batch through the compiled encoder, in the very way of those to come, and waits for it: for another shape it would be
+        compiled once more.
     backend : str or callable
         torch's.
+
+    Returns
+    -------
+    LoadedEncoder
 
     Raises
     ------
     RecipeError
-        The encoder is not on a CUDA device, or torch cannot compile there.
+        See :func:`require_compiling`; or torch cannot compile there, or memory runs out over it.
     """
     if backend == "inductor":
         require_compiling(encoder)
     try:
-        for block in encoder.module.blocks:
-            block.compile(dynamic=False, backend=backend)
-        encoder.encode(torch.zeros(shape, device=encoder.device))
+        twin = _twin(encoder)
+        for block in twin.module.blocks:
+            block.compile(dynamic=False, fullgraph=True, backend=backend)  # whole, or an error: never eager in secret
+        with torch._dynamo.config.patch(cache_size_limit=_MOST_SHAPES):
+            first(twin)
     except Exception as error:  # a compiler's own: whatever Triton, a C compiler or the driver say
         why = " ".join(str(error).splitlines()[:2])[:200]  # who failed, and in what
-        raise RecipeError(f"torch cannot compile the encoder here ({why}); extract without --compile") from error
+        refusal = RecipeError(f"torch cannot compile the encoder here ({why})")
+        refusal.add_note("Extract without --compile: then it is compiled only where that works.")
+        raise refusal from error
+    return twin
+
+
+def _twin(encoder: LoadedEncoder) -> LoadedEncoder:
+    """An encoder with modules of its own and the same weights."""
+    tensors = [*encoder.module.parameters(), *encoder.module.buffers()]
+    module = copy.deepcopy(encoder.module, {id(tensor): tensor for tensor in tensors})
+    return dataclasses.replace(encoder, module=module)
+
+
+def can_compile(encoder: LoadedEncoder) -> bool:
+    """Whether compiling is worth a try: on CUDA, with blocks of our own."""
+    return encoder.device.type == "cuda" and isinstance(encoder.module, Encoder)
 
 
 def require_compiling(encoder: LoadedEncoder) -> None:
@@ -211,9 +239,10 @@ def require_compiling(encoder: LoadedEncoder) -> None:
     Raises
     ------
     RecipeError
-        The encoder is not on a CUDA device.
+        The encoder is not on a CUDA device, or has no blocks of ours.
     """
     check(encoder.device.type == "cuda", f"compiling is for CUDA; the encoder is on {encoder.device}")
+    check(can_compile(encoder), f"compiling is for V-JEPA's blocks; {encoder.spec.name} has none: leave out --compile")
 
 
 def pick_device(device: str) -> str:
