@@ -9,10 +9,10 @@ import typer
 
 from . import completion
 from .clips import read_clips
-from .extract import stoppable
 from .extract_audio_words import about_sound, show_plan, show_summary
 from .extract_layers import layer_numbers
-from .options import SOME_FAILED, JsonOption, UnifyOption, warn_of_other_writers, wrong_usage
+from .options import SOME_FAILED, JsonOption, ManifestArgument, UnifyOption, warn_of_other_writers, wrong_usage
+from .stopping import stoppable
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def extract_audio(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)],
+    manifest: ManifestArgument,
     cache: Annotated[
         str,
         typer.Argument(metavar="CACHE", help="The cache folder, or an address; made if absent.", show_default=False),

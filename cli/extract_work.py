@@ -38,6 +38,15 @@ class Which(TypedDict):
     min_frames: int
 
 
+def which_of(settings: ExtractSettings) -> Which:
+    """As the settings say it."""
+    return {
+        "retry_failed": settings.retry_failed,
+        "accept_truncated": settings.accept_truncated,
+        "min_frames": settings.min_frames,
+    }
+
+
 class Tried(NamedTuple):
     """What filling one cache would take."""
 
