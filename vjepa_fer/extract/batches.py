@@ -132,10 +132,6 @@ class Batcher:
         )
         self._tell = tell
 
-    def _batch_seconds(self) -> float:
-        black = self._black()
-        return self.link.seconds_of(lambda: self._levels(black))
-
     def leave_eager(self) -> None:
         """Encode as if nothing had been compiled."""
         self._compiled = None
@@ -153,6 +149,10 @@ class Batcher:
                 if not is_out_of_memory(error):
                     raise
                 self._shrink(error)
+
+    def _batch_seconds(self) -> float:
+        black = self._black()
+        return self.link.seconds_of(lambda: self._levels(black))
 
     def _launch(self, rows: list[Row]) -> tuple[list[Row], Landing]:
         pixels = self.link.send(self._stage(rows))
