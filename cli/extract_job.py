@@ -69,7 +69,15 @@ class Job(NamedTuple):
         workers = default_workers() if self.settings.workers is None else self.settings.workers
         fleet = Fleet(machines=reckoning.machines or 1, devices=len(self.works[0].places), price=reckoning.price)
         which = which_of(self.settings)
-        trial = Trial(self.stage.manifest, which, fleet, workers=workers, rate=reckoning.rate, settings=self.settings)
+        trial = Trial(
+            self.stage.manifest,
+            which,
+            fleet,
+            workers=workers,
+            rate=reckoning.rate,
+            settings=self.settings,
+            encoders=Encoders(),
+        )
         show_plans([trial.of(work) for work in self.works], as_json=as_json, is_one=self.is_one)
 
     def done(self, cluster: RayEngine | None, *, force: bool) -> tuple[ExtractSummary, ...]:
