@@ -11,6 +11,7 @@ import typer
 
 from . import completion
 from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
+from .clips import read_clips
 from .options import CacheArgument, FolderArgument, UnifyOption, taken_for_one_name
 from .terminal import say, warn
 
@@ -75,11 +76,8 @@ def import_(
 ) -> None:
     """Turn any table of features into a cache, so that stage 2 works with other people's features."""
     from vjepa_fer.cache.import_frames import is_over_time
-    from vjepa_fer.manifest import read_manifest
 
-    clips = read_manifest(manifest, unify_names=unify_names)
-    for note in clips.notes:
-        warn(note)
+    clips = read_clips(manifest, unify_names=unify_names)
     patterns = [p for value in columns or ["*"] for p in value.split(",")]
     if level == "frames" or (level is None and is_over_time(features, id_column=id_column, values=values)):
         made = _import_frames(features, cache, clips, id_column, values, patterns, fps, unify_names)

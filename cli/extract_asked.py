@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -61,8 +60,7 @@ RECIPE_OPTIONS = (
 NEITHER = "give a CACHE folder and --model, or --into CACHE=RECIPE.toml once or several times"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """A cache, and the recipe that it is to have.
 
     Attributes

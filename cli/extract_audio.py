@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from . import completion
-from .extract import stoppable
+from .clips import read_clips
 from .extract_audio_words import about_sound, show_plan, show_summary
 from .extract_layers import layer_numbers
-from .options import SOME_FAILED, JsonOption, UnifyOption, warn_of_other_writers, wrong_usage
-from .terminal import say, warn
+from .options import SOME_FAILED, JsonOption, ManifestArgument, UnifyOption, warn_of_other_writers, wrong_usage
+from .stopping import stoppable
+from .terminal import say
 
 if TYPE_CHECKING:
     from vjepa_fer.extract import ExtractSettings, ExtractSummary, Stage
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def extract_audio(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)],
+    manifest: ManifestArgument,
     cache: Annotated[
         str,
         typer.Argument(metavar="CACHE", help="The cache folder, or an address; made if absent.", show_default=False),
@@ -63,12 +64,9 @@ def extract_audio(
 
     require_extra("extract", ("torch", "av"), "vjepa-fer extract-audio")
     from vjepa_fer.extract import ExtractSettings, Stage
-    from vjepa_fer.manifest import read_manifest
     from vjepa_fer.sound import plan_sound
 
-    clips = read_manifest(manifest, unify_names=unify_names)
-    for note in clips.notes:
-        warn(note)
+    clips = read_clips(manifest, unify_names=unify_names)
     extractor = _extractor(features, level, layers, device)
     warn_of_other_writers(cache)
     stage = Stage(cache, clips)

@@ -7,7 +7,6 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -38,6 +37,15 @@ class Which(TypedDict):
     min_frames: int
 
 
+def which_of(settings: ExtractSettings) -> Which:
+    """As the settings say it."""
+    return {
+        "retry_failed": settings.retry_failed,
+        "accept_truncated": settings.accept_truncated,
+        "min_frames": settings.min_frames,
+    }
+
+
 class Tried(NamedTuple):
     """What filling one cache would take."""
 
@@ -46,8 +54,7 @@ class Tried(NamedTuple):
     forecast: Forecast | None
 
 
-@dataclass(frozen=True, eq=False)
-class Work:
+class Work(NamedTuple):
     """One cache on its way.
 
     Attributes
@@ -88,7 +95,7 @@ class Work:
 
     def expecting(self, plan: Plan) -> Work:
         """The same, of which is known how much there is to do."""
-        return dataclasses.replace(self, rows=plan.rows)
+        return self._replace(rows=plan.rows)
 
     def loaded(self, encoders: Encoders, num_clips: int) -> Work:
         """The same with its encoders; what they are is said."""
@@ -96,7 +103,7 @@ class Work:
 
         own = encoders.of(self)
         recipe = make_recipe(own[0], **self.asked.looks)
-        done = dataclasses.replace(self, encoders=own, recipe=recipe)
+        done = self._replace(encoders=own, recipe=recipe)
         done.say_what_it_is(num_clips)
         return done
 
@@ -106,7 +113,7 @@ class Work:
 
         if (self.asked.weights or "").startswith("random:"):
             warn(RANDOM)
-        return dataclasses.replace(self, recipe=with_weights_of(self.asked.cache, self.recipe))
+        return self._replace(recipe=with_weights_of(self.asked.cache, self.recipe))
 
     def order(self, clips: Manifest, settings: ExtractSettings) -> Order:
         """For :func:`vjepa_fer.extract.extract_on_cluster`."""
@@ -184,8 +191,7 @@ class Encoders:
         return self._loaded[key]
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(NamedTuple):
     """``--dry-run``: what is reckoned with."""
 
     clips: Manifest
@@ -194,7 +200,7 @@ class Trial:
     workers: int
     rate: float | None
     settings: ExtractSettings
-    encoders: Encoders = field(default_factory=Encoders)
+    encoders: Encoders
 
     def of(self, work: Work) -> Tried:
         """What one cache would take; measured on a few clips, where there are weights or a rate."""
@@ -204,7 +210,7 @@ class Trial:
         options: dict[str, Any] = {"workers": self.workers, "rate": self.rate, "folder": folder}
         if work.asked.weights is None:
             recipe = with_weights_of(folder, work.recipe)
-            work = dataclasses.replace(work, recipe=recipe)
+            work = work._replace(recipe=recipe)
             plan, left = work.plan(self.clips, self.which)
             given = measure_rates(plan, left, None, recipe, **options) if self.rate else None
             return Tried(cache, plan, Forecast.of(plan, given, self.fleet) if given else None)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from .options import SOME_FAILED, AcceptResizeOption, AcceptTruncatedOption, JsonOption, memory_option, wrong_usage
+from .options import (
+    SOME_FAILED,
+    AcceptResizeOption,
+    AcceptTruncatedOption,
+    DeviceOption,
+    JsonOption,
+    memory_option,
+    wrong_usage,
+)
 from .terminal import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ def predict(
             show_default="the one that models fetch brought",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: DeviceOption = "auto",
     timeline: Annotated[
         Path | None,
         typer.Option(

@@ -40,7 +40,7 @@ shows; nobody imports it. `data_manifests/` holds the manifests, folds and exper
 
 `vjepa-fer probe CACHE --param C=0.1,1`:
 
-1. `cli/probe` hands the text to `experiment/grid`, which makes a cell of each value, and puts the cells into an `Experiment`. A file and Python
+1. `cli/probe_asked` hands the text to `experiment/grid`, which makes a cell of each value, and puts the cells into an `Experiment`. A file and Python
    make the same value (`experiment/texts`).
 2. `sweep/running` has every parameter written out (`experiment/params`), opens the caches, and looks whether they hold what the cells read.
 3. `sweep/asked` looks on the disk for what is done already; `sweep/family` makes tasks of the rest.
