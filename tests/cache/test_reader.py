@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from caches import LABELS, reseal, small_manifest, small_recipe, small_rows, write_small_cache
+from forked import run_code
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache import index as index_module
 from vjepa_fer.cache.failures import Failure, write_failures
@@ -46,7 +47,7 @@ def test_more_shards_than_files_may_be_open_are_read(many_shards):
         "assert all(clip.level('tokens').any() for clip in cache)\n"
         "print(len(cache.shards), x.shape, int((x == 0).all(axis=1).sum()))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(many_shards)], capture_output=True, text=True, check=True)
+    done = run_code(code, many_shards)
     assert done.stdout.split() == ["100", "(100,", "64)", "0"]
 
 
