@@ -150,13 +150,17 @@ class Browser:
 
     def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, query: str = "") -> None:
         """Show a file and wait until it is there."""
-        self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
+        self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.ask("Page.navigate", url=path.resolve().as_uri() + query)
         self.wait_for("document.readyState + location.protocol === 'completefile:'")
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Another screen for the page that is shown."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def wait_for(self, condition: str, seconds: float = 60) -> None:
         """Until an expression in the page is true."""

@@ -11,23 +11,33 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=40)  # a busy machine is no defect
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads in each would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LONG = (
     "workers/test_sent_folder.py",
-    "house/test_demo.py",
+    "docs/test_docs.py",
     "docs/test_docs_site.py",
     "report/test_pages_axe.py",
-    "extract/test_extract.py",
     "extract/test_extract_faults.py",
-    "extract/test_device.py",
-    "doors/test_fuzz_inputs.py",
+    "extract/test_together.py",
+    "probes/test_probes.py",
+    "extract/test_extract.py",
     "cli/test_cli.py",
-    "cache/test_flips.py",
+    "video/test_colour.py",
+    "video/test_decoding.py",
+    "encoder/test_baselines.py",
+    "cli/test_terminal.py",
+    "sweep/test_sharing.py",
+    "extract/test_device.py",
+    "report/test_report_figures.py",
+    "doors/test_only_files.py",
+    "house/test_demo.py",
+    "doors/test_fuzz_inputs.py",
     "runs/test_runs_together.py",
 )
 """Begun first, so that no process is left with a long file at the end while the others have nothing to do."""

@@ -74,7 +74,9 @@ def test_a_flipped_bit_in_any_data_byte_is_found(tmp_path):
     data, shard = path.read_bytes(), read_shard_index(path)
     sizes = {"levels/mean": 32, "levels/grid": 64, "levels/tokens": 64, "scales/tokens": 64}
     for name, size in sizes.items():
-        for byte in range(int(shard.offsets[name][0]), int(shard.offsets[name][0]) + size):
+        for byte in int(shard.offsets[name][0]) + np.arange(
+            0, size, 5
+        ):  # every bit of a byte, and both ends of a number
             flip(path, byte, byte % 8)
             assert verify_cache(tmp_path).problems, f"{name}, byte {byte}"
             path.write_bytes(data)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from caches import LABELS, reseal, small_manifest, small_recipe, small_rows, write_small_cache
+from forked import run_code
 from vjepa_fer.cache import ShardWriter, open_cache
 from vjepa_fer.cache import index as index_module
 from vjepa_fer.cache.failures import Failure, write_failures
@@ -29,25 +30,25 @@ def shard_paths(root):
 
 @pytest.fixture(scope="module")
 def many_shards(tmp_path_factory):
-    """300 shards of one clip each, whose writing need not survive a power cut."""
+    """100 shards of one clip each, whose writing need not survive a power cut."""
     root = tmp_path_factory.mktemp("many")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
-        write_small_cache(root / "cache", num_clips=300, shard_bytes=1)
+        write_small_cache(root / "cache", num_clips=100, shard_bytes=1)
     return root / "cache"
 
 
 def test_more_shards_than_files_may_be_open_are_read(many_shards):
     code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))\n"
         "from vjepa_fer.cache import open_cache\n"
         "cache = open_cache(sys.argv[1])\n"
         "x = cache.features('tokens').X\n"
         "assert all(clip.level('tokens').any() for clip in cache)\n"
         "print(len(cache.shards), x.shape, int((x == 0).all(axis=1).sum()))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(many_shards)], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["300", "(300,", "64)", "0"]
+    done = run_code(code, many_shards)
+    assert done.stdout.split() == ["100", "(100,", "64)", "0"]
 
 
 def test_the_second_opening_reads_no_shard_itself(many_shards, monkeypatch):
@@ -65,7 +66,7 @@ def test_a_shard_that_changed_is_read_itself(many_shards, monkeypatch):
     changed = shard_paths(many_shards)[7]
     whole = changed.read_bytes()
     changed.write_bytes(whole + b" ")
-    assert len(open_cache(many_shards)) == 300
+    assert len(open_cache(many_shards)) == 100
     changed.write_bytes(whole)
     assert read == [changed]
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from forked import Started, run_code
 from test_extract import all_levels, check_equal, manifest_of
 from videos import write_video
 from vjepa_fer.cache import layout, open_cache
@@ -78,15 +79,14 @@ for _ in range(4):
     if not (pid := os.fork()):
         done = extract_manifest(read_manifest(sys.argv[1]), sys.argv[2], encoder, recipe, settings=ExtractSettings(workers=1))
         os._exit(len(done.failures))
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 def test_a_clip_that_kills_its_process_is_tried_three_times_and_listed_and_the_rest_is_done(study, tmp_path):
-    words = [sys.executable, "-c", DEADLY, study / "clips.csv", tmp_path / "cache"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.split() == ["-9", "-9", "-9", "1"]
+    done = run_code(DEADLY, study / "clips.csv", tmp_path / "cache")
+    assert done.stdout.split() == ["-9", "-9", "-9", "1"], done.stderr
     cache = open_cache(tmp_path / "cache")
     assert len(cache) == NUM_CLIPS - 1
     assert cache.failures["v4"].reason == "worker_died"
@@ -95,7 +95,8 @@ def test_a_clip_that_kills_its_process_is_tried_three_times_and_listed_and_the_r
 
 
 CHILD = """
-import sys, time
+import os, sys, time
+import torch
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
 from vjepa_fer.extract.lanes import Lanes
@@ -110,8 +111,10 @@ Lanes.run = slow
 encoder = load_encoder("tiny-v21", weights="random:1")
 recipe = make_recipe(encoder, sampling=Sampling(frame_step=1), storage=Storage(levels=("mean", "tokens")))
 settings = ExtractSettings(shard_bytes=20_000, workers=1, batch_size=1)
+torch.set_num_threads(3)  # unlike the process of the tests
 print("ready", flush=True)
-sys.stdin.readline()
+while not os.path.exists(sys.argv[3]):
+    time.sleep(0.01)
 report = lambda ids: print(*ids, sep="\\n", flush=True)
 summary = extract_manifest(read_manifest(sys.argv[1]), sys.argv[2], encoder, recipe, settings=settings, report=report)
 print("end", summary.written, flush=True)
@@ -120,15 +123,12 @@ print("end", summary.written, flush=True)
 
 def start_children(study, cache, count=1):
     """Jobs on one cache, all let go at the same moment."""
-    command = [sys.executable, "-c", CHILD, str(study / "clips.csv"), str(cache)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    environment = {**os.environ, "OMP_NUM_THREADS": "3"}  # unlike this process
-    children = [subprocess.Popen(command, env=environment, **pipes) for _ in range(count)]
+    gate = cache.with_name("gate")
+    gate.unlink(missing_ok=True)
+    children = [Started(CHILD, study / "clips.csv", cache, gate) for _ in range(count)]
     for child in children:
-        assert child.stdout.readline() == "ready\n"
-    for child in children:
-        child.stdin.write("go\n")
-        child.stdin.flush()
+        assert child.out.readline() == "ready\n"
+    gate.touch()
     return children
 
 
@@ -141,26 +141,28 @@ def check_finished(study, cache, encoder, recipe):
     assert not list((cache / layout.SHARDS).glob(f"*{PARTIAL_SUFFIX}"))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 def test_what_was_reported_done_survives_kills_at_random_moments(tmp_path, study, encoder, recipe):
     reported: set[str] = set()
     moments = random.Random(0)
     for least_reports in (3, 1, 2):
         (child,) = start_children(study, tmp_path / "cache")
-        first = [child.stdout.readline() for _ in range(least_reports)]
+        first = [child.out.readline() for _ in range(least_reports)]
         time.sleep(moments.uniform(0, 0.3))
         child.kill()
-        lines = "".join([*first, child.communicate()[0]]).split("\n")
+        lines = "".join([*first, child.end()]).split("\n")
         reported |= {line for line in lines if line.startswith("v")}
         if (tmp_path / "cache" / layout.MANIFEST_CSV).exists():
             assert reported <= open_cache(tmp_path / "cache").done
     check_finished(study, tmp_path / "cache", encoder, recipe)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 def test_two_processes_share_a_manifest_without_doubling_it_and_one_may_die(tmp_path, study, encoder, recipe):
     children = start_children(study, tmp_path / "cache", 3)
     wait_for(lambda: len(list((tmp_path / "cache" / CLAIMS).glob("*.0"))) >= 6)
     children[0].kill()
-    written = [child.communicate()[0].count("v") for child in children]
+    written = [child.end().count("v") for child in children]
     assert min(written[1:]) > 0
     assert sum(written) <= NUM_CLIPS
     check_finished(study, tmp_path / "cache", encoder, recipe)

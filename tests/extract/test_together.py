@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from forked import Started, run_code
 from test_extract import all_levels, check_equal, manifest_of
 from videos import keep_start, write_video
 from vjepa_fer.cache import open_cache
@@ -266,15 +265,11 @@ extract_together(read_manifest(sys.argv[1]), targets(Path(sys.argv[2]), encoders
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_killed_and_taken_up_again_each_cache_is_what_it_would_have_been(tmp_path, videos, encoders, reference):
     write_manifest(manifest_of(videos), tmp_path / "m.csv")
-    paths = [entry for entry in sys.path if "tests" in entry]
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(tmp_path / "m.csv"), str(tmp_path), *paths], stdout=subprocess.PIPE, text=True
-    )
+    child = Started(CHILD, tmp_path / "m.csv", tmp_path, *(entry for entry in sys.path if "tests" in entry))
     for _ in range(4):  # clips of whichever cache are safely on disk
-        assert child.stdout.readline()
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+        assert child.out.readline()
+    child.kill()
+    child.end()
     ours = targets(tmp_path, encoders)
     before = [len(open_cache(target.cache).done) for target in ours]
     assert 4 <= sum(before) < 12
@@ -309,17 +304,15 @@ for _ in range(4):
     if not (pid := os.fork()):
         done = extract_together(read_manifest(sys.argv[1]), targets(Path(sys.argv[2]), encoders), settings=ExtractSettings(workers=1))
         os._exit(sum(len(one.failures) for one in done))
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX")
 def test_a_clip_that_is_deadly_for_one_encoder_is_listed_in_its_cache_alone(tmp_path, videos, encoders, reference):
     write_manifest(manifest_of(videos), tmp_path / "m.csv")
-    paths = [entry for entry in sys.path if "tests" in entry]
-    words = [sys.executable, "-c", DEADLY, tmp_path / "m.csv", tmp_path, *paths]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
-    assert done.stdout.split() == ["-9", "-9", "-9", "1"]
+    done = run_code(DEADLY, tmp_path / "m.csv", tmp_path, *(entry for entry in sys.path if "tests" in entry))
+    assert done.stdout.split() == ["-9", "-9", "-9", "1"], done.stderr
     first, deadly, third = (open_cache(target.cache) for target in targets(tmp_path, encoders))
     assert [len(first), len(deadly), len(third)] == [4, 3, 4]
     assert {key: one.reason for key, one in deadly.failures.items()} == {"v2": "worker_died"}

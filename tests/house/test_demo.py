@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from forked import run_forked
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cli.demo import demo
 from vjepa_fer.cli.main import app
@@ -18,33 +17,33 @@ from vjepa_fer.manifest import read_manifest
 from vjepa_fer.video import decode_video
 
 
-def run_demo(cwd):
-    """The command in a process of its own, with a temporary folder of its own beside `cwd`."""
-    scratch = cwd.parent / "scratch"
-    scratch.mkdir(exist_ok=True)
-    done = run_forked("demo", cwd=cwd, env=dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)))
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done, scratch
+def fewer_faces(monkeypatch):
+    """The whole demo, which the README's first command runs, of 18 clips in place of 96."""
+    fewer = partial(DemoSettings, num_subjects=3, num_repetitions=1, num_frames=16)
+    monkeypatch.setattr("vjepa_fer.demo.DemoSettings", fewer)
 
 
-def test_the_demo_ends_in_a_table_and_a_warning_and_leaves_nothing_behind(tmp_path):
-    here = tmp_path / "checkout"
+def test_the_demo_ends_in_a_table_and_a_warning_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    fewer_faces(monkeypatch)
+    here, scratch = tmp_path / "checkout", tmp_path / "scratch"
     here.mkdir()
-    done, scratch = run_demo(cwd=here)
-    assert "drew 96 clips of 8 subjects" in done.stderr
+    scratch.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    done = CliRunner().invoke(app, ["demo"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert "drew 18 clips of 3 subjects" in done.stderr
     for probe in ("logreg", "knn", "svm"):
         assert probe in done.stdout
     said = " ".join(done.stderr.split())
     assert "mean nothing about V-JEPA" in said
     assert "nothing is kept; `vjepa-fer demo FOLDER` keeps" in said
     assert list(here.iterdir()) == []
-    assert [path.name for path in scratch.iterdir() if path.name.startswith("vjepa-fer-demo")] == []
+    assert list(scratch.iterdir()) == []
 
 
 def test_the_demo_keeps_its_folder_where_one_is_named(tmp_path, monkeypatch, capsys):
-    fewer = partial(DemoSettings, num_subjects=3, num_repetitions=1, num_frames=16)
-    monkeypatch.setattr("vjepa_fer.demo.DemoSettings", fewer)
+    fewer_faces(monkeypatch)
     demo(tmp_path / "drawn", seed=0)
     assert "nothing is kept" not in capsys.readouterr().err
     assert len(read_manifest(tmp_path / "drawn" / "manifest.csv")) == 18
@@ -53,8 +52,7 @@ def test_the_demo_keeps_its_folder_where_one_is_named(tmp_path, monkeypatch, cap
 
 def test_the_demo_compares_encoders_in_one_table(tmp_path, monkeypatch, capsys):
     pytest.importorskip("transformers")
-    fewer = partial(DemoSettings, num_subjects=3, num_repetitions=1, num_frames=16)
-    monkeypatch.setattr("vjepa_fer.demo.DemoSettings", fewer)
+    fewer_faces(monkeypatch)
     demo(tmp_path, compare=True, seed=0)
     shown = capsys.readouterr()
     for name in ("A  tiny-v21 random:0", "B  pixels:8", "C  videomae-2x48-64", "D  dinov2-2x48-64"):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parents[2] / "vjepa_fer"
 ROOMS = [
@@ -57,9 +56,16 @@ STAGE_1 = {"perturb", "video", "encoder", "extract", "sound", "weights"}
 HEAVY = {"torch", "av", "decord", "torchcodec", "transformers", "ray"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A file's statements; three promises look at each."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def module_imports(path: Path, *, only_top: bool = False) -> set[str]:
     """Absolute names that a file imports; `only_top`: when it is itself imported, type checking aside."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     nodes = list(ast.walk(tree)) if not only_top else [n for n in tree.body if not isinstance(n, ast.If)]
     names = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
     return names | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module and n.level == 0}
@@ -72,40 +78,36 @@ def room_of(path: Path) -> str:
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if room_of(p) != "__init__")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_room_imports_only_rooms_before_it(path):
-    here = room_of(path)
-    assert here in RANK, f"give the room {here!r} a place in ROOMS"
-    for name in module_imports(path):
-        top, _, rest = name.partition(".")
-        there = rest.split(".")[0]
-        if top == "vjepa_fer" and there and there != here:
-            assert there != "cli", f"{path} imports the command line"
-            assert RANK[there] < RANK[here], f"{here} imports {there}"
+def test_a_room_imports_only_rooms_before_it():
+    for path in FILES:
+        here = room_of(path)
+        assert here in RANK, f"give the room {here!r} a place in ROOMS"
+        for name in module_imports(path):
+            top, _, rest = name.partition(".")
+            there = rest.split(".")[0]
+            if top == "vjepa_fer" and there and there != here:
+                assert there != "cli", f"{path} imports the command line"
+                assert RANK[there] < RANK[here], f"{path}: {here} imports {there}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_stage_2_loads_neither_torch_nor_video(path):
-    here = room_of(path)
-    if here in STAGE_1:
-        return
-    names = module_imports(path, only_top=True)
-    assert not {n.partition(".")[0] for n in names} & HEAVY
-    rooms = {n.split(".")[1] for n in names if n.startswith("vjepa_fer.")}
-    assert not rooms & STAGE_1 or here == "predict"
+def test_stage_2_loads_neither_torch_nor_video():
+    for path in (path for path in FILES if room_of(path) not in STAGE_1):
+        names = module_imports(path, only_top=True)
+        assert not {n.partition(".")[0] for n in names} & HEAVY, path
+        rooms = {n.split(".")[1] for n in names if n.startswith("vjepa_fer.")}
+        assert not rooms & STAGE_1 or room_of(path) == "predict", path
 
 
 def test_no_loose_file_lies_beside_the_rooms():
     assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == LOOSE
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_room_is_entered_by_its_door(path):
-    for name in module_imports(path):
+def test_a_room_is_entered_by_its_door():
+    for path, name in ((file, name) for file in FILES for name in module_imports(file)):
         top, _, rest = name.partition(".")
         there, _, inside = rest.partition(".")
         if top == "vjepa_fer" and there in OPEN_ROOMS and there != room_of(path):
-            assert not inside, f"import from vjepa_fer.{there}, not from {name}"
+            assert not inside, f"{path}: import from vjepa_fer.{there}, not from {name}"
 
 
 def modules_and_what_they_import() -> dict[str, set[str]]:
@@ -117,7 +119,7 @@ def modules_and_what_they_import() -> dict[str, set[str]]:
 
 def _imported(path: Path, modules: set[str]) -> Iterator[str]:
     """``from room import file`` imports the file, ``from room import name`` the room's ``__init__``."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from modules & {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -60,16 +60,27 @@ def test_a_saved_probe_comes_back_equal(saved, faces):
     np.testing.assert_array_equal(back.predict_proba(faces[0], **EXPECTS), probe.predict_proba(scaler.apply(faces[0])))
 
 
-def test_it_loads_in_another_process(saved, faces, tmp_path):
-    probe, scaler, folder = saved
-    np.save(tmp_path / "X.npy", faces[0])
-    code = (
-        "import sys, numpy as np; from vjepa_fer.probes.saving import load_probe; back = load_probe(sys.argv[1]);"
-        "X = np.load(sys.argv[2]); np.save(sys.argv[3], back.probe.predict_proba(back.scaler.apply(X)))"
-    )
-    there = [str(folder), str(tmp_path / "X.npy"), str(tmp_path / "P.npy")]
-    subprocess.run([sys.executable, "-c", code, *there], check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "P.npy"), probe.predict_proba(scaler.apply(faces[0])))
+ANOTHER = """
+import sys, numpy as np
+from pathlib import Path
+from vjepa_fer.probes.saving import load_probe
+X = np.load("X.npy")
+for kind in sys.argv[1:]:
+    back = load_probe(Path(kind))
+    np.save(f"{kind}.npy", back.probe.predict_proba(back.scaler.apply(X)))
+"""
+
+
+def test_each_loads_in_another_process(faces, tmp_path):
+    X, scaler, expected = faces[0], fit_scaler("standard", faces[0]), {}
+    np.save(tmp_path / "X.npy", X)
+    for kind in PROBES:
+        probe = make_probe(kind, PARAMS.get(kind), random_state=3).fit(scaler.apply(X), faces[1])
+        save_probe(probe, tmp_path / kind, scaler=scaler)
+        expected[kind] = probe.predict_proba(scaler.apply(X))
+    subprocess.run([sys.executable, "-c", ANOTHER, *PROBES], cwd=tmp_path, check=True)
+    for kind, probabilities in expected.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{kind}.npy"), probabilities, err_msg=kind)
 
 
 def test_other_features_are_refused_by_name(saved, faces):

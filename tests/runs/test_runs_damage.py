@@ -105,13 +105,13 @@ def call(*arguments):
 def test_a_flipped_bit_is_refused_or_changes_nothing(nested, name):
     before, path = everything(read_run(nested)), nested / name
     messages = []
-    for changed in flips(path, 300):
+    for changed in flips(path, 150):
         path.write_bytes(changed)
         try:
             assert everything(read_run(nested)) == before
         except VjepaFerError as error:
             messages.append(str(error))
-    assert len(messages) > 200  # what is left are blanks of run.json
+    assert len(messages) > 100  # what is left are blanks of run.json
     assert all(f"{path}: " in message or f"{path}, " in message for message in messages)
 
 
@@ -136,7 +136,7 @@ def test_no_command_shows_a_flipped_bit(out, nested, name, tmp_path, monkeypatch
 
     before = {command: seen(command) for command in commands}
     assert {status for status, *_ in before.values()} == {0}
-    for changed in flips(nested / name, 4, seed=1):
+    for changed in flips(nested / name, 2, seed=1):
         (nested / name).write_bytes(changed)
         for command in commands:
             after = seen(command)
