@@ -240,7 +240,10 @@ def test_what_has_a_row_a_frame_is_known_without_being_said(tmp_path):
 def test_columns_that_tell_the_label_are_left_out(tmp_path):
     manifest = small_manifest(30)
     header = "clip_id,frame,a,label_code,Unnamed: 0"
-    rows = [[f"{c.clip_id},{n},{n * 0.1 + i},{i % 3},{4 * i + n}" for n in range(4)] for i, c in enumerate(manifest)]
+    rows = [
+        [f"{c.clip_id},{n},{n * 0.1 + 7 * i % 30},{i % 3},{4 * i + n}" for n in range(4)]
+        for i, c in enumerate(manifest)
+    ]
     done = imported(write(tmp_path / "t.csv", table(*rows, header=header)), tmp_path / "cache", manifest)
     assert done.cache.recipe.columns == ("a",)
 
