@@ -34,6 +34,13 @@ TELLING = {
     "session": (NOISE.codes("subjects") * 2 + np.arange(NUM) % 2, "determines the subject"),
     "is_sad": ((NOISE.y == "sad").astype(float), "follows from the label"),
     "Emotion": (ORDER % 5, "has the name of a label"),
+    "img_no": (np.arange(NUM) * 3 + ORDER % 3, "goes one way from row to row"),
+    "seconds": (NUM - np.arange(NUM) * 0.37, "goes one way from row to row"),
+    "second_rater": (
+        np.r_[(NOISE.codes("y")[:2] + 1) % len(set(NOISE.y)), NOISE.codes("y")[2:]],
+        "nearly equals the label",
+    ),
+    "is_train": (ORDER % 2, "has the name of a label"),
     "sentence": (NOISE.x[:, 0], "is a column of the manifest"),
 }
 

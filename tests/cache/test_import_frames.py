@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from caches import small_manifest
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.import_frames import import_frames, is_over_time, read_frames
+from vjepa_fer.cache.moments import places_of
 from vjepa_fer.cache.notes import read_notes
 from vjepa_fer.cli.main import app
 from vjepa_fer.errors import CacheError, RecipeError
@@ -153,8 +154,8 @@ def test_clips_that_the_manifest_lacks_are_named_by_row(tmp_path):
         (table(rows_of("c0", [0, 1, 0])), "row 4: frame 0 comes after frame 1: time steps back"),
         (table(rows_of("c0", [0, 1, 1])), "row 4: frame 1 stands there twice; expected one row a frame: keep one face"),
         (
-            table(rows_of("c0", [0, 2, 4, 6, 7])),
-            "row 6: 1 frames after the row before, where the clip has a row every 2 frames",
+            table(rows_of("c0", [*range(0, 26, 2), 25])),
+            "row 15: 1 frames after the row before, where the clip has a row every 2 frames",
         ),
         (table(["c0,0,1,x"], ["c1,0,1,2"]), "no such column"),
         (table(["c0,0,1,2", "c0,1,1,x"]), "row 3: column b holds 'x', expected a finite number"),
@@ -186,6 +187,41 @@ def test_times_with_three_decimals_keep_to_their_grid(tmp_path, fps):
     kept = np.delete(np.arange(400), [3, *range(40, 80), 200, 201])
     done = imported(write(tmp_path / "t.csv", timed(kept / fps)), tmp_path / "cache")
     np.testing.assert_array_equal(np.diff(done.cache["c0"].start_frame) == 1, np.diff(kept) == 1)
+
+
+def test_frames_of_which_most_are_missing_keep_to_their_grid_or_nobody_can_tell():
+    rng, refused = np.random.default_rng(0), 0
+    for number in range(300):
+        fps, digits = rng.choice([24000 / 1001, 25, 30000 / 1001, 30, 50, 60000 / 1001]), 3 - number % 2
+        frames = np.flatnonzero(rng.random(rng.integers(20, 300)) < rng.choice([0.05, 0.2, 0.5, 0.95]))
+        steps = np.diff(frames) // max(np.gcd.reduce(np.diff(frames)), 1)
+        try:
+            found = np.diff(places_of(None, np.round(frames / fps, digits), str))
+        except CacheError:
+            refused += 1
+            continue
+        near = steps <= 8  # over a longer gap, rounded times may be one off
+        np.testing.assert_array_equal(found[near], steps[near])
+        np.testing.assert_allclose(found, steps, rtol=0.05)
+    assert refused < 300 / 10
+
+
+def test_times_that_two_frame_rates_fit_are_refused_by_row(tmp_path):
+    path = write(tmp_path / "t.csv", "clip_id,timestamp,a\nc0,0,1\nc0,0.05,2\nc0,0.13,3\n")
+    with pytest.raises(CacheError, match=r"t.csv, row \d: .*add a column of frame numbers"):
+        imported(path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("fps", [12.5, 25, 29.97, 50])
+def test_times_with_two_decimals_are_those_of_an_ordinary_table(tmp_path, fps):
+    text = "clip_id,timestamp,a\n" + "".join(f"c0,{n / fps:.2f},{n}\n" for n in range(90))
+    done = imported(write(tmp_path / "t.csv", text), tmp_path / "cache")
+    assert done.cache["c0"].start_frame.tolist() == list(range(90))
+
+
+def test_frame_numbers_of_which_most_are_missing_are_no_other_rate(tmp_path):
+    done = imported(write(tmp_path / "t.csv", table(rows_of("c0", [3, 5, 7, 8, 15]))), tmp_path / "cache")
+    assert done.cache["c0"].start_frame.tolist() == [0, 2, 4, 5, 12]
 
 
 @pytest.mark.parametrize(("first", "then"), [(25, 30), (30, 25), (25, 50)])
@@ -226,7 +262,10 @@ def test_what_has_a_row_a_frame_is_known_without_being_said(tmp_path):
 def test_columns_that_tell_the_label_are_left_out(tmp_path):
     manifest = small_manifest(30)
     header = "clip_id,frame,a,label_code,Unnamed: 0"
-    rows = [[f"{c.clip_id},{n},{n * 0.1 + i},{i % 3},{4 * i + n}" for n in range(4)] for i, c in enumerate(manifest)]
+    rows = [
+        [f"{c.clip_id},{n},{n * 0.1 + 7 * i % 30},{i % 3},{4 * i + n}" for n in range(4)]
+        for i, c in enumerate(manifest)
+    ]
     done = imported(write(tmp_path / "t.csv", table(*rows, header=header)), tmp_path / "cache", manifest)
     assert done.cache.recipe.columns == ("a",)
 

@@ -94,3 +94,35 @@ def test_a_wild_card_takes_no_column_of_the_manifest(tmp_path):
     assert read_feature_csv(path, id_column="clip_id", columns=["label"]).values.tolist() == [[3]]
     with pytest.raises(CacheError, match="no feature column; the columns are clip_id, label"):
         read_feature_csv(path, id_column="clip_id", columns=["*"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        ("True", "write 1 and 0"),
+        ("n/a", "take the clip out, fill the cell in"),
+        ('"1,234.5"', "write thousands without a comma"),
+        ("happy", "if the column is no feature, leave it out by --columns"),
+    ],
+)
+def test_a_cell_that_is_no_number_says_what_to_do(tmp_path, cell, advice):
+    (tmp_path / "f.csv").write_text(f"clip_id,a,b\nc0,1,2\nc1,{cell},2\n", encoding="utf-8")
+    with pytest.raises(CacheError, match=f"row 3: column a holds .* expected a finite number; {advice}"):
+        read_feature_csv(tmp_path / "f.csv", id_column="clip_id", columns=["*"])
+
+
+def test_separators_at_the_end_of_every_line_are_no_column(tmp_path):
+    (tmp_path / "f.csv").write_text("clip_id;a;;\nc0;1,5;;\nc1;2,5;;\n".replace(",", "."), encoding="utf-8")
+    table = read_feature_csv(tmp_path / "f.csv", id_column="clip_id", columns=["*"])
+    assert (table.columns, table.values.tolist()) == (("a",), [[1.5], [2.5]])
+    (tmp_path / "g.csv").write_text("clip_id,a,\nc0,1,\nc1,2,9\n", encoding="utf-8")
+    with pytest.raises(CacheError, match="row 3: '9' stands in a column without a name"):
+        read_feature_csv(tmp_path / "g.csv", id_column="clip_id", columns=["*"])
+
+
+def test_a_table_parted_by_other_marks_says_what_is_expected(tmp_path):
+    (tmp_path / "f.csv").write_text("clip_id|a\nc0|1\n", encoding="utf-8")
+    with pytest.raises(
+        CacheError, match=r"no column 'clip_id'.* expected commas, semicolons or tabs, and the header first"
+    ):
+        read_feature_csv(tmp_path / "f.csv", id_column="clip_id", columns=["*"])

@@ -57,6 +57,43 @@ def test_words_for_parts_make_one_fold(words, tested, note):
     assert note in folds.note
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("Entraînement", "validation", "essai"),
+        ("Trainingsdaten", "Validierung", "Testdaten"),
+        ("entrenamiento", "validación", "prueba"),
+        ("treino", "validac\u0327a\u0303o", "teste"),
+        ("训练集", "验证集", "测试集"),
+        ("学習", "検証", "テスト"),
+    ],
+)
+def test_words_of_other_languages_are_parts_too(words):
+    folds = plan(words)
+    assert (folds.train_clips, folds.test_clips) == ((("c0",),), (("c2",),))
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [("partition", "012"), ("split", "123"), ("Set", "12"), ("phase", ["fit", "predict"]), ("subset", ["in", "out"])],
+)
+def test_a_column_called_a_split_says_which_part_is_trained_on(column, words):
+    with pytest.raises(SplitError, match=r"do not say which clips are trained on.* call the column fold"):
+        plan([*words], column)
+    assert plan([*words], "fold").names == tuple(sorted(words))
+
+
+@pytest.mark.parametrize(("column", "words"), [("set", ["fold 1", "fold 2"]), ("split", "12345"), ("Set", "AB")])
+def test_a_column_called_a_split_may_hold_folds(column, words):
+    assert plan([*words], column).names == tuple(words)
+
+
+@pytest.mark.parametrize("words", [("fold 1", "fold_1", "fold 2"), ("Fold1", "fold-1"), ("far east", "far_east")])
+def test_fold_names_that_are_parted_otherwise_are_one(words):
+    with pytest.raises(SplitError, match=r"fold names .* \(1 clips\) and .* differ only in what stands between"):
+        plan(words)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     train=st.sampled_from(TRAIN),

@@ -36,10 +36,15 @@ CODE_NAMES = frozenset(
     for name in (
         *("label", "labels", "emotion", "emotions", "expression", "class", "classes", "target", "targets", "y"),
         *("subject", "subjects", "actor", "speaker", "participant", "person", "identity"),
-        *("fold", "split", "partition"),
+        *("fold", "split", "partition", "set", "subset", "usage", "phase"),
+        *("gt", "gold", "truth", "ground_truth", "annotation", "annotated", "rating", "vote", "votes", "voted"),
+        *("pred", "predicted", "prediction", "perceived", "intended", "is_train", "is_test", "is_val", "train", "test"),
     )
     for end in ("", "_id", "id", "_no", "_nr", "_num", "_idx", "_index", "_code", "_label")
 )
+
+NEARLY = 0.9
+"""Share of clips at which a column with as many values as there are labels is those, as another's answers or with a slip."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +108,15 @@ def _candidates(values: np.ndarray) -> list[int]:
         whole &= (block == np.rint(block)).all(axis=0)
     some = values[: 4 * FEWEST_REPEATS]
     repeat = [len(np.unique(column)) < len(column) for column in some.T] if len(values) > len(some) else True
-    return np.flatnonzero(whole | repeat).tolist()
+    steps = np.diff(some, axis=0)  # a row number or a time of day goes one way, whatever its unit
+    return np.flatnonzero(whole | repeat | (steps > 0).all(axis=0) | (steps < 0).all(axis=0)).tolist()
 
 
 def _why_no_feature(name: str, column: np.ndarray, inside: np.ndarray, what: Mapping[str, np.ndarray]) -> str:
     if _counts_rows(name, column):
         return "counts the rows"
+    if len(column) > FEWEST_REPEATS and _goes_one_way(column):
+        return "goes one way from row to row"
     for asked, codes in what.items():
         how = _tells(inside, codes)
         if how and (asked, how) != ("subject", "follows from"):  # such as an age, which many may share
@@ -128,8 +136,14 @@ def _counts_rows(name: str, column: np.ndarray) -> bool:
     return without_gap and len(np.unique(column)) == len(column)
 
 
+def _goes_one_way(column: np.ndarray) -> bool:
+    """Whether it only rises or only falls, as a number in a larger table or a time does: of a table in order it tells who and what."""
+    steps = np.diff(column)
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
 def _tells(column: np.ndarray, codes: np.ndarray) -> str:
-    """How the values tell what has these codes, both a clip each: ``equals``, ``determines``, ``follows from``; "" for not at all."""
+    """How the values tell what has these codes, both a clip each: ``equals``, ``nearly equals``, ``determines``, ``follows from``; or not: ""."""
     _, place = np.unique(column, return_inverse=True)
     num_values, num_codes = place.max(initial=-1) + 1, codes.max(initial=-1) + 1
     if num_values < 2 or num_codes < 2 or len(column) - num_values < FEWEST_REPEATS:
@@ -139,9 +153,19 @@ def _tells(column: np.ndarray, codes: np.ndarray) -> str:
         return "equals"
     if pairs == num_values and _are_whole(column) and num_values <= LARGEST_SHARE * len(column):
         return "determines"
+    if num_values == num_codes > 2 and _are_whole(column) and _share_alike(place, codes) >= NEARLY:
+        return "nearly equals"
     if pairs == num_codes and np.bincount(codes).min() > 1:
         return "follows from"
     return ""
+
+
+def _share_alike(place: np.ndarray, codes: np.ndarray) -> float:
+    """Of clips whose value is that of most clips with their code; 0 where two codes share a value."""
+    counts = np.zeros((codes.max() + 1, place.max() + 1), np.int64)
+    np.add.at(counts, (codes, place), 1)
+    one_to_one = len(set(counts.argmax(axis=1).tolist())) == len(counts)
+    return float(counts.max(axis=1).sum() / len(place)) if one_to_one else 0.0
 
 
 def _are_whole(column: np.ndarray) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import re
 from collections import Counter
@@ -23,7 +24,7 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, nearest, read_rows
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, place_of, respelled, shown
+from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, is_missing, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
 
 FEATURE_LIMITS = TableLimits(size=8 << 30, cells=1 << 31)
@@ -222,11 +223,13 @@ def _read_table(
     if not header:
         raise CacheError(f"{source}: empty; expected a header and one row a clip")
     if id_column not in header:
+        one = "; if cells are parted otherwise, or lines stand above the header: expected commas, semicolons or tabs, and the header first"
         raise CacheError(
-            f"{source}: no column {id_column!r}; the columns are {_some(header)}{nearest(id_column, header)}"
+            f"{source}: no column {id_column!r}; the columns are {_some(header)}{one if len(header) == 1 else nearest(id_column, header)}"
         )
     if header.count(id_column) > 1:
         raise CacheError(f"{source}: the column {id_column!r} stands twice in the header")
+    header, rows = _without_trailing(header, rows, source)
     header = [name or f"Unnamed: {number}" for number, name in enumerate(header)]  # as pandas calls it
     names = match_columns(header, columns, id_column, source)
     place = {name: number for number, name in enumerate(header)}
@@ -235,7 +238,10 @@ def _read_table(
     row_numbers: list[int] = []
     for number, row in rows:
         if len(row) != len(header):
-            raise CacheError(f"{source}, row {number}: {len(row)} values, the header has {len(header)}")
+            raise CacheError(
+                f"{source}, row {number}: {len(row)} values, the header has {len(header)}; expected a name for every column, row names too, and "
+                "quotation marks around a value that holds a separator"
+            )
         clip_id = from_spreadsheet(row[id_position].strip())
         if clip_id in values:
             raise CacheError(f"{source}, row {number}: the id {clip_id!r} stands twice; expected one row a clip")
@@ -249,6 +255,32 @@ def _read_table(
     return FeatureTable(
         tuple(values), tuple(names), table, source.name, sha256, tuple(row_numbers), named_by(names, columns), others
     )
+
+
+def _without_trailing(
+    header: list[str], rows: Iterator[tuple[int, list[str]]], source: Path
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Header and rows without what a separator at the end of every line makes: last columns without a name and a value."""
+    first = next(rows, None)
+    length = len(header)
+    while (
+        first
+        and len(first[1]) == len(header)
+        and length > 1
+        and not (header[length - 1] or first[1][length - 1].strip())
+    ):
+        length -= 1
+    again = rows if first is None else itertools.chain([first], rows)
+    if length == len(header):
+        return header, again
+    return header[:length], (_cut(number, row, length, source) for number, row in again)
+
+
+def _cut(number: int, row: list[str], length: int, source: Path) -> tuple[int, list[str]]:
+    beyond = next((cell for cell in row[length:] if cell.strip()), None)
+    if beyond is not None:
+        raise CacheError(f"{source}, row {number}: {beyond!r} stands in a column without a name; name it in the header")
+    return number, row[:length]
 
 
 def named_by(names: Sequence[str], columns: Sequence[str]) -> frozenset[str]:
@@ -288,8 +320,11 @@ def match_columns(header: list[str], patterns: Sequence[str], id_column: str | N
     names = [n for n in wanted if n != id_column and any(match(n) for match in matches)]
     if not names:
         raise CacheError(f"{path}: no feature column; the columns are {_some(header)}")
-    if len(set(names)) < len(names):
-        raise CacheError(f"{path}: a feature column stands twice in the header")
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise CacheError(
+            f"{path}: the feature column {twice!r} stands twice in the header; expected each name once: rename one, or choose others by --columns"
+        )
     return names
 
 
@@ -312,11 +347,23 @@ def _numbers(texts: list[str], path: Path, row: int, names: list[str]) -> np.nda
     bad = np.flatnonzero(~np.isfinite(rounded))
     if len(bad):
         text = texts[bad[0]]
-        comma = (
-            "; write decimals with a point" if "," in text and np.isfinite(as_number(text.replace(",", "."))) else ""
+        raise CacheError(
+            f"{path}, row {row}: column {names[bad[0]]} holds {text!r}, expected a finite number; {_what_to_do(text)}"
         )
-        raise CacheError(f"{path}, row {row}: column {names[bad[0]]} holds {text!r}, expected a finite number{comma}")
     return values
+
+
+def _what_to_do(text: str) -> str:
+    """About a cell that is no number."""
+    if "," in text and np.isfinite(as_number(text.replace(",", ".", 1))):
+        return "write decimals with a point"
+    if "," in text and np.isfinite(as_number(text.replace(",", ""))):
+        return "write thousands without a comma"
+    if text.strip().lower() in ("true", "false"):
+        return "write 1 and 0, or leave the column out by --columns"
+    if is_missing(text):
+        return "take the clip out, fill the cell in, or leave the column out by --columns"
+    return "if the column is no feature, leave it out by --columns"
 
 
 def check_ids(ids: list[str], path: Path) -> None:

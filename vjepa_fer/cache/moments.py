@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vjepa_fer.cache.column_roles import Role
+from vjepa_fer.cache.time_grid import NEAR, Grid, grids_of, rounded_by
 from vjepa_fer.errors import CacheError
 from vjepa_fer.recipe import Clock
-
-NEAR = 8
-"""Steps within which a time must lie on the grid: over a longer gap, times that were rounded do not tell."""
 
 TOLERANCE = 0.25
 """Of a step, that a time may lie off the grid."""
@@ -26,6 +24,9 @@ ROUNDED = 0.0011
 
 ALIKE = 0.05
 """Of a step, by which steps of one rate differ."""
+
+USUAL, FEWEST_USUAL = 2 / 3, 12
+"""Share and number of steps that are alike, from which on others than whole numbers of these are another rate, and no missing frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,18 +141,23 @@ def _require_forwards(times: np.ndarray, unit: str, where: Callable[[int], str])
 
 
 def _places_by_frames(frames: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
-    steps = np.diff(frames)
+    steps = np.diff(frames).astype(np.int64)
     if not len(steps):
         return np.zeros(len(frames), np.int64)
-    usual = _most_frequent(steps)
-    wrong = np.flatnonzero(steps % usual != 0)
-    if len(wrong):
-        row = int(wrong[0])
+    wrong = _leaves_the_rest(steps)
+    if wrong is not None:
         raise CacheError(
-            f"{where(row + 1)}: {steps[row]:g} frames after the row before, where the clip has a row every {usual:g} frames: another "
-            "frame rate than the rest of the clip"
+            f"{where(wrong + 1)}: {steps[wrong]} frames after the row before, where the clip has a row every {_most_frequent(steps):g} frames: "
+            "another frame rate than the rest of the clip"
         )
-    return np.concatenate([[0], np.cumsum(np.rint(steps / usual))]).astype(np.int64)
+    return np.concatenate([[0], np.cumsum(steps // np.gcd.reduce(steps))])
+
+
+def _leaves_the_rest(steps: np.ndarray) -> int | None:
+    """The first of whole steps that no number of the usual ones makes; None where so few are usual that frames are merely missing."""
+    usual = _most_frequent(steps)
+    num_usual, wrong = np.count_nonzero(steps == usual), np.flatnonzero(steps % usual != 0)
+    return int(wrong[0]) if len(wrong) and num_usual >= max(FEWEST_USUAL, USUAL * len(steps)) else None
 
 
 def _most_frequent(steps: np.ndarray) -> float:
@@ -164,35 +170,63 @@ def _places_by_seconds(seconds: np.ndarray, known: np.ndarray | None, where: Cal
     steps = np.diff(seconds)
     if not len(steps):
         return np.zeros(len(seconds), np.int64)
+    grids = grids_of(seconds) if known is None and len(steps) > 1 else []
+    if len(grids) > 1:
+        raise CacheError(_between(grids, seconds, where))
+    if grids:
+        return _places_on(grids[0], steps, where)
+    rounded = max(ROUNDED, 2.2 * rounded_by(seconds))
     counts = None if known is None else np.diff(known)
     each = steps if counts is None else steps / counts
     usual = _most_frequent(np.round(each, 3)) or float(np.median(each))
-    found, step, off = _on_grid(steps, counts, usual)
-    if (
-        off is not None and counts is None and np.mean(_alike(steps, usual)) < 0.5
-    ):  # most rows are alone: the shortest step is one
-        found, step, off = _on_grid(steps, None, float(steps.min()))
-    if off is not None:
+    found, step, off = _on_grid(steps, counts, usual, rounded)
+    if known is None and len(steps) > 1 and np.mean(found == 1) < USUAL:
         raise CacheError(
-            f"{where(off + 1)}: {steps[off]:.4g} s after the row before, where the clip has {1 / step:.4g} rows a second: another frame "
-            "rate than the rest of the clip"
+            f"{where(int(steps.argmin()) + 1)}: {steps.min():.4g} s after the row before, the shortest step of the clip's {len(seconds)} rows, "
+            "and no frame rate goes with all of their times; add a column of frame numbers (frame), or write the times with more decimals"
         )
+    if off is not None:
+        raise CacheError(_another_rate(where(off + 1), steps[off], step))
     return np.concatenate([[0], np.cumsum(found)])
 
 
-def _on_grid(steps: np.ndarray, counts: np.ndarray | None, usual: float) -> tuple[np.ndarray, float, int | None]:
+def _places_on(grid: Grid, steps: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
+    wrong = _leaves_the_rest(grid.counts)
+    if wrong is not None:
+        raise CacheError(_another_rate(where(wrong + 1), steps[wrong], grid.step * _most_frequent(grid.counts)))
+    return np.concatenate([[0], np.cumsum(grid.counts)])
+
+
+def _another_rate(place: str, step: float, usual: float) -> str:
+    return (
+        f"{place}: {step:.4g} s after the row before, where the clip has {1 / usual:.4g} rows a second: another frame rate than the rest of "
+        "the clip"
+    )
+
+
+def _between(grids: list[Grid], seconds: np.ndarray, where: Callable[[int], str]) -> str:
+    one, other = grids[:2]
+    row = int(np.flatnonzero(one.counts != other.counts)[0]) + 1
+    return (
+        f"{where(row)}: its second {seconds[row]:g} is rounded too much to tell how many frames lie before it: by the clip's {len(seconds)} rows "
+        f"{one.counts[row - 1]} at {1 / one.step:.4g} a second, or {other.counts[row - 1]} at {1 / other.step:.4g}; add a column of frame "
+        "numbers (frame), or write the times with more decimals"
+    )
+
+
+def _on_grid(
+    steps: np.ndarray, counts: np.ndarray | None, usual: float, rounded: float
+) -> tuple[np.ndarray, float, int | None]:
     """How many places each step goes, the length of one, and the first step that leaves the grid, None where all keep to it."""
     one = _counted(steps, usual) if counts is None else counts
-    alike = _alike(steps / one, usual) & (one <= NEAR)  # over a long gap, the count may be off
+    alike = (np.abs(steps / one - usual) <= ALIKE * usual + rounded) & (
+        one <= NEAR
+    )  # over a long gap, the count may be off
     step = float(steps[alike].sum() / one[alike].sum()) if alike.any() else usual
     one = _counted(steps, step) if counts is None else counts
     away = np.cumsum(np.where(one > NEAR, 0, steps - one * step))
-    off = np.flatnonzero(np.abs(away) > TOLERANCE * step + ROUNDED)
+    off = np.flatnonzero(np.abs(away) > TOLERANCE * step + rounded)
     return one, step, int(off[0]) if len(off) else None
-
-
-def _alike(steps: np.ndarray, usual: float) -> np.ndarray:
-    return np.abs(steps - usual) <= ALIKE * usual + ROUNDED
 
 
 def _counted(steps: np.ndarray, one: float) -> np.ndarray:

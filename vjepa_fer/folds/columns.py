@@ -7,6 +7,7 @@ otherwise make folds of the parts, each tested with the others, the official tes
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 
 from vjepa_fer.doors import nearest
@@ -22,6 +23,15 @@ from vjepa_fer.manifest import (
     refuse_spelled_twice,
 )
 
+
+def _bare(word: str) -> str:
+    """As :data:`PARTS` has it: ``Private Test``, ``private_test`` and ``PrivateTest`` are one, and accents are left out."""
+    plain = "".join(
+        letter for letter in unicodedata.normalize("NFD", canonical(word)) if not unicodedata.combining(letter)
+    )
+    return re.sub(r"[ _\-./]", "", plain)
+
+
 TRAIN = ("train", "training", "trainset", "trainingset", "trn", "trainval", "traindev", "learn", "learning")
 VALIDATION = (
     *("val", "valid", "validation", "validate", "valset", "validset", "validationset", "publictest"),
@@ -31,10 +41,35 @@ TEST = ("test", "testing", "testset", "testingset", "tst", "privatetest")
 EITHER = ("eval", "evaluation", "evalset", "evaluationset", "evaluate", "holdout", "holdoutset", "heldout")
 """The part that is tested where no other is called test, and otherwise one more that is kept out."""
 
+OTHER_LANGUAGES: Mapping[str, tuple[str, ...]] = {
+    "train": (
+        *(
+            "trainingsdaten",
+            "trainingsset",
+            "lerndaten",
+            "entrainement",
+            "apprentissage",
+            "entrenamiento",
+            "treino",
+            "treinamento",
+        ),
+        *("addestramento", "trainen", "обучение", "обучающая", "训练", "训练集", "訓練", "学習", "학습", "훈련"),
+    ),
+    "validation": (
+        *("validierung", "validierungsdaten", "validierungsset", "validacion", "validacao", "validazione", "validatie"),
+        *("валидация", "验证", "验证集", "検証", "검증"),
+    ),
+    "test": (
+        *("testdaten", "testsatz", "prueba", "teste", "prova", "essai", "testen", "тест", "тестовая"),
+        *("测试", "测试集", "テスト", "테스트", "시험"),
+    ),
+}
+"""Words for parts in the languages of people who write such tables, without accents."""
+
 PARTS: Mapping[str, str] = {
-    word: part
+    _bare(word): part
     for part, words in {"train": TRAIN, "validation": VALIDATION, "test": TEST, "either": EITHER}.items()
-    for word in words
+    for word in (*words, *OTHER_LANGUAGES.get(part, ()))
 }
 
 SHORT: Mapping[str, str] = {"tr": "train", "te": "test", "ts": "test", "va": "validation"}
@@ -44,6 +79,12 @@ NEVER_TESTED = "-1"
 """What scikit-learn's ``PredefinedSplit`` has for rows that are in every training part."""
 
 TRUTHS = {"true", "false", "yes", "no", "t", "f", "y", "n"}
+NUMBERED = ({"1", "2"}, {"0", "1", "2"}, {"1", "2", "3"})
+"""Numbers that stand for train, validation and test in a column that is called like a split (CelebA's ``partition``), or for folds."""
+
+SAYS_SPLIT = re.compile("train|test|split|partition|usage|hold ?out|(sub ?|data ?|the )?set|phase|stage|mode")
+"""What a column is called that parts the clips into those for training and others; ``fold`` is none of these."""
+
 MAX_FOLDS = 100
 
 
@@ -70,18 +111,27 @@ def column_folds(column: str, manifest: Manifest) -> ClipFolds:
     for clip in manifest:
         if not is_missing(clip.value(column)):
             marked.setdefault(clip.value(column).strip(), []).append(clip.clip_id)
-    words = {_word(text) for text in marked}
+    words = {_bare(text) for text in marked}
     parts = {**PARTS, **SHORT} if "tr" in words <= {*PARTS, *SHORT} else PARTS
     if parts is not PARTS or any(map(_speaks_of_a_part, words)):
         return _split(name, marked, parts)
-    _refuse_yes_and_no(column, marked)
     refuse_spelled_twice("fold names", dict.fromkeys(marked, ""), f"folds {name!r}: ", error=SplitError)
+    _refuse_unclear(column, marked)
+    _refuse_parted_otherwise(name, marked)
     return _named_folds(name, marked)
 
 
-def _word(text: str) -> str:
-    """As :data:`PARTS` has it: ``Private Test``, ``private_test`` and ``PrivateTest`` are one."""
-    return re.sub(r"[ _\-./]", "", canonical(text))
+def _refuse_parted_otherwise(name: str, marked: Mapping[str, list[str]]) -> None:
+    """Names that differ only in what parts their words: ``fold 1``, ``fold_1`` and ``Fold1``."""
+    first: dict[str, str] = {}
+    for word in marked:
+        parted = re.sub(r"(?<=[^\W\d_])[ _-]+(?=[0-9])|(?<=[^\W\d_])[ _-]+(?=[^\W\d_])", "", canonical(word))
+        other = first.setdefault(parted, word)
+        if other != word:
+            raise SplitError(
+                f"folds {name!r}: fold names {other!r} ({len(marked[other]):,} clips) and {word!r} ({len(marked[word]):,} clips) differ only in "
+                "what stands between their words; spell them alike, or, where they are really different, rename one"
+            )
 
 
 def _speaks_of_a_part(word: str) -> bool:
@@ -91,16 +141,16 @@ def _speaks_of_a_part(word: str) -> bool:
 
 def _split(name: str, marked: Mapping[str, list[str]], parts: Mapping[str, str]) -> ClipFolds:
     for word in marked:
-        if _word(word) not in parts:
+        if _bare(word) not in parts:
             known = [*TRAIN, *VALIDATION, *TEST, *EITHER]
             raise SplitError(
                 f"folds {name!r}: the column is a split into parts, and {word!r} ({len(marked[word]):,} clips, such as "
-                f"{marked[word][0]}) is none that is known{nearest(_word(word), known)}; the words are train, validation, test and "
+                f"{marked[word][0]}) is none that is known{nearest(_bare(word), known)}; the words are train, validation, test and "
                 "others for these (dev, eval, holdout …); leave the cell empty for clips that belong to no part"
             )
     clips: dict[str, list[str]] = {"train": [], "validation": [], "test": [], "either": []}
     for word, ids in marked.items():
-        clips[parts[_word(word)]] += ids
+        clips[parts[_bare(word)]] += ids
     test = clips["test"] or clips["either"] or clips["validation"]
     return ClipFolds(name, (tuple(clips["train"]),), (tuple(test),), "; ".join(_notes(clips, test)))
 
@@ -114,14 +164,27 @@ def _notes(clips: Mapping[str, list[str]], test: list[str]) -> Iterator[str]:
             yield f"no clip is marked test, so the {words} is tested"
 
 
-def _refuse_yes_and_no(column: str, marked: Mapping[str, list[str]]) -> None:
+def _refuse_unclear(column: str, marked: Mapping[str, list[str]]) -> None:
+    """Yes and no, and in a column that is called a split two or three words or numbers of which nobody knows the part."""
     values = {canonical(word) for word in marked}
-    named_so = re.search("train|test|val|split|part|usage|hold", canonical(column)) and values == {"0", "1"}
-    if values and (values <= TRUTHS or named_so):
+    called = re.sub("[_.-]", " ", canonical(column))
+    named_so = re.search("train|test|val|split|part|usage|hold", called) and values == {"0", "1"}
+    whole = all(re.fullmatch("-?[0-9]+", value) for value in values)
+    as_split = SAYS_SPLIT.fullmatch(called) and len(values) in (2, 3) and (values in NUMBERED or not whole)
+    if values and (values <= TRUTHS or named_so or as_split) and not _are_named_folds(values):
+        folds = (
+            "; where they are folds, each tested with the others trained on, call the column fold" if as_split else ""
+        )
         raise SplitError(
             f"folds 'column:{column}': {' and '.join(map(repr, marked))} do not say which clips are trained on and which are tested; "
-            "write train and test into the column"
+            f"write train and test into the column{folds}"
         )
+
+
+def _are_named_folds(values: set[str]) -> bool:
+    """Whether all are words with a number, or A, B, C: ``fold1``, ``set 2``."""
+    numbered = all(re.fullmatch("(fold|part|split|set|cv|k)[ _-]*[0-9]+", value) for value in values)
+    return numbered or values <= {"a", "b", "c"}
 
 
 def _named_folds(name: str, marked: dict[str, list[str]]) -> ClipFolds:
