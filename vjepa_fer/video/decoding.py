@@ -135,7 +135,13 @@ def _decode_pictures(
     pictures = list_pictures(folder)
     kept = KeptFrames(folder, prepare, np.array(sorted(set(choose(len(pictures)))), np.int64), max_bytes)
     for number, frame in enumerate(decode_pictures(pictures)):
-        kept.take(number, frame)
+        try:
+            kept.take(number, frame)
+        except TurnsDifferError as error:
+            message = (
+                f"{pictures[number].name} is to be turned otherwise than those before it (EXIF): turn them all alike"
+            )
+            raise VideoError("unreadable", folder, message) from error
     kept.finish()
     return _as_video(kept, picture_seconds(len(pictures), rate), ())
 

@@ -200,10 +200,26 @@ def turn_of(frame: av.VideoFrame) -> Turn:
 
     Mirrored ones (front cameras) included; in between, the nearest quarter turn.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        _take_any_side_data()
+        data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False
     a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()  # shown x = a x + c y, shown y = b x + d y
     if abs(b) > abs(a):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
+
+
+def _take_any_side_data() -> None:
+    """Have PyAV read frames with kinds of side data that it has no name for (FFmpeg 8's EXIF, in most photographs) as well."""
+    from av.sidedata.sidedata import Type
+
+    def unnamed(kind: Any, value: int) -> Any:
+        member = object.__new__(kind)
+        member._name_, member._value_ = f"UNNAMED_{value}", value
+        return member
+
+    Type._missing_ = classmethod(unnamed)  # type: ignore[assignment]
