@@ -172,6 +172,57 @@ def test_a_file_that_declares_no_duration_is_whole_until_it_is_cut(tmp_path, und
         assert part.notes[-1].endswith(f"; the {part.num_frames} frames before the break are taken")
 
 
+ALMOST_WHOLE = {
+    "v.flv": (0.9, [*X264, "-bf", "2"]),
+    "v.mkv": (0.97, [*X264, "-bf", "2"]),
+    "fragments.mp4": (0.97, [*X264, "-g", "5", "-movflags", "dash+frag_every_frame+empty_moov+default_base_moof"]),
+    "v.mxf": (0.9, ["-c:v", "mpeg2video", "-r", "25"]),
+    "v.wmv": (0.9, ["-c:v", "wmv1"]),
+}
+
+
+@pytest.mark.parametrize("name", ALMOST_WHOLE)
+def test_a_file_that_loses_its_last_pictures_is_truncated_though_almost_as_long_as_declared(tmp_path, name):
+    share, options = ALMOST_WHOLE[name]
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / name, *options)
+    whole = decode_video(path)
+    assert refused(keep_start(path, share)) == "truncated"
+    part = decode_video(path, accept_truncated=True)
+    assert 15 < part.num_frames < 25
+    np.testing.assert_array_equal(part.frames, whole.frames[: part.num_frames])
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.avi", "v.mkv"])
+def test_a_file_that_loses_what_comes_behind_its_pictures_is_whole(tmp_path, name):
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / name, "-c:v", "mpeg4")
+    path.write_bytes(path.read_bytes()[:-10])
+    assert decode_video(path).num_frames == 25
+
+
+@pytest.mark.parametrize("share", [0.55, 0.75])
+@pytest.mark.parametrize("name", ["v.gif", "v.dv"])
+def test_a_part_of_a_picture_is_not_taken_for_one(tmp_path, name, share):
+    size = "720x576" if name == "v.dv" else "96x64"
+    path = encode(f"lavfi:testsrc2=d=0.2:r=25:s={size}", tmp_path / name)
+    whole = decode_video(path)
+    assert refused(keep_start(path, share)) == "truncated"
+    part = decode_video(path, accept_truncated=True)
+    assert 0 < part.num_frames < 5
+    np.testing.assert_array_equal(part.frames, whole.frames[: part.num_frames])
+
+
+@pytest.mark.parametrize(("name", "share"), [("v.mkv", 0.05), ("v.mp4", 0.99)])
+def test_a_file_that_breaks_off_in_its_head_or_its_index_is_truncated(tmp_path, name, share):
+    path = encode("lavfi:testsrc2=d=0.2:r=25:s=96x64", tmp_path / name, "-c:v", "mpeg4", "-fflags", "+bitexact")
+    assert refused(keep_start(path, share)) == "truncated"
+
+
+def test_an_animated_webp_is_refused_as_what_it_is(tmp_path):
+    (tmp_path / "v.webp").write_bytes(b"RIFF\x40\0\0\0WEBPVP8X" + bytes(52))
+    with pytest.raises(VideoError, match="a WebP animation, which PyAV cannot decode: convert it to H"):
+        decode_video(tmp_path / "v.webp")
+
+
 def test_a_raw_stream_is_truncated_where_its_last_picture_tells(tmp_path):
     path = encode(PICTURES, tmp_path / "v.h264", *X264)
     data, whole = path.read_bytes(), decode_video(path)
@@ -225,7 +276,9 @@ def test_libavs_complaints_reach_neither_the_terminal_nor_another_setting(tmp_pa
     assert not caplog.records
 
 
-@pytest.mark.parametrize("name", ["avi", "mov,mp4", "matroska,webm", "ogg", "gif", "flv", "mpegts", "mpeg"])
+@pytest.mark.parametrize(
+    "name", ["avi", "mov,mp4", "matroska,webm", "ogg", "gif", "flv", "mpegts", "mpeg", "asf", "dv", "mxf"]
+)
 @given(data=st.binary(max_size=400))
 def test_any_bytes_are_judged_without_a_fault(tmp_path_factory, name, data):
     path = tmp_path_factory.getbasetemp() / "any"

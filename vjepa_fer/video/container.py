@@ -52,6 +52,8 @@ _LAST_PACKETS = (
     4  # of elementary pictures, that may share the last packet of their container: all are marked if it is cut
 )
 
+_PARTS_SHOWN = ("gif", "dv")  # of a picture that is cut off libav shows what there is, and says nothing
+
 _SIGNATURES = {b"FLV": "an FLV", b"\x1aE\xdf\xa3": "a Matroska or WebM", b"RIFF": "an AVI", b"OggS": "an Ogg"}
 
 
@@ -109,8 +111,10 @@ def _about_pointer(head: bytes) -> str:
 
 def not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
     """Why libav would not open a file that begins with `head`: its `error`, or what the file is instead."""
-    if isinstance(error, (OSError, MemoryError)):
+    if isinstance(error, (OSError, MemoryError)) and not _is_cut_off(path, "matroska"):
         return VideoError("unreadable", path, f"cannot be read: {getattr(error, 'strerror', error)}")
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return VideoError("not_video", path, "a WebP animation, which PyAV cannot decode: convert it to H.264")
     container = "an MP4" if head[4:8] in (b"ftyp", b"moov", b"mdat") else None
     container = container or next((name for start, name in _SIGNATURES.items() if head.startswith(start)), None)
     if container:
@@ -123,6 +127,9 @@ def not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
 
 
 def _moving_pictures(path: Path, container: InputContainer, pictures: list[VideoStream]) -> VideoStream:
+    usable = pictures and all(film.codec_context for film in pictures)
+    if not usable and _is_cut_off(path, container.format.name):
+        raise VideoError("truncated", path, "breaks off in its index: fetch the file again")
     if not pictures:
         kinds = sorted({"a cover picture" if s.type == "video" else s.type for s in container.streams})
         message = f"holds no video, only {', '.join(kinds) or 'empty tracks'}: name the file with the moving picture"
@@ -213,16 +220,16 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
             broken = error
         complaint, declared = complaint or hear.about_the_end(), _declared_seconds(container)
         notes = _about_several(_films(container), stream)
-        cut = _is_cut_off(path, container)
+        cut = _is_cut_off(path, container.format.name)
     fault = broken or tally.fault(path, complaint, cut, declared)
     if fault is None and tally.falls_short(declared):
         notes += (_about_lie(container, declared, stream.frames, tally),)
     return Examined(tally.count, fault, notes)
 
 
-def _is_cut_off(path: Path, container: InputContainer) -> bool | None:
+def _is_cut_off(path: Path, container: str) -> bool | None:
     try:
-        return is_cut_off(path, container.format.name)
+        return is_cut_off(path, container)
     except OSError as error:
         raise VideoError("unreadable", path, f"cannot be read: {error.strerror}") from error
 
@@ -263,7 +270,7 @@ class _Tally:
         if self._damaged:
             message = f"its frame {self._damaged[0]} is damaged in the file: fetch it again"
             return VideoError("corrupt_frames", path, message)
-        if cut and not declared:
+        if cut:
             message = (
                 f"breaks off after frame {self.count} at {self.end:.2f} s, in the middle of a part of its container"
             )
@@ -324,11 +331,26 @@ def read_packets(path: Path, container: InputContainer, *streams: VideoStream) -
     VideoError
         ``truncated``, when the container cannot be read on; ``unreadable``, when the disk cannot.
     """
+    packets = container.demux(*streams)
+    if container.format.name in _PARTS_SHOWN and _is_cut_off(path, container.format.name):
+        packets = _without_last(packets)
     try:
-        yield from container.demux(*streams)
+        yield from packets
     except av.FFmpegError as error:
         reason: VideoReason = "unreadable" if isinstance(error, OSError) else "truncated"
         raise VideoError(reason, path, f"cannot be read to its end ({error.strerror}): fetch it again") from error
+
+
+def _without_last(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+    """All but the last that is not empty."""
+    held = None
+    for packet in packets:
+        if packet.size:
+            if held is not None:
+                yield held
+            held = packet
+        else:
+            yield packet
 
 
 def _declared_seconds(container: InputContainer) -> float:
