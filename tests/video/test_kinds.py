@@ -255,6 +255,28 @@ def test_a_damaged_middle_is_not_accepted_as_a_break(tmp_path):
     assert caught.value.reason == "corrupt_frames"
 
 
+SPOILT = {"v.gif": [], "v.avi": ["-c:v", "mjpeg"], "v.ogv": ["-c:v", "libtheora"], "v.flv": ["-c:v", "flv1"]}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_damage_in_the_middle_that_no_frame_bears_a_mark_of_is_heard_from_libav(tmp_path, name):
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / name, *SPOILT[name])
+    data = bytearray(path.read_bytes())
+    start, count = int(len(data) * 0.4), 1500 if name == "v.flv" else 100
+    data[start : start + count] = bytes(count)
+    path.write_bytes(data)
+    assert refused(path) == "corrupt_frames"
+
+
+def test_a_damaged_page_of_an_ogg_is_described_by_where_it_is(tmp_path):
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / "v.ogv", "-c:v", "libtheora")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match=r"is damaged after frame \d+ at 0\.\d\d s \(libav: CRC mismatch!\): fetch"):
+        decode_video(path)
+
+
 @pytest.mark.parametrize("more", [bytes(3000), b"junk;" * 999])
 def test_bytes_after_the_end_of_a_gif_are_none_of_it(tmp_path, more):
     path = encode(PICTURES, tmp_path / "v.gif")

@@ -207,21 +207,22 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
         As :func:`open_video`.
     """
     path = Path(path)
-    broken, complaint = None, ""
+    broken = None
     with listening() as hear, open_video(path) as (container, stream):
         tally = _Tally(stream)
         try:
             for packet in read_packets(path, container):
                 tally.add(packet)
-                complaint = complaint or hear.about_the_end()
+                tally.hear(*hear.about_the_container())
         except VideoError as error:
             if error.reason != "truncated":
                 raise
             broken = error
-        complaint, declared = complaint or hear.about_the_end(), _declared_seconds(container)
+        tally.hear(*hear.about_the_container())
+        declared = _declared_seconds(container)
         notes = _about_several(_films(container), stream)
         cut = _is_cut_off(path, container.format.name)
-    fault = broken or tally.fault(path, complaint, cut, declared)
+    fault = broken or tally.fault(path, cut, declared)
     if fault is None and tally.falls_short(declared):
         notes += (_about_lie(container, declared, stream.frames, tally),)
     return Examined(tally.count, fault, notes)
@@ -242,6 +243,7 @@ class _Tally:
         self.count = 0  # pictures
         self.begin, self.end = math.inf, 0.0  # seconds of the packets of any stream
         self._incomplete = False  # the last packet
+        self._complaint = self._lost = ""
         self._starts: list[float] = []  # of the pictures, in seconds
         self._damaged: list[int] = []  # pictures that the container marks
 
@@ -257,8 +259,15 @@ class _Tally:
             self._damaged += [self.count] if packet.is_corrupt else []
             self.count += 1
 
-    def fault(self, path: Path, complaint: str, cut: bool | None, declared: float) -> VideoError | None:
+    def hear(self, ends: str, lost: str) -> None:
+        """Remember the first complaints that the file ends too early, and that packets in its middle are lost."""
+        self._complaint = self._complaint or ends
+        if lost and not self._lost:
+            self._lost = f"is damaged after frame {self.count} at {self.end:.2f} s (libav: {lost}): fetch it again"
+
+    def fault(self, path: Path, cut: bool | None, declared: float) -> VideoError | None:
         """Why the film cannot be taken for whole; `cut` and `declared` are what the container says of its bytes and seconds."""
+        complaint = self._complaint
         said = f" (libav: {complaint})" if complaint else ""
         breaks_off = self._incomplete or (complaint and not self.reaches(declared))
         if self.falls_short(declared) and (breaks_off or cut is not False):
@@ -275,7 +284,7 @@ class _Tally:
                 f"breaks off after frame {self.count} at {self.end:.2f} s, in the middle of a part of its container"
             )
             return truncated(path, message)
-        return None
+        return VideoError("corrupt_frames", path, self._lost) if self._lost else None
 
     def falls_short(self, declared: float) -> bool:
         """More is missing than headers are wrong by: 0.3 s, a tenth, and two of the longest pauses between frames (their

@@ -18,7 +18,7 @@ import numpy as np
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video.clock import rising_seconds
 from vjepa_fer.video.colour import Turn
-from vjepa_fer.video.complaints import listening
+from vjepa_fer.video.complaints import is_spoilt, listening
 from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
 from vjepa_fer.video.kept import MAX_BYTES, Display, KeptFrames, Prepare, TurnsDifferError
 from vjepa_fer.video.others import Decoder, disagreement
@@ -315,7 +315,9 @@ def _decode_once(path: Path, kept: KeptFrames, until: int, accept_truncated: boo
                     once.damaged += [len(once.pts)] * (len(once.pts) < until)
                 once.emptied = len(once.pts)
                 take(_decode_packet(packet))
-                once.complaint = hear.about_pictures() or ("" if packet.size else once.complaint)
+                said = hear.about_pictures()
+                once.damaged += [max(len(once.pts) - 1, 0)] * is_spoilt(said)
+                once.complaint = said or ("" if packet.size else once.complaint)
         except VideoError as error:
             if not (accept_truncated and error.reason == "truncated"):
                 raise
