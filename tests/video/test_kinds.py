@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from videos import encode, ffmpeg_frames, frame_number, keep_start, run_ffmpeg, 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video import count_packets, decode_video
 from vjepa_fer.video.clock import rising_seconds
+from vjepa_fer.video.container import read_packets
 from vjepa_fer.video.extent import is_cut_off
 
 PICTURES = "lavfi:testsrc2=d=2:r=30:s=96x64"
@@ -132,6 +134,35 @@ def test_a_rotation_of_the_first_picture_alone_is_not_believed(tmp_path):
     assert video.notes == (
         "the display matrix of 1 of its frames differs from that of the others, and is not believed",
     )
+
+
+@pytest.mark.parametrize(
+    ("matrix", "told"), [((55109, 31772, -31772, 55109), "30°"), ((1 << 16, 21845, 0, 1 << 16), "18°")]
+)
+def test_a_turn_that_is_no_quarter_is_told(tmp_path, matrix, told):
+    path = write_video(tmp_path / "v.mp4", 3)
+    data = bytearray(path.read_bytes())
+    a, b, c, d = matrix
+    start = data.index(b"tkhd") + 44
+    data[start : start + 20] = struct.pack(">5i", a, b, 0, c, d)
+    path.write_bytes(data)
+    video = decode_video(path)
+    assert video.frames.shape[1:3] == (48, 64)
+    with pytest.raises(AssertionError, match=f"asks to be turned by {told}, or skewed: .* to the nearest"):
+        raise AssertionError(video.notes)
+
+
+def test_a_stream_that_comes_up_midway_ends_no_reading():
+    """PyAV fails for it when all is read, if the memory behind its list happens to ask for it."""
+
+    class Container:
+        format = SimpleNamespace(name="mpegts")
+
+        def demux(self, *streams):
+            yield "packet"
+            raise IndexError("list index out of range")
+
+    assert list(read_packets(Path("v.ts"), Container())) == ["packet"]
 
 
 # ── files cut off

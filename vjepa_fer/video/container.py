@@ -145,7 +145,7 @@ def _moving_pictures(path: Path, container: InputContainer, pictures: list[Video
 def _stills(path: Path, films: list[int]) -> set[int]:
     """Which of several video streams show a single picture: libav's best may be one, if it is flagged as the default."""
     counts = Counter[int]()
-    with suppress(av.FFmpegError), av.open(os.path.abspath(path), options=dict(OPTIONS)) as container:
+    with suppress(av.FFmpegError, IndexError), av.open(os.path.abspath(path), options=dict(OPTIONS)) as container:
         for packet in container.demux(video=tuple(range(len(container.streams.video)))):
             counts[packet.stream_index] += packet.size > 0
             if all(counts[film] > 1 for film in films) or max(counts.values()) > _MANY_PACKETS:
@@ -345,6 +345,8 @@ def read_packets(path: Path, container: InputContainer, *streams: VideoStream) -
         packets = _without_last(packets)
     try:
         yield from packets
+    except IndexError:  # all is read; PyAV looks for the object of a stream that came up midway, which it has not
+        return
     except av.FFmpegError as error:
         reason: VideoReason = "unreadable" if isinstance(error, OSError) else "truncated"
         raise VideoError(reason, path, f"cannot be read to its end ({error.strerror}): fetch it again") from error
