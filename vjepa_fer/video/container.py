@@ -31,6 +31,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vjepa_fer.video.complaints import listening  # imports PyAV
+from vjepa_fer.video.joints import is_damaged
 
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,flv,live_flv,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,ogg,rm,mxf,nut,dv,gif,ivf,"
@@ -209,7 +210,7 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
     path = Path(path)
     broken = None
     with listening() as hear, open_video(path) as (container, stream):
-        tally = _Tally(stream)
+        tally = _Tally(path, stream)
         try:
             for packet in read_packets(path, container):
                 tally.add(packet)
@@ -238,8 +239,8 @@ def _is_cut_off(path: Path, container: str) -> bool | None:
 class _Tally:
     """What was seen of the packets of a film."""
 
-    def __init__(self, stream: VideoStream) -> None:
-        self._index = stream.index
+    def __init__(self, path: Path, stream: VideoStream) -> None:
+        self._path, self._index = path, stream.index
         self.count = 0  # pictures
         self.begin, self.end = math.inf, 0.0  # seconds of the packets of any stream
         self._incomplete = False  # the last packet
@@ -250,13 +251,13 @@ class _Tally:
     def add(self, packet: av.Packet) -> None:
         if not packet.size:
             return
-        self._incomplete = packet.is_corrupt
+        self._incomplete = is_damaged(self._path, packet)
         if packet.pts is not None:
             self.begin = min(self.begin, float(packet.pts * packet.time_base))
             self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream_index == self._index and not packet.is_discard:
             self._starts += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
-            self._damaged += [self.count] if packet.is_corrupt else []
+            self._damaged += [self.count] * self._incomplete
             self.count += 1
 
     def hear(self, ends: str, lost: str) -> None:

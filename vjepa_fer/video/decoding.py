@@ -20,6 +20,7 @@ from vjepa_fer.video.clock import rising_seconds
 from vjepa_fer.video.colour import Turn
 from vjepa_fer.video.complaints import is_spoilt, listening
 from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
+from vjepa_fer.video.joints import is_damaged
 from vjepa_fer.video.kept import MAX_BYTES, Display, KeptFrames, Prepare, TurnsDifferError
 from vjepa_fer.video.others import Decoder, disagreement
 from vjepa_fer.video.pictures import decode_pictures, list_pictures
@@ -311,7 +312,7 @@ def _decode_once(path: Path, kept: KeptFrames, until: int, accept_truncated: boo
         try:
             for packet in read_packets(path, container, stream):
                 hear.about_pictures()
-                if packet.size and packet.is_corrupt:
+                if packet.size and is_damaged(path, packet):
                     once.damaged += [len(once.pts)] * (len(once.pts) < until)
                 once.emptied = len(once.pts)
                 take(_decode_packet(packet))
