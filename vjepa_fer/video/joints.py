@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
+if TYPE_CHECKING:
+    import av
 
 _LENGTH = 188
 _TABLE = 0  # stream of the table of streams
