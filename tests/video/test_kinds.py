@@ -152,6 +152,22 @@ def test_a_turn_that_is_no_quarter_is_told(tmp_path, matrix, told):
         raise AssertionError(video.notes)
 
 
+@pytest.mark.parametrize(
+    "codec", [[*X264, "-g", "20"], ["-c:v", "mpeg2video", "-g", "20", "-bf", "2"]], ids=lambda options: options[1]
+)
+def test_what_a_stream_that_begins_between_key_frames_lacks_is_told(tmp_path, codec):
+    path = encode("lavfi:testsrc2=d=1.2:r=25:s=96x64", tmp_path / "v.ts", *codec)
+    whole, data = decode_video(path), path.read_bytes()
+    path.write_bytes(data[int(len(data) * 0.3) // 188 * 188 :])
+    rest = decode_video(path)
+    np.testing.assert_array_equal(rest.frames, whole.frames[-rest.num_frames :])
+    missing = count_packets(path) - rest.num_frames
+    assert missing > 0
+    assert rest.notes == (
+        f"begins between key frames: what cannot be decoded there is left out ({missing} of {count_packets(path)} pictures)",
+    )
+
+
 def test_a_stream_that_comes_up_midway_ends_no_reading():
     """PyAV fails for it when all is read, if the memory behind its list happens to ask for it."""
 

@@ -170,11 +170,14 @@ class Examined:
         ``truncated`` or ``corrupt_frames``.
     notes : tuple of str
         What is odd about the file and does no harm.
+    num_early : int
+        Of `num_frames` those that are shown before the first key frame, and may refer to pictures that are not in the file.
     """
 
     num_frames: int
     fault: VideoError | None
     notes: tuple[str, ...]
+    num_early: int = 0
 
 
 def count_packets(path: str | os.PathLike[str], *, accept_truncated: bool = False) -> int:
@@ -226,7 +229,7 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
     fault = broken or tally.fault(path, cut, declared)
     if fault is None and tally.falls_short(declared):
         notes += (_about_lie(container, declared, stream.frames, tally),)
-    return Examined(tally.count, fault, notes)
+    return Examined(tally.count, fault, notes, tally.count_early())
 
 
 def _is_cut_off(path: Path, container: str) -> bool | None:
@@ -246,6 +249,7 @@ class _Tally:
         self._incomplete = False  # the last packet
         self._complaint = self._lost = ""
         self._starts: list[float] = []  # of the pictures, in seconds
+        self._first_key: float | None = None  # when the first key frame is shown
         self._damaged: list[int] = []  # pictures that the container marks
 
     def add(self, packet: av.Packet) -> None:
@@ -256,7 +260,11 @@ class _Tally:
             self.begin = min(self.begin, float(packet.pts * packet.time_base))
             self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream_index == self._index and not packet.is_discard:
-            self._starts += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
+            if packet.pts is not None:
+                self._starts.append(float(packet.pts * packet.time_base))
+                self._first_key = (
+                    self._starts[-1] if packet.is_keyframe and self._first_key is None else self._first_key
+                )
             self._damaged += [self.count] * self._incomplete
             self.count += 1
 
@@ -286,6 +294,10 @@ class _Tally:
             )
             return truncated(path, message)
         return VideoError("corrupt_frames", path, self._lost) if self._lost else None
+
+    def count_early(self) -> int:
+        """Pictures that are shown before the first key frame."""
+        return sum(start < self._first_key for start in self._starts) if self._first_key is not None else 0
 
     def falls_short(self, declared: float) -> bool:
         """More is missing than headers are wrong by: 0.3 s, a tenth, and two of the longest pauses between frames (their

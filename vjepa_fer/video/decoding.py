@@ -118,7 +118,7 @@ def decode_video(
         lambda wanted: KeptFrames(path, prepare, wanted, max_bytes, film.turn, display), choose, decoder != "pyav"
     )
     seconds, clock = rising_seconds(once.pts, once.dts, once.frames_per_second)
-    notes += [*kept.notes, *kept.about_sizes(), *kept.about_turns(), *film.about_break(), clock]
+    notes += [*kept.notes, *kept.about_sizes(), *kept.about_turns(), *film.about_start(), *film.about_break(), clock]
     if decoder != "pyav":
         limit = max(60.0, 10 * (time.perf_counter() - started))
         differs = disagreement(decoder, path, film.num_frames, kept.digests, seconds=limit)
@@ -167,11 +167,12 @@ class _Film:
         self.until = 1 << 62  # frames before the place where the file breaks off
         self.turn: Turn | None = None  # that most frames ask for, where they differ
         self._break: VideoError | None = None
+        self._num_packets = self._num_early = 0
 
     def examine(self) -> list[str]:
         """Count packets; return what is odd about the file."""
         found = examine_packets(self.path)
-        self.num_frames = found.num_frames
+        self.num_frames, self._num_packets, self._num_early = found.num_frames, found.num_frames, found.num_early
         self._accept(found.fault)
         return list(found.notes)
 
@@ -218,6 +219,14 @@ class _Film:
         if not (self.accept_truncated and fault.reason == "truncated" and self.num_frames):
             raise fault
         self._break = self._break or fault
+
+    def about_start(self) -> list[str]:
+        """Of a film that was cut out of a longer one, pictures may refer to others that are not there."""
+        missing = min(self._num_packets - self.num_frames, self._num_early)
+        if missing <= 0 or self._break is not None:
+            return []
+        of_all = f"{missing:,} of {self._num_packets:,} pictures"
+        return [f"begins between key frames: what cannot be decoded there is left out ({of_all})"]
 
     def about_break(self) -> list[str]:
         if self._break is None:
