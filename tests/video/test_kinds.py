@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from videos import encode, ffmpeg_frames, frame_number, keep_start, run_ffmpeg, 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video import count_packets, decode_video
 from vjepa_fer.video.clock import rising_seconds
+from vjepa_fer.video.container import read_packets
 from vjepa_fer.video.extent import is_cut_off
 
 PICTURES = "lavfi:testsrc2=d=2:r=30:s=96x64"
@@ -134,6 +136,51 @@ def test_a_rotation_of_the_first_picture_alone_is_not_believed(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("matrix", "told"), [((55109, 31772, -31772, 55109), "30°"), ((1 << 16, 21845, 0, 1 << 16), "18°")]
+)
+def test_a_turn_that_is_no_quarter_is_told(tmp_path, matrix, told):
+    path = write_video(tmp_path / "v.mp4", 3)
+    data = bytearray(path.read_bytes())
+    a, b, c, d = matrix
+    start = data.index(b"tkhd") + 44
+    data[start : start + 20] = struct.pack(">5i", a, b, 0, c, d)
+    path.write_bytes(data)
+    video = decode_video(path)
+    assert video.frames.shape[1:3] == (48, 64)
+    with pytest.raises(AssertionError, match=f"asks to be turned by {told}, or skewed: .* to the nearest"):
+        raise AssertionError(video.notes)
+
+
+@pytest.mark.parametrize(
+    "codec", [[*X264, "-g", "20"], ["-c:v", "mpeg2video", "-g", "20", "-bf", "2"]], ids=lambda options: options[1]
+)
+def test_what_a_stream_that_begins_between_key_frames_lacks_is_told(tmp_path, codec):
+    path = encode("lavfi:testsrc2=d=1.2:r=25:s=96x64", tmp_path / "v.ts", *codec)
+    whole, data = decode_video(path), path.read_bytes()
+    path.write_bytes(data[int(len(data) * 0.3) // 188 * 188 :])
+    rest = decode_video(path)
+    np.testing.assert_array_equal(rest.frames, whole.frames[-rest.num_frames :])
+    missing = count_packets(path) - rest.num_frames
+    assert missing > 0
+    assert rest.notes == (
+        f"begins between key frames: what cannot be decoded there is left out ({missing} of {count_packets(path)} pictures)",
+    )
+
+
+def test_a_stream_that_comes_up_midway_ends_no_reading():
+    """PyAV fails for it when all is read, if the memory behind its list happens to ask for it."""
+
+    class Container:
+        format = SimpleNamespace(name="mpegts")
+
+        def demux(self, *streams):
+            yield "packet"
+            raise IndexError("list index out of range")
+
+    assert list(read_packets(Path("v.ts"), Container())) == ["packet"]
+
+
 # ── files cut off
 
 UNDECLARED = {
@@ -172,6 +219,57 @@ def test_a_file_that_declares_no_duration_is_whole_until_it_is_cut(tmp_path, und
         assert part.notes[-1].endswith(f"; the {part.num_frames} frames before the break are taken")
 
 
+ALMOST_WHOLE = {
+    "v.flv": (0.9, [*X264, "-bf", "2"]),
+    "v.mkv": (0.97, [*X264, "-bf", "2"]),
+    "fragments.mp4": (0.97, [*X264, "-g", "5", "-movflags", "dash+frag_every_frame+empty_moov+default_base_moof"]),
+    "v.mxf": (0.9, ["-c:v", "mpeg2video", "-r", "25"]),
+    "v.wmv": (0.9, ["-c:v", "wmv1"]),
+}
+
+
+@pytest.mark.parametrize("name", ALMOST_WHOLE)
+def test_a_file_that_loses_its_last_pictures_is_truncated_though_almost_as_long_as_declared(tmp_path, name):
+    share, options = ALMOST_WHOLE[name]
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / name, *options)
+    whole = decode_video(path)
+    assert refused(keep_start(path, share)) == "truncated"
+    part = decode_video(path, accept_truncated=True)
+    assert 15 < part.num_frames < 25
+    np.testing.assert_array_equal(part.frames, whole.frames[: part.num_frames])
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.avi", "v.mkv"])
+def test_a_file_that_loses_what_comes_behind_its_pictures_is_whole(tmp_path, name):
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / name, "-c:v", "mpeg4")
+    path.write_bytes(path.read_bytes()[:-10])
+    assert decode_video(path).num_frames == 25
+
+
+@pytest.mark.parametrize("share", [0.55, 0.75])
+@pytest.mark.parametrize("name", ["v.gif", "v.dv"])
+def test_a_part_of_a_picture_is_not_taken_for_one(tmp_path, name, share):
+    size = "720x576" if name == "v.dv" else "96x64"
+    path = encode(f"lavfi:testsrc2=d=0.2:r=25:s={size}", tmp_path / name)
+    whole = decode_video(path)
+    assert refused(keep_start(path, share)) == "truncated"
+    part = decode_video(path, accept_truncated=True)
+    assert 0 < part.num_frames < 5
+    np.testing.assert_array_equal(part.frames, whole.frames[: part.num_frames])
+
+
+@pytest.mark.parametrize(("name", "share"), [("v.mkv", 0.05), ("v.mp4", 0.99)])
+def test_a_file_that_breaks_off_in_its_head_or_its_index_is_truncated(tmp_path, name, share):
+    path = encode("lavfi:testsrc2=d=0.2:r=25:s=96x64", tmp_path / name, "-c:v", "mpeg4", "-fflags", "+bitexact")
+    assert refused(keep_start(path, share)) == "truncated"
+
+
+def test_an_animated_webp_is_refused_as_what_it_is(tmp_path):
+    (tmp_path / "v.webp").write_bytes(b"RIFF\x40\0\0\0WEBPVP8X" + bytes(52))
+    with pytest.raises(VideoError, match="a WebP animation, which PyAV cannot decode: convert it to H"):
+        decode_video(tmp_path / "v.webp")
+
+
 def test_a_raw_stream_is_truncated_where_its_last_picture_tells(tmp_path):
     path = encode(PICTURES, tmp_path / "v.h264", *X264)
     data, whole = path.read_bytes(), decode_video(path)
@@ -204,6 +302,28 @@ def test_a_damaged_middle_is_not_accepted_as_a_break(tmp_path):
     assert caught.value.reason == "corrupt_frames"
 
 
+SPOILT = {"v.gif": [], "v.avi": ["-c:v", "mjpeg"], "v.ogv": ["-c:v", "libtheora"], "v.flv": ["-c:v", "flv1"]}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_damage_in_the_middle_that_no_frame_bears_a_mark_of_is_heard_from_libav(tmp_path, name):
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / name, *SPOILT[name])
+    data = bytearray(path.read_bytes())
+    start, count = int(len(data) * 0.4), 1500 if name == "v.flv" else 100
+    data[start : start + count] = bytes(count)
+    path.write_bytes(data)
+    assert refused(path) == "corrupt_frames"
+
+
+def test_a_damaged_page_of_an_ogg_is_described_by_where_it_is(tmp_path):
+    path = encode("lavfi:testsrc2=d=1:r=25:s=96x64", tmp_path / "v.ogv", "-c:v", "libtheora")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match=r"is damaged after frame \d+ at 0\.\d\d s \(libav: CRC mismatch!\): fetch"):
+        decode_video(path)
+
+
 @pytest.mark.parametrize("more", [bytes(3000), b"junk;" * 999])
 def test_bytes_after_the_end_of_a_gif_are_none_of_it(tmp_path, more):
     path = encode(PICTURES, tmp_path / "v.gif")
@@ -225,7 +345,9 @@ def test_libavs_complaints_reach_neither_the_terminal_nor_another_setting(tmp_pa
     assert not caplog.records
 
 
-@pytest.mark.parametrize("name", ["avi", "mov,mp4", "matroska,webm", "ogg", "gif", "flv", "mpegts", "mpeg"])
+@pytest.mark.parametrize(
+    "name", ["avi", "mov,mp4", "matroska,webm", "ogg", "gif", "flv", "mpegts", "mpeg", "asf", "dv", "mxf"]
+)
 @given(data=st.binary(max_size=400))
 def test_any_bytes_are_judged_without_a_fault(tmp_path_factory, name, data):
     path = tmp_path_factory.getbasetemp() / "any"

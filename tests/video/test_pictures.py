@@ -107,6 +107,26 @@ def test_jpegs_give_the_pixels_of_the_film_made_of_them(tmp_path):
     np.testing.assert_array_equal(decode_video(folder).frames, decode_video(tmp_path / "film.avi").frames)
 
 
+def write_photographs(folder: Path, *orientations: int) -> Path:
+    """JPEGs with EXIF, as a camera writes them that was held so."""
+    for number, orientation in enumerate(orientations):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        (folder / f"{number}.jpg").write_bytes(encoded(blobs(), ".jpg", quality=95, subsampling=0, exif=exif))
+    return folder
+
+
+def test_photographs_are_turned_as_their_exif_says(tmp_path):
+    as_stored = decode_video(write_photographs(tmp_path, 1)).frames[0]
+    turned = decode_video(write_photographs(tmp_path, 6, 6)).frames[1]
+    np.testing.assert_array_equal(turned, np.rot90(as_stored, -1))
+
+
+def test_photographs_that_are_turned_differently_are_refused_by_name(tmp_path):
+    with pytest.raises(VideoError, match=r"2\.jpg is to be turned otherwise than those before it \(EXIF\): turn"):
+        decode_video(write_photographs(tmp_path, 1, 1, 3))
+
+
 def test_jpegs_without_shared_colours_are_pillows_within_rounding(tmp_path):
     data = encoded(blobs(), ".jpg", quality=95, subsampling=0)
     (tmp_path / "1.jpg").write_bytes(data)

@@ -135,7 +135,7 @@ def read_sound(path: str | os.PathLike[str], rate: int) -> Sound:
         track = _Track(path, rate)
         for frame in _frames(path, container, stream):
             track.add(frame)
-        _require_whole(path, container, stream, track, hear.about_the_end())
+        _require_whole(path, container, stream, track, hear.about_the_container()[0])
         track.finish()
         notes = (*_about_several(container), *track.notes)
     return Sound(track.samples(), rate, track.start or 0.0, os.fspath(path), notes)

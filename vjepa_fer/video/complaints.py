@@ -15,9 +15,16 @@ import av.logging
 _CONTAINER = re.compile(r"ended prematurely|partial file|truncated file|unexpected end", re.IGNORECASE)
 _PICTURE = re.compile(
     r"LZW|overread|invalid data|no more data|not enough data|larger than data|end of file|truncated|prematurely"
-    r"|error while decoding|damaged|error at MB",
+    r"|error while decoding|damaged|error at MB|error y=\d+ x=\d+",
     re.IGNORECASE,
 )
+_LOST = re.compile(r"CRC mismatch|Packet mismatch|packet_obj_size .* invalid")  # Ogg, FLV, ASF
+_SPOILT = re.compile(r"LZW decode failed|error y=\d+ x=\d+")  # GIF, JPEG: of a frame that does not bear a mark
+
+
+def is_spoilt(complaint: str) -> bool:
+    """Whether a complaint is of a picture whose pixels are wrong, wherever in its film it is."""
+    return _SPOILT.search(complaint) is not None
 
 
 class Hear:
@@ -26,18 +33,18 @@ class Hear:
     def __init__(self, said: list[tuple[int, str, str]]) -> None:
         self._said = said
 
-    def about_the_end(self) -> str:
-        """The first complaint that the container should go on; "" without any."""
-        return self._first(_CONTAINER)
+    def about_the_container(self) -> tuple[str, ...]:
+        """The first complaint that the container should go on, and the first that packets in its middle are lost; "" without any."""
+        return self._first(_CONTAINER, _LOST)
 
     def about_pictures(self) -> str:
         """The first complaint that a picture's bytes do not suffice; "" without any."""
-        return self._first(_PICTURE)
+        return self._first(_PICTURE)[0]
 
-    def _first(self, words: re.Pattern[str]) -> str:
-        texts = [text for _, _, text in self._said]
+    def _first(self, *kinds: re.Pattern[str]) -> tuple[str, ...]:
+        texts = [" ".join(text.split()) for _, _, text in self._said]
         self._said.clear()  # a damaged film has thousands
-        return next((" ".join(text.split()) for text in texts if words.search(text)), "")
+        return tuple(next((text for text in texts if words.search(text)), "") for words in kinds)
 
 
 _lock = threading.Lock()

@@ -31,6 +31,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vjepa_fer.video.complaints import listening  # imports PyAV
+from vjepa_fer.video.joints import is_damaged
 
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,flv,live_flv,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,ogg,rm,mxf,nut,dv,gif,ivf,"
@@ -51,6 +52,8 @@ _MANY_PACKETS = 100  # of one film before a second picture of another: that is n
 _LAST_PACKETS = (
     4  # of elementary pictures, that may share the last packet of their container: all are marked if it is cut
 )
+
+_PARTS_SHOWN = ("gif", "dv")  # of a picture that is cut off libav shows what there is, and says nothing
 
 _SIGNATURES = {b"FLV": "an FLV", b"\x1aE\xdf\xa3": "a Matroska or WebM", b"RIFF": "an AVI", b"OggS": "an Ogg"}
 
@@ -109,8 +112,10 @@ def _about_pointer(head: bytes) -> str:
 
 def not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
     """Why libav would not open a file that begins with `head`: its `error`, or what the file is instead."""
-    if isinstance(error, (OSError, MemoryError)):
+    if isinstance(error, (OSError, MemoryError)) and not _is_cut_off(path, "matroska"):
         return VideoError("unreadable", path, f"cannot be read: {getattr(error, 'strerror', error)}")
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return VideoError("not_video", path, "a WebP animation, which PyAV cannot decode: convert it to H.264")
     container = "an MP4" if head[4:8] in (b"ftyp", b"moov", b"mdat") else None
     container = container or next((name for start, name in _SIGNATURES.items() if head.startswith(start)), None)
     if container:
@@ -123,6 +128,9 @@ def not_opened(path: Path, head: bytes, error: Exception) -> VideoError:
 
 
 def _moving_pictures(path: Path, container: InputContainer, pictures: list[VideoStream]) -> VideoStream:
+    usable = pictures and all(film.codec_context for film in pictures)
+    if not usable and _is_cut_off(path, container.format.name):
+        raise VideoError("truncated", path, "breaks off in its index: fetch the file again")
     if not pictures:
         kinds = sorted({"a cover picture" if s.type == "video" else s.type for s in container.streams})
         message = f"holds no video, only {', '.join(kinds) or 'empty tracks'}: name the file with the moving picture"
@@ -138,7 +146,7 @@ def _moving_pictures(path: Path, container: InputContainer, pictures: list[Video
 def _stills(path: Path, films: list[int]) -> set[int]:
     """Which of several video streams show a single picture: libav's best may be one, if it is flagged as the default."""
     counts = Counter[int]()
-    with suppress(av.FFmpegError), av.open(os.path.abspath(path), options=dict(OPTIONS)) as container:
+    with suppress(av.FFmpegError, IndexError), av.open(os.path.abspath(path), options=dict(OPTIONS)) as container:
         for packet in container.demux(video=tuple(range(len(container.streams.video)))):
             counts[packet.stream_index] += packet.size > 0
             if all(counts[film] > 1 for film in films) or max(counts.values()) > _MANY_PACKETS:
@@ -162,11 +170,14 @@ class Examined:
         ``truncated`` or ``corrupt_frames``.
     notes : tuple of str
         What is odd about the file and does no harm.
+    num_early : int
+        Of `num_frames` those that are shown before the first key frame, and may refer to pictures that are not in the file.
     """
 
     num_frames: int
     fault: VideoError | None
     notes: tuple[str, ...]
+    num_early: int = 0
 
 
 def count_packets(path: str | os.PathLike[str], *, accept_truncated: bool = False) -> int:
@@ -200,29 +211,30 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
         As :func:`open_video`.
     """
     path = Path(path)
-    broken, complaint = None, ""
+    broken = None
     with listening() as hear, open_video(path) as (container, stream):
-        tally = _Tally(stream)
+        tally = _Tally(path, stream)
         try:
             for packet in read_packets(path, container):
                 tally.add(packet)
-                complaint = complaint or hear.about_the_end()
+                tally.hear(*hear.about_the_container())
         except VideoError as error:
             if error.reason != "truncated":
                 raise
             broken = error
-        complaint, declared = complaint or hear.about_the_end(), _declared_seconds(container)
+        tally.hear(*hear.about_the_container())
+        declared = _declared_seconds(container)
         notes = _about_several(_films(container), stream)
-        cut = _is_cut_off(path, container)
-    fault = broken or tally.fault(path, complaint, cut, declared)
+        cut = _is_cut_off(path, container.format.name)
+    fault = broken or tally.fault(path, cut, declared)
     if fault is None and tally.falls_short(declared):
         notes += (_about_lie(container, declared, stream.frames, tally),)
-    return Examined(tally.count, fault, notes)
+    return Examined(tally.count, fault, notes, tally.count_early())
 
 
-def _is_cut_off(path: Path, container: InputContainer) -> bool | None:
+def _is_cut_off(path: Path, container: str) -> bool | None:
     try:
-        return is_cut_off(path, container.format.name)
+        return is_cut_off(path, container)
     except OSError as error:
         raise VideoError("unreadable", path, f"cannot be read: {error.strerror}") from error
 
@@ -230,28 +242,41 @@ def _is_cut_off(path: Path, container: InputContainer) -> bool | None:
 class _Tally:
     """What was seen of the packets of a film."""
 
-    def __init__(self, stream: VideoStream) -> None:
-        self._index = stream.index
+    def __init__(self, path: Path, stream: VideoStream) -> None:
+        self._path, self._index = path, stream.index
         self.count = 0  # pictures
         self.begin, self.end = math.inf, 0.0  # seconds of the packets of any stream
         self._incomplete = False  # the last packet
+        self._complaint = self._lost = ""
         self._starts: list[float] = []  # of the pictures, in seconds
+        self._first_key: float | None = None  # when the first key frame is shown
         self._damaged: list[int] = []  # pictures that the container marks
 
     def add(self, packet: av.Packet) -> None:
         if not packet.size:
             return
-        self._incomplete = packet.is_corrupt
+        self._incomplete = is_damaged(self._path, packet)
         if packet.pts is not None:
             self.begin = min(self.begin, float(packet.pts * packet.time_base))
             self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream_index == self._index and not packet.is_discard:
-            self._starts += [] if packet.pts is None else [float(packet.pts * packet.time_base)]
-            self._damaged += [self.count] if packet.is_corrupt else []
+            if packet.pts is not None:
+                self._starts.append(float(packet.pts * packet.time_base))
+                self._first_key = (
+                    self._starts[-1] if packet.is_keyframe and self._first_key is None else self._first_key
+                )
+            self._damaged += [self.count] * self._incomplete
             self.count += 1
 
-    def fault(self, path: Path, complaint: str, cut: bool | None, declared: float) -> VideoError | None:
+    def hear(self, ends: str, lost: str) -> None:
+        """Remember the first complaints that the file ends too early, and that packets in its middle are lost."""
+        self._complaint = self._complaint or ends
+        if lost and not self._lost:
+            self._lost = f"is damaged after frame {self.count} at {self.end:.2f} s (libav: {lost}): fetch it again"
+
+    def fault(self, path: Path, cut: bool | None, declared: float) -> VideoError | None:
         """Why the film cannot be taken for whole; `cut` and `declared` are what the container says of its bytes and seconds."""
+        complaint = self._complaint
         said = f" (libav: {complaint})" if complaint else ""
         breaks_off = self._incomplete or (complaint and not self.reaches(declared))
         if self.falls_short(declared) and (breaks_off or cut is not False):
@@ -263,12 +288,16 @@ class _Tally:
         if self._damaged:
             message = f"its frame {self._damaged[0]} is damaged in the file: fetch it again"
             return VideoError("corrupt_frames", path, message)
-        if cut and not declared:
+        if cut:
             message = (
                 f"breaks off after frame {self.count} at {self.end:.2f} s, in the middle of a part of its container"
             )
             return truncated(path, message)
-        return None
+        return VideoError("corrupt_frames", path, self._lost) if self._lost else None
+
+    def count_early(self) -> int:
+        """Pictures that are shown before the first key frame."""
+        return sum(start < self._first_key for start in self._starts) if self._first_key is not None else 0
 
     def falls_short(self, declared: float) -> bool:
         """More is missing than headers are wrong by: 0.3 s, a tenth, and two of the longest pauses between frames (their
@@ -324,11 +353,28 @@ def read_packets(path: Path, container: InputContainer, *streams: VideoStream) -
     VideoError
         ``truncated``, when the container cannot be read on; ``unreadable``, when the disk cannot.
     """
+    packets = container.demux(*streams)
+    if container.format.name in _PARTS_SHOWN and _is_cut_off(path, container.format.name):
+        packets = _without_last(packets)
     try:
-        yield from container.demux(*streams)
+        yield from packets
+    except IndexError:  # all is read; PyAV looks for the object of a stream that came up midway, which it has not
+        return
     except av.FFmpegError as error:
         reason: VideoReason = "unreadable" if isinstance(error, OSError) else "truncated"
         raise VideoError(reason, path, f"cannot be read to its end ({error.strerror}): fetch it again") from error
+
+
+def _without_last(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+    """All but the last that is not empty."""
+    held = None
+    for packet in packets:
+        if packet.size:
+            if held is not None:
+                yield held
+            held = packet
+        else:
+            yield packet
 
 
 def _declared_seconds(container: InputContainer) -> float:

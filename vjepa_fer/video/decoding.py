@@ -18,8 +18,9 @@ import numpy as np
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video.clock import rising_seconds
 from vjepa_fer.video.colour import Turn
-from vjepa_fer.video.complaints import listening
+from vjepa_fer.video.complaints import is_spoilt, listening
 from vjepa_fer.video.container import examine_packets, open_video, read_packets, truncated
+from vjepa_fer.video.joints import is_damaged
 from vjepa_fer.video.kept import MAX_BYTES, Display, KeptFrames, Prepare, TurnsDifferError
 from vjepa_fer.video.others import Decoder, disagreement
 from vjepa_fer.video.pictures import decode_pictures, list_pictures
@@ -117,7 +118,7 @@ def decode_video(
         lambda wanted: KeptFrames(path, prepare, wanted, max_bytes, film.turn, display), choose, decoder != "pyav"
     )
     seconds, clock = rising_seconds(once.pts, once.dts, once.frames_per_second)
-    notes += [*kept.notes, *kept.about_sizes(), *kept.about_turns(), *film.about_break(), clock]
+    notes += [*kept.notes, *kept.about_sizes(), *kept.about_turns(), *film.about_start(), *film.about_break(), clock]
     if decoder != "pyav":
         limit = max(60.0, 10 * (time.perf_counter() - started))
         differs = disagreement(decoder, path, film.num_frames, kept.digests, seconds=limit)
@@ -135,7 +136,13 @@ def _decode_pictures(
     pictures = list_pictures(folder)
     kept = KeptFrames(folder, prepare, np.array(sorted(set(choose(len(pictures)))), np.int64), max_bytes)
     for number, frame in enumerate(decode_pictures(pictures)):
-        kept.take(number, frame)
+        try:
+            kept.take(number, frame)
+        except TurnsDifferError as error:
+            message = (
+                f"{pictures[number].name} is to be turned otherwise than those before it (EXIF): turn them all alike"
+            )
+            raise VideoError("unreadable", folder, message) from error
     kept.finish()
     return _as_video(kept, picture_seconds(len(pictures), rate), ())
 
@@ -160,11 +167,12 @@ class _Film:
         self.until = 1 << 62  # frames before the place where the file breaks off
         self.turn: Turn | None = None  # that most frames ask for, where they differ
         self._break: VideoError | None = None
+        self._num_packets = self._num_early = 0
 
     def examine(self) -> list[str]:
         """Count packets; return what is odd about the file."""
         found = examine_packets(self.path)
-        self.num_frames = found.num_frames
+        self.num_frames, self._num_packets, self._num_early = found.num_frames, found.num_frames, found.num_early
         self._accept(found.fault)
         return list(found.notes)
 
@@ -211,6 +219,14 @@ class _Film:
         if not (self.accept_truncated and fault.reason == "truncated" and self.num_frames):
             raise fault
         self._break = self._break or fault
+
+    def about_start(self) -> list[str]:
+        """Of a film that was cut out of a longer one, pictures may refer to others that are not there."""
+        missing = min(self._num_packets - self.num_frames, self._num_early)
+        if missing <= 0 or self._break is not None:
+            return []
+        of_all = f"{missing:,} of {self._num_packets:,} pictures"
+        return [f"begins between key frames: what cannot be decoded there is left out ({of_all})"]
 
     def about_break(self) -> list[str]:
         if self._break is None:
@@ -305,11 +321,13 @@ def _decode_once(path: Path, kept: KeptFrames, until: int, accept_truncated: boo
         try:
             for packet in read_packets(path, container, stream):
                 hear.about_pictures()
-                if packet.size and packet.is_corrupt:
+                if packet.size and is_damaged(path, packet):
                     once.damaged += [len(once.pts)] * (len(once.pts) < until)
                 once.emptied = len(once.pts)
                 take(_decode_packet(packet))
-                once.complaint = hear.about_pictures() or ("" if packet.size else once.complaint)
+                said = hear.about_pictures()
+                once.damaged += [max(len(once.pts) - 1, 0)] * is_spoilt(said)
+                once.complaint = said or ("" if packet.size else once.complaint)
         except VideoError as error:
             if not (accept_truncated and error.reason == "truncated"):
                 raise

@@ -1,4 +1,4 @@
-"""A video file goes in; whether its container is all there comes out: does the last of its parts end within the file?
+"""A video file goes in; whether its pictures are all there comes out: does the last part that holds some end within the file?
 
 Only what containers say about bytes is read here, some dozens of bytes a file, never what they say about time: a header that counts
 frames is often wrong (it was written before the last of them, or never filled in), while a part that reaches beyond the end of
@@ -18,10 +18,15 @@ _MOST_BLOCKS = 1_000_000  # of one picture in a GIF
 _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the largest
 _UNKNOWN_LENGTH = 0x7FFF0000  # bytes of a WAV that was written to a pipe, at least
 _STREAMED = (0, 0xFFFFFFFF)  # sizes in an AVI whose writer could not go back to fill them in
+_CLUSTER, _CUES = b"\x1f\x43\xb6\x75", b"\x1c\x53\xbb\x6b"
+_BEHIND_CLUSTERS = {_CUES, b"\x12\x54\xc3\x67", b"\x19\x41\xa4\x69", b"\x10\x43\xa7\x70"}  # tags, attachments, chapters
+_BOXES_WITHOUT_PICTURES = {b"free", b"skip", b"mfra", b"sidx", b"uuid", b"udta", b"meta"}
+_ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+_MXF_HEADER = bytes.fromhex("060e2b34020501010d0102010102")
 
 
 def is_cut_off(path: Path, container: str) -> bool | None:
-    """Whether bytes are missing at a file's end.
+    """Whether bytes of pictures or sound are missing at a file's end.
 
     Parameters
     ----------
@@ -53,7 +58,7 @@ def _riff(file: BinaryIO, size: int) -> bool | None:
             return False
         place += 8 + length + length % 2
         if place > size + 1:  # some leave out the last byte of padding
-            return True
+            return name not in (b"idx1", b"JUNK")
     return None
 
 
@@ -75,20 +80,24 @@ def _boxes(file: BinaryIO, size: int) -> bool | None:
     place, fragments = 0, False
     for _ in range(_MOST_PARTS):
         length, name = _at(file, place, ">I4s") or (0, b"")
+        if not name and place < size:
+            return fragments or None  # in the middle of a head
         if length == 1:
             (length,) = _at(file, place + 8, ">Q") or (0,)
         fragments |= name == b"moof"
         if length < 8:  # the last one may be of any length, which is said by 0
             break
+        if name == b"moov" and place + length > size:
+            length = 8  # which of its parts?
         place += length
         if place > size:
-            return True
+            return name not in _BOXES_WITHOUT_PICTURES
     return None if fragments else False
 
 
 def _ebml(file: BinaryIO, size: int) -> bool | None:
     """Matroska and WebM: the header, then one segment. A live one does not know its length."""
-    place = 0
+    place = start = 0
     for identifier in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):
         if _read(file, place, 4) != identifier:
             return None
@@ -96,8 +105,25 @@ def _ebml(file: BinaryIO, size: int) -> bool | None:
         if length is None:
             return None
         number, width = length
-        place += 4 + width + number
-    return place > size
+        start = place + 4 + width
+        place = start + number
+    return place > size and _ends_before(file, start, size)
+
+
+def _ends_before(file: BinaryIO, place: int, size: int) -> bool:
+    """Whether a Matroska segment that goes on beyond its file loses a cluster there, and not only what comes behind them."""
+    clusters = False
+    for _ in range(_MOST_PARTS):
+        identifier = _read(file, place, 4)
+        clusters |= identifier == _CLUSTER
+        wide = 4 if identifier[:1] < b"\x20" else 1  # Void and CRC-32 have short names
+        length = _ebml_number(_read(file, place + wide, 8))
+        if length is None or len(identifier) < 4:
+            return True
+        place += wide + length[1] + length[0]
+        if place > size:
+            return not (clusters and identifier in _BEHIND_CLUSTERS)
+    return True
 
 
 def _ebml_number(data: bytes) -> tuple[int, int] | None:
@@ -144,14 +170,16 @@ def _colours(flags: bytes) -> int:
 
 
 def _flv(file: BinaryIO, size: int) -> bool | None:
-    """Each tag is followed by its length; many writers also say the file's size."""
+    """Each tag is followed by its length; many writers also say the file's size, some a wrong one."""
     head = _read(file, 0, 4096)
     said = re.search(rb"\x00\x08filesize\x00(.{8})", head, re.DOTALL)
-    if said and 0 < struct.unpack(">d", said[1])[0] < 2**62:
-        return bool(struct.unpack(">d", said[1])[0] > size)
     (length,) = _at(file, size - 4, ">I") or (0,)
     kind, high, low = _at(file, size - 4 - length, ">BBH") or (0, 0, 0)
-    return False if kind in (8, 9, 18) and (high << 16 | low) + 11 == length else None
+    ends_well = kind in (8, 9, 18) and (high << 16 | low) + 11 == length
+    if said and 0 < struct.unpack(">d", said[1])[0] < 2**62:
+        more = bool(struct.unpack(">d", said[1])[0] > size)
+        return None if more and ends_well else more
+    return False if ends_well else None
 
 
 def _transport_packets(file: BinaryIO, size: int) -> bool | None:
@@ -160,6 +188,27 @@ def _transport_packets(file: BinaryIO, size: int) -> bool | None:
         if all(_read(file, first + length * number, 1) == b"G" for number in range(3)):
             return size % length != 0
     return None
+
+
+def _asf(file: BinaryIO, size: int) -> bool | None:
+    """WMV: a header, then the packets; a live one does not know their length."""
+    (header,) = _at(file, 16, "<Q") or (0,)
+    name, length = _at(file, header, "<16sQ") or (b"", 0)
+    return header + length > size if name == _ASF_DATA and length > 50 else None
+
+
+def _dv(file: BinaryIO, size: int) -> bool | None:
+    """Frames of one length: of 50 fields a second, or of 60."""
+    (head,) = _at(file, 0, ">I") or (0,)
+    return size % (144_000 if head & 0x80 else 120_000) != 0
+
+
+def _mxf(file: BinaryIO, size: int) -> bool | None:
+    """The first partition says where the last one begins, unless it was written before anybody knew."""
+    name, length = _at(file, 0, ">14sxxB") or (b"", 0)
+    value = 17 + (length & 0x7F if length & 0x80 else 0)
+    (footer,) = _at(file, value + 24, ">Q") or (0,)
+    return footer >= size if name == _MXF_HEADER and footer else None
 
 
 _JUDGES: dict[str, Callable[[BinaryIO, int], bool | None]] = {
@@ -171,6 +220,9 @@ _JUDGES: dict[str, Callable[[BinaryIO, int], bool | None]] = {
     "gif": _gif,
     "flv": _flv,
     "mpegts": _transport_packets,
+    "asf": _asf,
+    "dv": _dv,
+    "mxf": _mxf,
 }
 
 

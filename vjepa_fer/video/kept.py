@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import atan2, degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,7 @@ class KeptFrames:
         """Look at frame `number` of the video; keep it if it was asked for."""
         self._check_size(number, frame)
         turn = turn_of(frame)
+        self.notes += [] if number else _about_askew(frame)
         self.turns[turn] += 1
         if self._believes_frames and len(self.turns) > 1:
             raise TurnsDifferError
@@ -200,10 +202,42 @@ def turn_of(frame: av.VideoFrame) -> Turn:
 
     Mirrored ones (front cameras) included; in between, the nearest quarter turn.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return False, False, False
-    a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()  # shown x = a x + c y, shown y = b x + d y
+    a, b, c, d = _display_matrix(frame)
     if abs(b) > abs(a):
         return True, b < 0, c < 0
     return False, d < 0, a < 0
+
+
+def _about_askew(frame: av.VideoFrame) -> list[str]:
+    """A note on a turn that is no quarter; the ffmpeg program leaves out one of less than a degree, too."""
+    a, b, c, d = _display_matrix(frame)
+    off = [abs((degrees(atan2(y, x)) + 45) % 90 - 45) for x, y in ((a, b), (c, d))]
+    if max(off) <= 1:
+        return []
+    turn = degrees(atan2(b, a))
+    return [f"it asks to be turned by {turn:.0f}°, or skewed: its frames are turned by quarters alone, to the nearest"]
+
+
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int]:
+    """a, b, c, d: what is stored at x, y is shown at a x + c y, b x + d y."""
+    try:
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        _take_any_side_data()
+        data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()
+    return a, b, c, d
+
+
+def _take_any_side_data() -> None:
+    """Have PyAV read frames with kinds of side data that it has no name for (FFmpeg 8's EXIF, in most photographs) as well."""
+    from av.sidedata.sidedata import Type
+
+    def unnamed(kind: Any, value: int) -> Any:
+        member = object.__new__(kind)
+        member._name_, member._value_ = f"UNNAMED_{value}", value
+        return member
+
+    Type._missing_ = classmethod(unnamed)  # type: ignore[assignment]

@@ -23,6 +23,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("extract", "PyAV", "decoding pictures") from error
 
+from vjepa_fer.video.complaints import is_spoilt, listening  # imports PyAV
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 LARGEST_FILE = 1 << 28
@@ -138,7 +140,9 @@ def _decoded(codec: str, data: bytes) -> list[av.VideoFrame]:
     decoder.options = {"err_detect": "crccheck+bitstream+buffer+explode", "max_pixels": str(MOST_PIXELS)}
     decoder.thread_count = 1  # worker processes share the cores
     try:
-        return [*decoder.decode(av.Packet(data)), *decoder.decode(None)]  # type: ignore[attr-defined]
+        with listening() as hear:
+            frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]  # type: ignore[attr-defined]
+            return [] if is_spoilt(hear.about_pictures()) else frames
     except (av.FFmpegError, ValueError, MemoryError):
         return []
 
