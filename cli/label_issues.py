@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption
-from .runs import RunArgument
+from .options import JsonOption, RunArgument
 from .terminal import print_json, print_table, say, warn
 
 SHOWN = 20

@@ -6,13 +6,14 @@ could not be read, 130 Ctrl-C, 143 a polite kill.
 
 from __future__ import annotations
 
-import copy
 import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -21,24 +22,6 @@ from vjepa_fer import __version__
 from vjepa_fer.errors import MissingExtraError, VjepaFerError
 from vjepa_fer.workers import SAFE, limit_threads
 
-from . import (
-    cache,
-    compare,
-    demo,
-    doctor,
-    evaluate,
-    experiments,
-    extract,
-    extract_audio,
-    label_issues,
-    manifest,
-    models,
-    predict,
-    probe,
-    report,
-    robustness,
-    runs,
-)
 from .environment import name_variables
 from .examples import add_examples
 from .panels import add_panels
@@ -65,35 +48,25 @@ class Program(TyperGroup):
             return super().invoke(*args, **options)
 
 
-app = typer.Typer(
-    name="vjepa-fer",
-    cls=Program,
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 STAGE_1 = "Stage 1: videos → token cache (GPU box)"
 STAGE_2 = "Stage 2: cache → cross-validated probes (laptop)"
-HELP = "First steps"
+COMMANDS = {
+    "First steps": ("demo", "doctor"),
+    STAGE_1: ("manifest", "models", "extract", "extract-audio", "cache"),
+    STAGE_2: ("probe", "experiments", "runs", "evaluate", "robustness", "report", "predict"),
+}
+"""By the panel of the help in which they stand; each is made in the module that is called like it."""
+ALL = frozenset(name for names in COMMANDS.values() for name in names)
 
-app.command(rich_help_panel=HELP)(demo.demo)
-app.command(rich_help_panel=HELP)(doctor.doctor)
-app.add_typer(manifest.app, name="manifest", rich_help_panel=STAGE_1)
-app.add_typer(models.app, name="models", rich_help_panel=STAGE_1)
-app.command(rich_help_panel=STAGE_1)(extract.extract)
-app.command(rich_help_panel=STAGE_1)(extract_audio.extract_audio)
-app.add_typer(cache.app, name="cache", rich_help_panel=STAGE_1)
-app.command(rich_help_panel=STAGE_2)(probe.probe)
-app.add_typer(experiments.app, name="experiments", rich_help_panel=STAGE_2)
-runs.app.command()(compare.compare)
-runs.app.command()(label_issues.issues)
-app.add_typer(runs.app, name="runs", rich_help_panel=STAGE_2)
-app.command(rich_help_panel=STAGE_2)(evaluate.evaluate)
-app.command(rich_help_panel=STAGE_2)(robustness.robustness)
-app.command(rich_help_panel=STAGE_2)(report.report)
-app.command(rich_help_panel=STAGE_2)(predict.predict)
+if TYPE_CHECKING:
+    app: typer.Typer
+    """All commands."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return _app(ALL)
+    raise AttributeError(name)
 
 
 def _print_version(wanted: bool) -> None:
@@ -102,7 +75,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
@@ -117,9 +89,9 @@ def root(
 def make_program(first: Sequence[str] = ()) -> TyperGroup:
     """The commands, with what their options share: variables of the environment, groups and examples in the help.
 
-    All of them; or the one that is called like the `first` word.
+    All of them; or the one that is called like the `first` word, since making all takes as long as reading a cache.
     """
-    program = typer.main.get_command(_only([*first]))
+    program = typer.main.get_command(_app(ALL.intersection(first) or ALL))
     name_variables(program)
     add_panels(program)
     add_examples(program)
@@ -151,16 +123,31 @@ def main() -> None:
         sys.exit(1)
 
 
-def _only(first: list[str]) -> typer.Typer:
-    """The program with the one command that is asked for, since making all of them takes as long as reading a cache; or with all."""
-    one = copy.copy(app)
-    one.registered_commands = [each for each in app.registered_commands if [_name_of(each)] == first]
-    one.registered_groups = [each for each in app.registered_groups if [each.name] == first]
-    return one if one.registered_commands or one.registered_groups else app
+@cache
+def _app(wanted: frozenset[str]) -> typer.Typer:
+    """Some of the commands; what the others need is not imported."""
+    made = typer.Typer(
+        name="vjepa-fer",
+        cls=Program,
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=root,
+    )
+    for panel, names in COMMANDS.items():
+        for name in (name for name in names if name in wanted):
+            _add(made, name, panel)
+    return made
 
 
-def _name_of(command: Any) -> str:
-    return command.name or command.callback.__name__.replace("_", "-")
+def _add(made: typer.Typer, name: str, panel: str) -> None:
+    """A command, or a group of some, which its module calls ``app``."""
+    module = import_module(f".{name.replace('-', '_')}", __package__)
+    if hasattr(module, "app"):
+        made.add_typer(module.app, name=name, rich_help_panel=panel)
+    else:
+        made.command(name, rich_help_panel=panel)(getattr(module, name.replace("-", "_")))
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -26,6 +26,7 @@ CacheArgument = Annotated[
 ]
 FolderArgument = Annotated[str, typer.Argument(metavar="CACHE", help="A cache folder.", show_default=False)]
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips, a CSV.", show_default=False)]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
 Shape = Literal["table", "csv", "markdown", "latex"]

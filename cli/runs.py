@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .compare import compare
 from .figures import PartOption, print_figures, print_groups, print_part
-from .options import SOME_FAILED, FormatOption, JsonOption, check_format
+from .label_issues import issues
+from .options import SOME_FAILED, FormatOption, JsonOption, RunArgument, check_format
 from .terminal import fits, print_json, print_table, say, warn
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ MOST_CONTROLS = 4
 
 NUM_LEAKS = 3
 app = typer.Typer(no_args_is_help=True, help="Look at evaluated runs: list them, show one, compare several.")
-
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
 @app.command("list")
@@ -179,3 +179,7 @@ def _short(value: object) -> object:
     """Hashes as their first 16 digits; `--json` gives them whole."""
     parts = value.split("+") if isinstance(value, str) else []
     return " + ".join(part[:16] for part in parts) if parts and all(len(part) == 64 for part in parts) else value
+
+
+app.command()(compare)
+app.command()(issues)

@@ -204,15 +204,20 @@ def test_every_command_has_help():
 
 
 def test_the_program_with_one_command_has_it_as_the_whole_program_has():
-    from typer.main import get_command
+    from vjepa_fer.cli.main import make_program
 
-    from vjepa_fer.cli import main
-
-    whole = get_command(main.app).commands
+    whole = make_program().commands
     for name, command in whole.items():
-        [(own_name, own)] = get_command(main._only([name])).commands.items()
+        [(own_name, own)] = make_program([name]).commands.items()
         assert own_name == name
         assert [p.opts for p in own.params] == [p.opts for p in command.params]
         assert list(getattr(own, "commands", {})) == list(getattr(command, "commands", {}))
-    for typed in ([], ["--help"], ["prob"], ["--version"]):
-        assert main._only(typed) is main.app
+    for typed in (["--help"], ["prob"], ["--version"]):
+        assert list(make_program(typed).commands) == list(whole)
+
+
+def test_a_command_does_not_wait_for_the_imports_of_others():
+    code = "import sys; from vjepa_fer.cli.main import make_program; make_program(['runs']); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "vjepa_fer.cli.runs" in modules
+    assert not {"vjepa_fer.cli.probe", "vjepa_fer.cli.extract", "vjepa_fer.cli.models"} & set(modules)
