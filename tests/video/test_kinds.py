@@ -194,6 +194,8 @@ UNDECLARED = {
     "v.mpg": ["-c:v", "mpeg2video"],
     "v.nut": ["-c:v", "mpeg4"],
     "v.wmv": ["-c:v", "wmv2"],
+    "v.apng": ["-f", "apng"],
+    "v.y4m": ["-pix_fmt", "yuv420p"],
 }
 
 
@@ -346,12 +348,19 @@ def test_libavs_complaints_reach_neither_the_terminal_nor_another_setting(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["avi", "mov,mp4", "matroska,webm", "ogg", "gif", "flv", "mpegts", "mpeg", "asf", "dv", "mxf"]
+    "name",
+    ["avi", "mov,mp4", "matroska,webm", "ogg", "gif", "flv", "mpegts", "mpeg", "asf", "dv", "mxf", "yuv4mpegpipe"],
 )
 @given(data=st.binary(max_size=400))
 def test_any_bytes_are_judged_without_a_fault(tmp_path_factory, name, data):
     path = tmp_path_factory.getbasetemp() / "any"
-    heads = {"avi": b"RIFF\0\0\0\0AVI ", "matroska,webm": b"\x1aE\xdf\xa3", "ogg": b"OggS\0", "mpegts": b"G"}
+    heads = {
+        "avi": b"RIFF\0\0\0\0AVI ",
+        "matroska,webm": b"\x1aE\xdf\xa3",
+        "ogg": b"OggS\0",
+        "mpegts": b"G",
+        "yuv4mpegpipe": b"YUV4MPEG2 W",
+    }
     path.write_bytes(heads.get(name, b"") + data)
     assert is_cut_off(path, name) in (True, False, None)
 

@@ -18,7 +18,7 @@ _OF_CONTAINERS = {
     "Windows Media": ".wmv .asf",
     "Ogg": ".ogv .ogm .ogg .ogx",
     "RealMedia": ".rm .rmvb",
-    "further containers": ".mxf .nut .dv .dif .gif .ivf",
+    "further containers": ".mxf .nut .dv .dif .gif .apng .y4m .ivf",
     "H.264, H.265 and AV1 alone": ".264 .h264 .avc .h26l .265 .h265 .hevc .obu",
     "pictures in a row": ".mjpeg .mjpg",
 }

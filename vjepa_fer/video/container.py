@@ -34,7 +34,7 @@ from vjepa_fer.video.complaints import listening  # imports PyAV
 from vjepa_fer.video.joints import is_damaged
 
 _CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,flv,live_flv,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,ogg,rm,mxf,nut,dv,gif,ivf,"
+    "mov,mp4,m4a,3gp,3g2,mj2,flv,live_flv,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,ogg,rm,mxf,nut,dv,gif,apng,yuv4mpegpipe,ivf,"
     "h264,hevc,m4v,av1,obu,mjpeg,"
     "wav,w64,mp3,aac,flac,ac3,amr,aiff,au"  # only to say "audio, no picture"
 )

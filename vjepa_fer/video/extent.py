@@ -21,6 +21,14 @@ _STREAMED = (0, 0xFFFFFFFF)  # sizes in an AVI whose writer could not go back to
 _CLUSTER, _CUES = b"\x1f\x43\xb6\x75", b"\x1c\x53\xbb\x6b"
 _BEHIND_CLUSTERS = {_CUES, b"\x12\x54\xc3\x67", b"\x19\x41\xa4\x69", b"\x10\x43\xa7\x70"}  # tags, attachments, chapters
 _BOXES_WITHOUT_PICTURES = {b"free", b"skip", b"mfra", b"sidx", b"uuid", b"udta", b"meta"}
+_Y4M = {  # how much narrower and lower colours are than brightness, and how many planes there are
+    "420": (2, 2, 3),
+    "422": (2, 1, 3),
+    "444": (1, 1, 3),
+    "444alpha": (1, 1, 4),
+    "411": (4, 1, 3),
+    "mono": (1, 1, 1),
+}
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _MXF_HEADER = bytes.fromhex("060e2b34020501010d0102010102")
 
@@ -211,6 +219,24 @@ def _mxf(file: BinaryIO, size: int) -> bool | None:
     return footer >= size if name == _MXF_HEADER and footer else None
 
 
+def _y4m(file: BinaryIO, size: int) -> bool | None:
+    """A line of text, then frames of one length, each behind the word FRAME."""
+    line = _read(file, 0, 256).split(b"\n")[0]
+    said = {word[:1]: word[1:].decode("ascii", "replace") for word in line.split()[1:]}
+    colours = re.match(
+        r"(420|422|444alpha|444|411|mono)[^p]*?(?:p?(9|1[0-6])|jpeg|mpeg2|paldv)?$", said.get(b"C", "420")
+    )
+    if not (colours and said.get(b"W", "").isdigit() and said.get(b"H", "").isdigit()):
+        return None
+    width, height = int(said[b"W"]), int(said[b"H"])
+    across, down, planes = _Y4M[colours[1]]
+    pixels = width * height * (1 + (planes == 4)) + (planes > 1) * 2 * -(-width // across) * -(-height // down)
+    frame, start = 6 + pixels * (2 if colours[2] else 1), len(line) + 1
+    if size > start + frame and _read(file, start + frame, 6) not in (b"FRAME\n", b"FRAME\n"[: size - start - frame]):
+        return None
+    return (size - start) % frame != 0
+
+
 _JUDGES: dict[str, Callable[[BinaryIO, int], bool | None]] = {
     "avi": _riff,
     "wav": _wave,
@@ -223,6 +249,7 @@ _JUDGES: dict[str, Callable[[BinaryIO, int], bool | None]] = {
     "asf": _asf,
     "dv": _dv,
     "mxf": _mxf,
+    "yuv4mpegpipe": _y4m,
 }
 
 
