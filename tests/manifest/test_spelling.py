@@ -366,3 +366,18 @@ def test_a_cache_of_before_with_names_that_are_refused_now_is_mended_by_a_manife
     (cache.root / "manifest.csv").unlink()
     import_features(features(ids), cache.root, study(ids))
     assert open_cache(cache.root).manifest.labels == ("a", "b")
+
+
+@pytest.mark.parametrize(("one", "other"), [("very sad", "very_sad"), ("Actor 07", "actor-7"), ("s 1", "S1")])
+@pytest.mark.parametrize("column", ["label", "subject"])
+def test_labels_and_subjects_that_are_parted_otherwise_are_one(column, one, other):
+    clips = [Clip(f"c{n}", "", **{"label": "sad", "subject": "p", column: name}) for n, name in enumerate((one, other))]
+    with pytest.raises(
+        ManifestError, match=rf"{column}s '.*({one}|{other})' differ only in what stands between their words"
+    ):
+        Manifest(clips=tuple(clips))
+
+
+def test_numbers_are_not_one_without_what_parts_them():
+    clips = [Clip(f"c{n}", "", "sad", subject, {}) for n, subject in enumerate(("1-1", "11", "1_1_2", "s1", "s11"))]
+    assert len(Manifest(clips=tuple(clips))) == 5

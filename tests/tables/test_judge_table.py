@@ -117,6 +117,38 @@ def test_each_fold_of_a_cross_corpus_table_is_a_model_that_may_test_every_clip(t
 SUMS = [["c1", "sad", 12.5, 1.5], ["c2", "happy", 0.4, 7.6], ["c3", "sad", 0.3, 0.7]]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [((0.22, 1.6), (2.3, 0.1)), ((1, 3, 2), (2, 1, 3)), ((1e308, 0, 1), (1, 0, 0))]
+)
+def test_distances_ranks_and_overflow_are_no_sums(tmp_path, first, second):
+    header = ["clip_id", "true_label", "sad", "happy", "calm"][: 2 + len(first)]
+    path = write(tmp_path / "p.csv", header, [["c1", "sad", *first], ["c2", "happy", *second]])
+    with pytest.raises(
+        RunError, match=r"row 2: the probabilities do not sum to one .* the largest the decision, say --scores"
+    ):
+        judge_table(path)
+
+
+@pytest.mark.parametrize(
+    ("truths", "message"),
+    [
+        (
+            ["very sad", "very_sad"],
+            r"labels 'very sad' \(row 2\) and 'very_sad' \(row 3\) differ only in what stands between",
+        ),
+        (
+            ["sad", "sadness"],
+            r"'sad' \(row 2\) and 'sadness' \(row 3\) are two words for one class, sad; expected one word",
+        ),
+    ],
+)
+def test_one_class_in_two_words_of_a_column_is_refused_by_row(tmp_path, truths, message):
+    rows = [[f"c{n}", truth, truths[0]] for n, truth in enumerate(truths)]
+    path = write(tmp_path / "p.csv", ["clip_id", "true_label", "predicted_label"], rows)
+    with pytest.raises(RunError, match=f"p.csv: true_label: {message}"):
+        judge_table(path)
+
+
 def test_sums_over_windows_are_recognised_and_said(tmp_path):
     path = write(tmp_path / "p.csv", ["clip_id", "true_label", "conf_sad", "conf_happy"], SUMS)
     (result,) = call_json("evaluate", path)["results"]

@@ -193,7 +193,7 @@ def _places_by_seconds(seconds: np.ndarray, known: np.ndarray | None, where: Cal
 def _places_on(grid: Grid, steps: np.ndarray, where: Callable[[int], str]) -> np.ndarray:
     wrong = _leaves_the_rest(grid.counts)
     if wrong is not None:
-        raise CacheError(_another_rate(where(wrong + 1), steps[wrong], grid.step * _most_frequent(grid.counts)))
+        raise CacheError(_another_rate(where(wrong + 1), float(steps[wrong]), grid.step * _most_frequent(grid.counts)))
     return np.concatenate([[0], np.cumsum(grid.counts)])
 
 

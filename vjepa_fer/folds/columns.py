@@ -20,6 +20,7 @@ from vjepa_fer.manifest import (
     canonical,
     is_missing,
     natural_order,
+    refuse_parted_otherwise,
     refuse_spelled_twice,
 )
 
@@ -117,21 +118,9 @@ def column_folds(column: str, manifest: Manifest) -> ClipFolds:
         return _split(name, marked, parts)
     refuse_spelled_twice("fold names", dict.fromkeys(marked, ""), f"folds {name!r}: ", error=SplitError)
     _refuse_unclear(column, marked)
-    _refuse_parted_otherwise(name, marked)
+    places = {word: f"{len(ids):,} clips" for word, ids in marked.items()}
+    refuse_parted_otherwise("fold names", places, f"folds {name!r}: ", error=SplitError)
     return _named_folds(name, marked)
-
-
-def _refuse_parted_otherwise(name: str, marked: Mapping[str, list[str]]) -> None:
-    """Names that differ only in what parts their words: ``fold 1``, ``fold_1`` and ``Fold1``."""
-    first: dict[str, str] = {}
-    for word in marked:
-        parted = re.sub(r"(?<=[^\W\d_])[ _-]+(?=[0-9])|(?<=[^\W\d_])[ _-]+(?=[^\W\d_])", "", canonical(word))
-        other = first.setdefault(parted, word)
-        if other != word:
-            raise SplitError(
-                f"folds {name!r}: fold names {other!r} ({len(marked[other]):,} clips) and {word!r} ({len(marked[word]):,} clips) differ only in "
-                "what stands between their words; spell them alike, or, where they are really different, rename one"
-            )
 
 
 def _speaks_of_a_part(word: str) -> bool:

@@ -16,7 +16,10 @@ from vjepa_fer.judging.class_order import refuse_unnamed
 from vjepa_fer.judging.prediction_rows import cells
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.judging.vocabulary import one_vocabulary
-from vjepa_fer.manifest import Table
+from vjepa_fer.manifest import Table, common_names, refuse_parted_otherwise, rows_of
+
+MOST_WINDOWS = 1e6
+"""A clip of days has not as many, so a larger total is none of probabilities."""
 
 Kind = Literal["probabilities", "sums", "logits", "scores", "decisions"]
 
@@ -70,6 +73,8 @@ def class_values(table: Table, asked: Asked) -> ClassValues:
     among = asked.classes or table.header
     heads = tuple(name for name in table.header if name in among and name not in COLUMNS)
     labels = {*cells(table, "true_label"), *cells(table, "predicted_label")}
+    if not asked.foreign:
+        _refuse_one_class_twice(table, asked)
     compared = _compared(heads, labels, asked)
     if (
         "predicted_label" in table.header
@@ -81,6 +86,22 @@ def class_values(table: Table, asked: Asked) -> ClassValues:
     if not asked.classes and not meets(without_beginning(heads, labels, compared).bare, labels, compared):
         refuse_unnamed(table)
     return _numbers(table, heads, labels, compared, asked)
+
+
+def _refuse_one_class_twice(table: Table, asked: Asked) -> None:
+    """Refuse labels of one column that are one class in two spellings or two words: each would count as wrong where the other is right."""
+    for column in ("true_label", "predicted_label"):
+        said = cells(table, column)
+        places = rows_of((number, label) for (number, _), label in zip(table.rows, said, strict=False))
+        refuse_parted_otherwise("labels", places, f"{table.path}: {column}: ", error=RunError)
+        first: dict[str, str] = {}
+        for label, name in common_names(places, asked.names).items():
+            other = first.setdefault(name, label)
+            if other != label and name not in (asked.names or {}).values():
+                raise RunError(
+                    f"{table.path}: {column}: {other!r} ({places[other]}) and {label!r} ({places[label]}) are two words for one class, {name}; "
+                    "expected one word a class: write one of them, or give them names of their own by --label-map"
+                )
 
 
 def _compared(heads: Sequence[str], labels: set[str], asked: Asked) -> Mapping[str, str] | None:
@@ -165,7 +186,17 @@ def _kind(values: np.ndarray, asked: Asked) -> Kind:
     if asked.logits:
         return "probabilities" if (values >= 0).all() and (np.abs(total - 1) <= TOLERANCE).all() else "logits"
     is_sum = (values >= 0).all() and (total >= 1 - TOLERANCE).all() and np.mean(total > 1 + TOLERANCE) > 0.5
-    return "sums" if asked.scores is None and is_sum else "probabilities"
+    return "sums" if asked.scores is None and is_sum and _are_of_windows(values) else "probabilities"
+
+
+def _are_of_windows(values: np.ndarray) -> bool:
+    """Whether rows add up to whole numbers, of windows or of per cent, and are no ranks: of distances and ranks the least may be the best."""
+    total, num_classes = values.sum(axis=1), values.shape[1]
+    ranks = np.sort(values, axis=1) - values.min(axis=1, keepdims=True)
+    if num_classes > 2 and (ranks == np.arange(num_classes)).all():
+        return False
+    off = np.abs(total - np.rint(total))
+    return bool((total < MOST_WINDOWS).all() and (off <= num_classes * 0.005 + TOLERANCE * total).all())
 
 
 def _shares(logits: np.ndarray) -> np.ndarray:
@@ -175,7 +206,7 @@ def _shares(logits: np.ndarray) -> np.ndarray:
 
 
 def _check_probabilities(table: Table, values: np.ndarray) -> None:
-    hint = "if the columns are scores or sums and not probabilities, say --scores; if they are logits, --logits"
+    hint = "if the columns are scores or sums and not probabilities, the largest the decision, say --scores; if they are logits, --logits"
     for wrong, what in (
         ((values < 0).any(axis=1), "a probability is negative"),
         (np.abs(values.sum(axis=1) - 1) > TOLERANCE, "the probabilities do not sum to one"),

@@ -14,7 +14,12 @@ from typing import Any
 from vjepa_fer.disk import is_url
 from vjepa_fer.doors import Column, Sheet, card, frame_of, not_one_of
 from vjepa_fer.errors import ManifestError, RemoteError
-from vjepa_fer.manifest.spelling import refuse_measurements, refuse_missing, refuse_spelled_twice
+from vjepa_fer.manifest.spelling import (
+    refuse_measurements,
+    refuse_missing,
+    refuse_parted_otherwise,
+    refuse_spelled_twice,
+)
 from vjepa_fer.remote import check_source, must_be_brought
 
 COLUMNS = ("clip_id", "path", "label", "subject")
@@ -232,6 +237,7 @@ def check_names(labels: Mapping[str, str], subjects: Mapping[str, str], where: s
     for kind, names in (("label", labels), ("subject", subjects)):
         refuse_missing(kind, names, where)
         refuse_spelled_twice(f"{kind}s", names, where)
+        refuse_parted_otherwise(f"{kind}s", names, where)
     refuse_measurements(tuple(labels), where)
 
 

@@ -62,6 +62,7 @@ _QUOTES = "\"'`´«»‹›„“”‟‚‘’‛ "
 _ALIKE = str.maketrans({"\u2010": "-", "\u2212": "-", "\u2018": "'", "\u2019": "'", "\u02bc": "'"})
 _WHOLE = re.compile(r"\+?(-?)0*([0-9]+)(?:\.0*|,00?)?")
 _PADDING = re.compile(r"(?<![0-9.,])0+(?=[0-9])")
+_BETWEEN = re.compile(r"(?<=[^\W\d_])[ _-]+(?=[^\W_])")
 _MOST_ROWS = 4
 
 
@@ -177,6 +178,23 @@ def refuse_spelled_twice(
     said = [f"{text} ({place})" if place else text for text, place in zip(shown(twice[0]), places, strict=True)]
     more = f", and {len(twice) - 1} more such names" if len(twice) > 1 else ""
     raise error(f"{where}{kind} {' and '.join(said)} differ only in spelling{more}; {ADVICE}")
+
+
+def refuse_parted_otherwise(
+    kind: str, names: Mapping[str, str], where: str = "", *, error: type[VjepaFerError] = ManifestError
+) -> None:
+    """Raise where two names differ only in what stands between their words, ``very sad``, ``very_sad``, ``Fold 1``, ``fold1``; parameters
+    as of :func:`refuse_spelled_twice`."""
+    first: dict[str, str] = {}
+    for name in names:
+        form = _BETWEEN.sub("", canonical(name))
+        other = first.setdefault(form, name)
+        if other != name and canonical(other) != canonical(name):
+            said = " and ".join(f"{one!r} ({names[one]})" if names[one] else repr(one) for one in (other, name))
+            raise error(
+                f"{where}{kind} {said} differ only in what stands between their words; spell them alike, or, where they are really "
+                "different, rename one"
+            )
 
 
 def rows_of(numbered: Iterable[tuple[int, str]]) -> dict[str, str]:
