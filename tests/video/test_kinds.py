@@ -117,6 +117,56 @@ def test_the_same_file_cut_off_is_truncated(tmp_path, make):
     assert refused(keep_start(make(tmp_path), 0.6)) == "truncated"
 
 
+def longer_by(path: Path, name: bytes, order: str, *, before: int) -> Path:
+    """The file with the length beside `name` 1,000 bytes too large."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from(order, data, data.index(name) - before)
+    return put(path, name, -len(name) - before, order, length + 1000)
+
+
+def overlong_mp4(folder: Path) -> Path:
+    return longer_by(encode(PICTURES, folder / "v.mp4", *X264, "-movflags", "+faststart"), b"mdat", ">I", before=4)
+
+
+def overlong_avi_without_index(folder: Path) -> Path:
+    path = longer_by(avi(folder), b"movi", "<I", before=4)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"idx1")])
+    return path
+
+
+def overlong_matroska(folder: Path) -> Path:
+    path = encode(PICTURES, folder / "v.mkv", *X264)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x18\x53\x80\x67") + 4  # the segment
+    struct.pack_into(">Q", data, at, struct.unpack_from(">Q", data, at)[0] + 1000)
+    path.write_bytes(data)
+    return path
+
+
+def mp4_with_something_behind(folder: Path) -> Path:
+    path = encode(PICTURES, folder / "v.mp4", *X264)
+    path.write_bytes(path.read_bytes() + b"garbage!" * 9)
+    return path
+
+
+def padded_flash(folder: Path) -> Path:
+    path = encode(PICTURES, folder / "v.flv", "-c:v", "flv1")
+    path.write_bytes(path.read_bytes() + bytes(100_000))
+    return path
+
+
+OVERLONG = (overlong_mp4, overlong_avi_without_index, overlong_matroska, mp4_with_something_behind, padded_flash)
+
+
+@pytest.mark.parametrize("make", OVERLONG, ids=lambda make: make.__name__)
+def test_lengths_that_are_wrong_behind_the_last_picture_are_no_loss(tmp_path, make):
+    path = make(tmp_path)
+    video = decode_video(path)
+    np.testing.assert_array_equal(video.frames, ffmpeg_frames(path, 64, 96))
+    assert (video.num_frames, video.notes) == (60, ())
+
+
 def refused(path: Path) -> str:
     with pytest.raises(VideoError) as caught:
         decode_video(path)

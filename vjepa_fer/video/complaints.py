@@ -18,7 +18,7 @@ _PICTURE = re.compile(
     r"|error while decoding|damaged|error at MB|error y=\d+ x=\d+",
     re.IGNORECASE,
 )
-_LOST = re.compile(r"CRC mismatch|Packet mismatch|packet_obj_size .* invalid")  # Ogg, FLV, ASF
+_LOST = re.compile(r"CRC mismatch|Packet mismatch (?!0 )|packet_obj_size .* invalid")  # Ogg, FLV (0: padding), ASF
 _SPOILT = re.compile(r"LZW decode failed|error y=\d+ x=\d+")  # GIF, JPEG: of a frame that does not bear a mark
 
 

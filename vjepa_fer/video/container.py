@@ -53,6 +53,8 @@ _LAST_PACKETS = (
     4  # of elementary pictures, that may share the last packet of their container: all are marked if it is cut
 )
 
+_COUNTED = ("mov,mp4", "avi")  # whose headers say how many pictures there are: if all are, no lengths matter
+
 _PARTS_SHOWN = ("gif", "dv")  # of a picture that is cut off libav shows what there is, and says nothing
 
 _SIGNATURES = {b"FLV": "an FLV", b"\x1aE\xdf\xa3": "a Matroska or WebM", b"RIFF": "an AVI", b"OggS": "an Ogg"}
@@ -225,7 +227,8 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
         tally.hear(*hear.about_the_container())
         declared = _declared_seconds(container)
         notes = _about_several(_films(container), stream)
-        cut = _is_cut_off(path, container.format.name)
+        complete = container.format.name.startswith(_COUNTED) and 0 < stream.frames <= tally.count
+        cut = False if complete else _is_cut_off(path, container.format.name)
     fault = broken or tally.fault(path, cut, declared)
     if fault is None and tally.falls_short(declared):
         notes += (_about_lie(container, declared, stream.frames, tally),)

@@ -126,6 +126,8 @@ def _ends_before(file: BinaryIO, place: int, size: int) -> bool:
         clusters |= identifier == _CLUSTER
         wide = 4 if identifier[:1] < b"\x20" else 1  # Void and CRC-32 have short names
         length = _ebml_number(_read(file, place + wide, 8))
+        if clusters and place == size:  # parts end where the file does: the segment's length is wrong
+            return False
         if length is None or len(identifier) < 4:
             return True
         place += wide + length[1] + length[0]
