@@ -16,7 +16,7 @@ from vjepa_fer.judging.class_order import refuse_unnamed
 from vjepa_fer.judging.prediction_rows import cells
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.judging.vocabulary import one_vocabulary
-from vjepa_fer.manifest import Table, common_names, refuse_parted_otherwise, rows_of
+from vjepa_fer.manifest import Table, canonical, common_names, refuse_parted_otherwise, rows_of
 
 MOST_WINDOWS = 1e6
 """A clip of days has not as many, so a larger total is none of probabilities."""
@@ -97,7 +97,7 @@ def _refuse_one_class_twice(table: Table, asked: Asked) -> None:
         first: dict[str, str] = {}
         for label, name in common_names(places, asked.names).items():
             other = first.setdefault(name, label)
-            if other != label and name not in (asked.names or {}).values():
+            if canonical(other) != canonical(label) and name not in (asked.names or {}).values():
                 raise RunError(
                     f"{table.path}: {column}: {other!r} ({places[other]}) and {label!r} ({places[label]}) are two words for one class, {name}; "
                     "expected one word a class: write one of them, or give them names of their own by --label-map"
