@@ -89,7 +89,7 @@ def class_values(table: Table, asked: Asked) -> ClassValues:
 
 
 def _refuse_one_class_twice(table: Table, asked: Asked) -> None:
-    """Refuse labels of one column that are one class in two spellings or two words: each would count as wrong where the other is right."""
+    """Refuse two words for one class in a column, ``angry`` and ``anger`` or ``very sad`` and ``very_sad``: one would count as wrong for the other."""
     for column in ("true_label", "predicted_label"):
         said = cells(table, column)
         places = rows_of((number, label) for (number, _), label in zip(table.rows, said, strict=False))

@@ -99,7 +99,8 @@ def _unified(table: Table, classes: Sequence[str]) -> Table:
 
 
 def _rows(table: Table, columns: Iterable[str]) -> dict[str, str]:
-    return rows_of((number, row[column]) for number, row in table.rows for column in columns if column in row)
+    said = ((number, row[column]) for number, row in table.rows for column in columns if column in row)
+    return rows_of(dict.fromkeys(said))
 
 
 def _ends(classes: Sequence[str]) -> dict[str, None]:
