@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from vjepa_fer.cli.main import app
 from vjepa_fer.manifest import Clip, Manifest

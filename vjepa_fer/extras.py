@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from types import ModuleType
 
 from vjepa_fer.errors import MissingExtraError
 
@@ -37,9 +38,7 @@ def require_extra(extra: str, modules: tuple[str, ...], purpose: str) -> None:
 
 
 def import_matplotlib(purpose: str = "figures") -> None:
-    """Import matplotlib without the ``matplotlibrc`` of the current folder, which it would obey first: that may be a stranger's.
-
-    The user's own (``MATPLOTLIBRC``, the folder of configurations) is obeyed. To be called before anything is imported from it.
+    """Import matplotlib as :func:`import_undisturbed` does. To be called before anything is imported from it.
 
     Raises
     ------
@@ -47,9 +46,18 @@ def import_matplotlib(purpose: str = "figures") -> None:
         It is not installed.
     """
     require_extra("report", ("matplotlib",), purpose)
-    if "matplotlib" not in sys.modules:
+    import_undisturbed("matplotlib")
+
+
+def import_undisturbed(name: str) -> ModuleType:
+    """A module that is matplotlib or may import it, as LightGBM did before 4.7, imported without the ``matplotlibrc`` of the current folder.
+
+    matplotlib would obey that first, and it may be a stranger's. The user's own (``MATPLOTLIBRC``, the folder of configurations) is obeyed.
+    """
+    if name not in sys.modules:
         with _called_a_folder("matplotlibrc"):
-            importlib.import_module("matplotlib")
+            importlib.import_module(name)
+    return sys.modules[name]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -230,7 +231,8 @@ def test_the_shipped_table_is_what_its_script_makes_of_the_official_lists(tmp_pa
 
     folder = Path(shipped.__file__).parent
     runpy.run_path(str(folder / "make_crema_d.py"))["main"](SHARED / "crema_d", tmp_path / "crema_d.csv.gz")
-    assert (tmp_path / "crema_d.csv.gz").read_bytes() == (folder / "crema_d.csv.gz").read_bytes()
+    made, carried = (gzip.decompress((place / "crema_d.csv.gz").read_bytes()) for place in (tmp_path, folder))
+    assert made == carried  # packed by whichever zlib Python has
 
 
 def test_a_complete_crema_d_clone_gives_every_clip_with_its_own_file(tmp_path):

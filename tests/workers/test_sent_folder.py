@@ -23,6 +23,7 @@ from vjepa_fer.cli.main import app
 from vjepa_fer.demo import DemoSettings, write_demo_set
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe
+from vjepa_fer.extras import import_undisturbed
 from vjepa_fer.manifest import write_manifest
 from vjepa_fer.recipe import Sampling, Storage
 
@@ -215,3 +216,11 @@ def test_nor_does_a_process_that_a_library_starts_for_a_command(tmp_path):
     code += "app.command('library')(lambda: subprocess.run([sys.executable, '-c', 'import numpy'], check=True))\nmain()"
     run_there([sys.executable, "-P", "-c", code], tmp_path, 0)
     assert list((tmp_path / "marks").iterdir()) == []
+
+
+def test_a_library_that_imports_matplotlib_by_itself_finds_no_settings_there(tmp_path, monkeypatch):
+    """As LightGBM did before 4.7."""
+    (tmp_path / "imports_matplotlib.py").write_text("import os\nsees_a_folder = os.path.isdir('matplotlibrc')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert import_undisturbed("imports_matplotlib").sees_a_folder
+    assert not os.path.isdir("matplotlibrc")

@@ -18,7 +18,7 @@ from av.container import InputContainer
 
 from vjepa_fer.errors import VideoError
 from vjepa_fer.video.complaints import listening
-from vjepa_fer.video.container import OPTIONS, not_opened, read_head
+from vjepa_fer.video.container import not_opened, open_container, read_head
 from vjepa_fer.video.extent import is_cut_off
 
 MOST_SECONDS = 3600
@@ -71,7 +71,7 @@ def open_sound(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, A
         raise VideoError("no_audio", path, "a folder of pictures has no sound: name the film that they were taken from")
     head = read_head(path)
     try:
-        container = av.open(os.path.abspath(path), options=dict(OPTIONS), metadata_errors="replace")
+        container = open_container(path)
     except (av.FFmpegError, OSError) as error:
         raise _not_sound(not_opened(path, head, error), path) from error
     with container:

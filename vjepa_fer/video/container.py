@@ -15,7 +15,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vjepa_fer.disk import open_regular
 from vjepa_fer.errors import MissingExtraError, VideoError, VideoReason
@@ -73,8 +75,7 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
     path = Path(path)
     head = read_head(path)
     try:
-        # an absolute path, because libav would take "a:b.mp4" for the protocol a
-        container = av.open(os.path.abspath(path), options=dict(OPTIONS), metadata_errors="replace")
+        container = open_container(path)
     except (av.FFmpegError, OSError) as error:
         raise not_opened(path, head, error) from error
     with container:
@@ -83,6 +84,18 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
             stills = _stills(path, [film.index for film in films])
             films = [film for film in films if film.index not in stills] or films
         yield container, _moving_pictures(path, container, films)
+
+
+def open_container(path: Path) -> InputContainer:
+    """What PyAV makes of a file, or raises. What the file says of itself may be in any encoding: it is passed over."""
+    # an absolute path, because libav would take "a:b.mp4" for the protocol a
+    return av.open(os.path.abspath(path), options=dict(OPTIONS), **_any_text())
+
+
+@cache
+def _any_text() -> dict[str, Any]:
+    """PyAV 19 reads any; before it, a title in Latin-1 was an error."""
+    return {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
 def read_head(path: Path) -> bytes:
@@ -225,13 +238,13 @@ def examine_packets(path: str | os.PathLike[str]) -> Examined:
                 raise
             broken = error
         tally.hear(*hear.about_the_container())
-        declared = _declared_seconds(container)
+        declared, num_frames = _declared_seconds(container), stream.frames
         notes = _about_several(_films(container), stream)
-        complete = container.format.name.startswith(_COUNTED) and 0 < stream.frames <= tally.count
+        complete = container.format.name.startswith(_COUNTED) and 0 < num_frames <= tally.count
         cut = False if complete else _is_cut_off(path, container.format.name)
     fault = broken or tally.fault(path, cut, declared)
     if fault is None and tally.falls_short(declared):
-        notes += (_about_lie(container, declared, stream.frames, tally),)
+        notes += (_about_lie(container, declared, num_frames, tally),)
     return Examined(tally.count, fault, notes, tally.count_early())
 
 

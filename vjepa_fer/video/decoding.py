@@ -340,7 +340,7 @@ def _decode_once(path: Path, kept: KeptFrames, until: int, accept_truncated: boo
 
 
 def _seconds(ticks: int | None, tick: Fraction | None) -> float | None:
-    return None if ticks is None or tick is None else float(ticks * tick)
+    return float(ticks * tick) if ticks is not None and tick else None
 
 
 def _decode_packet(packet: av.Packet) -> Sequence[av.VideoFrame | None]:

@@ -20,8 +20,10 @@ _MOST = 20  # to one: whatever is beyond is no picture's
 
 def pixel_aspect(stream: VideoStream) -> Fraction:
     """Width of a pixel in units of its height, 1 if nothing is said: by the container or, where it is silent, the codec."""
-    aspect = stream.sample_aspect_ratio
-    return aspect if aspect and Fraction(1, _MOST) <= aspect <= _MOST else Fraction(1)
+    aspect = Fraction(
+        stream.sample_aspect_ratio or 1
+    )  # PyAV before 19: None where nothing is said; since then a rational of its own
+    return aspect if Fraction(1, _MOST) <= aspect <= _MOST else Fraction(1)
 
 
 def squared(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:

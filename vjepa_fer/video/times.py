@@ -64,5 +64,5 @@ def packet_seconds(path: str | os.PathLike[str], picture_rate: float | None = No
     path = Path(path)
     with open_video(path) as (container, stream):
         packets = [p for p in read_packets(path, container, stream) if p.size and not p.is_discard]
-        times = [float(p.pts * p.time_base) for p in packets if p.pts is not None and p.time_base is not None]
+        times = [float(p.pts * p.time_base) for p in packets if p.pts is not None and p.time_base]
     return np.sort(np.array(times)) if times and len(times) == len(packets) else None

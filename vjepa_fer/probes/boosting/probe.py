@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from vjepa_fer.errors import ProbeError
+from vjepa_fer.extras import import_undisturbed
 from vjepa_fer.probes.base import ProbeWithWeights, TrainingSet, softmax
 from vjepa_fer.probes.boosting.text import read_trees
 from vjepa_fer.probes.boosting.trees import Trees
@@ -71,8 +72,7 @@ class BoostingProbe(ProbeWithWeights):
     model_text_: str
 
     def _learn(self, training: TrainingSet) -> None:
-        import lightgbm
-
+        lightgbm = import_undisturbed("lightgbm")
         features, codes, weights = training.X, training.codes, training.weights
         if weights is not None:
             features, codes, weights = features[weights > 0], codes[weights > 0], weights[weights > 0]

@@ -101,7 +101,7 @@ class _Objective(NamedTuple):
         weighted = seen.shares * self.problem.weights
         totals = weighted.sum(axis=1)
         second = np.diag(totals) - weighted @ seen.shares.T + 1
-        step = np.linalg.lstsq(second, totals - _shares(self.problem, len(totals)))[0]
+        step = np.linalg.lstsq(second, totals - _shares(self.problem, len(totals)), rcond=None)[0]
         return self._with(seen.place._replace(intercepts=seen.place.intercepts - step), seen.logits - step[:, None])
 
     def without_weights(self, num_classes: int) -> Place:
