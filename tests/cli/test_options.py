@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-LONG = ("probe", "evaluate", "extract")
+LONG = ("probe", "evaluate", "extract", "report", "predict")
 
 
 @pytest.mark.parametrize("command", LONG)
