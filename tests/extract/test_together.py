@@ -185,16 +185,16 @@ def test_each_cache_is_to_the_bit_what_its_recipe_alone_makes(tmp_path, videos, 
 
 
 def test_clips_are_decoded_once_and_equal_looks_share_their_pixels(tmp_path, videos, encoders, monkeypatch):
-    from vjepa_fer.extract import job
+    from vjepa_fer.extract import decoding
 
     asked = []
 
-    class Counted(job.DecodePool):
+    class Counted(decoding.DecodePool):
         def _read(self, seat, clip):
             asked.append((clip.clip_id, tuple(self._looks_of(clip))))
             return super()._read(seat, clip)
 
-    monkeypatch.setattr(job, "DecodePool", Counted)
+    monkeypatch.setattr(decoding, "DecodePool", Counted)
     extract_together(manifest_of(videos), targets(tmp_path, encoders), settings=IN_LINE)
     assert asked == [(f"v{n}", (0, 1)) for n in range(4)]  # two looks of three recipes
 

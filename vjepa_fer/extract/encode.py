@@ -15,7 +15,7 @@ from vjepa_fer.extract.lanes import Lanes
 from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import ClipPixels
-from vjepa_fer.video.pool import ReadClip
+from vjepa_fer.video.read_clip import ReadClip
 from vjepa_fer.video.sampling import indices_of
 
 Done = Callable[[Clip, ClipRows], None]
