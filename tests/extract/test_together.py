@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from vjepa_fer.extract import ExtractSettings, Target, extract_manifest, extract
 from vjepa_fer.manifest import Manifest, write_manifest
 from vjepa_fer.recipe import Preprocessing, Sampling, Storage, fingerprint
 from vjepa_fer.video import together
-from vjepa_fer.video.reading import read_clip
+from vjepa_fer.video.reading import read_windows, unchanged
 from vjepa_fer.video.together import Look, Reading, read_together
 
 IN_LINE = ExtractSettings(workers=0)
@@ -55,7 +56,7 @@ def each_alone(path, looks, **how):
     results = []
     for look in looks:
         try:
-            pixels, sha256 = read_clip(path, *look, **how)
+            pixels, sha256 = unchanged(path, partial(read_windows, path, *look, **how))
             results.append((seen(pixels), sha256))
         except VideoError as error:
             results.append((seen(error), ""))
