@@ -6,6 +6,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .figures import LEAKY
 from .probe_fusions import print_fusions
 from .terminal import fits, print_json, print_table, warn
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from vjepa_fer.doors import Sheet
     from vjepa_fer.judging import Comparison
 
-LEAKY = "LEAKY "
 ASKED = (
     "asked: would these fitted classifiers differ on other subjects of this kind?",
     "not: would they after training anew, which moves figures too (probe --repeats)",
