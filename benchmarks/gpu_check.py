@@ -34,7 +34,7 @@ from vjepa_fer.extract.batches import Batcher
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.manifest import Manifest
 from vjepa_fer.recipe import Recipe, Sampling, Storage
-from vjepa_fer.video.pool import default_workers
+from vjepa_fer.video.pool_settings import default_workers
 
 ENCODERS = ("vjepa2-large-256", "vjepa2.1-base-384", "vjepa2.1-large-384", "vjepa1-huge-384", "vjepa2-giant-384")
 GOAL_SHARE, GOAL_OVER_TRANSFORMERS = 0.6, 3.0

@@ -33,7 +33,7 @@ from vjepa_fer.cache.verify import verify_cache
 from vjepa_fer.claims import CLAIMS
 from vjepa_fer.encoder import LoadedEncoder, load_encoder
 from vjepa_fer.errors import VjepaFerError
-from vjepa_fer.extract import ExtractSettings, extract_manifest, job, make_recipe
+from vjepa_fer.extract import ExtractSettings, decoding, extract_manifest, make_recipe
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import Sampling, Storage
 from vjepa_fer.video.pool import DecodePool
@@ -58,7 +58,7 @@ def extract(manifest: Manifest, cache: Path, encoder: LoadedEncoder, log: Path) 
                     file.write(f"{read.clip.clip_id}\n")
                 yield read
 
-    job.DecodePool = Counted  # type: ignore[misc]
+    decoding.DecodePool = Counted  # type: ignore[misc]
     recipe = make_recipe(encoder, sampling=Sampling(frame_step=1), storage=Storage(levels=("mean",)))
     try:
         done = extract_manifest(manifest, cache, encoder, recipe, settings=SETTINGS, progress=False)

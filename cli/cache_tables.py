@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from . import completion
 from .cache_copy import Anonymise, KeyFile, anonymiser, warn_of_telling_ids
+from .cache_tables_options import (
+    ColumnsOption,
+    FeaturesArgument,
+    ForceOption,
+    FpsOption,
+    IdColumnOption,
+    LevelOption,
+    ManifestOption,
+    OutOption,
+    StoredLevelOption,
+    ValuesOption,
+    WindowsOption,
+)
 from .clips import read_clips
 from .options import CacheArgument, FolderArgument, UnifyOption, taken_for_one_name
 from .terminal import say, warn
@@ -22,76 +34,55 @@ if TYPE_CHECKING:
 
 
 def import_(
-    features: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FEATURES",
-            help="CSV, NPZ, NPY, HDF5, safetensors or Parquet with one row a clip; HDF5, NPZ or safetensors with one array a clip; a "
-            "folder of NPY files, one a clip; or, with one row a frame, a CSV, a folder of CSV files, one a clip, or arrays over time.",
-            show_default=False,
-        ),
-    ],
+    features: FeaturesArgument,
     cache: FolderArgument,
-    manifest: Annotated[
-        Path, typer.Option("--manifest", "-m", help="Which clips, with label and subject.", show_default=False)
-    ],
-    id_column: Annotated[
-        str,
-        typer.Option(help="Column, array or dataset that holds the clip ids; for NPY a text file of them, one a line."),
-    ] = "clip_id",
-    values: Annotated[
-        str,
-        typer.Option(
-            help="Array, dataset or tensor that holds the features; for a folder the names of its files, * being the clip id: "
-            "'*_rgb.npy'."
-        ),
-    ] = "X",
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Feature columns, a name or a pattern such as 'AU*'; may be repeated. What a pattern takes is looked at: row "
-            "numbers, and columns that tell the label or the subject, are left out and listed.",
-            show_default="all others",
-        ),
-    ] = None,
-    level: Annotated[
-        Literal["mean", "frames"] | None,
-        typer.Option(
-            help="mean: one row a clip; arrays over time are averaged. frames: one row a frame, told apart by a column such as frame or "
-            "timestamp; or arrays (clips, times, features), with an array lengths or mask where clips are padded, or (times, "
-            "features) a clip. Frames without a face (success 0, or an empty or NaN feature) are left out, not filled.",
-            show_default="frames where the file has a row a frame",
-        ),
-    ] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option(
-            min=0.001,
-            max=1000,
-            help="Frames a second, where a source counts frames and says no times.",
-            show_default=False,
-        ),
-    ] = None,
+    manifest: ManifestOption,
+    id_column: IdColumnOption = "clip_id",
+    values: ValuesOption = "X",
+    columns: ColumnsOption = None,
+    level: LevelOption = None,
+    fps: FpsOption = None,
     unify_names: UnifyOption = False,
 ) -> None:
     """Turn any table of features into a cache, so that stage 2 works with other people's features."""
-    from vjepa_fer.cache.import_frames import is_over_time
-
     clips = read_clips(manifest, unify_names=unify_names)
     patterns = [p for value in columns or ["*"] for p in value.split(",")]
-    if level == "frames" or (level is None and is_over_time(features, id_column=id_column, values=values)):
-        made = _import_frames(features, cache, clips, id_column, values, patterns, fps, unify_names)
+    source = Source(features, id_column, values, patterns, fps)
+    if level == "frames" or (level is None and source.is_over_time):
+        made = _import_frames(source, cache, clips, unify_names)
     elif fps is not None:
         raise typer.BadParameter("--fps is for features with a row a frame: give --level frames too, or leave it out")
     else:
-        made = _import_vectors(features, cache, clips, id_column, values, patterns, unify_names)
+        made = _import_vectors(source, cache, clips, unify_names)
+    _warn_of_earlier(made, clips, cache, manifest)
+    _warn_of_failures(made, features)
+
+
+class Source(NamedTuple):
+    """Where features are read, and which of them, as typed."""
+
+    path: Path
+    ids: str
+    values: str
+    columns: list[str]
+    fps: float | None
+
+    @property
+    def is_over_time(self) -> bool:
+        """Whether it has a row a frame."""
+        from vjepa_fer.cache.import_frames import is_over_time
+
+        return is_over_time(self.path, id_column=self.ids, values=self.values)
+
+
+def _warn_of_earlier(made: Cache, clips: Manifest, cache: str, manifest: Path) -> None:
+    """Which clips an earlier import has left in the cache."""
     earlier = sorted(set(made.done) - {clip.clip_id for clip in clips})
     if earlier:
         warn(
             f"{len(earlier)} clips of {cache} are not in {manifest}, such as {earlier[0]!r}: an earlier import brought them, and they "
             "stay; for the clips of this manifest alone, import into a new folder"
         )
-    _warn_of_failures(made, features)
 
 
 def _warn_of_failures(made: Cache, features: Path) -> None:
@@ -105,15 +96,13 @@ def _warn_of_failures(made: Cache, features: Path) -> None:
         raise typer.Exit(4)
 
 
-def _import_vectors(
-    features: Path, cache: str, clips: Manifest, ids: str, values: str, columns: list[str], unify_names: bool
-) -> Cache:
+def _import_vectors(source: Source, cache: str, clips: Manifest, unify_names: bool) -> Cache:
     """A vector a clip."""
     from vjepa_fer.cache.import_arrays import read_feature_table
     from vjepa_fer.cache.imports import import_features, without_telling_columns
     from vjepa_fer.manifest import respelled
 
-    read = read_feature_table(features, ids=ids, values=values, columns=columns)
+    read = read_feature_table(source.path, ids=source.ids, values=source.values, columns=source.columns)
     spelt = respelled(read.ids, (clip.clip_id for clip in clips))
     table, telling = without_telling_columns(read, clips)
     made, surplus = import_features(table, cache, clips, unify_names=unify_names)
@@ -126,20 +115,11 @@ def _import_vectors(
     return made
 
 
-def _import_frames(
-    features: Path,
-    cache: str,
-    clips: Manifest,
-    ids: str,
-    values: str,
-    columns: list[str],
-    fps: float | None,
-    unify_names: bool,
-) -> Cache:
+def _import_frames(source: Source, cache: str, clips: Manifest, unify_names: bool) -> Cache:
     """A vector a frame."""
     from vjepa_fer.cache.import_frames import import_frames, read_frames
 
-    stream = read_frames(features, ids=ids, values=values, columns=columns, fps=fps)
+    stream = read_frames(source.path, ids=source.ids, values=source.values, columns=source.columns, fps=source.fps)
     done = import_frames(stream, cache, clips, unify_names=unify_names)
     made = done.cache
     num_features = len(made.recipe.columns)  # type: ignore[union-attr]  # of an imported cache
@@ -177,18 +157,10 @@ def _say_roles(roles: Sequence[Role], telling: Sequence[Role], clips: Manifest) 
 
 def export(
     cache: CacheArgument,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="A name ending in .npz, .safetensors, .csv or .parquet.", show_default=False),
-    ],
-    level: Annotated[
-        str,
-        typer.Option(
-            "--features", "-f", help="Stored level: mean, frames, grid:4 ….", autocompletion=completion.stored_levels
-        ),
-    ] = "mean",
-    windows: Annotated[bool, typer.Option("--windows", help="One row a window, not their mean a clip.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    out: OutOption,
+    level: StoredLevelOption = "mean",
+    windows: WindowsOption = False,
+    force: ForceOption = False,
     anonymise: Anonymise = False,
     key_file: KeyFile = None,
 ) -> None:

@@ -64,7 +64,7 @@ class Job(NamedTuple):
     def show_plans(self, reckoning: Reckoning, *, as_json: bool) -> None:
         """What each cache would take; nothing is written."""
         from vjepa_fer.extract import Fleet
-        from vjepa_fer.video.pool import default_workers
+        from vjepa_fer.video.pool_settings import default_workers
 
         workers = default_workers() if self.settings.workers is None else self.settings.workers
         fleet = Fleet(machines=reckoning.machines or 1, devices=len(self.works[0].places), price=reckoning.price)
@@ -107,7 +107,7 @@ class Job(NamedTuple):
                 say(line)
 
     def _here(self, works: Sequence[Work], outlook: Outlook) -> tuple[ExtractSummary, ...]:
-        from vjepa_fer.video.pool import default_memory, default_workers
+        from vjepa_fer.video.pool_settings import default_memory, default_workers
 
         say(about_decoding(self.settings, default_workers(), default_memory()))
         gc.freeze()  # torch's objects outlive the job: collecting need not look through them for every few clips

@@ -16,6 +16,8 @@ COVERED = (
     "not how figures move when they are trained anew (probe --repeats)",
 )
 """What a reader of intervals must know, in lines that fit a terminal; :data:`vjepa_fer.judging.COVERS` says it in JSON."""
+LEAKY = "LEAKY "
+"""Before the name of a run that knew its test clips from training, in every table."""
 MAX_FOLD_COLUMNS = 6
 """More do not fit into a terminal of 80 columns beside mean, sd and pooled."""
 

@@ -92,7 +92,7 @@ def wrong_usage(hint: str | None = None) -> Iterator[None]:
 
 def memory_option(gigabytes: float | None) -> int | None:
     """``--memory`` in whole bytes; wrong usage where it is more than the machine has, or ``nan``, which older typers let through."""
-    from vjepa_fer.video.pool import total_memory
+    from vjepa_fer.workers import total_memory
 
     if gigabytes is None:
         return None

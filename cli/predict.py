@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import typer
 
@@ -17,80 +17,46 @@ from .options import (
     memory_option,
     wrong_usage,
 )
-from .terminal import print_json, print_table, say, warn
+from .predict_options import (
+    AttentionOption,
+    FaceCropOption,
+    FilmOption,
+    HeadOption,
+    MemoryOption,
+    RunOption,
+    StrideOption,
+    TimelineOption,
+    VideosArgument,
+    WeightsOption,
+)
+from .predict_words import introduce, print_answers, show_answers
+from .terminal import say, warn
 
 if TYPE_CHECKING:
     from vjepa_fer.errors import VideoError
     from vjepa_fer.predict import Attention, Prediction, Predictor
 
-NUM_SHOWN = 3
 MANY_WINDOWS = 1000
 
 
 def predict(
-    videos: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="VIDEO…", help="Video files, or folders of them (or of pictures) at any depth.", show_default=False
-        ),
-    ],
-    run: Annotated[
-        Path, typer.Option("--run", "-r", help="A run folder with a probe of `probe --refit`.", show_default=False)
-    ],
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="The encoder's weights file; of one that transformers computes its folder, or hf:OWNER/NAME@COMMIT.",
-            show_default="the one that models fetch brought",
-        ),
-    ] = None,
+    videos: VideosArgument,
+    run: RunOption,
+    weights: WeightsOption = None,
     device: DeviceOption = "auto",
-    timeline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Also write each video's probabilities over time: a CSV and a plot.", show_default=False
-        ),
-    ] = None,
-    stride: Annotated[int, typer.Option(min=1, help="With --timeline: frames from one window to the next.")] = 8,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            help="GB that a video may take beside the encoder's weights.",
-            show_default="half of the machine's",
-        ),
-    ] = None,
-    attention: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Also show where an attentive probe looked, laid over the frames.", show_default=False
-        ),
-    ] = None,
-    film: Annotated[
-        bool, typer.Option("--film", help="With --attention: a film (MP4) in place of a strip of pictures.")
-    ] = False,
-    head: Annotated[
-        int | None,
-        typer.Option(min=0, help="With --attention: one of the probe's heads.", show_default="the mean over all"),
-    ] = None,
-    face_crop: Annotated[
-        bool | None,
-        typer.Option(
-            "--face-crop/--no-face-crop",
-            help="Follow the largest face, or use the whole frame.",
-            show_default="as the run's clips were treated",
-        ),
-    ] = None,
+    timeline: TimelineOption = None,
+    stride: StrideOption = 8,
+    memory: MemoryOption = None,
+    attention: AttentionOption = None,
+    film: FilmOption = False,
+    head: HeadOption = None,
+    face_crop: FaceCropOption = None,
     accept_truncated: AcceptTruncatedOption = False,
     accept_resize: AcceptResizeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what the run's probe sees in new videos: same recipe, same weights, fitted once on all training clips."""
-    from vjepa_fer.extras import require_extra
-
-    require_extra("extract", ("torch", "av"), "vjepa-fer predict")
-    if timeline or attention:
-        require_extra("report", ("matplotlib",), "--timeline" if timeline else "--attention")
+    _require(timeline, attention)
     from vjepa_fer.predict import load_predictor
     from vjepa_fer.recipe import Sampling
 
@@ -111,22 +77,25 @@ def predict(
     )
     if attention:
         _check_head(predictor, head)
-    _introduce(predictor, run)
+    introduce(predictor, run)
     extras = _Extras(timeline, stride, attention, "mp4" if film else "png", head, _names(paths))
     done, failed = _predict_all(predictor, paths, extras)
     failed = empty + failed
     if as_json:
-        answers = {
-            "results": [{**one.to_dict(), "files": [str(file) for file in files]} for one, files in done],
-            "failed": [_failure(error) for error in failed],
-        }
-        print_json({"schema": "vjepa-fer/predict/1", **_facts(predictor, run), **answers})
+        print_answers(predictor, run, done, failed)
     elif done:
-        folder = _common_folder(paths)
-        title = f"in {folder}" if folder else ()
-        print_table(("video", "label", "%", "then"), [_row(one, folder) for one, _ in done], title=title)
+        show_answers([one for one, _ in done], paths)
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def _require(timeline: Path | None, attention: Path | None) -> None:
+    """The packages that these videos and these pictures need, before anything is read."""
+    from vjepa_fer.extras import require_extra
+
+    require_extra("extract", ("torch", "av"), "vjepa-fer predict")
+    if timeline or attention:
+        require_extra("report", ("matplotlib",), "--timeline" if timeline else "--attention")
 
 
 class _Extras(NamedTuple):
@@ -160,36 +129,6 @@ def _check_head(predictor: Predictor, head: int | None) -> None:
     num_heads = predictor.fitted.probe.probe.num_heads_  # type: ignore[attr-defined]
     if head is not None and head >= num_heads:
         raise ProbeError(f"--head {head}: the probe has heads 0 … {num_heads - 1}")
-
-
-def _introduce(predictor: Predictor, run: Path) -> None:
-    fitted, recipe = predictor.fitted, predictor.recipe
-    kind, decision = type(fitted.probe.probe).__name__, f", {fitted.decision}" if fitted.windowed else ""
-    say(f"{run}: {kind} on {fitted.level} of {recipe.encoder.name}{decision}, fitted once on all training clips")
-    if recipe.encoder.weights.startswith("random:"):
-        warn("random weights: good for a smoke test; the answers mean nothing about faces")
-    if predictor.departs:
-        own = "the whole frame" if recipe.preprocessing.face_crop else "the square round the face"
-        warn(f"the probe was fitted on {own}; it is shown otherwise here, as asked: its figures say little about this")
-
-
-def _facts(predictor: Predictor, run: Path) -> dict[str, Any]:
-    """What the answers rest on."""
-    from vjepa_fer.recipe import fingerprint
-
-    fitted, recipe = predictor.fitted, predictor.recipe
-    return {
-        "run": str(run),
-        "fitted_on": "all training clips",
-        "probe": type(fitted.probe.probe).__name__,
-        "level": fitted.level,
-        "decision": fitted.decision,
-        "encoder": recipe.encoder.name,
-        "weights": recipe.encoder.weights,
-        "face_crop": recipe.preprocessing.face_crop is not None,
-        "recipe": fingerprint(recipe),
-        "recipe_of_the_probe": fingerprint(fitted.recipe),
-    }
 
 
 def _expanded(videos: list[Path]) -> tuple[list[Path], list[VideoError]]:
@@ -281,23 +220,3 @@ def _names(paths: list[Path]) -> dict[Path, str]:
     from vjepa_fer.disk import unique_names
 
     return dict(zip(paths, unique_names(path.stem for path in paths), strict=True))
-
-
-def _failure(error: VideoError) -> dict[str, str]:
-    return {"path": str(error.path), "reason": error.reason, "message": error.message}
-
-
-def _common_folder(paths: list[Path]) -> Path | None:
-    """The folder that all videos lie under, said once above the table; None for a single one."""
-    try:
-        common = os.path.commonpath([path.parent for path in paths]) if len(paths) > 1 else ""
-    except ValueError:  # two drives, or relative and absolute paths
-        return None
-    return Path(common) if common else None
-
-
-def _row(one: Prediction, folder: Path | None) -> tuple[str, str, str, str]:
-    order = [k for k in (-one.probabilities).argsort(kind="stable") if k != one.decided][: NUM_SHOWN - 1]
-    others = ", ".join(f"{one.classes[k]} {100 * one.probabilities[k]:.0f}" for k in order)
-    name = one.path.relative_to(folder) if folder else one.path
-    return str(name), one.label, f"{100 * one.confidence:.1f}", others

@@ -2,101 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
-from vjepa_fer.doors import not_one_of
+from vjepa_fer.doors import not_one_of, progress_bar
 
-from . import completion
 from .options import SOME_FAILED, SeedOption
+from .report_options import (
+    FORMATS,
+    ByOption,
+    CacheOption,
+    FiguresOption,
+    FormatsOption,
+    OutOption,
+    ProjectionOption,
+    ReferenceOption,
+    RobustnessOption,
+    RunsArgument,
+    ThumbnailsOption,
+    VideosOption,
+)
 from .terminal import say, warn
 
-FORMATS = ("pdf", "svg", "png")
-Projection = Literal["tsne", "pca"]  # vjepa_fer.report.projection.Method, which --help must not load
+if TYPE_CHECKING:
+    from vjepa_fer.report import ReportSettings, RunNumbers
+    from vjepa_fer.robustness import Robustness
 
 
 def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN [RUN …]",
-            help="Run folders, or one that `probe --out` filled; several are compared.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page; an older report there is replaced.")] = Path(
-        "report.html"
-    ),
-    figures: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also draw the charts for print into this folder.", show_default=False),
-    ] = None,
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="With --figures: pdf, svg, png; several with commas.",
-            autocompletion=completion.several_of(FORMATS),
-        ),
-    ] = "pdf",
-    cache: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CACHE", help="The features, if they are not where the run says they were.", show_default=False
-        ),
-    ] = None,
-    projection: Annotated[
-        Projection, typer.Option(help="How features are put into the plane: t-SNE takes some seconds, PCA none.")
-    ] = "tsne",
-    thumbnails: Annotated[
-        bool,
-        typer.Option(
-            "--thumbnails",
-            help="Show frames of the clips most often wrong. The page then holds faces: share it as such.",
-        ),
-    ] = False,
-    videos: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="With --thumbnails: where the manifest's paths start from.", show_default="here"
-        ),
-    ] = None,
-    by: Annotated[
-        str, typer.Option(help="Manifest columns to give figures by, with commas: sex,intensity.", show_default=False)
-    ] = "",
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            help="Compare all runs with this one: its path, folder or title. More than eight are always compared with one.",
-            show_default="the figure to report",
-        ),
-    ] = None,
-    robustness: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.json",
-            help="What `robustness --out` kept: its curves are on the page, too.",
-            show_default=False,
-        ),
-    ] = None,
+    runs: RunsArgument,
+    out: OutOption = Path("report.html"),
+    figures: FiguresOption = None,
+    formats: FormatsOption = "pdf",
+    cache: CacheOption = None,
+    projection: ProjectionOption = "tsne",
+    thumbnails: ThumbnailsOption = False,
+    videos: VideosOption = None,
+    by: ByOption = "",
+    reference: ReferenceOption = None,
+    robustness: RobustnessOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Write one HTML page about one run or several: figures, checks in plain words, what goes wrong and where. No network.
 
     A run of a folder that cannot be read is named on the page, and the exit status is 4 then.
     """
-    from vjepa_fer.extras import require_extra
-
-    require_extra("report", ("jinja2", "matplotlib") if figures else ("jinja2",), "vjepa-fer report")
-    if thumbnails:
-        require_extra("extract", ("av",), "--thumbnails")
-        require_extra("report", ("PIL",), "--thumbnails")
-    from vjepa_fer.doors import progress_bar
+    _require(charts=figures is not None, thumbnails=thumbnails)
     from vjepa_fer.remote import place_of
-    from vjepa_fer.report import ReportSettings, gather_numbers, render_page, write_page
+    from vjepa_fer.report import ReportSettings, write_page
     from vjepa_fer.report.page import check_page
     from vjepa_fer.robustness import read_robustness
 
@@ -112,25 +68,22 @@ def report(
         thumbnails=thumbnails,
         videos=videos,
     )
-    with progress_bar(None, "report", unit="step", leave=False) as bar:
-        numbers = gather_numbers(runs, settings, progress=lambda word: bar.advance(word=word))
-        bar.advance(word="the page")
-        page = render_page(numbers, reference=reference, robustness=curves)
+    numbers, page = _rendered(runs, settings, reference, curves)
     write_page(out, page)
     if figures:
-        from vjepa_fer.disk import unique_names
-        from vjepa_fer.report.figures import write_figures
-
-        names = unique_names(one.name for one in numbers)
-        pairs = zip(numbers, names, strict=True)
-        written = [path for one, name in pairs for path in write_figures(one, figures, formats=wanted, name=name)]
-        say(f"{figures}: {len(written)} figures")
+        _draw(numbers, figures, wanted)
     say(f"{out}: {len(numbers)} {'run' if len(numbers) == 1 else 'runs'}, {out.stat().st_size / 1e6:.1f} MB")
-    unread = dict.fromkeys(why for one in numbers for why in one.unread)
-    for why in unread:
-        warn(f"not on the page: {why}")
-    if unread:
-        raise typer.Exit(SOME_FAILED)
+    _warn_of_unread(numbers)
+
+
+def _require(*, charts: bool, thumbnails: bool) -> None:
+    """The packages that this page and these figures need, before anything is read."""
+    from vjepa_fer.extras import require_extra
+
+    require_extra("report", ("jinja2", "matplotlib") if charts else ("jinja2",), "vjepa-fer report")
+    if thumbnails:
+        require_extra("extract", ("av",), "--thumbnails")
+        require_extra("report", ("PIL",), "--thumbnails")
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -139,3 +92,35 @@ def _formats(text: str) -> tuple[str, ...]:
     if odd or not words:
         raise typer.BadParameter(not_one_of("", odd[0] if odd else "", FORMATS).lstrip(), param_hint="--format")
     return words
+
+
+def _rendered(
+    runs: Sequence[Path], settings: ReportSettings, reference: str | None, curves: Robustness | None
+) -> tuple[tuple[RunNumbers, ...], str]:
+    """The runs' numbers, and the page that shows them; a bar says what is being done."""
+    from vjepa_fer.report import gather_numbers, render_page
+
+    with progress_bar(None, "report", unit="step", leave=False) as bar:
+        numbers = gather_numbers(runs, settings, progress=lambda word: bar.advance(word=word))
+        bar.advance(word="the page")
+        return numbers, render_page(numbers, reference=reference, robustness=curves)
+
+
+def _draw(numbers: Sequence[RunNumbers], folder: Path, formats: tuple[str, ...]) -> None:
+    """Every run's charts for print, under names that no two runs share."""
+    from vjepa_fer.disk import unique_names
+    from vjepa_fer.report.figures import write_figures
+
+    names = unique_names(one.name for one in numbers)
+    pairs = zip(numbers, names, strict=True)
+    written = [path for one, name in pairs for path in write_figures(one, folder, formats=formats, name=name)]
+    say(f"{folder}: {len(written)} figures")
+
+
+def _warn_of_unread(numbers: Sequence[RunNumbers]) -> None:
+    """Which runs are not on the page, each once; status 4 where there is one."""
+    unread = dict.fromkeys(why for one in numbers for why in one.unread)
+    for why in unread:
+        warn(f"not on the page: {why}")
+    if unread:
+        raise typer.Exit(SOME_FAILED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .compare import compare
-from .figures import PartOption, print_figures, print_groups, print_part
+from .figures import LEAKY, PartOption, print_figures, print_groups, print_part
 from .label_issues import issues
 from .options import SOME_FAILED, FormatOption, JsonOption, RunArgument, check_format
 from .terminal import fits, print_json, print_table, say, warn
@@ -17,7 +17,6 @@ from .terminal import fits, print_json, print_table, say, warn
 if TYPE_CHECKING:
     from vjepa_fer.runs import Run
 
-LEAKY = "LEAKY "
 MOST_CONTROLS = 4
 """Runs that are named as one control's."""
 

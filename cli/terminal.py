@@ -129,10 +129,10 @@ def fits(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     return sum(max(map(len, column)) + GAP for column in zip(head, *rows, strict=True)) <= room
 
 
-def print_sheet(sheet: Sheet, form: Shape, *, title: str | Sequence[str] = ()) -> None:
-    """A table of one rectangle to stdout, as it was asked for; a title stands above one for the terminal only."""
+def print_sheet(sheet: Sheet, form: Shape) -> None:
+    """A table of one rectangle to stdout, as it was asked for."""
     if form == "table":
-        print_table(sheet.heads, sheet.shown_rows(), title=title)
+        print_table(sheet.heads, sheet.shown_rows())
     else:
         print_raw(sheet.to_text(form))
 

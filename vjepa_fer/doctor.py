@@ -47,6 +47,9 @@ EXTRAS = {
 OPTIONAL = ("decord", "torchcodec", "transformers")
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "zlib_ng": "zlib-ng"}
 
+TIMEOUT_SECONDS = 120
+"""For each thing that is tried in a process of its own."""
+
 VIDEO = Path(__file__).with_name("one_second.mp4")
 VIDEO_FRAMES = 25
 
@@ -77,7 +80,7 @@ print(json.dumps({"found": found, "built_for_cuda": torch.version.cuda}))
 """
 
 
-def examine(folder: Path, *, timeout_seconds: float = 120) -> dict[str, Any]:
+def examine(folder: Path) -> dict[str, Any]:
     """Examine this machine, and the disk under `folder`.
 
     Returns
@@ -89,19 +92,19 @@ def examine(folder: Path, *, timeout_seconds: float = 120) -> dict[str, Any]:
     from vjepa_fer.encoder.fetching.inventory import examine_weights
     from vjepa_fer.encoder.files.home import home_folder
 
-    packages = examine_packages(timeout_seconds)
+    packages = examine_packages(TIMEOUT_SECONDS)
     return {
         "vjepa_fer": __version__,
         "python": _python(),
         "packages": packages,
-        "decoders": examine_decoders(packages, timeout_seconds),
-        "devices": examine_devices(packages, timeout_seconds),
+        "decoders": examine_decoders(packages, TIMEOUT_SECONDS),
+        "devices": examine_devices(packages, TIMEOUT_SECONDS),
         "disk": examine_disk(folder),
         "home": str(home_folder()),
         "weights": examine_weights(),
         "stages": stages_of(packages),
         "extras": extras_of(packages),
-        "plugins": examine_plugins(timeout_seconds),
+        "plugins": examine_plugins(TIMEOUT_SECONDS),
     }
 
 

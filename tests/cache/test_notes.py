@@ -92,7 +92,7 @@ def test_notes_that_are_a_link_are_not_followed(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="there it is this process")
 def test_without_workers_a_process_besides_decodes_one_clip_at_a_time(tmp_path, encoder, monkeypatch):
     """For a decoder may take its process down, and this one holds what is done."""
-    from vjepa_fer.video import pool
+    from vjepa_fer.video import decode_process
 
     program = (
         "import os, signal\n"
@@ -105,7 +105,7 @@ def test_without_workers_a_process_besides_decodes_one_clip_at_a_time(tmp_path, 
         "worker.read_together = dies\n"
         "worker.main()\n"
     )
-    monkeypatch.setattr(pool, "WORKER_PROGRAM", program)
+    monkeypatch.setattr(decode_process, "WORKER_PROGRAM", program)
     most = []
     real = DecodePool._start
     monkeypatch.setattr(DecodePool, "_start", lambda self: most.append(len(self._workers)) or real(self))

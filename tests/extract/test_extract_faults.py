@@ -31,7 +31,7 @@ from vjepa_fer.extract.encode import encode_clips
 from vjepa_fer.extract.writing import BackgroundWriter
 from vjepa_fer.manifest import Clip, write_manifest
 from vjepa_fer.recipe import Sampling, Storage
-from vjepa_fer.video.pool import read_in_line
+from vjepa_fer.video.in_line import read_in_line
 
 NUM_CLIPS = 12
 

@@ -27,7 +27,7 @@ from vjepa_fer.extract import (
 )
 from vjepa_fer.manifest import write_manifest
 from vjepa_fer.recipe import Sampling, Storage
-from vjepa_fer.video import pool
+from vjepa_fer.video import pool_settings
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +256,7 @@ def test_a_job_that_the_disk_has_no_room_for_is_refused_before_it_begins(study, 
 def test_the_command_line_states_the_librarys_default_timeout():
     from vjepa_fer.cli import extract
 
-    assert extract.SETTINGS_CLIP_TIMEOUT == ExtractSettings().clip_timeout == pool.DEFAULT_TIMEOUT_SECONDS
+    assert extract.SETTINGS_CLIP_TIMEOUT == ExtractSettings().clip_timeout == pool_settings.DEFAULT_TIMEOUT_SECONDS
     assert inspect.signature(extract.extract).parameters["clip_timeout"].default == extract.SETTINGS_CLIP_TIMEOUT
 
 

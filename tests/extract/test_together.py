@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from vjepa_fer.extract import ExtractSettings, Target, extract_manifest, extract
 from vjepa_fer.manifest import Manifest, write_manifest
 from vjepa_fer.recipe import Preprocessing, Sampling, Storage, fingerprint
 from vjepa_fer.video import together
-from vjepa_fer.video.reading import read_clip
+from vjepa_fer.video.reading import read_windows, unchanged
 from vjepa_fer.video.together import Look, Reading, read_together
 
 IN_LINE = ExtractSettings(workers=0)
@@ -55,7 +56,7 @@ def each_alone(path, looks, **how):
     results = []
     for look in looks:
         try:
-            pixels, sha256 = read_clip(path, *look, **how)
+            pixels, sha256 = unchanged(path, partial(read_windows, path, *look, **how))
             results.append((seen(pixels), sha256))
         except VideoError as error:
             results.append((seen(error), ""))
@@ -185,16 +186,16 @@ def test_each_cache_is_to_the_bit_what_its_recipe_alone_makes(tmp_path, videos, 
 
 
 def test_clips_are_decoded_once_and_equal_looks_share_their_pixels(tmp_path, videos, encoders, monkeypatch):
-    from vjepa_fer.extract import job
+    from vjepa_fer.extract import decoding
 
     asked = []
 
-    class Counted(job.DecodePool):
+    class Counted(decoding.DecodePool):
         def _read(self, seat, clip):
             asked.append((clip.clip_id, tuple(self._looks_of(clip))))
             return super()._read(seat, clip)
 
-    monkeypatch.setattr(job, "DecodePool", Counted)
+    monkeypatch.setattr(decoding, "DecodePool", Counted)
     extract_together(manifest_of(videos), targets(tmp_path, encoders), settings=IN_LINE)
     assert asked == [(f"v{n}", (0, 1)) for n in range(4)]  # two looks of three recipes
 

@@ -6,16 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from test_manifest_corpora import touch
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest import CORPORA, corpus_manifest
-
-
-def touch(root: Path, *names: str, content: str = "video") -> Path:
-    for name in names:
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-    return root
 
 
 def rows(name, root, *columns):

@@ -31,7 +31,9 @@ from vjepa_fer.recipe import (
     require_same_recipe,
 )
 from vjepa_fer.video import decode_video, read_windows
-from vjepa_fer.video.pool import DecodePool, PoolSettings, read_in_line
+from vjepa_fer.video.in_line import read_in_line
+from vjepa_fer.video.pool import DecodePool
+from vjepa_fer.video.pool_settings import PoolSettings
 from vjepa_fer.video.transforms import normalise, prepare_frame
 
 SAMPLING = Sampling(frames_per_window=4, frame_step=2, num_segments=2)

@@ -16,9 +16,11 @@ import pytest
 from videos import write_video
 from vjepa_fer.errors import VideoError, VjepaFerError
 from vjepa_fer.recipe import Preprocessing, Sampling
-from vjepa_fer.video import pool, reading
+from vjepa_fer.video import decode_process, reading
 from vjepa_fer.video.arena import Arena, ArenaClosedError
-from vjepa_fer.video.pool import DecodePool, PoolSettings, default_workers, read_in_line
+from vjepa_fer.video.in_line import read_in_line
+from vjepa_fer.video.pool import DecodePool
+from vjepa_fer.video.pool_settings import PoolSettings, default_workers
 
 SAMPLING, PREPROCESSING = Sampling(frame_step=2), Preprocessing(crop_size=32, num_views=3)
 
@@ -62,7 +64,7 @@ def worker_that(monkeypatch, body):
         "worker.read_together = fake\n"
         "worker.main()\n"
     )
-    monkeypatch.setattr(pool, "WORKER_PROGRAM", program)
+    monkeypatch.setattr(decode_process, "WORKER_PROGRAM", program)
 
 
 def test_workers_read_what_is_read_in_line(items):
@@ -111,7 +113,7 @@ def test_a_worker_that_dies_costs_its_clip_only_when_it_dies_again(items, monkey
 
 
 def test_workers_that_cannot_start_are_said_at_once(items, monkeypatch):
-    monkeypatch.setattr(pool, "WORKER_PROGRAM", "raise SystemExit(7)")
+    monkeypatch.setattr(decode_process, "WORKER_PROGRAM", "raise SystemExit(7)")
     with pytest.raises(VjepaFerError, match=r"cannot start \(exit status 7\); --workers 0"):
         read_all(items, workers=2)
 
@@ -141,18 +143,19 @@ def test_a_video_that_is_replaced_while_it_is_read_is_refused(tmp_path, monkeypa
 
     monkeypatch.setattr(reading, "source_sha256", replace)
     with pytest.raises(VideoError, match="replaced or written to while it was read"):
-        reading.read_clip(path, SAMPLING, PREPROCESSING)
+        reading.unchanged(path, lambda: reading.read_windows(path, SAMPLING, PREPROCESSING))
 
 
 def test_a_clip_knows_the_hash_of_its_file(items):
-    _, sha256 = reading.read_clip(items[0].path, SAMPLING, PREPROCESSING)
+    path = items[0].path
+    _, sha256 = reading.unchanged(path, lambda: reading.read_windows(path, SAMPLING, PREPROCESSING))
     with open(items[0].path, "rb") as file:
         assert sha256 == hashlib.sha256(file.read()).hexdigest()
 
 
 @pytest.mark.parametrize("said", ["", '{"sampling": '])
 def test_a_worker_whose_parent_is_gone_ends_without_a_word(said):
-    command = [sys.executable, "-c", pool.WORKER_PROGRAM]
+    command = [sys.executable, "-c", decode_process.WORKER_PROGRAM]
     done = subprocess.run(command, input=said, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("", "")
 

@@ -136,10 +136,12 @@ run_program("import helpers; helpers.hold_the_lock(0)", timeout_seconds=600)
 DECODE = """
 import types
 from vjepa_fer.recipe import Preprocessing, Sampling
-from vjepa_fer.video import pool
-pool.WORKER_PROGRAM = "import helpers; from vjepa_fer.video import worker; worker.read_together = helpers.read_together; worker.main()"
+from vjepa_fer.video import decode_process
+from vjepa_fer.video.pool import DecodePool
+from vjepa_fer.video.pool_settings import PoolSettings
+decode_process.WORKER_PROGRAM = "import helpers; from vjepa_fer.video import worker; worker.read_together = helpers.read_together; worker.main()"
 clips = [types.SimpleNamespace(path="0", clip_id="0")]
-with pool.DecodePool(clips, Sampling(), Preprocessing(), pool.PoolSettings(workers=1)) as decoding:
+with DecodePool(clips, Sampling(), Preprocessing(), PoolSettings(workers=1)) as decoding:
     list(decoding)
 """
 

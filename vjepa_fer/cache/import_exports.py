@@ -68,27 +68,14 @@ def read_parquet(source: Path, ids: str, values: str) -> tuple[list[str], np.nda
     """
     require_extra("parquet", ("pyarrow",), "reading Parquet")
     import pyarrow
-    from pyarrow import parquet, types
+    from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(source, memory_map=False) as file:
-            schema, size = file.schema_arrow, file.metadata
-            if ids not in schema.names:
-                raise CacheError(
-                    f"{source}: no column {ids!r}; the columns are {', '.join(schema.names[:12])}{nearest(ids, schema.names)}"
-                )
-            chosen = [
-                field.name
-                for field in schema
-                if field.name not in (ids, *COLUMNS) and (types.is_integer(field.type) or types.is_floating(field.type))
-            ]
-            if len(set(schema.names)) < len(schema.names):
-                raise CacheError(f"{source}: a column stands twice in the header")
-            room = min(MAX_BYTES, most_bytes(source.stat().st_size))
-            if 8 * size.num_rows * max(len(chosen), 1) > room:
-                raise CacheError(
-                    f"{source}: says {size.num_rows:,} rows of {len(chosen):,} columns, more than it can hold"
-                )
+            chosen = _parquet_features(file.schema_arrow, source, ids)
+            num_rows, room = file.metadata.num_rows, min(MAX_BYTES, most_bytes(source.stat().st_size))
+            if 8 * num_rows * max(len(chosen), 1) > room:
+                raise CacheError(f"{source}: says {num_rows:,} rows of {len(chosen):,} columns, more than it can hold")
             table = file.read(columns=[ids, *chosen])
     except pyarrow.ArrowException as error:
         raise CacheError(f"{source}: cannot be read as Parquet ({str(error)[:200]})") from error
@@ -97,3 +84,20 @@ def read_parquet(source: Path, ids: str, values: str) -> tuple[list[str], np.nda
             raise CacheError(f"{source}: column {name} has {table[name].null_count:,} empty cells")
     array = np.column_stack([table[name].to_numpy() for name in chosen]) if chosen else np.empty((len(table), 0))
     return [str(value) for value in table[ids].to_pylist()], array, chosen
+
+
+def _parquet_features(schema: Any, source: Path, ids: str) -> list[str]:
+    """The columns of numbers, but for the ids and a manifest's own."""
+    from pyarrow import types
+
+    if ids not in schema.names:
+        raise CacheError(
+            f"{source}: no column {ids!r}; the columns are {', '.join(schema.names[:12])}{nearest(ids, schema.names)}"
+        )
+    if len(set(schema.names)) < len(schema.names):
+        raise CacheError(f"{source}: a column stands twice in the header")
+    return [
+        field.name
+        for field in schema
+        if field.name not in (ids, *COLUMNS) and (types.is_integer(field.type) or types.is_floating(field.type))
+    ]

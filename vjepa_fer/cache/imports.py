@@ -218,6 +218,20 @@ def read_feature_csv(path: str | os.PathLike[str], *, id_column: str, columns: S
 def _read_table(
     rows: Iterator[tuple[int, list[str]]], source: Path, id_column: str, columns: Sequence[str]
 ) -> FeatureTable:
+    header, rows = _without_trailing(_header(rows, source, id_column), rows, source)
+    header = [name or f"Unnamed: {number}" for number, name in enumerate(header)]  # as pandas calls it
+    names = match_columns(header, columns, id_column, source)
+    values, row_numbers = _vectors(rows, source, header, id_column, names)
+    table = to_float32([*values.values()], names, list(values), source)
+    others = (Role(id_column, "clip ids"), *roles_of_others(header, names, id_column))
+    sha256 = sha256_of_file(source)
+    return FeatureTable(
+        tuple(values), tuple(names), table, source.name, sha256, tuple(row_numbers), named_by(names, columns), others
+    )
+
+
+def _header(rows: Iterator[tuple[int, list[str]]], source: Path, id_column: str) -> list[str]:
+    """The first row, in which the column of ids stands once."""
     _, header = next(rows, (1, []))
     header = [from_spreadsheet(name.strip()) for name in header]  # OpenFace writes a blank after each comma
     if not header:
@@ -229,9 +243,13 @@ def _read_table(
         )
     if header.count(id_column) > 1:
         raise CacheError(f"{source}: the column {id_column!r} stands twice in the header")
-    header, rows = _without_trailing(header, rows, source)
-    header = [name or f"Unnamed: {number}" for number, name in enumerate(header)]  # as pandas calls it
-    names = match_columns(header, columns, id_column, source)
+    return header
+
+
+def _vectors(
+    rows: Iterator[tuple[int, list[str]]], source: Path, header: list[str], id_column: str, names: list[str]
+) -> tuple[dict[str, np.ndarray], list[int]]:
+    """Clip id → its numbers in the columns `names`, and in which row of the file each stands."""
     place = {name: number for number, name in enumerate(header)}
     positions, id_position = [place[name] for name in names], header.index(id_column)
     values: dict[str, np.ndarray] = {}
@@ -249,12 +267,7 @@ def _read_table(
         values[clip_id] = _numbers([row[p] for p in positions], source, number, names)
     if not values:
         raise CacheError(f"{source}: only a header; expected one row a clip below it")
-    table = to_float32([*values.values()], names, list(values), source)
-    others = (Role(id_column, "clip ids"), *roles_of_others(header, names, id_column))
-    sha256 = sha256_of_file(source)
-    return FeatureTable(
-        tuple(values), tuple(names), table, source.name, sha256, tuple(row_numbers), named_by(names, columns), others
-    )
+    return values, row_numbers
 
 
 def _without_trailing(

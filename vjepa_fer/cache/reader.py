@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -21,9 +20,10 @@ from vjepa_fer.cache.card import cache_card
 from vjepa_fer.cache.description import read_cache_recipe
 from vjepa_fer.cache.failures import Failure, read_failures
 from vjepa_fer.cache.index import read_shards
-from vjepa_fer.cache.over_time import Steps, read_steps, statistics_of_clips
+from vjepa_fer.cache.over_time import Steps, statistics_of_clips
+from vjepa_fer.cache.places import Place, find_places, read_steps_of_clips, read_windows
 from vjepa_fer.cache.pooling import Features, WindowFeatures, mean_over_windows
-from vjepa_fer.cache.reading import StoredLevel, read_decoded, read_into, shard_bytes
+from vjepa_fer.cache.reading import StoredLevel, read_decoded, shard_bytes
 from vjepa_fer.cache.shard import ShardIndex
 from vjepa_fer.cache.table import ClipTable
 from vjepa_fer.disk import AnyPath, Elsewhere
@@ -75,13 +75,6 @@ def open_cache(path: CachePath | Sequence[CachePath], *, check_tokens: bool = Tr
     manifest = unite_manifests({root: read_cache_manifest(root) for root in roots})
     shards = [shard for root in roots for shard in read_shards(root / layout.SHARDS, recipe)]
     return Cache(roots, recipe, manifest, shards, check_tokens=check_tokens)
-
-
-class Place(NamedTuple):
-    """Where a clip's rows are: which of the cache's shards, and which of its rows."""
-
-    shard_number: int
-    rows: slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +165,7 @@ class Cache(Sequence[CachedClip]):
         self.fingerprint = fingerprint(recipe)
         self.manifest = manifest
         self.shards = tuple(shards)
-        self.places = _find_places(shards)
+        self.places = find_places(shards)
         self._plans: dict[str, StoredLevel] = {}
         self._check_tokens = check_tokens
         self._checked: set[tuple[str, str]] = set()
@@ -339,30 +332,7 @@ class Cache(Sequence[CachedClip]):
             The level is not stored, no clip is finished, or a clip's values are damaged or not finite.
         """
         name = self.stored_level(level)
-        if not self.clips:
-            raise CacheError(f"{self.root}: no finished clip in this cache; run extract first")
-        places = [self.places[clip.clip_id] for clip in self.clips]
-        counts = np.array([p.rows.stop - p.rows.start for p in places])
-        dim = math.prod(self.level_plan(name).dataset.row_shape)
-        x = np.empty((int(counts.sum()), dim), np.float32)
-        multiplicity = np.empty(len(x), np.int32)
-        self._fill(x, multiplicity, name, places, counts)
-        return WindowFeatures(x, np.repeat(np.arange(len(places)), counts), multiplicity)
-
-    def _fill(
-        self, x: np.ndarray, multiplicity: np.ndarray, level: str, places: list[Place], counts: np.ndarray
-    ) -> None:
-        """Read shard by shard: each file is opened once, and neighbouring rows are one read."""
-        shard_of = np.repeat([p.shard_number for p in places], counts)
-        starts = np.array([p.rows.start for p in places])
-        source = np.arange(len(x)) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-        order = np.argsort(shard_of, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(shard_of[order])) + 1):
-            shard = self.shards[shard_of[rows[0]]]
-            with shard_bytes(shard) as file:
-                multiplicity[rows] = shard.columns[layout.MULTIPLICITY][source[rows]]
-                for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
-                    read_into(file, shard, self.level_plan(level), source[run], x[run[0] : run[-1] + 1])
+        return read_windows(self.shards, self._places_of_clips(), self.level_plan(name))
 
     def read_as(self, level: str) -> tuple[str, tuple[str, ...]]:
         """What :meth:`features` reads for a level's name: a stored level, and the statistics over its time, () for the level itself.
@@ -419,18 +389,14 @@ class Cache(Sequence[CachedClip]):
         return Features(mean_over_windows(self.window_features(level), len(self.clips)), y, subjects, clip_ids)
 
     def _steps(self, level: str) -> Iterator[tuple[int, Steps]]:
-        """Number of each clip and its steps in time; shard by shard, so that each file is opened once and each clip read once."""
+        """Number of each clip and its steps in time."""
+        return read_steps_of_clips(self.shards, self._places_of_clips(), self.level_plan(level))
+
+    def _places_of_clips(self) -> list[Place]:
+        """Where each finished clip's rows are, in order; an error where none is finished."""
         if not self.clips:
             raise CacheError(f"{self.root}: no finished clip in this cache; run extract first")
-        own: dict[int, list[int]] = {}
-        for number, clip in enumerate(self.clips):
-            own.setdefault(self.places[clip.clip_id].shard_number, []).append(number)
-        for shard_number, numbers in own.items():
-            shard = self.shards[shard_number]
-            with shard_bytes(shard) as file:
-                for number in numbers:
-                    rows = self.places[self.clips[number].clip_id].rows
-                    yield number, read_steps(file, shard, self.level_plan(level), rows)
+        return [self.places[clip.clip_id] for clip in self.clips]
 
     def _with_statistics(self, level: str, pool: str | Sequence[str]) -> str:
         if isinstance(pool, str) or not pool:
@@ -442,12 +408,3 @@ class Cache(Sequence[CachedClip]):
             return with_statistics(level, pool)
         except RecipeError as error:
             raise CacheError(f"{self.root}: {error}") from error
-
-
-def _find_places(shards: list[ShardIndex]) -> dict[str, Place]:
-    """Clip id → its rows. Two processes may have done one clip twice, equally; the first shard by name counts."""
-    places: dict[str, Place] = {}
-    for number, shard in enumerate(shards):
-        for clip_id, rows in shard.clip_runs:
-            places.setdefault(clip_id, Place(number, rows))
-    return places

@@ -131,7 +131,7 @@ def write_experiment(path: str | os.PathLike[str], asked: Experiment) -> None:
 def experiment_from_dict(values: Mapping[str, Any], source: str = "experiment") -> Experiment:
     """The experiment of plain values, with ``-`` or ``_`` in keys; fields that are not there have their defaults."""
     said = Given({_field(name): value for name, value in values.items()}, source, ExperimentError)
-    protocol, own = Protocol(), Experiment()
+    own = Experiment()
     known = [one.name for one in dataclasses.fields(Experiment) if one.name != "protocol"]
     refuse_unknown(said, [*known, *(one.name for one in dataclasses.fields(Protocol)), *GRID])
     try:
@@ -143,16 +143,7 @@ def experiment_from_dict(values: Mapping[str, Any], source: str = "experiment") 
             labels=said.text("labels", own.labels),
             ties=said.text("ties", own.ties),
             cells=_cells(said),
-            protocol=Protocol(
-                folds=said.text("folds", protocol.folds),
-                seed=said.whole("seed", protocol.seed),
-                nested=said.flag("nested", protocol.nested),
-                inner_folds=said.whole("inner_folds", protocol.inner_folds),
-                allow_leak=said.flag("allow_leak", protocol.allow_leak),
-                by=_words(said, "by", ()),
-                exclude=None if said.values.get("exclude") is None else said.text("exclude"),
-                repeats=said.whole("repeats", protocol.repeats),
-            ),
+            protocol=_protocol(said),
             statistics=_statistics(said),
             test_on=said.text("test_on", own.test_on),
             policies=_words(said, "policies", own.policies),
@@ -189,6 +180,20 @@ def _words(said: Given, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(said.values.get(key), str):
         return tuple(dict.fromkeys(word.strip() for word in said.text(key).split(",") if word.strip()))
     return said.texts(key) if key in said else default
+
+
+def _protocol(said: Given) -> Protocol:
+    own = Protocol()
+    return Protocol(
+        folds=said.text("folds", own.folds),
+        seed=said.whole("seed", own.seed),
+        nested=said.flag("nested", own.nested),
+        inner_folds=said.whole("inner_folds", own.inner_folds),
+        allow_leak=said.flag("allow_leak", own.allow_leak),
+        by=_words(said, "by", ()),
+        exclude=None if said.values.get("exclude") is None else said.text("exclude"),
+        repeats=said.whole("repeats", own.repeats),
+    )
 
 
 def _statistics(said: Given) -> Statistics:

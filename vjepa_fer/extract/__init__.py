@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from vjepa_fer.extract.asked_recipe import make_recipe
 from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates
-from vjepa_fer.extract.job import extract_manifest, extract_together, make_recipe
+from vjepa_fer.extract.job import extract_manifest, extract_together
 from vjepa_fer.extract.on_cluster import extract_on_cluster
 from vjepa_fer.extract.order import Order
 from vjepa_fer.extract.plan import (

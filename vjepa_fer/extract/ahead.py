@@ -13,7 +13,8 @@ from vjepa_fer.disk import scratch_folder
 from vjepa_fer.errors import RemoteError, VideoError
 from vjepa_fer.manifest import Clip, picture_rate
 from vjepa_fer.remote import Stretch, bring, find_source, must_be_brought, name_here
-from vjepa_fer.video.pool import DecodePool, ReadClip
+from vjepa_fer.video.pool import DecodePool
+from vjepa_fer.video.read_clip import ReadClip
 
 ROOM = 8 << 30
 """Bytes of copies on the disk at once."""

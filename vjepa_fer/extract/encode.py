@@ -15,7 +15,7 @@ from vjepa_fer.extract.lanes import Lanes
 from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import ClipPixels
-from vjepa_fer.video.pool import ReadClip
+from vjepa_fer.video.read_clip import ReadClip
 from vjepa_fer.video.sampling import indices_of
 
 Done = Callable[[Clip, ClipRows], None]
@@ -140,20 +140,3 @@ def encode_together(reads: Iterable[tuple[ReadClip[Clip], Sequence[Route]]], rou
     finally:
         for route in routes:
             route.rows.close()
-
-
-def encode_clip(
-    clip: Clip,
-    source_sha256: str,
-    pixels: ClipPixels,
-    encoder: LoadedEncoder,
-    recipe: Recipe,
-    *,
-    batch_size: int | None = None,
-) -> ClipRows:
-    """Encode one clip by itself: the same numbers as among others (on a GPU: in batches of the same size)."""
-    finished: list[ClipRows] = []
-    rows = row_encoder(encoder, recipe, StageClock(), batch_size=batch_size)
-    read = ReadClip(clip, pixels, source_sha256)
-    encode_clips([read], rows, recipe.preprocessing.num_views, lambda _, clip_rows: finished.append(clip_rows))
-    return finished[0]

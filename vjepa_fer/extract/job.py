@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from vjepa_fer.cache.folder import prepare_cache, refuse_other_cache
 from vjepa_fer.doors import Bar, progress_bar
 from vjepa_fer.encoder import LoadedEncoder, require_compiling
-from vjepa_fer.extract.ahead import Ahead, Returned
 from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.compiling import Part, compile_where_it_pays
 from vjepa_fer.extract.continuing import refuse_other_videos
+from vjepa_fer.extract.decoding import Decoding, stop_reading
 from vjepa_fer.extract.encode import Route, encode_together
 from vjepa_fer.extract.plan import SAMPLE_ELSEWHERE, plan_extraction
 from vjepa_fer.extract.rounds import in_rounds
@@ -26,51 +25,16 @@ from vjepa_fer.extract.side import Side
 from vjepa_fer.extract.taking import disk_errors_explained
 from vjepa_fer.extract.threads import Worker
 from vjepa_fer.extract.writing import Report
-from vjepa_fer.manifest import Clip, Manifest, picture_rate
-from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Recipe, Sampling, Storage, check
+from vjepa_fer.manifest import Clip, Manifest
+from vjepa_fer.recipe import Recipe, check
 from vjepa_fer.remote import must_be_brought
 from vjepa_fer.video.colour import require_reference_pixels
 from vjepa_fer.video.faces import require_faces
 from vjepa_fer.video.others import require_decoder
-from vjepa_fer.video.pool import (
-    DecodePool,
-    HasPath,
-    PoolSettings,
-    ReadClip,
-    default_memory,
-    default_workers,
-    read_in_line,
-)
+from vjepa_fer.video.pool_settings import default_workers
+from vjepa_fer.video.read_clip import ReadClip
 
 Outlook = Callable[[int, float], None]
-C = TypeVar("C", bound=HasPath)
-
-
-def make_recipe(
-    encoder: LoadedEncoder,
-    *,
-    sampling: Sampling | None = None,
-    storage: Storage | None = None,
-    num_views: int = 1,
-    face_crop: FaceCrop | None = None,
-    square_pixels: bool = False,
-    interpolation: Interpolation | None = None,
-    perturb: Perturbation | None = None,
-) -> Recipe:
-    """The recipe of an extraction with this encoder and its own preprocessing, its own interpolation too unless another is named."""
-    return Recipe(
-        encoder=encoder.spec,
-        sampling=sampling or Sampling(),
-        preprocessing=encoder.preprocessing.asked(
-            num_views=num_views,
-            interpolation=interpolation,
-            face_crop=face_crop,
-            square_pixels=square_pixels,
-            perturb=perturb,
-        ),
-        storage=storage or Storage(),
-        precision=encoder.precision,
-    )
 
 
 def extract_manifest(
@@ -307,7 +271,7 @@ class _Job:
                 errors.append(error)
                 self.stop.set()
 
-        with self._reads(clips) as reads:
+        with self._decoding().reads(clips, brought=self._some_are_elsewhere()) as reads:
             threads = [Worker(partial(serve, device)) for device in range(len(self.sides[0].devices))]
             for thread in threads:
                 thread.start()
@@ -317,54 +281,18 @@ class _Job:
             finally:
                 if not all(thread.wait(0) for thread in threads):  # stopped early
                     self.stop.set()
-                    if isinstance(reads, DecodePool | Returned):
-                        reads.close()
+                    stop_reading(reads)
                 for thread in threads:
                     thread.wait_surely()
         if errors:
             raise errors[0]
 
-    @contextmanager
-    def _reads(self, clips: Iterator[Clip]) -> Iterator[Iterable[ReadClip[Clip]]]:
-        if not any(must_be_brought(clip.path) for side in self.sides for clip in side.todo.values()):
-            with self._pool(clips, picture_rate, self._looks_of) as reads:
-                yield reads
-            return
-        with (
-            Ahead(clips, self.settings.scratch_bytes) as ahead,
-            self._pool(ahead, ahead.rate, lambda one: self._looks_of(one.clip)) as brought,
-        ):
-            yield Returned(ahead, brought)
+    def _decoding(self) -> Decoding:
+        return Decoding(self.looks, self._looks_of, self.workers, self.settings)
 
-    @contextmanager
-    def _pool(
-        self, clips: Iterable[C], rate_of: Callable[[C], float | None], looks_of: Callable[[C], list[int]]
-    ) -> Iterator[Iterable[ReadClip[C]]]:
-        own, (first, *others) = self.settings, self.looks
-        if not self.workers and os.name == "nt":
-            yield _InTurns(
-                read_in_line(
-                    clips,
-                    *first,
-                    decoder=own.decoder,
-                    accept_truncated=own.accept_truncated,
-                    accept_resize=own.accept_resize,
-                    rate_of=rate_of,
-                    others=others,
-                    looks_of=looks_of,
-                )
-            )
-            return
-        settings = PoolSettings(
-            workers=self.workers,
-            timeout_seconds=own.clip_timeout,
-            memory_bytes=own.memory_bytes or default_memory(),
-            decoder=own.decoder,
-            accept_truncated=own.accept_truncated,
-            accept_resize=own.accept_resize,
-        )
-        with DecodePool(clips, *first, settings, rate_of=rate_of, others=others, looks_of=looks_of) as pool:
-            yield pool
+    def _some_are_elsewhere(self) -> bool:
+        """Whether some of the videos that are left lie elsewhere."""
+        return any(must_be_brought(clip.path) for side in self.sides for clip in side.todo.values())
 
     def _decoded(
         self, reads: Iterable[ReadClip[Clip]], routes: Mapping[Side, Route]
@@ -397,18 +325,3 @@ class _Job:
         finished = sum(side.finished for side in self.sides)
         if self.outlook and finished:
             self.outlook(finished, self.clock.wall_seconds)
-
-
-class _InTurns(Generic[C]):
-    """An iterable that several threads may ask in turns."""
-
-    def __init__(self, items: Iterator[ReadClip[C]]) -> None:
-        self._items, self._lock = items, threading.Lock()
-
-    def __iter__(self) -> Iterator[ReadClip[C]]:
-        while True:
-            with self._lock:
-                item = next(self._items, None)
-            if item is None:
-                return
-            yield item

@@ -23,8 +23,7 @@ from vjepa_fer.extract.clock import StageClock
 from vjepa_fer.extract.levels import encode_levels
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video import normalise
-from vjepa_fer.video.pool import total_memory
-from vjepa_fer.workers import num_cores
+from vjepa_fer.workers import num_cores, total_memory
 
 _AHEAD = 2  # windows in memory for each core: one on its way, one that waits for the core
 _ACTIVATIONS = (

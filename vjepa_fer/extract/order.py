@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vjepa_fer.encoder import LoadedEncoder, load_encoder, pick_device
 from vjepa_fer.engines import Desk
-from vjepa_fer.extract.job import extract_manifest, make_recipe
+from vjepa_fer.extract.asked_recipe import make_recipe
+from vjepa_fer.extract.job import extract_manifest
 from vjepa_fer.extract.precision import AskedPrecision, settle_precision
 from vjepa_fer.extract.settings import ExtractSettings, ExtractSummary
 from vjepa_fer.manifest import Manifest

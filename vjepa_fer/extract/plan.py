@@ -34,7 +34,9 @@ from vjepa_fer.extract.forecast import Fleet, Forecast, Plan, Rates, RateSource
 from vjepa_fer.manifest import Clip, Manifest, picture_rate
 from vjepa_fer.recipe import FaceCrop, Interpolation, Perturbation, Precision, Recipe, Sampling, Storage
 from vjepa_fer.remote import brought, must_be_brought
-from vjepa_fer.video.pool import ReadClip, default_workers, read_in_line
+from vjepa_fer.video.in_line import read_in_line
+from vjepa_fer.video.pool_settings import default_workers
+from vjepa_fer.video.read_clip import ReadClip
 from vjepa_fer.video.reading import choose_windows
 from vjepa_fer.video.times import count_frames, frame_seconds, packet_seconds
 from vjepa_fer.workers import num_cores

@@ -14,7 +14,7 @@ from vjepa_fer.extract.clock import Profile
 from vjepa_fer.extract.sharing import Nobody, Others
 from vjepa_fer.recipe import Recipe
 from vjepa_fer.video.others import Decoder
-from vjepa_fer.video.pool import DEFAULT_TIMEOUT_SECONDS
+from vjepa_fer.video.pool_settings import DEFAULT_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)

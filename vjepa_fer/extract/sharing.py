@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -162,14 +162,6 @@ class ClipShare:
         self.held_elsewhere: list[Clip] = []
         self.suspects: list[Clip] = []
         self.found_done: set[str] = set()
-
-    def claimed(self, clips: Iterable[Clip], stop: threading.Event) -> Iterator[Clip]:
-        """Yield each clip that is free, claimed; until `stop` is set."""
-        for clip in clips:
-            if stop.is_set():
-                return
-            if self.take(clip):
-                yield clip
 
     def take(self, clip: Clip) -> bool:
         """Claim a clip; whether it is ours to do now, among others."""

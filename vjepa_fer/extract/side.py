@@ -15,7 +15,7 @@ from vjepa_fer.extract.taking import Taking
 from vjepa_fer.extract.writing import Report
 from vjepa_fer.manifest import Clip
 from vjepa_fer.recipe import Recipe
-from vjepa_fer.video.pool import ReadClip
+from vjepa_fer.video.read_clip import ReadClip
 from vjepa_fer.video.together import Look
 
 

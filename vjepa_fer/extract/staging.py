@@ -28,8 +28,8 @@ from vjepa_fer.disk import AnyPath, Elsewhere, exclusive_lock, make_folders
 from vjepa_fer.encoder.files.home import home_folder
 from vjepa_fer.errors import CacheError
 from vjepa_fer.extract.clock import StageClock
-from vjepa_fer.extract.job import ExtractSummary
 from vjepa_fer.extract.sending import Sending, SharedSending, SoleSending
+from vjepa_fer.extract.settings import ExtractSummary
 from vjepa_fer.extract.sharing import Nobody, Others
 from vjepa_fer.extract.writing import Report
 from vjepa_fer.manifest import Manifest

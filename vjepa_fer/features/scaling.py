@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from vjepa_fer.doors import not_one_of
 from vjepa_fer.errors import ProbeError
-
-Scale = Literal["none", "standard", "minmax"]
 
 BLOCK = 32
 """Rows that are widened to float64 at a time."""

@@ -144,7 +144,7 @@ def _read_one(
     where = str(head.table.path)
     grid = grid_of(head)
     _refuse_other_spelling(grid, where)
-    inner = without_margins(barely_named(grid, names), where)
+    inner = without_margins(barely_named(grid, names))
     words = {} if foreign else in_words_of(inner.grid.rows, inner.grid.columns, names)
     _refuse_rows_twice(inner.grid)
     called = inner.grid._replace(rows=tuple(words.get(name, name) for name in inner.grid.rows))

@@ -43,7 +43,7 @@ class Inner(NamedTuple):
     sizes: tuple[str, np.ndarray] | None
 
 
-def without_margins(grid: Grid, where: str) -> Inner:
+def without_margins(grid: Grid) -> Inner:
     """Take out what is no class.
 
     Raises
@@ -58,7 +58,7 @@ def without_margins(grid: Grid, where: str) -> Inner:
     margins, sizes = _margin_columns(inner)
     classes = inner.without((), [*margins, *([sizes[0]] if sizes else [])])
     for name in margin_rows:
-        _require_sum(grid, name, classes, where)
+        _require_sum(grid, name, classes)
     rows = [f"the row {name}" for name in (*figure_rows, *margin_rows)]
     return Inner(classes, (*figures, *margins, *rows), sizes)
 
@@ -84,7 +84,7 @@ def _margin_columns(inner: Grid) -> tuple[list[str], tuple[str, np.ndarray] | No
     return margins, sizes
 
 
-def _require_sum(grid: Grid, name: str, classes: Grid, where: str) -> None:
+def _require_sum(grid: Grid, name: str, classes: Grid) -> None:
     """A row called like a margin is one: the sum of the others, or of percentages anything."""
     place = grid.rows.index(name)
     said = np.array([grid.values[place, grid.columns.index(column)] for column in classes.columns])

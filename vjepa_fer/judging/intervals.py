@@ -175,9 +175,9 @@ def mean_intervals(found: Jackknifed, confidence: float = CONFIDENCE) -> list[In
     return _where_known(found, found.values / factor, high, found.variance > 0)
 
 
-def difference_intervals(found: Jackknifed, confidence: float = CONFIDENCE) -> list[Interval | None]:
+def difference_intervals(found: Jackknifed) -> list[Interval | None]:
     """Intervals of differences between −1 and 1, by Student's t; None where all subjects have the same one, unless it is none at all."""
-    reach = found.t(confidence) * np.sqrt(found.variance)
+    reach = found.t(CONFIDENCE) * np.sqrt(found.variance)
     low, high = np.clip(found.values - reach, -1, 1), np.clip(found.values + reach, -1, 1)
     return _where_known(found, low, high, (reach > 1e-9) | (found.values == 0))
 

@@ -80,7 +80,7 @@ class LevelEncoder:
     def __call__(self, pixels: ClipPixels) -> np.ndarray:
         """Encode these windows."""
         from vjepa_fer.extract.encode import encode_clips
-        from vjepa_fer.video.pool import ReadClip
+        from vjepa_fer.video.read_clip import ReadClip
 
         done: list[ClipRows] = []
         encode_clips(

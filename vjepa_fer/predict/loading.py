@@ -100,7 +100,6 @@ def _load_encoder(
     run: str | os.PathLike[str], recipe: Recipe, weights: str | Path | None, device: str, memory_bytes: int
 ) -> LoadedEncoder:
     from vjepa_fer.encoder import load_encoder, pick_device
-    from vjepa_fer.extract import make_recipe
 
     spec = recipe.encoder
     if weights is None and spec.library is None and spec.weights.startswith("random:"):
@@ -124,7 +123,15 @@ def _load_encoder(
     except RecipeError as error:
         error.add_note(f"The probe of {run} reads features of {spec.name}, weights {spec.weights}.")
         raise
-    loaded = make_recipe(
+    require_same_recipe(_recipe_of_loaded(encoder, recipe), recipe, f"the encoder at hand for {run}")
+    return encoder
+
+
+def _recipe_of_loaded(encoder: LoadedEncoder, recipe: Recipe) -> Recipe:
+    """What `recipe` is with this encoder."""
+    from vjepa_fer.extract import make_recipe
+
+    return make_recipe(
         encoder,
         sampling=recipe.sampling,
         storage=recipe.storage,
@@ -133,8 +140,6 @@ def _load_encoder(
         square_pixels=recipe.preprocessing.square_pixels,
         interpolation=recipe.preprocessing.interpolation,
     )
-    require_same_recipe(loaded, recipe, f"the encoder at hand for {run}")
-    return encoder
 
 
 def _baseline_of(run: str | os.PathLike[str], spec: EncoderSpec, weights: str | Path | None) -> tuple[str, str | None]:

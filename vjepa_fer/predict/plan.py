@@ -17,6 +17,7 @@ from vjepa_fer.errors import VideoError
 from vjepa_fer.features import Row
 from vjepa_fer.predict.views import windows_of
 from vjepa_fer.recipe import Recipe
+from vjepa_fer.workers import total_memory
 
 if TYPE_CHECKING:
     from vjepa_fer.extract.batches import RowEncoder
@@ -53,8 +54,6 @@ class Plan:
 
 def default_memory() -> int:
     """Bytes that a prediction may take beside the encoder's weights: half of the machine's."""
-    from vjepa_fer.video.pool import total_memory
-
     return total_memory() // 2
 
 

@@ -20,8 +20,7 @@ ROOM = 256 << 20
 class Blocks:
     """The blocks that were read last, of all files of one process. Threads may share it."""
 
-    def __init__(self, room: int = ROOM) -> None:
-        self._room = room
+    def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -46,7 +45,7 @@ class Blocks:
                 before = self._kept.pop((key, number), b"")
                 self._kept[key, number] = blocks[number]
                 self._bytes += len(blocks[number]) - len(before)
-            while self._bytes > self._room:
+            while self._bytes > ROOM:
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= len(oldest)
 

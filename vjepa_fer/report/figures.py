@@ -17,6 +17,7 @@ from vjepa_fer.disk import make_folders, write_durably
 from vjepa_fer.doors import printable
 from vjepa_fer.errors import RunError
 from vjepa_fer.extras import import_matplotlib
+from vjepa_fer.report.grid import Grid
 from vjepa_fer.report.numbers import RunNumbers
 from vjepa_fer.report.palette import colour, shape
 from vjepa_fer.report.ticks import places, short, ticks
@@ -100,17 +101,9 @@ def _figures(numbers: RunNumbers) -> Iterator[tuple[str, Figure]]:
         columns = ([getattr(one, name) for one in numbers.bins] for name in ("confidence", "accuracy", "num_clips"))
         yield "calibration", draw_calibration(*map(np.array, columns))
     if numbers.grid and len(numbers.grid.axes) == 1:
-        axis, points = numbers.grid.axes[0], [point for point in numbers.grid.points if point.at[0] >= 0]
-        ringed = [number for number, point in enumerate(points) if point in numbers.grid.chosen]
-        yield "sweep", draw_curve([axis.values[p.at[0]] for p in points], *_war_and_sd(points), axis.name, ringed)
+        yield "sweep", _line_of_one_axis(numbers.grid)
     if numbers.grid and len(numbers.grid.axes) == 2:
-        across, down = numbers.grid.axes
-        table = np.full((len(down.values), len(across.values)), np.nan)
-        for point in numbers.grid.points:
-            if min(point.at) >= 0:
-                table[point.at[1], point.at[0]] = point.war
-        chosen = [(point.at[1], point.at[0]) for point in numbers.grid.chosen if min(point.at) >= 0]
-        yield "sweep", draw_heat_map(table, across, down, chosen)
+        yield "sweep", _map_of_two_axes(numbers.grid)
     if result.get("by"):
         yield "groups", draw_groups(result["by"])
     if numbers.projection:
@@ -119,6 +112,22 @@ def _figures(numbers: RunNumbers) -> Iterator[tuple[str, Figure]]:
 
 
 _HEADLINES = {"war": "WAR", "uar": "UAR", "macro_f1": "macro-F1"}
+
+
+def _line_of_one_axis(grid: Grid) -> Figure:
+    axis, points = grid.axes[0], [point for point in grid.points if point.at[0] >= 0]
+    ringed = [number for number, point in enumerate(points) if point in grid.chosen]
+    return draw_curve([axis.values[p.at[0]] for p in points], *_war_and_sd(points), axis.name, ringed)
+
+
+def _map_of_two_axes(grid: Grid) -> Figure:
+    across, down = grid.axes
+    table = np.full((len(down.values), len(across.values)), np.nan)
+    for point in grid.points:
+        if min(point.at) >= 0:
+            table[point.at[1], point.at[0]] = point.war
+    chosen = [(point.at[1], point.at[0]) for point in grid.chosen if min(point.at) >= 0]
+    return draw_heat_map(table, across, down, chosen)
 
 
 def _war_and_sd(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -218,22 +218,22 @@ def subject_scores(predictions: Predictions) -> tuple[SubjectScore, ...]:
     return tuple(sorted(scores, key=lambda one: -one.war))
 
 
-def calibration_bins(predictions: Predictions, num_bins: int = NUM_BINS) -> tuple[Bin, ...]:
+def calibration_bins(predictions: Predictions) -> tuple[Bin, ...]:
     """Clips by the probability of the predicted class; empty bins are left out, and all of them without probabilities."""
     if predictions.probabilities is None:
         return ()
     confidence = predictions.probabilities[np.arange(len(predictions)), predictions.predicted]
     right = predictions.predicted == predictions.truth
-    number = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)
+    number = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
     return tuple(
         Bin(
-            k / num_bins,
-            (k + 1) / num_bins,
+            k / NUM_BINS,
+            (k + 1) / NUM_BINS,
             int((number == k).sum()),
             float(confidence[number == k].mean()),
             float(right[number == k].mean()),
         )
-        for k in range(num_bins)
+        for k in range(NUM_BINS)
         if (number == k).any()
     )
 

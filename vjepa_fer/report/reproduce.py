@@ -6,7 +6,18 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from vjepa_fer.recipe import NO_WEIGHTS, AnyRecipe, EncoderSpec, Preprocessing, Recipe, SoundRecipe, Storage, layer_of
+from vjepa_fer.recipe import (
+    NO_WEIGHTS,
+    AnyRecipe,
+    EncoderSpec,
+    ImportedRecipe,
+    Preprocessing,
+    Recipe,
+    Sampling,
+    SoundRecipe,
+    Storage,
+    layer_of,
+)
 from vjepa_fer.runs import EXPERIMENT, FOLDS_JSON, Run
 
 MANIFEST = "manifest.csv"
@@ -32,35 +43,60 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
     if isinstance(recipe, SoundRecipe):
         return (shlex.join(_sound_words(recipe, cache)),)
     if not isinstance(recipe, Recipe):
-        words = ["vjepa-fer", "cache", "import", recipe.source, cache, "--manifest", MANIFEST]
-        few = len(recipe.columns) <= MOST_COLUMNS
-        line = shlex.join([*words, *(_repeated("--columns", recipe.columns) if few else ())])
-        rest = "" if few else f" the {len(recipe.columns):,} columns of the recipe, if the file has others, and"
-        return (f"{line}  # with{rest} --id-column, if the clips' names are not in clip_id",)
-    spec, sampling, preprocessing, storage = recipe.encoder, recipe.sampling, recipe.preprocessing, recipe.storage
-    if storage.pooled_from != "output":
-        tokens = Storage(levels=("tokens",), token_dtype=storage.pooled_from)
-        first = feature_commands(dataclasses.replace(recipe, storage=tokens), f"{cache}-tokens")
-        pooled = ["vjepa-fer", "cache", "pool", f"{cache}-tokens", cache, "--levels", ",".join(storage.levels)]
-        return (*first, shlex.join([*pooled, "--token-dtype", storage.token_dtype]))
-    words = ["vjepa-fer", "extract", MANIFEST, cache, "--model", _model(spec)]
-    if spec.library is not None:
-        words += ["--weights", spec.weights] if spec.weights.startswith("random:") else []
-    elif spec.weights != NO_WEIGHTS and not spec.plugin:
-        words += ["--weights", spec.weights] if spec.weights.startswith("random:") else ["--state-key", spec.state_key]
-    words += [
-        "--precision",
-        recipe.precision,
+        return (_import_line(recipe, cache),)
+    storage = recipe.storage
+    if storage.pooled_from == "output":
+        return (shlex.join(_extract_words(recipe, cache)),)
+    tokens = Storage(levels=("tokens",), token_dtype=storage.pooled_from)
+    first = feature_commands(dataclasses.replace(recipe, storage=tokens), f"{cache}-tokens")
+    pooled = ["vjepa-fer", "cache", "pool", f"{cache}-tokens", cache, "--levels", ",".join(storage.levels)]
+    return (*first, shlex.join([*pooled, "--token-dtype", storage.token_dtype]))
+
+
+def _import_line(recipe: ImportedRecipe, cache: str) -> str:
+    """The ``cache import`` of another program's table, with its columns where they are few enough to spell out."""
+    words = ["vjepa-fer", "cache", "import", recipe.source, cache, "--manifest", MANIFEST]
+    few = len(recipe.columns) <= MOST_COLUMNS
+    line = shlex.join([*words, *(_repeated("--columns", recipe.columns) if few else ())])
+    rest = "" if few else f" the {len(recipe.columns):,} columns of the recipe, if the file has others, and"
+    return f"{line}  # with{rest} --id-column, if the clips' names are not in clip_id"
+
+
+def _extract_words(recipe: Recipe, cache: str) -> list[str]:
+    """The ``extract`` of a cache that an encoder's output was stored in."""
+    storage = recipe.storage
+    return [
+        *("vjepa-fer", "extract", MANIFEST, cache, "--model", _model(recipe.encoder)),
+        *_weights_words(recipe.encoder),
+        *("--precision", recipe.precision),
         *_repeated("--level", storage.levels),
-        "--token-dtype",
-        storage.token_dtype,
+        *("--token-dtype", storage.token_dtype),
+        *_sampling_words(recipe.sampling),
+        *_preprocessing_words(recipe.preprocessing),
     ]
-    words += ["--mode", sampling.mode, "--rule", sampling.rule, "--frames", str(sampling.frames_per_window)]
+
+
+def _weights_words(spec: EncoderSpec) -> list[str]:
+    """Random weights by their seed, those of a file by their state dict; whose model's name says enough needs neither."""
+    if spec.library is None and (spec.weights == NO_WEIGHTS or spec.plugin):
+        return []
+    if spec.weights.startswith("random:"):
+        return ["--weights", spec.weights]
+    return ["--state-key", spec.state_key] if spec.library is None else []
+
+
+def _sampling_words(sampling: Sampling) -> list[str]:
     rate = sampling.frames_per_second
-    words += ["--frame-step", str(sampling.frame_step)] if rate is None else ["--fps", repr(rate)]
-    words += ["--segments", str(sampling.num_segments)]
-    words += ["--stride", str(sampling.stride), "--views", str(preprocessing.num_views)]
+    return [
+        *("--mode", sampling.mode, "--rule", sampling.rule, "--frames", str(sampling.frames_per_window)),
+        *(("--frame-step", str(sampling.frame_step)) if rate is None else ("--fps", repr(rate))),
+        *("--segments", str(sampling.num_segments), "--stride", str(sampling.stride)),
+    ]
+
+
+def _preprocessing_words(preprocessing: Preprocessing) -> list[str]:
     own = preprocessing.processor is not None  # says its size and interpolation itself
+    words = ["--views", str(preprocessing.num_views)]
     words += [] if own else ["--resolution", str(preprocessing.crop_size)]
     if preprocessing.face_crop is not None:
         words.append("--face-crop")
@@ -68,13 +104,9 @@ def feature_commands(recipe: AnyRecipe, cache: str) -> tuple[str, ...]:
         words += ["--interpolation", preprocessing.interpolation]
     if preprocessing.square_pixels:
         words.append("--square-pixels")
-    if preprocessing.perturb is not None:
-        words += [
-            *_repeated("--perturb", preprocessing.perturb.steps),
-            "--perturb-seed",
-            str(preprocessing.perturb.seed),
-        ]
-    return (shlex.join(words),)
+    if (worse := preprocessing.perturb) is not None:
+        words += [*_repeated("--perturb", worse.steps), "--perturb-seed", str(worse.seed)]
+    return words
 
 
 def _sound_words(recipe: SoundRecipe, cache: str) -> list[str]:

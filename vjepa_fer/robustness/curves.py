@@ -147,7 +147,7 @@ def _one(encoder: Encoder, asked: Experiment, extra: Sequence[Condition], jobs: 
     }
     if extra:
         trained = judge(encoder.conditions, folds, cells, seed=seed, augment=extra)
-        facts["augmented"] = {"with": [one.name for one in extra], **_augmented(said, trained, perturbed, curves)}
+        facts["augmented"] = {"with": [one.name for one in extra], **_augmented(said, trained, curves)}
     return facts
 
 
@@ -185,7 +185,6 @@ def _judged(
 def _augmented(
     said: dict[str, Predictions],
     trained: dict[str, Predictions],
-    perturbed: Sequence[Condition],
     curves: dict[str, list[str]],
 ) -> dict[str, Any]:
     """Every condition after training on augmented clips too, each compared with itself without."""

@@ -134,9 +134,9 @@ def relative_drops(said: Mapping[str, Predictions], curves: Mapping[str, Sequenc
     return told
 
 
-def t_intervals(found: Jackknifed, confidence: float = 0.95) -> list[tuple[float, float] | None]:
-    """By Student's t, of figures without bounds; None below three subjects."""
-    reach = found.t(confidence) * np.sqrt(found.variance)
+def t_intervals(found: Jackknifed) -> list[tuple[float, float] | None]:
+    """95 %, by Student's t, of figures without bounds; None below three subjects."""
+    reach = found.t(0.95) * np.sqrt(found.variance)
     fine = (found.num_subjects >= FEWEST_SUBJECTS) & np.isfinite(found.values) & np.isfinite(reach)
     pairs = zip((found.values - reach).tolist(), (found.values + reach).tolist(), strict=True)
     return [pair if known else None for known, pair in zip(fine.tolist(), pairs, strict=True)]

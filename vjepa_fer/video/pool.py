@@ -10,159 +10,29 @@ its clip once more in a fresh process; both are results like any other, and the 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from vjepa_fer.errors import VideoError, VjepaFerError
 from vjepa_fer.recipe import Preprocessing, Sampling
 from vjepa_fer.video.arena import Arena, ArenaClosedError, padded
+from vjepa_fer.video.decode_process import DecodeProcess, TimedOutError
 from vjepa_fer.video.kept import MAX_BYTES
-from vjepa_fer.video.others import Decoder
+from vjepa_fer.video.pool_settings import PoolSettings
+from vjepa_fer.video.read_clip import HasPath, ReadClip, no_rate
 from vjepa_fer.video.reading import ClipPixels, assemble_clip
 from vjepa_fer.video.sampling import from_table
-from vjepa_fer.video.together import Look, Reading, read_together
-from vjepa_fer.workers import Child, ChildDiedError, num_cores
-
-WORKER_PROGRAM = "from vjepa_fer.video.worker import main; main()"
-DEFAULT_TIMEOUT_SECONDS = 300.0
+from vjepa_fer.video.together import Look
+from vjepa_fer.workers import ChildDiedError
 
 _READY_AHEAD = 4  # clips a worker: more would only take clips away from another process that shares the job
-
-
-class HasPath(Protocol):
-    """Anything with the path of a video and a name for it: a manifest's clip."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def clip_id(self) -> str: ...
-
-
 C = TypeVar("C", bound=HasPath)
-
-
-@dataclass(eq=False)
-class ReadClip(Generic[C]):
-    """What became of one clip: its pixels, or the error; `release` when the pixels are no longer needed.
-
-    `look` is the place of the look that it is for, where there are several; `is_last` of the clip's.
-    """
-
-    clip: C
-    pixels: ClipPixels | None = None
-    source_sha256: str = ""
-    error: VideoError | None = None
-    busy_seconds: float = 0.0
-    look: int = 0
-    is_last: bool = True
-    _region: tuple[Arena, int] | None = None
-
-    def release(self) -> None:
-        """Give the pixels' memory to the next clip."""
-        self.pixels = None
-        if self._region:
-            arena, offset = self._region
-            self._region = None
-            arena.release(offset)
-
-
-def default_workers() -> int:
-    """Decode processes for the cores this process may use: two stay free for the encoder and the writer, one decodes at least.
-
-    A 720p clip takes about a second of a core, so a fast GPU wants dozens; beyond 32 the disk or the GPU is the limit. None
-    on Windows, where processes cannot inherit the shared memory: 0, which is decoding in line.
-    """
-    if os.name == "nt":
-        return 0
-    return max(1, min(num_cores() - 2, 32))
-
-
-def default_memory() -> int:
-    """Bytes of shared memory for decoded clips: an eighth of the machine's, between 256 MB and 8 GB."""
-    return max(256 << 20, min(total_memory() // 8, 8 << 30))
-
-
-def total_memory() -> int:
-    """Bytes of the machine's memory; 8 GB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 8 << 30
-
-
-def no_rate(clip: HasPath) -> None:
-    """That a clip has none of its own: a video says when its frames are shown."""
-
-
-def read_in_line(
-    clips: Iterable[C],
-    sampling: Sampling,
-    preprocessing: Preprocessing,
-    *,
-    decoder: Decoder = "pyav",
-    accept_truncated: bool = False,
-    accept_resize: bool = False,
-    rate_of: Callable[[C], float | None] = no_rate,
-    others: Sequence[Look] = (),
-    looks_of: Callable[[C], Sequence[int]] | None = None,
-) -> Iterator[ReadClip[C]]:
-    """The same results as from a :class:`DecodePool`, decoded in this process, one by one as they are asked for.
-
-    For want of a better way on Windows, and where nothing can be lost: another library than PyAV has a process of its own even so.
-    """
-    looks = [Look(sampling, preprocessing), *others]
-    for clip in clips:
-        started, left = time.perf_counter(), list(looks_of(clip) if looks_of else range(len(looks)))
-        asked = list(left)
-        try:
-            how = Reading(MAX_BYTES, decoder, accept_truncated, accept_resize, rate_of(clip), clip.clip_id)
-        except VideoError as error:
-            yield from (ReadClip(clip, error=error, look=one, is_last=one == left[-1]) for one in left)
-            continue
-        for place, found, sha256 in read_together(clip.path, [looks[one] for one in asked], how):
-            left.remove(asked[place])
-            result: ReadClip[C] = ReadClip(clip, source_sha256=sha256)
-            if isinstance(found, VideoError):
-                result.error = found
-            else:
-                result.pixels = found
-            result.busy_seconds, result.look, result.is_last = time.perf_counter() - started, asked[place], not left
-            yield result
-            started = time.perf_counter()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolSettings:
-    """How clips are decoded ahead; nothing here changes a pixel.
-
-    Attributes
-    ----------
-    workers : int
-        Processes that decode ahead; 0 for one that decodes a clip when it is asked for, for each thread that iterates.
-    timeout_seconds : float
-        A clip that decodes for longer is given up.
-    memory_bytes : int
-        Of shared memory. Each worker holds one clip besides.
-    decoder : {"pyav", "decord", "torchcodec"}
-    accept_truncated, accept_resize : bool
-        As :func:`~vjepa_fer.video.decode_video` takes them.
-    """
-
-    workers: int = field(default_factory=default_workers)
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
-    memory_bytes: int = field(default_factory=default_memory)
-    decoder: Decoder = "pyav"
-    accept_truncated: bool = False
-    accept_resize: bool = False
 
 
 class DecodePool(Generic[C]):
@@ -201,7 +71,7 @@ class DecodePool(Generic[C]):
         self._room = threading.Semaphore(_READY_AHEAD * self.settings.workers)
         self._closed = False
         self._serving = self.settings.workers
-        self._workers: set[_Worker] = set()
+        self._workers: set[DecodeProcess] = set()
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(self.settings.workers)]
         for thread in self._threads:
             thread.start()
@@ -282,11 +152,11 @@ class DecodePool(Generic[C]):
                 return
             except BaseException as death:
                 self._leave(seat)
-                if not isinstance(death, ChildDiedError | _TimedOutError):
+                if not isinstance(death, ChildDiedError | TimedOutError):
                     raise
                 if self._closed:
                     raise ArenaClosedError from None
-                if isinstance(death, _TimedOutError):
+                if isinstance(death, TimedOutError):
                     message = f"not decoded within {self.settings.timeout_seconds:g} s; its worker was killed"
                     yield from _each_failed(clip, left, VideoError("timeout", clip.path, message))
                     return
@@ -294,8 +164,8 @@ class DecodePool(Generic[C]):
         message = f"the process that decoded it died, twice ({how}): is the file damaged?"
         yield from _each_failed(clip, left, VideoError("worker_died", clip.path, message))
 
-    def _start(self) -> _Worker:
-        worker = _Worker(self.arena, self.looks, self.settings)
+    def _start(self) -> DecodeProcess:
+        worker = DecodeProcess(self.arena, self.looks, self.settings)
         with self._lock:
             self._workers.add(worker)
             closed = self._closed
@@ -309,12 +179,12 @@ class DecodePool(Generic[C]):
             self._end(seat.worker)
             seat.worker = None
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: DecodeProcess) -> None:
         with self._lock:
             self._workers.discard(worker)
         worker.end()
 
-    def _ask(self, worker: _Worker, clip: C, left: list[int]) -> Iterator[ReadClip[C]]:
+    def _ask(self, worker: DecodeProcess, clip: C, left: list[int]) -> Iterator[ReadClip[C]]:
         """The result of each look in `left`, which is taken out of it."""
         limit = min(self.arena.capacity * 9 // 10, MAX_BYTES)
         try:
@@ -330,7 +200,7 @@ class DecodePool(Generic[C]):
             result.look, result.busy_seconds, result.is_last = reply["look"], reply["busy"], not left
             yield result
 
-    def _answered(self, worker: _Worker, clip: C, reply: dict[str, Any]) -> ReadClip[C]:
+    def _answered(self, worker: DecodeProcess, clip: C, reply: dict[str, Any]) -> ReadClip[C]:
         if "reason" in reply:
             return ReadClip(clip, error=VideoError(reply["reason"], clip.path, reply["message"]))
         if reply["size"] > self.arena.capacity:
@@ -366,50 +236,8 @@ def _each_failed(clip: C, left: list[int], error: VideoError) -> Iterator[ReadCl
         yield ReadClip(clip, error=error, look=look, is_last=not left)
 
 
-class _TimedOutError(Exception):
-    """A worker was killed because it took too long."""
-
-
 @dataclass(eq=False)
 class _Seat:
     """Where a worker sits, and its successor after it."""
 
-    worker: _Worker | None = None
-
-
-class _Worker:
-    """A process and the two pipes to it."""
-
-    def __init__(self, arena: Arena, looks: Sequence[Look], settings: PoolSettings) -> None:
-        self._child = Child(WORKER_PROGRAM, pass_fds=(arena.descriptor,))
-        self._first = {
-            "looks": [{name: dataclasses.asdict(part) for name, part in look._asdict().items()} for look in looks],
-            "memory": arena.descriptor,
-            "capacity": arena.capacity,
-            "decoder": settings.decoder,
-            "accept_truncated": settings.accept_truncated,
-            "accept_resize": settings.accept_resize,
-        }
-        self.process, self.kill, self.end = self._child.process, self._child.kill, self._child.end
-
-    def wait_until_ready(self) -> None:
-        try:
-            self.send(**self._first)
-            self.receive(120)
-        except (ChildDiedError, _TimedOutError) as death:
-            self.end()
-            how = str(death) or "no answer"
-            raise VjepaFerError(f"decode workers cannot start ({how}); --workers 0 starts one and no more") from None
-
-    def send(self, **values: Any) -> None:
-        try:
-            self._child.questions.write(json.dumps(values).encode() + b"\n")
-            self._child.questions.flush()
-        except (BrokenPipeError, ValueError):
-            raise self._child.died() from None
-
-    def receive(self, seconds: float) -> dict[str, Any]:
-        try:
-            return json.loads(self._child.answer(seconds))
-        except TimeoutError:
-            raise _TimedOutError from None
+    worker: DecodeProcess | None = None

@@ -240,41 +240,6 @@ def assemble_clip(
     )
 
 
-def read_clip(
-    path: str | os.PathLike[str],
-    sampling: Sampling,
-    preprocessing: Preprocessing,
-    *,
-    max_bytes: int = MAX_BYTES,
-    decoder: Decoder = "pyav",
-    accept_truncated: bool = False,
-    accept_resize: bool = False,
-    picture_rate: float | None = None,
-    clip_id: str = "",
-) -> tuple[ClipPixels, str]:
-    """:func:`read_windows` and the SHA-256 of the very file, or pictures, that were decoded.
-
-    Raises
-    ------
-    VideoError
-        As :func:`read_windows`; or ``changed``, when the file was replaced or written to meanwhile.
-    """
-    return unchanged(
-        path,
-        lambda: read_windows(
-            path,
-            sampling,
-            preprocessing,
-            max_bytes=max_bytes,
-            decoder=decoder,
-            accept_truncated=accept_truncated,
-            accept_resize=accept_resize,
-            picture_rate=picture_rate,
-            clip_id=clip_id,
-        ),
-    )
-
-
 T = TypeVar("T")
 
 

@@ -150,9 +150,9 @@ def encoding_bytes(config: dict[str, Any], num_tokens: int, precision: str) -> f
     return ALLOCATED * num_tokens * widest * bytes_a_number
 
 
-def clip_megabytes(config: dict[str, Any], level: str, sampling: Sampling | None = None) -> float:
+def clip_megabytes(config: dict[str, Any], level: str) -> float:
     """Megabytes of one clip at one level: the small levels in float32, grid and tokens in float16."""
-    sampling = sampling or Sampling()
+    sampling = Sampling()
     side = config["img_size"] // config["patch_size"]
     grid = sampling.frames_per_window // config["tubelet_size"], side, side
     return sampling.num_segments * Storage(levels=(level,)).row_bytes(grid, config["embed_dim"]) / MEGABYTE
