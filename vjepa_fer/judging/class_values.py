@@ -16,7 +16,7 @@ from vjepa_fer.judging.class_order import refuse_unnamed
 from vjepa_fer.judging.prediction_rows import cells
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.judging.vocabulary import one_vocabulary
-from vjepa_fer.manifest import Table, canonical, common_names, refuse_parted_otherwise, rows_of
+from vjepa_fer.manifest import ROW_NAMES, Table, canonical, common_names, refuse_parted_otherwise, rows_of
 
 MOST_WINDOWS = 1e6
 """A clip of days has not as many, so a larger total is none of probabilities."""
@@ -70,7 +70,7 @@ def class_values(table: Table, asked: Asked) -> ClassValues:
     absent = [name for name in asked.classes if name not in table.header]
     if absent:
         raise RunError(f"{table.path}, row 1: no column {absent[0]!r} for --classes{nearest(absent[0], table.header)}")
-    among = asked.classes or table.header
+    among = asked.classes or [name for name in table.header if name != ROW_NAMES]
     heads = tuple(name for name in table.header if name in among and name not in COLUMNS)
     labels = {*cells(table, "true_label"), *cells(table, "predicted_label")}
     if not asked.foreign:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.class_columns import COLUMNS
-from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, canonical, read_table, rename_columns
+from vjepa_fer.manifest import MOST_SHOWN, ROW_NAMES, Table, abridged, canonical, read_table, rename_columns
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
@@ -54,8 +54,16 @@ def _require_columns(table: Table, needed: tuple[str, ...]) -> None:
         if name not in table.header:
             raise RunError(
                 f"{table.path}, row 1: no column {name!r}; the columns are {abridged(table.header, MOST_SHOWN)}"
-                f"{nearest(name, table.header)}" + ("; --manifest gives true labels" if name == "true_label" else "")
+                f"{nearest(name, table.header)}{_instead(name, table)}"
             )
+
+
+def _instead(name: str, table: Table) -> str:
+    """What may stand in for an absent column."""
+    if name == "true_label":
+        return "; --manifest gives true labels"
+    rows = f"; --column '{name}={ROW_NAMES}' takes the names of the rows" if ROW_NAMES in table.header else ""
+    return rows or f"; --column {name}=NAME takes another, and where clips have no names, number the rows"
 
 
 def with_truths(table: Table, truths: Mapping[str, str]) -> Table:

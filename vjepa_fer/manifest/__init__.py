@@ -35,6 +35,7 @@ from vjepa_fer.manifest.spelling import (
 )
 from vjepa_fer.manifest.subset import subset_of
 from vjepa_fer.manifest.tables import (
+    ROW_NAMES,
     Listed,
     Table,
     manifest_csv,
@@ -58,6 +59,7 @@ __all__ = [
     "MOST_SHOWN",
     "PRESETS",
     "RAVDESS_LABELS",
+    "ROW_NAMES",
     "SPELLINGS",
     "UNIFY",
     "Absent",

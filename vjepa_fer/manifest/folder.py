@@ -162,6 +162,7 @@ def csv_manifest(
     """
     table = read_table(path, check=lambda headed: _require_columns(_renamed(headed, columns or {})))
     table = _renamed(table, columns or {})
+    _refuse_paths(table, (columns or {}).get("clip_id", "clip_id"))
     if "clip_id" not in table.header:
         table = _with_column(table, "clip_id", lambda row: Path(row["path"]).stem)
     notes = []
@@ -186,13 +187,24 @@ def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
     )
 
 
+def _refuse_paths(table: Table, theirs: str) -> None:
+    """Paths are no clip ids; where they stand in no other column, they may be what ids are made of."""
+    for number, row in table.rows if "path" not in table.header else ():
+        if "/" in row["clip_id"] or "\\" in row["clip_id"]:
+            raise ManifestError(
+                f"{table.path}, row {number}: clip_id {row['clip_id']!r} is a path; expected a plain name: --column path={theirs} instead makes "
+                "clip ids of the files' names without suffix"
+            )
+
+
 def _with_column(table: Table, name: str, value: Callable[[Mapping[str, str]], str]) -> Table:
     rows = tuple((number, {name: value(row), **row}) for number, row in table.rows)
     return dataclasses.replace(table, header=(name, *table.header), rows=rows)
 
 
 def _require_columns(table: Table) -> None:
-    for column in ("clip_id" if "clip_id" in table.header else "path", "label"):
-        require_column(table, column)
+    if "path" not in table.header:
+        require_column(table, "clip_id", instead="path")
+    require_column(table, "label")
     if nearest("subject", table.header):  # a name mistyped is no table without subjects
         require_column(table, "subject")
