@@ -16,7 +16,15 @@ from vjepa_fer.judging.class_order import refuse_unnamed
 from vjepa_fer.judging.prediction_rows import cells
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.judging.vocabulary import one_vocabulary
-from vjepa_fer.manifest import ROW_NAMES, Table, canonical, common_names, refuse_parted_otherwise, rows_of
+from vjepa_fer.manifest import (
+    ROW_NAMES,
+    Table,
+    canonical,
+    common_names,
+    refuse_marked,
+    refuse_parted_otherwise,
+    rows_of,
+)
 
 MOST_WINDOWS = 1e6
 """A clip of days has not as many, so a larger total is none of probabilities."""
@@ -94,6 +102,7 @@ def _refuse_one_class_twice(table: Table, asked: Asked) -> None:
         said = cells(table, column)
         places = rows_of((number, label) for (number, _), label in zip(table.rows, said, strict=False))
         refuse_parted_otherwise("labels", places, f"{table.path}: {column}: ", error=RunError)
+        refuse_marked("labels", places, f"{table.path}: {column}: ", error=RunError)
         first: dict[str, str] = {}
         for label, name in common_names(places, asked.names).items():
             other = first.setdefault(name, label)

@@ -13,6 +13,7 @@ from vjepa_fer.manifest import (
     one_spelling,
     refuse_measurements,
     refuse_missing,
+    refuse_no_clips,
     refuse_spelled_twice,
     respelled,
     rows_of,
@@ -46,6 +47,8 @@ def settle_names(table: Table, classes: Sequence[str], spelling: Spelling, *, fo
     if spelling == "kept":
         return table
     where = f"{table.path}: "
+    said = ((number, row["clip_id"], row["true_label"]) for number, row in table.rows)
+    refuse_no_clips(list(said), str(table.path), error=RunError)
     _refuse_missing(table, where)
     refuse_spelled_twice("class columns", dict.fromkeys(classes, ""), f"{table.path}, row 1: ", error=RunError)
     refuse_spelled_twice("clip ids", _rows(table, ["clip_id"]), where, error=RunError)

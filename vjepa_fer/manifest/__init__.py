@@ -15,6 +15,7 @@ from vjepa_fer.manifest.damage import Damage, damage_of, damaged_among, leave_ou
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.folds import PRESETS, subject_number
 from vjepa_fer.manifest.label_names import MERGED, SPELLINGS, common_names, read_label_map, require_other_names
+from vjepa_fer.manifest.no_clips import refuse_no_clips
 from vjepa_fer.manifest.pictures import picture_rate, with_picture_rate
 from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label
@@ -25,6 +26,7 @@ from vjepa_fer.manifest.spelling import (
     is_missing,
     natural_order,
     one_spelling,
+    refuse_marked,
     refuse_measurements,
     refuse_missing,
     refuse_parted_otherwise,
@@ -102,8 +104,10 @@ __all__ = [
     "read_label_map",
     "read_manifest",
     "read_table",
+    "refuse_marked",
     "refuse_measurements",
     "refuse_missing",
+    "refuse_no_clips",
     "refuse_parted_otherwise",
     "refuse_spelled_twice",
     "rename_columns",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.doubts import doubts_of
+from vjepa_fer.manifest.no_clips import refuse_no_clips
 from vjepa_fer.manifest.official import require_some
 from vjepa_fer.manifest.pictures import about_pictures
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged
@@ -81,6 +83,7 @@ def folder_manifest(
         *found.unread,
         *file_notes([Path(clip.path) for clip in clips]),
         *found.left_out,
+        *doubts_of(clips),
     )
     return about_pictures(Manifest(clips=clips, notes=notes), picture_fps)
 
@@ -165,12 +168,13 @@ def csv_manifest(
     _refuse_paths(table, (columns or {}).get("clip_id", "clip_id"))
     if "clip_id" not in table.header:
         table = _with_column(table, "clip_id", lambda row: Path(row["path"]).stem)
+    refuse_no_clips([(number, row["clip_id"], row["label"]) for number, row in table.rows], str(table.path))
     notes = []
     if "subject" not in table.header:
         notes = [f"{NO_SUBJECTS}; the table's columns are {abridged(table.header, MOST_SHOWN)}"]
         table = _with_column(table, "subject", lambda row: row["clip_id"])
     manifest = manifest_from_table(table, unify_names=unify_names)
-    manifest = dataclasses.replace(manifest, notes=(*notes, *manifest.notes))
+    manifest = dataclasses.replace(manifest, notes=(*notes, *manifest.notes, *doubts_of(manifest.clips)))
     if root is None:
         return manifest
     base = check_folder(root)

@@ -63,6 +63,8 @@ _ALIKE = str.maketrans({"\u2010": "-", "\u2212": "-", "\u2018": "'", "\u2019": "
 _WHOLE = re.compile(r"\+?(-?)0*([0-9]+)(?:\.0*|,00?)?")
 _PADDING = re.compile(r"(?<![0-9.,])0+(?=[0-9])")
 _BETWEEN = re.compile(r"(?<=[^\W\d_])[ _-]+(?=[^\W_])")
+_MARK = re.compile(r"(\s*([*†‡§¶!?.✓✗✔✘\u00b9\u00b2\u00b3\u2070-\u2079]|[(\[][0-9a-z?*]{1,2}[)\]]))+\s*$")
+_LONGEST_MARK = 12
 _MOST_ROWS = 4
 
 
@@ -194,6 +196,22 @@ def refuse_parted_otherwise(
             raise error(
                 f"{where}{kind} {said} differ only in what stands between their words; spell them alike, or, where they are really "
                 "different, rename one"
+            )
+
+
+def refuse_marked(
+    kind: str, names: Mapping[str, str], where: str = "", *, error: type[VjepaFerError] = ManifestError
+) -> None:
+    """Raise where two names differ only in a mark at the end, as of a footnote or a doubt: ``angry``, ``angry*``, ``angry (?)``; parameters as
+    of :func:`refuse_spelled_twice`."""
+    known = {canonical(name): name for name in names}
+    for name in names:
+        plain = known.get(canonical(name[:-_LONGEST_MARK] + _MARK.sub("", name[-_LONGEST_MARK:])))
+        if plain is not None and canonical(plain) != canonical(name):
+            said = " and ".join(f"{one!r} ({names[one]})" if names[one] else repr(one) for one in (plain, name))
+            raise error(
+                f"{where}{kind} {said} differ only in a mark at the end; take it away, or, where they are really different, write what it "
+                "means as a word"
             )
 
 
