@@ -118,7 +118,9 @@ def clips_in_folder(folder: Path, pattern: str) -> ClipFolder:
         )
     paths = [path for path in _files_below(folder) if _is_called(path.name, begin, end)]
     if not paths:
-        raise CacheError(f"{folder}: no file {pattern} in this folder; --values '*_rgb.npy' says which to read")
+        raise CacheError(
+            f"{folder}: no file {pattern} in this folder, and no table (.csv, .tsv); --values '*_rgb.npy' says which arrays to read"
+        )
     ids, seen = [path.name[len(begin) : len(path.name) - len(end)] for path in paths], dict[str, Path]()
     for clip_id, path in zip(ids, paths, strict=True):
         if seen.setdefault(clip_id, path) != path:

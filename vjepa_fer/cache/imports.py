@@ -8,10 +8,10 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from vjepa_fer.recipe import ImportedRecipe
 
 FEATURE_LIMITS = TableLimits(size=8 << 30, cells=1 << 31)
 """A cell becomes four bytes here, and none is kept as a text."""
+
+
+_SUFFIX = re.compile(r"\.[0-9]?[A-Za-z][A-Za-z0-9]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,7 @@ def import_features(
 ) -> tuple[Cache, tuple[str, ...]]:
     """Write a feature table as a cache: one row a clip, level ``mean``, joined to the manifest by clip id.
 
-    A clip of the manifest that the table lacks is listed in ``failed.csv`` with the reason ``missing``. With `unify_names` an id that
+    A clip of the manifest that the table lacks is listed in ``failed.csv`` with the reason ``missing``. An id that is a path of a clip's file is that clip. With `unify_names` an id that
     differs from the manifest's only in spelling is that clip; otherwise it is refused. Columns that are no
     features stay out; see :func:`without_telling_columns`.
 
@@ -153,21 +156,33 @@ def import_features(
 
 
 def spelled_as(manifest: Manifest, table: FeatureTable, unify_names: bool) -> FeatureTable:
-    """The table with the manifest's spelling of its ids; without `unify_names`, another spelling is refused."""
-    spelt = respelled(table.ids, (clip.clip_id for clip in manifest.clips))
-    for theirs, ours in spelt.items() if not unify_names else ():
-        told, known = shown([theirs, ours])
+    """The table with the manifest's names of its clips: a path of a clip's file is that clip; without `unify_names`, another spelling is refused."""
+    known = dict.fromkeys(clip.clip_id for clip in manifest.clips)
+    named = {clip_id: clip_of_path(clip_id, known) for clip_id in table.ids}
+    spelt = respelled(named.values(), known)
+    ours = {theirs: spelt.get(name, name) for theirs, name in named.items()}
+    strange = [theirs for theirs, name in named.items() if name in spelt] if not unify_names else []
+    if strange:
+        told, clip_id = shown([named[strange[0]], ours[strange[0]]])
         raise CacheError(
-            f"{len(spelt):,} ids differ from the manifest's only in spelling, such as {told} ({table.place_of(theirs)}) from {known} "
-            f"({place_of(manifest, ours)}); spell them alike, or {UNIFY} takes them for one clip"
+            f"{len(strange):,} ids differ from the manifest's only in spelling, such as {told} ({table.place_of(strange[0])}) from {clip_id} "
+            f"({place_of(manifest, ours[strange[0]])}); spell them alike, or {UNIFY} takes them for one clip"
         )
-    ids = tuple(spelt.get(clip_id, clip_id) for clip_id in table.ids)
-    twice = next((clip_id for clip_id, count in Counter(ids).items() if count > 1), None)
+    twice = next((clip_id for clip_id, count in Counter(ours.values()).items() if count > 1), None)
     if twice is not None:
-        same = [clip_id for clip_id in table.ids if spelt.get(clip_id, clip_id) == twice]
+        same = [theirs for theirs, clip_id in ours.items() if clip_id == twice]
         places = " and ".join(f"{text} ({table.place_of(i)})" for text, i in zip(shown(same), same, strict=True))
         raise CacheError(f"{places} are one clip, so it has two rows; expected one row a clip")
-    return dataclasses.replace(table, ids=ids)
+    return dataclasses.replace(table, ids=tuple(ours[clip_id] for clip_id in table.ids))
+
+
+def clip_of_path(name: str, known: Container[str]) -> str:
+    """The known clip that a path of its file means, as many programs write it for an id (``/data/x.mp4``, ``x.wav``); else the name itself."""
+    if name in known:
+        return name
+    file = PureWindowsPath(PurePosixPath(name).name)
+    stem = file.stem if _SUFFIX.fullmatch(file.suffix) else file.name  # 7.0 is no file called 7
+    return stem if stem in known else name
 
 
 def _one_row(clip_id: str, vector: np.ndarray) -> ClipRows:
@@ -243,6 +258,10 @@ def _read_table(
                 "quotation marks around a value that holds a separator"
             )
         clip_id = from_spreadsheet(row[id_position].strip())
+        if not clip_id:
+            raise CacheError(
+                f"{source}, row {number}: {id_column} is empty; a row of units, a second line of names or a sum is no clip: take it out"
+            )
         if clip_id in values:
             raise CacheError(f"{source}, row {number}: the id {clip_id!r} stands twice; expected one row a clip")
         row_numbers.append(number)
@@ -361,6 +380,8 @@ def _what_to_do(text: str) -> str:
         return "write thousands without a comma"
     if text.strip().lower() in ("true", "false"):
         return "write 1 and 0, or leave the column out by --columns"
+    if re.search(r"[0-9]:[0-5][0-9]|[0-9] days", text):
+        return "if it is a time, leave the column out by --columns, and where each row is a frame, call it timestamp"
     if is_missing(text):
         return "take the clip out, fill the cell in, or leave the column out by --columns"
     return "if the column is no feature, leave it out by --columns"
