@@ -101,7 +101,7 @@ def test_sums_of_confidences_are_read_as_scores_when_that_is_said(tmp_path):
         (TABLE.replace("c1", ""), "row 2: clip_id is empty"),
         (TABLE.replace(",0,s1", ",,s1"), "row 2: fold is empty"),
         (
-            TABLE.replace("subject", "path"),
+            TABLE.replace("subject", "path").replace("s2", "2"),
             "row 2: 's1' in class column 'path' is not .*; every column but .* is a class",
         ),
         (TABLE.replace("clip_id", "clip-id"), r"no column 'clip_id'; .*; did you mean 'clip-id'\?"),

@@ -23,7 +23,6 @@ from vjepa_fer.cache.frame_tables import TABLES, holds_frames, read_frame_tables
 from vjepa_fer.cache.imports import (
     FeatureTable,
     absent,
-    clip_of_path,
     spelled_as,
     without_telling_columns,
 )
@@ -34,7 +33,7 @@ from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import Manifest
+from vjepa_fer.manifest import Manifest, clip_of_path
 from vjepa_fer.recipe import ImportedRecipe
 
 NO_FACE = "no_face"

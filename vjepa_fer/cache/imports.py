@@ -8,10 +8,10 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
@@ -24,14 +24,11 @@ from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, nearest, read_rows
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, is_missing, place_of, respelled, shown
+from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, clip_of_path, is_missing, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
 
 FEATURE_LIMITS = TableLimits(size=8 << 30, cells=1 << 31)
 """A cell becomes four bytes here, and none is kept as a text."""
-
-
-_SUFFIX = re.compile(r"\.[0-9]?[A-Za-z][A-Za-z0-9]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,15 +171,6 @@ def spelled_as(manifest: Manifest, table: FeatureTable, unify_names: bool) -> Fe
         places = " and ".join(f"{text} ({table.place_of(i)})" for text, i in zip(shown(same), same, strict=True))
         raise CacheError(f"{places} are one clip, so it has two rows; expected one row a clip")
     return dataclasses.replace(table, ids=tuple(ours[clip_id] for clip_id in table.ids))
-
-
-def clip_of_path(name: str, known: Container[str]) -> str:
-    """The known clip that a path of its file means, as many programs write it for an id (``/data/x.mp4``, ``x.wav``); else the name itself."""
-    if name in known:
-        return name
-    file = PureWindowsPath(PurePosixPath(name).name)
-    stem = file.stem if _SUFFIX.fullmatch(file.suffix) else file.name  # 7.0 is no file called 7
-    return stem if stem in known else name
 
 
 def _one_row(clip_id: str, vector: np.ndarray) -> ClipRows:

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.class_columns import COLUMNS
-from vjepa_fer.manifest import MOST_SHOWN, ROW_NAMES, Table, abridged, canonical, read_table, rename_columns
+from vjepa_fer.manifest import (
+    MOST_SHOWN,
+    ROW_NAMES,
+    Table,
+    abridged,
+    canonical,
+    clip_of_path,
+    read_table,
+    rename_columns,
+)
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
@@ -77,7 +86,8 @@ def with_truths(table: Table, truths: Mapping[str, str]) -> Table:
     if "true_label" in table.header:
         return table
     of_form = {canonical(clip): label for clip, label in truths.items()}
-    found = [truths.get(clip) or of_form.get(canonical(clip)) for clip in cells(table, "clip_id")]
+    names = [clip_of_path(clip, truths) for clip in cells(table, "clip_id")]
+    found = [truths.get(clip) or of_form.get(canonical(clip)) for clip in names]
     strangers = [clip for clip, label in zip(cells(table, "clip_id"), found, strict=True) if label is None]
     if strangers:
         raise RunError(

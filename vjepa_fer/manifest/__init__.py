@@ -23,6 +23,7 @@ from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.spelling import (
     UNIFY,
     canonical,
+    clip_of_path,
     is_missing,
     natural_order,
     one_spelling,
@@ -76,6 +77,7 @@ __all__ = [
     "absent_from",
     "canonical",
     "check_label",
+    "clip_of_path",
     "common_names",
     "corpus_manifest",
     "crema_d_clips",
