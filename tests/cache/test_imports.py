@@ -10,7 +10,7 @@ from tables import call
 from vjepa_fer.cache import open_cache
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import CacheError, RecipeMismatchError
-from vjepa_fer.manifest import write_manifest
+from vjepa_fer.manifest import csv_manifest, write_manifest
 
 
 def write(path, text):
@@ -161,3 +161,27 @@ def test_what_columns_are_is_said_of_the_clips_that_are_meant(tmp_path):
     said = call("cache", "import", path, tmp_path / "cache", "-m", tmp_path / "m.csv", "--unify-names").stderr
     assert "left out (1): code (equals the label)" in said
     assert open_cache(tmp_path / "cache").recipe.columns == ("a",)
+
+
+def test_a_point_that_may_part_thousands_is_asked_about(tmp_path):
+    """Half of the world writes 1.037 for 1,037: of a column of milliseconds those above a thousand became one and a bit."""
+
+    def read(*cells):
+        rows = "".join(f"c{n};{cell}\n" for n, cell in enumerate(cells))
+        return read_feature_csv(write(tmp_path / "f.csv", f"clip_id;ms\n{rows}"), id_column="clip_id", columns=["*"])
+
+    with pytest.raises(CacheError, match=r"row 3: column ms holds '1.037' beside whole numbers below a thousand"):
+        read("990", "1.037", "12", "2.250")
+    for honest in (["1.037", "0.990", "12"], ["1.037", "2.25", "3"], ["1.037", "2.250", "3.000"], ["7", "1042", "3"]):
+        assert read(*honest).values[:, 0].tolist() == pytest.approx([float(cell) for cell in honest])
+
+
+def test_separators_in_names_in_quotation_marks_part_nothing(tmp_path):
+    path = write(tmp_path / "f.csv", 'video;"age, in years, at day, of take";a\nc0;21;1,5\n')
+    table = read_feature_csv(path, id_column="video", columns=["a"])
+    assert table.values.tolist() == [[1.5]]
+    manifest = csv_manifest(
+        write(tmp_path / "m.csv", 'video;emotion;"a, b, c, d"\nc0;sad;x\n'),
+        columns={"clip_id": "video", "label": "emotion"},
+    )
+    assert manifest.columns[-1] == "a, b, c, d"

@@ -38,7 +38,8 @@ def stack_clips(clips: Iterable[tuple[str, np.ndarray]], source: Path) -> tuple[
             raise CacheError(f"{source}: over {MOST_CLIPS:,} clips")
         if array.ndim not in (1, 2) or array.dtype.kind not in "fiub" or 0 in array.shape:
             raise CacheError(
-                f"{source}: clip {clip_id}: {array.dtype} of shape {array.shape}, expected numbers (features,) or (times, features)"
+                f"{source}: clip {clip_id}: {array.dtype} of shape {array.shape}, expected numbers (features,) or (times, features); "
+                "where one array holds all clips, --values names it and --id-column that of the ids"
             )
         row = array.astype(np.float64) if array.ndim == 1 else array.mean(axis=0, dtype=np.float64)
         if rows and len(row) != len(rows[0]):

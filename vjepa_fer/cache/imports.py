@@ -22,7 +22,7 @@ from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
-from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, nearest, read_rows
+from vjepa_fer.doors import Pointed, TableLimits, as_number, from_spreadsheet, nearest, read_rows
 from vjepa_fer.errors import CacheError
 from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, clip_of_path, is_missing, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
@@ -239,6 +239,7 @@ def _read_table(
     positions, id_position = [place[name] for name in names], header.index(id_column)
     values: dict[str, np.ndarray] = {}
     row_numbers: list[int] = []
+    pointed = Pointed(len(names))
     for number, row in rows:
         if len(row) != len(header):
             raise CacheError(
@@ -253,9 +254,16 @@ def _read_table(
         if clip_id in values:
             raise CacheError(f"{source}, row {number}: the id {clip_id!r} stands twice; expected one row a clip")
         row_numbers.append(number)
-        values[clip_id] = _numbers([row[p] for p in positions], source, number, names)
+        texts = [row[p] for p in positions]
+        values[clip_id] = _numbers(texts, source, number, names)
+        pointed.see(number, texts)
     if not values:
         raise CacheError(f"{source}: only a header; expected one row a clip below it")
+    for column, number, text in pointed.found():
+        raise CacheError(
+            f"{source}, row {number}: column {names[column]} holds {text!r} beside whole numbers below a thousand: is the point a decimal one, or does "
+            "it part thousands? Write thousands without a point, and of decimals every number with its decimals (12.000)"
+        )
     table = to_float32([*values.values()], names, list(values), source)
     others = (Role(id_column, "clip ids"), *roles_of_others(header, names, id_column))
     sha256 = sha256_of_file(source)
