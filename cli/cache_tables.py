@@ -109,6 +109,7 @@ def _import_vectors(
     features: Path, cache: str, clips: Manifest, ids: str, values: str, columns: list[str], unify_names: bool
 ) -> Cache:
     """A vector a clip."""
+    from vjepa_fer.cache.column_roles import codes_for_missing
     from vjepa_fer.cache.import_arrays import read_feature_table
     from vjepa_fer.cache.imports import import_features, spelled_as, without_telling_columns
 
@@ -118,6 +119,9 @@ def _import_vectors(
     made, surplus = import_features(table, cache, clips)
     say(f"{cache}: {len(made):,} clips × {len(table.columns)} features from {table.source}{_people(made)}")
     _say_roles(table.roles, telling, clips)
+    codes = list(codes_for_missing(table.columns, table.values))
+    if codes:
+        warn(f"{codes[0]}{f' So do {len(codes) - 1:,} more columns' if len(codes) > 1 else ''}")
     renamed = {theirs: ours for theirs, ours in zip(read.ids, named.ids, strict=True) if theirs != ours}
     if renamed:
         warn(_taken_for(renamed))

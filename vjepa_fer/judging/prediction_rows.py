@@ -123,5 +123,5 @@ def _refuse_twice(table: Table, columns: tuple[str, ...]) -> None:
         shown = "; ".join(f"{clip} in rows {', '.join(map(str, rows[:4]))}" for clip, rows in list(twice.items())[:3])
         more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
         raise RunError(
-            f"{table.path}: {len(twice)} clips have more than one row: {shown}{more}; a clip is decided once"
+            f"{table.path}: {len(twice)} clips have more than one row: {shown}{more}; a clip is decided once: of frames or windows, take each clip's mean"
         )

@@ -246,7 +246,10 @@ def _clip(row: Mapping[str, str], labels: Sequence[str] | None) -> Clip:
 
 def _check_first(clip_id: str, number: int, first_row: dict[str, int]) -> None:
     if first_row.setdefault(clip_id, number) != number:
-        raise ManifestError(f"clip_id {clip_id!r} is already in row {first_row[clip_id]}; every clip needs its own")
+        raise ManifestError(
+            f"clip_id {clip_id!r} is already in row {first_row[clip_id]}; every clip needs its own: where names begin anew with each subject "
+            "or session, put that in front, and of a row a frame keep one a clip"
+        )
 
 
 def require_column(table: Table, column: str, *, instead: str = "") -> None:
