@@ -84,7 +84,10 @@ def test_a_column_that_cannot_be_had_says_what_to_type(write, columns, message):
         csv_manifest(write("a,label\nc0,sad\nc1,happy\n"), columns=columns)
 
 
-def test_a_list_without_names_of_columns_is_told_so(write):
-    with pytest.raises(ManifestError, match="no first line names the columns: expected commas, semicolons or tabs"):
-        csv_manifest(write(RAF_DB))
+@pytest.mark.parametrize("text", [RAF_DB, f"SAMM,,\nVersion 2,,\n,,\n{RAF_DB}"])
+def test_a_list_whose_first_line_does_not_name_the_columns_is_told_so(write, text):
+    expected = r"expected commas, semicolons or tabs between cells, and the names of columns in the first line, with nothing above$"
+    for columns in ({}, {"clip_id": "0"}):
+        with pytest.raises(ManifestError, match=expected):
+            csv_manifest(write(text), columns=columns)
     assert len(csv_manifest(write("clip_id,label\n" + RAF_DB.replace(" ", ",")))) == 2

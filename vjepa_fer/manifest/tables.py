@@ -101,7 +101,7 @@ def _table(
     corner: str = "",
 ) -> Table:
     stripped = ((number, [from_spreadsheet(cell.strip()) for cell in row]) for number, row in rows)
-    filled = ((number, cells) for number, cells in stripped if any(cells))
+    filled: Iterator[tuple[int, list[str]]] = ((number, cells) for number, cells in stripped if any(cells))
     if header is None:
         _, header = next(filled, (1, []))
         filled = _without_header(file, header, filled)
@@ -255,19 +255,18 @@ def _check_first(clip_id: str, number: int, first_row: dict[str, int]) -> None:
 def require_column(table: Table, column: str, *, instead: str = "") -> None:
     """Raise :class:`ManifestError`, listing the columns there are, unless the table has `column`; `instead` would do as well."""
     if column not in table.header:
-        raise ManifestError(
-            _no_column(table, column, instead),
-            f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv",
-        )
+        typed = f"vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv"
+        advice = (f"To use another name's column: {typed}",) if len(table.header) > 1 else ()
+        raise ManifestError(_no_column(table, column, instead), *advice)
 
 
-def _no_column(table: Table, column: str, instead: str = "") -> str:
-    """That there is none, which there are, and, where it is but one, why that may be."""
+def _no_column(table: Table, column: str, instead: str = "", advice: str = "") -> str:
+    """That there is none, which there are, and what to do: of a single one, which all of the line became, something else than `advice`."""
     either = f" and no column {instead!r}" if instead else ""
-    alone = "; if cells are parted otherwise, or no first line names the columns: expected commas, semicolons or tabs, and such a line first"
+    alone = "; expected commas, semicolons or tabs between cells, and the names of columns in the first line, with nothing above"
     return (
         f"{table.path}: no column {column!r}{either}; its columns are {abridged(table.header, MOST_SHOWN)}"
-        f"{nearest(column, table.header)}{alone if len(table.header) == 1 else ''}"
+        f"{nearest(column, table.header)}{alone if len(table.header) == 1 else advice}"
     )
 
 
@@ -295,7 +294,7 @@ def rename_columns(table: Table, columns: Mapping[str, str]) -> Table:
     new: dict[str, str] = {}
     for ours, theirs in columns.items():
         if theirs not in table.header:
-            raise ManifestError(f"{_no_column(table, theirs)}; --column {ours}=NAME takes one that is there")
+            raise ManifestError(_no_column(table, theirs, advice=f"; --column {ours}=NAME takes one that is there"))
         if ours in table.header and ours != theirs and ours not in columns.values():
             raise ManifestError(
                 f"{table.path}: cannot call {theirs!r} {ours!r}: it has a column {ours!r} already; give that another name as well: "
