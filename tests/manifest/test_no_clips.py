@@ -71,3 +71,17 @@ def test_what_is_odd_about_labels_is_said(write):
         "labels of one clip only: anger (x1), hapy (x2); is each of them a class?",
     )
     assert csv_manifest(write(f"clip_id,label,subject\n{CLIPS}")).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("subjects", "note"),
+    [
+        (("M", "F"), "subjects are F, M: a sex or a part of a split, and no person?"),
+        (("train", "test", "val"), "subjects are test, train, val: a sex or a part of a split"),
+        (("97", "Unknown", "127"), "8 clips of subject Unknown count as one person's"),
+    ],
+)
+def test_subjects_that_are_no_persons_are_said(write, subjects, note):
+    text = "".join(f"c{n},{CLASSES[n // 8]},{subjects[n % len(subjects)]}\n" for n in range(24))
+    (said,) = csv_manifest(write(f"clip_id,label,subject\n{text}")).notes
+    assert said.startswith(note)
