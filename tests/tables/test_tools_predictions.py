@@ -6,7 +6,7 @@ import pytest
 from tables import call
 from test_cli_probe import call_json
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging import read_prediction_table
+from vjepa_fer.judging import agree_if_shifted, read_prediction_table
 
 CLASSES = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 HEADER = ",".join(CLASSES)
@@ -78,3 +78,22 @@ def test_names_of_files_are_the_manifests_clips(write):
     twice = write("clip_id,a,b\nx/c0.mp4,1,0\ny/c0.mp4,0,1\n")
     with pytest.raises(RunError, match=r"x/c0.mp4, y/c0.mp4 are one clip of the manifest, c0"):
         call("evaluate", twice, "-m", manifest)
+
+
+@pytest.mark.parametrize(("first", "unseen", "word"), [(1, "0", "less"), (-1, "8", "more")])
+def test_labels_that_count_from_another_number_than_the_classes_are_told(write, first, unseen, word):
+    """Of DFEW's labels, which begin at 1, beside columns that begin at 0, most were wrong, and nothing said why."""
+    codes = [n % 7 + (first < 0) * 2 for n in range(40)]
+    names = [str(n) for n in range(9)]
+    lines = [
+        f"c{n},{code + first}," + ",".join("1" if name == str(code) else "0" for name in names)
+        for n, code in enumerate(codes)
+    ]
+    path = write(f"clip_id,true_label,{','.join(names)}\n" + "\n".join(lines) + "\n")
+    (result,) = call_json("evaluate", path)["results"]
+    assert (result["war"]["pooled"], result["shifted"]) == (0, {"unseen": unseen, "agree": 100})
+    assert (
+        f"no clip is of class {unseen}, and with true labels that count from one number {word} WAR would be 100.00"
+        in call("evaluate", path).output
+    )
+    assert agree_if_shifted(read_prediction_table(write(dumped(str))).predictions) is None
