@@ -52,9 +52,9 @@ def test_a_mark_at_the_end_makes_no_other_name(write, mark):
     marked = CLIPS.replace("c3,angry,s3", f"c3,angry,s3{mark}")
     with pytest.raises(ManifestError, match=r"subjects 's3.*' .* differ only in a mark at the end"):
         csv_manifest(write(f"clip_id,label,subject\n{marked}"))
-    for column, row in (("true_label", f"c3,angry{mark},happy"), ("predicted_label", f"c3,angry,happy{mark}")):
+    for row in (f"c3,angry{mark},happy", f"c3,angry,happy{mark}"):
         table = SAID.replace("c3,angry,happy", row)
-        with pytest.raises(RunError, match=f"{column}: labels .* differ only in a mark at the end"):
+        with pytest.raises(RunError, match=r"labels .* differ only in a mark at the end"):
             read_predictions(write(f"clip_id,true_label,predicted_label\n{table}"))
 
 

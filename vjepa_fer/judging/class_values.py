@@ -22,7 +22,6 @@ from vjepa_fer.manifest import (
     canonical,
     common_names,
     is_missing,
-    refuse_marked,
     refuse_parted_otherwise,
     rows_of,
 )
@@ -112,7 +111,6 @@ def _refuse_one_class_twice(table: Table, asked: Asked) -> None:
         said = cells(table, column)
         places = rows_of((number, label) for (number, _), label in zip(table.rows, said, strict=False))
         refuse_parted_otherwise("labels", places, f"{table.path}: {column}: ", error=RunError)
-        refuse_marked("labels", places, f"{table.path}: {column}: ", error=RunError)
         first: dict[str, str] = {}
         for label, name in common_names(places, asked.names).items():
             other = first.setdefault(name, label)

@@ -11,6 +11,7 @@ from vjepa_fer.errors import RunError
 from vjepa_fer.manifest import (
     Table,
     one_spelling,
+    refuse_marked,
     refuse_measurements,
     refuse_missing,
     refuse_no_clips,
@@ -52,6 +53,8 @@ def settle_names(table: Table, classes: Sequence[str], spelling: Spelling, *, fo
     _refuse_missing(table, where)
     refuse_spelled_twice("class columns", dict.fromkeys(classes, ""), f"{table.path}, row 1: ", error=RunError)
     refuse_spelled_twice("clip ids", _rows(table, ["clip_id"]), where, error=RunError)
+    refuse_marked("labels", _rows(table, LABELS), where, error=RunError)
+    refuse_marked("subjects", _rows(table, ["subject"]), where, error=RunError)
     if spelling == "unify":
         return _unified(table, () if foreign else classes)
     if not foreign:
