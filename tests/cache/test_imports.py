@@ -8,6 +8,8 @@ import pytest
 from caches import small_manifest
 from tables import call
 from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.frame_tables import read_frame_tables
+from vjepa_fer.cache.import_arrays import read_feature_table
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import CacheError, RecipeMismatchError
 from vjepa_fer.manifest import csv_manifest, write_manifest
@@ -185,3 +187,19 @@ def test_separators_in_names_in_quotation_marks_part_nothing(tmp_path):
         columns={"clip_id": "video", "label": "emotion"},
     )
     assert manifest.columns[-1] == "a, b, c, d"
+
+
+def test_what_names_arrays_and_frames_columns_is_said_where_a_guess_fails(tmp_path):
+    """Of a dump that holds features, labels and names of files; and of a folder of FaceReader's texts."""
+    np.savez(tmp_path / "x.npz", features=np.ones((2, 3)), labels=np.array(["sad", "happy"]))
+    with pytest.raises(CacheError, match=r"clip labels: .* --values names it and --id-column that of the ids"):
+        read_feature_table(tmp_path / "x.npz")
+    (tmp_path / "log").mkdir()
+    write(tmp_path / "log" / "c0.txt", "Video Time\tHappy\n00:00:00.000\t1\n")
+    with pytest.raises(CacheError, match=r"no file \*.npy in this folder, and no table \(.csv, .tsv\)"):
+        read_feature_table(tmp_path / "log", values="*.npy")
+    write(tmp_path / "c0.csv", "Video analysis detailed log\t\nclock\tHappy\n0\t1\n")
+    with pytest.raises(
+        CacheError, match=r"call the one that says when each frame is timestamp, and take lines above the header out"
+    ):
+        read_frame_tables(tmp_path / "c0.csv", id_column="Video analysis detailed log")
