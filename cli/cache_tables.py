@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,18 +98,22 @@ def _warn_of_failures(made: Cache, features: Path) -> None:
 
 def _import_vectors(source: Source, cache: str, clips: Manifest, unify_names: bool) -> Cache:
     """A vector a clip."""
+    from vjepa_fer.cache.column_roles import codes_for_missing
     from vjepa_fer.cache.import_arrays import read_feature_table
-    from vjepa_fer.cache.imports import import_features, without_telling_columns
-    from vjepa_fer.manifest import respelled
+    from vjepa_fer.cache.imports import import_features, spelled_as, without_telling_columns
 
     read = read_feature_table(source.path, ids=source.ids, values=source.values, columns=source.columns)
-    spelt = respelled(read.ids, (clip.clip_id for clip in clips))
-    table, telling = without_telling_columns(read, clips)
-    made, surplus = import_features(table, cache, clips, unify_names=unify_names)
+    named = spelled_as(clips, read, unify_names)
+    table, telling = without_telling_columns(named, clips)
+    made, surplus = import_features(table, cache, clips)
     say(f"{cache}: {len(made):,} clips × {len(table.columns)} features from {table.source}{_people(made)}")
     _say_roles(table.roles, telling, clips)
-    if spelt:
-        warn(taken_for_one_name(spelt))
+    codes = list(codes_for_missing(table.columns, table.values))
+    if codes:
+        warn(f"{codes[0]}{f' So do {len(codes) - 1:,} more columns' if len(codes) > 1 else ''}")
+    renamed = {theirs: ours for theirs, ours in zip(read.ids, named.ids, strict=True) if theirs != ours}
+    if renamed:
+        warn(_taken_for(renamed))
     if surplus:
         warn(f"{len(surplus)} rows are not clips of {clips.source} and were left out, such as {surplus[0]!r}")
     return made
@@ -129,11 +133,21 @@ def _import_frames(source: Source, cache: str, clips: Manifest, unify_names: boo
     )
     _say_roles(done.roles, done.telling, clips)
     if done.renamed:
-        theirs, ours = next(iter(done.renamed.items()))
-        warn(f"{len(done.renamed):,} ids were taken for the manifest's, such as {theirs!r} for {ours!r}")
+        warn(_taken_for(done.renamed))
     if done.surplus:
         warn(f"{len(done.surplus):,} clips are not in {clips.source} and were left out, such as {done.surplus[0]}")
     return made
+
+
+def _taken_for(renamed: Mapping[str, str]) -> str:
+    """Ids that are paths of clips' files, or spelled otherwise."""
+    from vjepa_fer.manifest import respelled
+
+    spelt = respelled(renamed, renamed.values())
+    if len(spelt) == len(renamed):
+        return taken_for_one_name(spelt)
+    theirs, ours = next(iter(renamed.items()))
+    return f"{len(renamed):,} ids were taken for the manifest's, such as {theirs!r} for {ours!r}"
 
 
 def _people(made: Cache) -> str:

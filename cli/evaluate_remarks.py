@@ -20,6 +20,7 @@ def say_remarks(result: dict[str, Any]) -> None:
     if result["values"] == "sums":
         warn("rows add up to more than one: read as probabilities summed over windows (--no-scores refuses them)")
     _warn_of_labels(result)
+    _warn_of_shift(result)
     _say_what_is_missing(result)
 
 
@@ -88,6 +89,18 @@ def _warn_of_labels(result: dict[str, Any]) -> None:
             f"{result['n_relabelled']:,} {total} have another true label in the manifest, such as {clip}: {here!r} here, {there!r} "
             "there; the table's counts"
         )
+
+
+def _warn_of_shift(result: dict[str, Any]) -> None:
+    """Codes of labels that begin at another number than those of the classes."""
+    if "shifted" not in result:
+        return
+    unseen, agree = result["shifted"]["unseen"], result["shifted"]["agree"]
+    other = "less" if unseen == min(result["classes"], key=int) else "more"
+    warn(
+        f"no clip is of class {unseen}, and with true labels that count from one number {other} WAR would be {agree:.2f}: do labels and "
+        "classes count from the same number?"
+    )
 
 
 def _say_what_is_missing(result: dict[str, Any]) -> None:

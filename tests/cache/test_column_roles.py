@@ -141,3 +141,15 @@ def test_the_name_of_a_column_is_that_column_and_no_pattern(tmp_path, asked, tak
     names = ["mfcc_sma[1]", "mfcc_sma[2]", "mfcc_sma1", "F0*max", "F0xmax", "a?", "ab"]
     path = write_features(tmp_path / "f.csv", NOISE.ids, dict.fromkeys(names, NOISE.x[:, 0]))
     assert list(read_feature_table(path, columns=[asked]).columns) == taken
+
+
+def test_a_number_that_may_stand_for_missing_data_is_told(tmp_path):
+    coded = NOISE.x[:, 0].copy()
+    coded[[1, 5]] = -999
+    write_features(
+        tmp_path / "f.csv", NOISE.ids, {**FEATURES, "gaze": coded, "pitch_hz": np.abs(NOISE.x[:, 1]) * 200 + 999}
+    )
+    write_manifest(NOISE.manifest(), tmp_path / "m.csv")
+    said = call("cache", "import", tmp_path / "f.csv", tmp_path / "cache", "-m", tmp_path / "m.csv").stderr
+    assert f"gaze holds -999 in 2 of {NUM} rows, and nothing near it elsewhere: is it a word for missing data?" in said
+    assert "pitch_hz holds" not in said

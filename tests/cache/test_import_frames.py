@@ -102,6 +102,38 @@ def test_py_feat_says_nan_and_paths_and_libreface_milliseconds_and_words(tmp_pat
     assert "facial_expression (holds words)" in map(str, done.roles)
 
 
+def test_facereader_and_pandas_write_times_as_clocks_do(tmp_path):
+    reader = write(
+        tmp_path / "reader.csv",
+        "clip_id\tVideo Time\tHappy\nc0\t00:00:59.960\t0.5\nc0\t00:01:00.000\tFIND_FAILED\nc0\t00:01:00,040\t0.25\n",
+    )
+    done = imported(reader, tmp_path / "reader")
+    np.testing.assert_allclose(done.cache["c0"].timestamps[:, 0], [59.96, 60.04])
+    assert done.num_masked == 1
+    smile = write(
+        tmp_path / "smile.csv",
+        "file,timestamp,end,a\nc0.wav,0 days 00:00:00,0 days 00:00:00.02,1\nc0.wav,0 days 00:00:00.010000,0 days 00:00:00.03,2\n",
+    )
+    done = imported(smile, tmp_path / "smile", ids="file")
+    assert done.cache["c0"].timestamps[:, 0].tolist() == [0, 0.01]
+    assert done.cache.recipe.columns == ("a",)
+
+
+def test_milliseconds_are_no_seconds_whatever_they_are_called(tmp_path):
+    """iMotions calls them Timestamp: a clip of three seconds lasted an hour."""
+    rows = [f"c{c},{33 * t},{t}.5" for c in range(2) for t in range(5)]
+    path = write(tmp_path / "t.csv", table(rows, header="clip_id,Timestamp,a"))
+    with pytest.raises(CacheError, match=r"rows 2 to 6: column Timestamp goes up by 33 .* Call it timestamp_ms"):
+        imported(path, tmp_path / "none")
+    for unit, seconds in (("timestamp_ms", 0.033), ("timestamp_s", 33)):
+        path = write(tmp_path / f"{unit}.csv", table(rows, header=f"clip_id,{unit},a"))
+        done = imported(path, tmp_path / unit)
+        np.testing.assert_allclose(done.cache["c1"].timestamps[:, 0], seconds * np.arange(5))
+    micro = write(tmp_path / "u.csv", table([f"c0,{40_000 * t},{t}.5" for t in range(5)], header="clip_id,time_ms,a"))
+    with pytest.raises(CacheError, match=r"time_ms goes up by 40000 .* are these milliseconds"):
+        imported(micro, tmp_path / "none")
+
+
 def test_the_numbers_of_py_feats_face_recogniser_are_no_features(tmp_path):
     """Its tables hold 512 of them, empty where it was switched off, and the size of the film."""
     names = "FaceScore,Pitch,AU01,Identity_1,Identity_512,FrameHeight,FrameWidth,input,frame,approx_time,Identity"

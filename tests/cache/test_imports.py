@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from caches import small_manifest
+from tables import call
 from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.frame_tables import read_frame_tables
+from vjepa_fer.cache.import_arrays import read_feature_table
 from vjepa_fer.cache.imports import import_features, read_feature_csv
 from vjepa_fer.errors import CacheError, RecipeMismatchError
+from vjepa_fer.manifest import csv_manifest, write_manifest
 
 
 def write(path, text):
@@ -103,6 +107,7 @@ def test_a_wild_card_takes_no_column_of_the_manifest(tmp_path):
         ("n/a", "take the clip out, fill the cell in"),
         ('"1,234.5"', "write thousands without a comma"),
         ("happy", "if the column is no feature, leave it out by --columns"),
+        ("0 days 00:00:00.01", "if it is a time, .* where each row is a frame, call it timestamp"),
     ],
 )
 def test_a_cell_that_is_no_number_says_what_to_do(tmp_path, cell, advice):
@@ -126,3 +131,75 @@ def test_a_table_parted_by_other_marks_says_what_is_expected(tmp_path):
         CacheError, match=r"no column 'clip_id'.* expected commas, semicolons or tabs, and the header first"
     ):
         read_feature_csv(tmp_path / "f.csv", id_column="clip_id", columns=["*"])
+
+
+@pytest.mark.parametrize("name", ["/data/wav/{}.wav", "{}.mp4", "C:\\v\\{}.avi"])
+def test_a_path_of_a_clips_file_is_that_clip(tmp_path, name):
+    """As opensmile, timm and DeepFace write them."""
+    rows = "".join(f"{name.format(f'c{n}')},0 days,{n}.5\n" for n in range(3))
+    path = write(tmp_path / "f.csv", f"file,start,a\n{rows}")
+    table = read_feature_csv(path, id_column="file", columns=["a"])
+    cache, surplus = import_features(table, tmp_path / "cache", small_manifest(3))
+    assert (list(cache.features().clip_ids), surplus) == (["c0", "c1", "c2"], ())
+    twice = read_feature_csv(write(path, "file,a\nx/c0.wav,1\ny/c0.wav,2\n"), id_column="file", columns=["a"])
+    with pytest.raises(CacheError, match=r"'x/c0.wav' .*row 2. and 'y/c0.wav' .*row 3. are one clip"):
+        import_features(twice, tmp_path / "other", small_manifest(3))
+
+
+def test_a_row_of_units_is_told_so(tmp_path):
+    path = write(tmp_path / "f.csv", "clip_id,pitch\n,deg\nc0,1.5\n")
+    with pytest.raises(CacheError, match="row 2: clip_id is empty; a row of units, a second line of names or a sum"):
+        read_feature_csv(path, id_column="clip_id", columns=["*"])
+
+
+def test_what_columns_are_is_said_of_the_clips_that_are_meant(tmp_path):
+    """The report looked the ids up as the file spells them, found no clip, and called the label a feature."""
+    manifest = small_manifest(12)
+    rows = "".join(
+        f"'{clip.clip_id}',{n % 5}.{n},{manifest.labels.index(clip.label)}\n" for n, clip in enumerate(manifest)
+    )
+    path = write(tmp_path / "f.csv", f"clip_id,a,code\n{rows}")
+    write_manifest(manifest, tmp_path / "m.csv")
+    said = call("cache", "import", path, tmp_path / "cache", "-m", tmp_path / "m.csv", "--unify-names").stderr
+    assert "left out (1): code (equals the label)" in said
+    assert open_cache(tmp_path / "cache").recipe.columns == ("a",)
+
+
+def test_a_point_that_may_part_thousands_is_asked_about(tmp_path):
+    """Half of the world writes 1.037 for 1,037: of a column of milliseconds those above a thousand became one and a bit."""
+
+    def read(*cells):
+        rows = "".join(f"c{n};{cell}\n" for n, cell in enumerate(cells))
+        return read_feature_csv(write(tmp_path / "f.csv", f"clip_id;ms\n{rows}"), id_column="clip_id", columns=["*"])
+
+    with pytest.raises(CacheError, match=r"row 3: column ms holds '1.037' beside whole numbers below a thousand"):
+        read("990", "1.037", "12", "2.250")
+    for honest in (["1.037", "0.990", "12"], ["1.037", "2.25", "3"], ["1.037", "2.250", "3.000"], ["7", "1042", "3"]):
+        assert read(*honest).values[:, 0].tolist() == pytest.approx([float(cell) for cell in honest])
+
+
+def test_separators_in_names_in_quotation_marks_part_nothing(tmp_path):
+    path = write(tmp_path / "f.csv", 'video;"age, in years, at day, of take";a\nc0;21;1,5\n')
+    table = read_feature_csv(path, id_column="video", columns=["a"])
+    assert table.values.tolist() == [[1.5]]
+    manifest = csv_manifest(
+        write(tmp_path / "m.csv", 'video;emotion;"a, b, c, d"\nc0;sad;x\n'),
+        columns={"clip_id": "video", "label": "emotion"},
+    )
+    assert manifest.columns[-1] == "a, b, c, d"
+
+
+def test_what_names_arrays_and_frames_columns_is_said_where_a_guess_fails(tmp_path):
+    """Of a dump that holds features, labels and names of files; and of a folder of FaceReader's texts."""
+    np.savez(tmp_path / "x.npz", features=np.ones((2, 3)), labels=np.array(["sad", "happy"]))
+    with pytest.raises(CacheError, match=r"clip labels: .* --values names it and --id-column that of the ids"):
+        read_feature_table(tmp_path / "x.npz")
+    (tmp_path / "log").mkdir()
+    write(tmp_path / "log" / "c0.txt", "Video Time\tHappy\n00:00:00.000\t1\n")
+    with pytest.raises(CacheError, match=r"no file \*.npy in this folder, and no table \(.csv, .tsv\)"):
+        read_feature_table(tmp_path / "log", values="*.npy")
+    write(tmp_path / "c0.csv", "Video analysis detailed log\t\nclock\tHappy\n0\t1\n")
+    with pytest.raises(
+        CacheError, match=r"call the one that says when each frame is timestamp, and take lines above the header out"
+    ):
+        read_frame_tables(tmp_path / "c0.csv", id_column="Video analysis detailed log")

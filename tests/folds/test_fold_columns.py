@@ -108,6 +108,10 @@ def test_a_column_with_a_word_for_training_never_trains_on_another_part(train, o
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (
+            ["Train", "Test1", "Test2"],
+            "'Test1' .* call that one test which is to be tested, and leave the others empty",
+        ),
         (["train", "tets", "train"], r"'tets' \(1 clips, such as c1\) is none that is known; did you mean 'test'"),
         (["train", "test", "other"], "'other' .* none that is known"),
         (["train1", "train2", "test"], "'train1' .* none that is known; did you mean 'train'"),

@@ -67,12 +67,16 @@ def test_the_tables_that_people_have_are_read_alike(write, content):
         ("clip_id,path,lable,subject\na,a.mp4,sad,1", "no column 'label'.*did you mean 'lable'"),
         ("clip_id,path,label,subject\na,a.mp4,,1", "clips.csv, row 2: label is empty"),
         ("clip_id,label,subject\na,sad,1\n\nb,sad,\n", "clips.csv, row 4: subject is empty"),
-        ("clip_id,label,subject\na,sad,1\nb,sad,1\na,sad,2", "clips.csv, row 4: clip_id 'a' is already in row 2"),
+        (
+            "clip_id,label,subject\na,sad,1\nb,sad,1\na,sad,2",
+            "row 4: clip_id 'a' is already in row 2; .* begin anew with each",
+        ),
         ("clip_id,label,subject\na,sad,1\n../b,sad,1", r"clips.csv, row 3: clip_id '../b' is a path"),
         ("clip_id,label,subject\na,sad,1,9", "clips.csv, row 2: 4 values, but the header has 3 columns"),
         ("clip_id,label,subject\na,sad", "clips.csv, row 2: 2 values, but the header has 3 columns"),
         ("clip_id,label,label,subject\na,sad,sad,1", "clips.csv, row 1: column 'label' is there twice"),
-        ("clip_id,,label,subject\na,x,sad,1", "clips.csv, row 1: a column without a name"),
+        ("clip_id,,label,subject\na,x,sad,1", "clips.csv, row 2: 'x' stands in a column without a name"),
+        ("clip_id,label,subject\na,sad,1\n\nclip_id,label,subject\nb,sad,1", "clips.csv, row 4: the header once more"),
         ('clip_id,label,subject\n"a,sad,1\n', "clips.csv: not a readable table .*quotation mark left open"),
         (
             b"clip_id,label,subject\na,sad,1\nb,tr\xe4urig,1\n",

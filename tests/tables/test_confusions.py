@@ -327,3 +327,54 @@ def test_a_published_matrix_in_row_percent_gives_its_accuracy_with_the_sizes_of_
     (bare,), (whole,) = judge_confusion(path), judge_confusion(path, sizes=sizes)
     assert (bare["war"], bare["uar"]["pooled"]) == (None, pytest.approx(62.59, abs=0.006))
     assert (whole["war"]["pooled"], whole["macro_f1"]["pooled"]) == pytest.approx((74.88, 63.57), abs=0.006)
+
+
+COUNTS = np.array([[60, 22, 25], [9, 220, 14], [27, 27, 190]])
+
+
+@pytest.mark.parametrize("name", ["Mean", "Average", "Mittelwert"])
+def test_a_mean_beside_the_counts_is_no_predicted_class(tmp_path, name):
+    rows = published(COUNTS, NAMES[:3])
+    beside = [[*rows[0], name], *([*row, f"{np.mean(COUNTS[n]):.2f}"] for n, row in enumerate(rows[1:]))]
+    below = [*rows, [name, *(f"{x:.2f}" for x in COUNTS.mean(axis=0))]]
+    (plain,) = judge_confusion(write(tmp_path / "a.csv", rows))
+    for table in (beside, below):
+        (result,) = judge_confusion(write(tmp_path / "b.csv", table))
+        assert (result["war"], result["uar"], result["classes"]) == (plain["war"], plain["uar"], plain["classes"])
+
+
+def test_a_column_of_fractions_that_nobody_knows_is_asked_for(tmp_path):
+    rows = published(COUNTS, NAMES[:3])
+    table = [[*rows[0], "Durchschnitt"], *([*row, "1.25"] for row in rows[1:])]
+    with pytest.raises(RunError, match=r"is 'Durchschnitt' a class\? .* take the column out"):
+        judge_confusion(write(tmp_path / "c.csv", table))
+
+
+def test_a_point_among_whole_numbers_may_part_thousands(tmp_path):
+    """Half of the world writes 2.200 for what the other half writes 2,200: a class of two clips or of two thousand."""
+    german = published(COUNTS * 10, NAMES[:3], cell=lambda x: f"{x:,}".replace(",", "."))
+    with pytest.raises(RunError, match=r"'2.200' beside whole numbers: .* Write thousands without a point"):
+        judge_confusion(write(tmp_path / "c.csv", german))
+    means = published(COUNTS / 8, NAMES[:3], cell=lambda x: f"{x:.3f}")
+    (result,) = judge_confusion(write(tmp_path / "c.csv", means))
+    assert result["war"]["pooled"] == pytest.approx(100 * COUNTS.trace() / COUNTS.sum(), abs=1e-3)
+    percent = published(np.array([[93.333, 6.667], [0, 100]]), NAMES[:2], cell="{:g}".format)
+    assert judge_confusion(write(tmp_path / "c.csv", percent))[0]["uar"]["pooled"] == pytest.approx(96.667, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        ("", "write 0 where there is none"),
+        ("–", "write 0 where there is none"),
+        ("1,234", "write thousands without a mark"),
+        ("1 234", "write thousands without a mark"),
+        ("60 (55%)", "write the counts alone"),
+        ("happy", "expected a row a true class, a column a predicted one"),
+    ],
+)
+def test_a_cell_that_is_no_count_says_what_to_write(tmp_path, cell, advice):
+    rows = published(COUNTS, NAMES[:3])
+    rows[1][1] = cell
+    with pytest.raises(RunError, match=f"row 2, column 'anger': .* is not a count of clips; {advice}"):
+        judge_confusion(write(tmp_path / "c.csv", rows))

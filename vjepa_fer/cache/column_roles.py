@@ -8,7 +8,7 @@ whoever named it is told.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,13 @@ CODE_NAMES = frozenset(
 
 NEARLY = 0.9
 """Share of clips at which a column with as many values as there are labels is those, as another's answers or with a slip."""
+
+
+CODES_FOR_MISSING = (-999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)
+"""What SPSS, Matlab and coders of Action Units write where nothing is known."""
+
+FAR = 10
+"""Times as far from zero as any other value of its column such a code lies; nearer it may be measured."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,24 @@ def _are_whole(column: np.ndarray) -> bool:
 
 def _numbers_of(texts: Sequence[str]) -> np.ndarray:
     return np.unique(np.array(texts, dtype=str), return_inverse=True)[1]
+
+
+def codes_for_missing(names: Sequence[str], values: np.ndarray) -> Iterator[str]:
+    """Columns that hold a number that seems to say that nothing is known, in words: a probe takes it for a very large value.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of length D.
+    values : ndarray of float, shape (num_rows, D)
+    """
+    for code in CODES_FOR_MISSING:
+        is_code = values == code
+        for number in np.flatnonzero(is_code.any(axis=0)).tolist():
+            others = np.abs(values[~is_code[:, number], number])
+            if len(others) and FAR * others.max() < abs(code):
+                rows = int(is_code[:, number].sum())
+                yield f"{names[number]} holds {code:g} in {rows:,} of {len(values):,} rows, and nothing near it elsewhere: is it a word for missing data?"
 
 
 def words_of(roles: Iterable[Role]) -> tuple[str, ...]:

@@ -31,16 +31,36 @@ LEFT_OUT = "left out"
 
 _KNOWN = {
     FRAME: ("frame", "frame_idx", "frame_index", "frame_number", "frame_num", "frame_no", "frame_id", "frameid"),
-    SECONDS: ("timestamp", "time", "seconds", "frametime", "frame_time", "time_s", "timestamp_s"),
+    SECONDS: (
+        "timestamp",
+        "time",
+        "seconds",
+        "frametime",
+        "frame_time",
+        "time_s",
+        "timestamp_s",
+        "video time",
+        "video_time",
+    ),
     MILLISECONDS: ("frame_time_in_ms", "timestamp_ms", "time_ms", "time_in_ms"),
     FACE: ("success", "face_found", "face_detected"),
 }
 _SAYS_WHO = frozenset(
     {
         *("confidence", "facescore", "face_score", "detection_score", "face_id", "face", "identity", "input"),
-        *("approx_time", "frameheight", "framewidth"),
+        *("approx_time", "frameheight", "framewidth", "samplenumber", "sample_number"),
     }
 )
+_SAYS_SECONDS = frozenset({"seconds", "time_s", "timestamp_s"})
+LONGEST_STEP = 5
+"""Seconds from frame to frame, from which on they are likelier to be milliseconds; a column of seconds by its name may have longer ones."""
+
+_CLOCK = re.compile(r"(?:([0-9]+) days?)?(?: ?([0-9]+):([0-5][0-9]):([0-5][0-9](?:[.,][0-9]+)?))?")
+"""As FaceReader (``00:00:01.040``) and pandas (``0 days 00:00:01.04``) write times."""
+
+_FAILED = ("find_failed", "fit_failed")
+"""What FaceReader writes where it finds no face, or cannot fit its model to it."""
+
 _WHO = re.compile(r"identity_\d+")
 """Columns that are about the finding of a face, the film, or whose face it is, as Py-Feat's 512 numbers of a recogniser: no features of it."""
 
@@ -148,7 +168,8 @@ def _header_of(file: Path, id_column: str | None, columns: Sequence[str]) -> _He
     if not {*roles} & {FRAME, SECONDS, MILLISECONDS}:
         known = ", ".join((*_KNOWN[FRAME][:3], *_KNOWN[SECONDS][:2], _KNOWN[MILLISECONDS][0]))
         raise CacheError(
-            f"{file}: no column of frame numbers or times; expected one of {known} …; the columns are {abridged(names, MOST_SHOWN)}"
+            f"{file}: no column of frame numbers or times; expected one of {known} …; the columns are {abridged(names, MOST_SHOWN)}; call the "
+            "one that says when each frame is timestamp, and take lines above the header out"
         )
     time = roles.get(SECONDS) or roles.get(MILLISECONDS)
     used = {id_column, roles.get(FRAME), time, roles.get(FACE)}
@@ -203,7 +224,7 @@ def _is_word(text: str) -> bool:
 
 
 def _is_empty(text: str) -> bool:
-    return text.strip().lower() in ("", "nan", "na", "n/a", "none", "null")
+    return text.strip().lower() in ("", "nan", "na", "n/a", "none", "null", *_FAILED)
 
 
 def _roles(header: _Header, file: Path, columns: Sequence[str]) -> tuple[Role, ...]:
@@ -299,13 +320,22 @@ def _add(block: _Block, number: int, row: Sequence[str], header: _Header) -> Non
             )
         block.frames.append(frame)
     if header.time is not None:
-        block.times.append(_number(row[header.time], header.names[header.time], place) * header.seconds_a_unit)
+        block.times.append(_seconds(row[header.time], header, place))
     found = header.face is None or _number(row[header.face], header.names[header.face], place) != 0
     values = _features(row, header, place) if found else None
     whole = values is not None and bool(np.isfinite(values).all())
     if values is not None and not whole:
         block.unfilled.update(itertools.compress(header.columns, np.isnan(values)))
     block.values.append(values if whole else None)
+
+
+def _seconds(text: str, header: _Header, place: str) -> float:
+    """What a cell of times says: a number, or a clock's reading."""
+    clock = _CLOCK.fullmatch(text.strip()) if header.seconds_a_unit == 1 else None
+    if clock and text.strip():
+        days, hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in clock.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return _number(text, header.names[header.time or 0], place) * header.seconds_a_unit
 
 
 def _number(text: str, name: str, place: str) -> float:
@@ -338,6 +368,7 @@ def _features(row: Sequence[str], header: _Header, place: str) -> np.ndarray | N
 def _moments(block: _Block, header: _Header, fps: float | None) -> Moments:
     frames = np.array(block.frames) if header.frame is not None else None
     seconds = np.array(block.times) if header.time is not None else None
+    _refuse_other_unit(block, header)
     place = places_of(frames, seconds, block.where)
     frame = place if frames is None else frames.astype(np.int64)
     time = seconds if seconds is not None else frame / (fps or 1)
@@ -354,6 +385,20 @@ def _moments(block: _Block, header: _Header, fps: float | None) -> Moments:
         span=int(place[-1]) + 1,
         unfilled=block.unfilled,
     )
+
+
+def _refuse_other_unit(block: _Block, header: _Header) -> None:
+    """Milliseconds under a name that says nothing of them would make a clip of a minute last sixteen hours."""
+    if header.time is None or len(block.times) < 2 or header.names[header.time].lower() in _SAYS_SECONDS:
+        return
+    step = float(np.median(np.diff(block.times)))
+    if step >= LONGEST_STEP:
+        name, told = header.names[header.time], step / header.seconds_a_unit
+        unit = "seconds" if header.seconds_a_unit == 1 else "milliseconds"
+        raise CacheError(
+            f"{block.file}, {_rows(block).partition(', ')[2]}: column {name} goes up by {told:g} from row to row: are these {unit} between frames? "
+            "Call it timestamp_ms where they are milliseconds, timestamp_s where they are seconds, and bring other units to one of these"
+        )
 
 
 def _rows(block: _Block) -> str:

@@ -38,7 +38,8 @@ def stack_clips(clips: Iterable[tuple[str, np.ndarray]], source: Path) -> tuple[
             raise CacheError(f"{source}: over {MOST_CLIPS:,} clips")
         if array.ndim not in (1, 2) or array.dtype.kind not in "fiub" or 0 in array.shape:
             raise CacheError(
-                f"{source}: clip {clip_id}: {array.dtype} of shape {array.shape}, expected numbers (features,) or (times, features)"
+                f"{source}: clip {clip_id}: {array.dtype} of shape {array.shape}, expected numbers (features,) or (times, features); "
+                "where one array holds all clips, --values names it and --id-column that of the ids"
             )
         row = array.astype(np.float64) if array.ndim == 1 else array.mean(axis=0, dtype=np.float64)
         if rows and len(row) != len(rows[0]):
@@ -118,7 +119,9 @@ def clips_in_folder(folder: Path, pattern: str) -> ClipFolder:
         )
     paths = [path for path in _files_below(folder) if _is_called(path.name, begin, end)]
     if not paths:
-        raise CacheError(f"{folder}: no file {pattern} in this folder; --values '*_rgb.npy' says which to read")
+        raise CacheError(
+            f"{folder}: no file {pattern} in this folder, and no table (.csv, .tsv); --values '*_rgb.npy' says which arrays to read"
+        )
     ids, seen = [path.name[len(begin) : len(path.name) - len(end)] for path in paths], dict[str, Path]()
     for clip_id, path in zip(ids, paths, strict=True):
         if seen.setdefault(clip_id, path) != path:

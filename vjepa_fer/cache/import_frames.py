@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +20,12 @@ from vjepa_fer.cache.failures import Failure, write_failures
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.frame_arrays import holds_arrays_over_time, read_frame_arrays
 from vjepa_fer.cache.frame_tables import TABLES, holds_frames, read_frame_tables
-from vjepa_fer.cache.imports import FeatureTable, absent, spelled_as, without_telling_columns
+from vjepa_fer.cache.imports import (
+    FeatureTable,
+    absent,
+    spelled_as,
+    without_telling_columns,
+)
 from vjepa_fer.cache.moments import FrameStream, Moments
 from vjepa_fer.cache.notes import write_notes
 from vjepa_fer.cache.reader import Cache, open_cache
@@ -28,7 +33,7 @@ from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import Manifest
+from vjepa_fer.manifest import Manifest, clip_of_path
 from vjepa_fer.recipe import ImportedRecipe
 
 NO_FACE = "no_face"
@@ -184,9 +189,7 @@ def _unfilled_words(unfilled: Mapping[str, int]) -> str:
 def _our_names(stream: FrameStream, seen: Sequence[_Seen], manifest: Manifest, unify_names: bool) -> dict[str, str]:
     """Each id of the source → the manifest's name of the clip; its own, where the manifest has none."""
     known, there = {clip.clip_id for clip in manifest.clips}, {one.clip_id: one.where for one in seen}
-    ids = [
-        one.clip_id if one.clip_id in known or _stem(one.clip_id) not in known else _stem(one.clip_id) for one in seen
-    ]
+    ids = [clip_of_path(one.clip_id, known) for one in seen]
     taken: dict[str, str] = {}
     for one, clip_id in zip(seen, ids, strict=True):
         other = taken.setdefault(clip_id, one.clip_id)
@@ -196,10 +199,6 @@ def _our_names(stream: FrameStream, seen: Sequence[_Seen], manifest: Manifest, u
             )
     table = FeatureTable(tuple(ids), (), np.empty((len(ids), 0), np.float32), stream.source, stream.source_sha256)
     return dict(zip(there, spelled_as(manifest, table, unify_names).ids, strict=True))
-
-
-def _stem(path: str) -> str:
-    return PureWindowsPath(PurePosixPath(path).name).stem
 
 
 def _why_none(stream: FrameStream, seen: Sequence[_Seen], manifest: Manifest) -> str:

@@ -22,9 +22,9 @@ from vjepa_fer.cache.reader import Cache, open_cache
 from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.cache.rows import ClipRows
 from vjepa_fer.cache.writer import ShardWriter
-from vjepa_fer.doors import TableLimits, as_number, from_spreadsheet, nearest, read_rows
+from vjepa_fer.doors import Pointed, TableLimits, as_number, from_spreadsheet, nearest, read_rows
 from vjepa_fer.errors import CacheError
-from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, is_missing, place_of, respelled, shown
+from vjepa_fer.manifest import COLUMNS, UNIFY, Manifest, clip_of_path, is_missing, place_of, respelled, shown
 from vjepa_fer.recipe import ImportedRecipe
 
 FEATURE_LIMITS = TableLimits(size=8 << 30, cells=1 << 31)
@@ -114,7 +114,7 @@ def import_features(
 ) -> tuple[Cache, tuple[str, ...]]:
     """Write a feature table as a cache: one row a clip, level ``mean``, joined to the manifest by clip id.
 
-    A clip of the manifest that the table lacks is listed in ``failed.csv`` with the reason ``missing``. With `unify_names` an id that
+    A clip of the manifest that the table lacks is listed in ``failed.csv`` with the reason ``missing``. An id that is a path of a clip's file is that clip. With `unify_names` an id that
     differs from the manifest's only in spelling is that clip; otherwise it is refused. Columns that are no
     features stay out; see :func:`without_telling_columns`.
 
@@ -153,21 +153,24 @@ def import_features(
 
 
 def spelled_as(manifest: Manifest, table: FeatureTable, unify_names: bool) -> FeatureTable:
-    """The table with the manifest's spelling of its ids; without `unify_names`, another spelling is refused."""
-    spelt = respelled(table.ids, (clip.clip_id for clip in manifest.clips))
-    for theirs, ours in spelt.items() if not unify_names else ():
-        told, known = shown([theirs, ours])
+    """The table with the manifest's names of its clips: a path of a clip's file is that clip; without `unify_names`, another spelling is refused."""
+    known = dict.fromkeys(clip.clip_id for clip in manifest.clips)
+    named = {clip_id: clip_of_path(clip_id, known) for clip_id in table.ids}
+    spelt = respelled(named.values(), known)
+    ours = {theirs: spelt.get(name, name) for theirs, name in named.items()}
+    strange = [theirs for theirs, name in named.items() if name in spelt] if not unify_names else []
+    if strange:
+        told, clip_id = shown([named[strange[0]], ours[strange[0]]])
         raise CacheError(
-            f"{len(spelt):,} ids differ from the manifest's only in spelling, such as {told} ({table.place_of(theirs)}) from {known} "
-            f"({place_of(manifest, ours)}); spell them alike, or {UNIFY} takes them for one clip"
+            f"{len(strange):,} ids differ from the manifest's only in spelling, such as {told} ({table.place_of(strange[0])}) from {clip_id} "
+            f"({place_of(manifest, ours[strange[0]])}); spell them alike, or {UNIFY} takes them for one clip"
         )
-    ids = tuple(spelt.get(clip_id, clip_id) for clip_id in table.ids)
-    twice = next((clip_id for clip_id, count in Counter(ids).items() if count > 1), None)
+    twice = next((clip_id for clip_id, count in Counter(ours.values()).items() if count > 1), None)
     if twice is not None:
-        same = [clip_id for clip_id in table.ids if spelt.get(clip_id, clip_id) == twice]
+        same = [theirs for theirs, clip_id in ours.items() if clip_id == twice]
         places = " and ".join(f"{text} ({table.place_of(i)})" for text, i in zip(shown(same), same, strict=True))
         raise CacheError(f"{places} are one clip, so it has two rows; expected one row a clip")
-    return dataclasses.replace(table, ids=ids)
+    return dataclasses.replace(table, ids=tuple(ours[clip_id] for clip_id in table.ids))
 
 
 def _one_row(clip_id: str, vector: np.ndarray) -> ClipRows:
@@ -254,6 +257,7 @@ def _vectors(
     positions, id_position = [place[name] for name in names], header.index(id_column)
     values: dict[str, np.ndarray] = {}
     row_numbers: list[int] = []
+    pointed = Pointed(len(names))
     for number, row in rows:
         if len(row) != len(header):
             raise CacheError(
@@ -261,12 +265,23 @@ def _vectors(
                 "quotation marks around a value that holds a separator"
             )
         clip_id = from_spreadsheet(row[id_position].strip())
+        if not clip_id:
+            raise CacheError(
+                f"{source}, row {number}: {id_column} is empty; a row of units, a second line of names or a sum is no clip: take it out"
+            )
         if clip_id in values:
             raise CacheError(f"{source}, row {number}: the id {clip_id!r} stands twice; expected one row a clip")
         row_numbers.append(number)
-        values[clip_id] = _numbers([row[p] for p in positions], source, number, names)
+        texts = [row[p] for p in positions]
+        values[clip_id] = _numbers(texts, source, number, names)
+        pointed.see(number, texts)
     if not values:
         raise CacheError(f"{source}: only a header; expected one row a clip below it")
+    for column, number, text in pointed.found():
+        raise CacheError(
+            f"{source}, row {number}: column {names[column]} holds {text!r} beside whole numbers below a thousand: is the point a decimal one, or does "
+            "it part thousands? Write thousands without a point, and of decimals every number with its decimals (12.000)"
+        )
     return values, row_numbers
 
 
@@ -374,6 +389,8 @@ def _what_to_do(text: str) -> str:
         return "write thousands without a comma"
     if text.strip().lower() in ("true", "false"):
         return "write 1 and 0, or leave the column out by --columns"
+    if re.search(r"[0-9]:[0-5][0-9]|[0-9] days", text):
+        return "if it is a time, leave the column out by --columns, and where each row is a frame, call it timestamp"
     if is_missing(text):
         return "take the clip out, fill the cell in, or leave the column out by --columns"
     return "if the column is no feature, leave it out by --columns"

@@ -11,7 +11,7 @@ from vjepa_fer.doors.bounded import TooLargeError, read_bytes, unpacked
 from vjepa_fer.doors.cards import card
 from vjepa_fer.doors.choices import nearest, nearest_of, not_one_of
 from vjepa_fer.doors.forms import Column, Form, Sheet, frame_of, span, spread
-from vjepa_fer.doors.numbers import as_number
+from vjepa_fer.doors.numbers import Pointed, as_number
 from vjepa_fer.doors.objects import Given, canonical_json, parse_object, read_object, read_text
 from vjepa_fer.doors.plugins import PLUGIN_GROUPS, Plugin, PluginGroup, Plugins, find_plugins
 from vjepa_fer.doors.sheets import csv_text, for_spreadsheet, from_spreadsheet
@@ -28,6 +28,7 @@ __all__ = [
     "Plugin",
     "PluginGroup",
     "Plugins",
+    "Pointed",
     "Sheet",
     "TableLimits",
     "TooLargeError",

@@ -4,9 +4,43 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Sequence
 
 _COMMA = re.compile(r"([+-]?[0-9]*),([0-9]+(?:[eE][+-]?[0-9]+)?)")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+
+
+_POINTED = re.compile(r"[1-9][0-9]{0,2}(\.[0-9]{3})+")
+FEWEST_POINTED = 2
+"""Cells such as ``1.037`` that may be thousands before a column is asked about."""
+
+
+class Pointed:
+    """Looks for columns in which a point may part thousands: whole numbers below a thousand, and others with three digits behind a point.
+
+    Half of the world writes 1.037 for what the other half writes 1,037; a column of decimals has some with fewer digits, or below one.
+    """
+
+    def __init__(self, num_columns: int) -> None:
+        self._open: dict[int, list[tuple[int, str]]] = {column: [] for column in range(num_columns)}
+        self._whole: set[int] = set()
+
+    def see(self, number: int, texts: Sequence[str]) -> None:
+        """A row's cells; a column that cannot be one any more is not looked at again."""
+        for column in tuple(self._open):
+            text = texts[column].strip()
+            if _POINTED.fullmatch(text):
+                self._open[column].append((number, text))
+            elif text.isdecimal() and len(text) <= 3:
+                self._whole.add(column)
+            else:
+                del self._open[column]
+
+    def found(self) -> Iterator[tuple[int, int, str]]:
+        """Column, and number and text of the first such cell, of each that is one."""
+        for column, cells in self._open.items():
+            if len(cells) >= FEWEST_POINTED and column in self._whole:
+                yield column, *cells[0]
 
 
 def as_number(text: str) -> float:

@@ -18,6 +18,9 @@ from typing import NoReturn
 from vjepa_fer.doors.bounded import TooLargeError, blocks_of, within
 from vjepa_fer.errors import VjepaFerError
 
+_QUOTED = re.compile(r'"[^"]*"')
+"""A name in quotation marks, in which separators part nothing: ``"age, in years"``."""
+
 
 @dataclass(frozen=True)
 class TableLimits:
@@ -173,7 +176,7 @@ def _counted(lines: _Lines, delimiter: Callable[[str], str], limits: TableLimits
         before += 1
     else:
         return
-    between = told or delimiter(first.strip("\r\n"))
+    between = told or delimiter(_QUOTED.sub("", first.strip("\r\n")))
     rest = csv.reader(itertools.chain([first], lines), delimiter=between, strict=True)
     cells = 0
     for number, row in enumerate(rest, start=before + 1):

@@ -135,7 +135,8 @@ def _split(name: str, marked: Mapping[str, list[str]], parts: Mapping[str, str])
             raise SplitError(
                 f"folds {name!r}: the column is a split into parts, and {word!r} ({len(marked[word]):,} clips, such as "
                 f"{marked[word][0]}) is none that is known{nearest(_bare(word), known)}; the words are train, validation, test and "
-                "others for these (dev, eval, holdout …); leave the cell empty for clips that belong to no part"
+                "others for these (dev, eval, holdout …); leave the cell empty for clips that belong to no part, and of several parts for "
+                "testing (test1, test_seen) call that one test which is to be tested, and leave the others empty"
             )
     clips: dict[str, list[str]] = {"train": [], "validation": [], "test": [], "either": []}
     for word, ids in marked.items():

@@ -8,7 +8,7 @@ that are most likely wrong) · `vocabulary` (labels in other words) · `predicti
 
 from __future__ import annotations
 
-from vjepa_fer.judging.class_order import OrderAgreement, order_agreement
+from vjepa_fer.judging.class_order import OrderAgreement, agree_if_shifted, order_agreement
 from vjepa_fer.judging.compare import Comparison, compare_predictions
 from vjepa_fer.judging.compared import LEAKY, ONE_OF_SEVERAL, comparison_sheet
 from vjepa_fer.judging.confusion_csv import ConfusionTable, read_confusion, read_confusions
@@ -67,6 +67,7 @@ __all__ = [
     "Scored",
     "Ties",
     "Unit",
+    "agree_if_shifted",
     "apply_policy",
     "apply_policy_to_counts",
     "calibration",

@@ -20,6 +20,9 @@ COLUMNS = ("clip_id", "true_label", "predicted_label", "fold", "subject")
 TOLERANCE = 1e-3
 """How far probabilities may be from summing to one: they may have been written with three digits, or in half precision."""
 
+ROUNDED = (2, 3)
+"""Decimals at which what rounding did to a row's sum is more than that, and may be no more than half the last of each value."""
+
 MOST_DOUBTFUL = 12
 """Columns that may be classes or not, of which every choice is tried."""
 
@@ -125,6 +128,19 @@ def require_classes(
 
 def _that_sum_to_one(headed: Sequence[str], doubtful: Sequence[str], values: np.ndarray) -> list[str]:
     """The most columns whose rows are probabilities; empty where none are."""
+    exactly = _that_sum_within(TOLERANCE, headed, doubtful, values)
+    return exactly or _that_sum_within(tolerance_of(values), headed, doubtful, values)
+
+
+def tolerance_of(values: np.ndarray) -> float:
+    """How far rows may be from summing to one: further, where the values were written with two or three decimals."""
+    if not (np.abs(values) <= 1).all():
+        return TOLERANCE
+    digits = next((d for d in ROUNDED if np.allclose(values, np.round(values, d), rtol=0, atol=1e-9)), 0)
+    return max(TOLERANCE, values.shape[1] * 0.5 * 10.0**-digits * 1.0001) if digits else TOLERANCE
+
+
+def _that_sum_within(tolerance: float, headed: Sequence[str], doubtful: Sequence[str], values: np.ndarray) -> list[str]:
     sure = values[:, [head not in doubtful for head in headed]]
     if len(doubtful) > MOST_DOUBTFUL:
         choices = [(), tuple(doubtful)]
@@ -134,7 +150,7 @@ def _that_sum_to_one(headed: Sequence[str], doubtful: Sequence[str], values: np.
     for left_out in choices:
         extra = [column[head] for head in doubtful if head not in left_out]
         rows = np.column_stack([sure, *extra])
-        if rows.shape[1] > 1 and (rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= TOLERANCE).all():
+        if rows.shape[1] > 1 and (rows >= 0).all() and (np.abs(rows.sum(axis=1) - 1) <= tolerance).all():
             return [head for head in headed if head not in left_out]
     return []
 

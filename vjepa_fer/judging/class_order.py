@@ -22,6 +22,9 @@ from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, rename_columns
 DOUBTFUL = 5.0
 """Points by which another order must agree in more clips before the one that was told is doubted: of a few clips, chance finds a better one."""
 
+FEWEST_CODES = 3
+"""Classes that are numbers, of which one may have no clip because labels are counted from another number."""
+
 _NUMBERED = re.compile(r"(.*?)(\d+)")
 
 
@@ -102,3 +105,19 @@ def order_agreement(predictions: Predictions) -> OrderAgreement:
     best = tuple(predictions.classes[of_column[n]] for n in range(len(predictions.classes)))
     share = 100 / counts.sum()
     return OrderAgreement(float(np.trace(counts) * share), float(counts[truth, column].sum() * share), best)
+
+
+def agree_if_shifted(predictions: Predictions) -> tuple[str, float] | None:
+    """Where classes are numbers of which no clip has the first or the last: that one, and in percent of clips how often the decision would be right
+    if true labels counted from one number less or more; None unless that is far more often."""
+    codes = predictions.classes
+    if len(codes) < FEWEST_CODES or not all(code.isdecimal() for code in codes):
+        return None
+    of_class = np.array([int(code) for code in codes])
+    truth, said = of_class[predictions.truth], of_class[predictions.predicted]
+    agree = 100 * np.mean(truth == said)
+    for unseen, shift in ((of_class.min(), -1), (of_class.max(), 1)):
+        shifted = 100 * np.mean(truth + shift == said)
+        if unseen not in truth and shifted > agree + DOUBTFUL:
+            return codes[int(np.flatnonzero(of_class == unseen)[0])], float(shifted)
+    return None

@@ -11,12 +11,20 @@ import numpy as np
 
 from vjepa_fer.doors import as_number, nearest
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.class_columns import COLUMNS, TOLERANCE, meets, require_classes, without_beginning
+from vjepa_fer.judging.class_columns import COLUMNS, TOLERANCE, meets, require_classes, tolerance_of, without_beginning
 from vjepa_fer.judging.class_order import refuse_unnamed
 from vjepa_fer.judging.prediction_rows import cells
 from vjepa_fer.judging.predictions import MOST_CLASSES
 from vjepa_fer.judging.vocabulary import one_vocabulary
-from vjepa_fer.manifest import Table, canonical, common_names, refuse_parted_otherwise, rows_of
+from vjepa_fer.manifest import (
+    ROW_NAMES,
+    Table,
+    canonical,
+    common_names,
+    is_missing,
+    refuse_parted_otherwise,
+    rows_of,
+)
 
 MOST_WINDOWS = 1e6
 """A clip of days has not as many, so a larger total is none of probabilities."""
@@ -70,7 +78,7 @@ def class_values(table: Table, asked: Asked) -> ClassValues:
     absent = [name for name in asked.classes if name not in table.header]
     if absent:
         raise RunError(f"{table.path}, row 1: no column {absent[0]!r} for --classes{nearest(absent[0], table.header)}")
-    among = asked.classes or table.header
+    among = asked.classes or [name for name in table.header if name != ROW_NAMES and not _holds_words(table, name)]
     heads = tuple(name for name in table.header if name in among and name not in COLUMNS)
     labels = {*cells(table, "true_label"), *cells(table, "predicted_label")}
     if not asked.foreign:
@@ -86,6 +94,15 @@ def class_values(table: Table, asked: Asked) -> ClassValues:
     if not asked.classes and not meets(without_beginning(heads, labels, compared).bare, labels, compared):
         refuse_unnamed(table)
     return _numbers(table, heads, labels, compared, asked)
+
+
+def _holds_words(table: Table, name: str) -> bool:
+    """Whether a column is about something else, as a sex or a part of a split is: it has no number in any row, and not for want of values."""
+    texts = [row[name] for _, row in table.rows[:1]]
+    if name in COLUMNS or not texts or not math.isnan(_number_in(texts[0])):
+        return False
+    cells = {row[name] for _, row in table.rows}
+    return all(math.isnan(_number_in(text)) for text in cells) and not all(map(is_missing, cells))
 
 
 def _refuse_one_class_twice(table: Table, asked: Asked) -> None:
@@ -170,22 +187,27 @@ def _values(table: Table, classes: Sequence[str]) -> np.ndarray:
 
 
 def _number(table: Table, number: int, row: dict[str, str], name: str) -> float:
-    value = as_number(row[name])
+    value = _number_in(row[name])
     if not math.isfinite(value):
         raise RunError(
             f"{table.path}, row {number}: {row[name]!r} in class column {name!r} is not a finite number; "
-            f"every column but {', '.join(COLUMNS)} is a class"
+            f"every column but {', '.join(COLUMNS)} and those of words is a class; --classes A,B,… says which columns are"
         )
     return value
+
+
+def _number_in(text: str) -> float:
+    """The number that a cell holds, per cent as a share; NaN where there is none."""
+    return as_number(text[:-1].rstrip()) / 100 if text.endswith("%") else as_number(text)
 
 
 def _kind(values: np.ndarray, asked: Asked) -> Kind:
     if asked.scores:
         return "scores"
-    total = values.sum(axis=1)
+    total, tolerance = values.sum(axis=1), tolerance_of(values)
     if asked.logits:
-        return "probabilities" if (values >= 0).all() and (np.abs(total - 1) <= TOLERANCE).all() else "logits"
-    is_sum = (values >= 0).all() and (total >= 1 - TOLERANCE).all() and np.mean(total > 1 + TOLERANCE) > 0.5
+        return "probabilities" if (values >= 0).all() and (np.abs(total - 1) <= tolerance).all() else "logits"
+    is_sum = (values >= 0).all() and (total >= 1 - tolerance).all() and np.mean(total > 1 + tolerance) > 0.5
     return "sums" if asked.scores is None and is_sum and _are_of_windows(values) else "probabilities"
 
 
@@ -209,7 +231,7 @@ def _check_probabilities(table: Table, values: np.ndarray) -> None:
     hint = "if the columns are scores or sums and not probabilities, the largest the decision, say --scores; if they are logits, --logits"
     for wrong, what in (
         ((values < 0).any(axis=1), "a probability is negative"),
-        (np.abs(values.sum(axis=1) - 1) > TOLERANCE, "the probabilities do not sum to one"),
+        (np.abs(values.sum(axis=1) - 1) > tolerance_of(values), "the probabilities do not sum to one"),
     ):
         if wrong.any():
             row = int(wrong.argmax())

@@ -14,7 +14,7 @@ import numpy as np
 
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
-from vjepa_fer.judging.confusion_grid import TRUTH, Grid, Headed, Rows, by_fold, grid_of, headed
+from vjepa_fer.judging.confusion_grid import TRUTH, Grid, Headed, Rows, by_fold, grid_of, headed, mixed_thousands
 from vjepa_fer.judging.confusion_margins import without_margins
 from vjepa_fer.judging.confusion_names import barely_named
 from vjepa_fer.judging.confusion_unit import Unit, with_unit
@@ -144,11 +144,16 @@ def _read_one(
     where = str(head.table.path)
     grid = grid_of(head)
     _refuse_other_spelling(grid, where)
-    inner = without_margins(barely_named(grid, names))
+    inner = without_margins(barely_named(grid, names), where)
     words = {} if foreign else in_words_of(inner.grid.rows, inner.grid.columns, names)
     _refuse_rows_twice(inner.grid)
     called = inner.grid._replace(rows=tuple(words.get(name, name) for name in inner.grid.rows))
     scaled, unit = with_unit(called, head, inner.sizes, sizes)
+    if unit == "counts" and (text := mixed_thousands(head)):
+        raise RunError(
+            f"{where}: {text!r} beside whole numbers: is it a thousand and more, or a mean with three decimals? Write thousands without a "
+            "point, and of means every number with its decimals"
+        )
     taken = {
         "read": (head.names,),
         "classes": inner.grid.columns,

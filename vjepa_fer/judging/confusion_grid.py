@@ -115,5 +115,24 @@ def grid_of(head: Headed) -> Grid:
 def _count(text: str, where: str) -> float:
     value = as_number(text.removesuffix("%"))
     if not 0 <= value < math.inf:
-        raise RunError(f"{where}: {text!r} is not a count of clips")
+        raise RunError(f"{where}: {text!r} is not a count of clips; {_instead(text)}")
     return value
+
+
+def _instead(text: str) -> str:
+    """What to do about a cell that is no count."""
+    if text in ("", "-", "–", "—"):
+        return "write 0 where there is none"
+    if math.isfinite(as_number(re.sub(r"[,.' \u00a0\u2009\u202f](?=[0-9]{3})", "", text))):
+        return "write thousands without a mark"
+    if re.match(r"[0-9.,]+ ?[(\[]", text):
+        return "write the counts alone, without percentages behind them"
+    return "expected a row a true class, a column a predicted one, and nothing but counts or percentages beside the names of rows"
+
+
+def mixed_thousands(head: Headed) -> str:
+    """A cell such as ``1.500`` among whole numbers without a point: a thousand and more to half of the world, one and a half to the other; or ""."""
+    texts = [text for _, row in head.table.rows for name, text in row.items() if name != head.names]
+    marked = [text for text in texts if re.fullmatch(r"[1-9][0-9]{0,2}(\.[0-9]{3})+", text)]
+    others = [text for text in texts if text not in set(marked)]
+    return marked[0] if marked and others and all(text.isdecimal() for text in others) else ""

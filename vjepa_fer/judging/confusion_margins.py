@@ -27,7 +27,11 @@ SIZES = MARGINS | {
     "n_clips",
 }
 FIGURES = frozenset(
-    {"recall", "precision", "accuracy", "acc", "f1", "f1-score", "f1_score", "uar", "war", "sensitivity", "ppv"}
+    {
+        *("recall", "precision", "accuracy", "acc", "f1", "f1-score", "f1_score", "uar", "war", "sensitivity", "ppv"),
+        *("mean", "means", "average", "avg", "median", "sd", "std", "min", "max", "mittelwert", "moyenne", "macro avg"),
+        *("weighted avg", "error", "errors", "specificity", "tpr", "fpr"),
+    }
 )
 """What people write beside the counts, by its name in lower case and without a unit."""
 
@@ -43,7 +47,7 @@ class Inner(NamedTuple):
     sizes: tuple[str, np.ndarray] | None
 
 
-def without_margins(grid: Grid) -> Inner:
+def without_margins(grid: Grid, where: str) -> Inner:
     """Take out what is no class.
 
     Raises
@@ -59,6 +63,7 @@ def without_margins(grid: Grid) -> Inner:
     classes = inner.without((), [*margins, *([sizes[0]] if sizes else [])])
     for name in margin_rows:
         _require_sum(grid, name, classes)
+    _refuse_fractions(classes, where)
     rows = [f"the row {name}" for name in (*figure_rows, *margin_rows)]
     return Inner(classes, (*figures, *margins, *rows), sizes)
 
@@ -82,6 +87,17 @@ def _margin_columns(inner: Grid) -> tuple[list[str], tuple[str, np.ndarray] | No
         elif _plain(name) in SIZES:
             sizes = (name, inner.column(name))
     return margins, sizes
+
+
+def _refuse_fractions(classes: Grid, where: str) -> None:
+    """A column of fractions beside whole counts that no row is called like is a figure that nobody knows, and no class."""
+    whole = {name: bool((classes.column(name) == np.rint(classes.column(name))).all()) for name in classes.columns}
+    strange = [name for name in classes.columns if not whole[name] and name not in classes.rows]
+    if len(strange) == 1 and sum(whole.values()) == len(whole) - 1:
+        raise RunError(
+            f"{where}: is {strange[0]!r} a class? No row is called so, and it holds fractions where the others hold whole counts; take the "
+            "column out of the table"
+        )
 
 
 def _require_sum(grid: Grid, name: str, classes: Grid) -> None:

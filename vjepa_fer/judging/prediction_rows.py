@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import RunError
 from vjepa_fer.judging.class_columns import COLUMNS
-from vjepa_fer.manifest import MOST_SHOWN, Table, abridged, canonical, read_table, rename_columns
+from vjepa_fer.manifest import (
+    MOST_SHOWN,
+    ROW_NAMES,
+    Table,
+    abridged,
+    canonical,
+    clip_of_path,
+    read_table,
+    rename_columns,
+)
 
 LONGEST_NAME = 1000
 """Characters of a clip, subject, fold or class; arrays give every name the room of the longest."""
@@ -54,8 +63,16 @@ def _require_columns(table: Table, needed: tuple[str, ...]) -> None:
         if name not in table.header:
             raise RunError(
                 f"{table.path}, row 1: no column {name!r}; the columns are {abridged(table.header, MOST_SHOWN)}"
-                f"{nearest(name, table.header)}" + ("; --manifest gives true labels" if name == "true_label" else "")
+                f"{nearest(name, table.header)}{_instead(name, table)}"
             )
+
+
+def _instead(name: str, table: Table) -> str:
+    """What may stand in for an absent column."""
+    if name == "true_label":
+        return "; --manifest gives true labels"
+    rows = f"; --column '{name}={ROW_NAMES}' takes the names of the rows" if ROW_NAMES in table.header else ""
+    return rows or f"; --column {name}=NAME takes another, and where clips have no names, number the rows"
 
 
 def with_truths(table: Table, truths: Mapping[str, str]) -> Table:
@@ -69,7 +86,8 @@ def with_truths(table: Table, truths: Mapping[str, str]) -> Table:
     if "true_label" in table.header:
         return table
     of_form = {canonical(clip): label for clip, label in truths.items()}
-    found = [truths.get(clip) or of_form.get(canonical(clip)) for clip in cells(table, "clip_id")]
+    names = [clip_of_path(clip, truths) for clip in cells(table, "clip_id")]
+    found = [truths.get(clip) or of_form.get(canonical(clip)) for clip in names]
     strangers = [clip for clip, label in zip(cells(table, "clip_id"), found, strict=True) if label is None]
     if strangers:
         raise RunError(
@@ -105,5 +123,5 @@ def _refuse_twice(table: Table, columns: tuple[str, ...]) -> None:
         shown = "; ".join(f"{clip} in rows {', '.join(map(str, rows[:4]))}" for clip, rows in list(twice.items())[:3])
         more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
         raise RunError(
-            f"{table.path}: {len(twice)} clips have more than one row: {shown}{more}; a clip is decided once"
+            f"{table.path}: {len(twice)} clips have more than one row: {shown}{more}; a clip is decided once: of frames or windows, take each clip's mean"
         )

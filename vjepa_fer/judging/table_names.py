@@ -11,8 +11,10 @@ from vjepa_fer.errors import RunError
 from vjepa_fer.manifest import (
     Table,
     one_spelling,
+    refuse_marked,
     refuse_measurements,
     refuse_missing,
+    refuse_no_clips,
     refuse_spelled_twice,
     respelled,
     rows_of,
@@ -46,9 +48,13 @@ def settle_names(table: Table, classes: Sequence[str], spelling: Spelling, *, fo
     if spelling == "kept":
         return table
     where = f"{table.path}: "
+    said = ((number, row["clip_id"], row["true_label"]) for number, row in table.rows)
+    refuse_no_clips(list(said), str(table.path), error=RunError)
     _refuse_missing(table, where)
     refuse_spelled_twice("class columns", dict.fromkeys(classes, ""), f"{table.path}, row 1: ", error=RunError)
     refuse_spelled_twice("clip ids", _rows(table, ["clip_id"]), where, error=RunError)
+    refuse_marked("labels", _rows(table, LABELS), where, error=RunError)
+    refuse_marked("subjects", _rows(table, ["subject"]), where, error=RunError)
     if spelling == "unify":
         return _unified(table, () if foreign else classes)
     if not foreign:

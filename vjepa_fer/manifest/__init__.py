@@ -15,6 +15,7 @@ from vjepa_fer.manifest.damage import Damage, damage_of, damaged_among, leave_ou
 from vjepa_fer.manifest.folder import csv_manifest, folder_manifest
 from vjepa_fer.manifest.folds import PRESETS, subject_number
 from vjepa_fer.manifest.label_names import MERGED, SPELLINGS, common_names, read_label_map, require_other_names
+from vjepa_fer.manifest.no_clips import refuse_no_clips
 from vjepa_fer.manifest.pictures import picture_rate, with_picture_rate
 from vjepa_fer.manifest.ravdess import RAVDESS_LABELS, ravdess_clips, ravdess_manifest
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged, check_label
@@ -22,9 +23,11 @@ from vjepa_fer.manifest.shipped import crema_d_official
 from vjepa_fer.manifest.spelling import (
     UNIFY,
     canonical,
+    clip_of_path,
     is_missing,
     natural_order,
     one_spelling,
+    refuse_marked,
     refuse_measurements,
     refuse_missing,
     refuse_parted_otherwise,
@@ -35,6 +38,7 @@ from vjepa_fer.manifest.spelling import (
 )
 from vjepa_fer.manifest.subset import subset_of
 from vjepa_fer.manifest.tables import (
+    ROW_NAMES,
     Listed,
     Table,
     manifest_csv,
@@ -58,6 +62,7 @@ __all__ = [
     "MOST_SHOWN",
     "PRESETS",
     "RAVDESS_LABELS",
+    "ROW_NAMES",
     "SPELLINGS",
     "UNIFY",
     "Absent",
@@ -72,6 +77,7 @@ __all__ = [
     "absent_from",
     "canonical",
     "check_label",
+    "clip_of_path",
     "common_names",
     "corpus_manifest",
     "crema_d_clips",
@@ -100,8 +106,10 @@ __all__ = [
     "read_label_map",
     "read_manifest",
     "read_table",
+    "refuse_marked",
     "refuse_measurements",
     "refuse_missing",
+    "refuse_no_clips",
     "refuse_parted_otherwise",
     "refuse_spelled_twice",
     "rename_columns",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from vjepa_fer.doors import nearest
 from vjepa_fer.errors import ManifestError
+from vjepa_fer.manifest.doubts import doubts_of
+from vjepa_fer.manifest.no_clips import refuse_no_clips
 from vjepa_fer.manifest.official import require_some
 from vjepa_fer.manifest.pictures import about_pictures
 from vjepa_fer.manifest.rows import COLUMNS, MOST_SHOWN, Clip, Manifest, abridged
@@ -81,6 +83,7 @@ def folder_manifest(
         *found.unread,
         *file_notes([Path(clip.path) for clip in clips]),
         *found.left_out,
+        *doubts_of(clips),
     )
     return about_pictures(Manifest(clips=clips, notes=notes), picture_fps)
 
@@ -162,14 +165,16 @@ def csv_manifest(
     """
     table = read_table(path, check=lambda headed: _require_columns(_renamed(headed, columns or {})))
     table = _renamed(table, columns or {})
+    _refuse_paths(table, (columns or {}).get("clip_id", "clip_id"))
     if "clip_id" not in table.header:
         table = _with_column(table, "clip_id", lambda row: Path(row["path"]).stem)
+    refuse_no_clips([(number, row["clip_id"], row["label"]) for number, row in table.rows], str(table.path))
     notes = []
     if "subject" not in table.header:
         notes = [f"{NO_SUBJECTS}; the table's columns are {abridged(table.header, MOST_SHOWN)}"]
         table = _with_column(table, "subject", lambda row: row["clip_id"])
     manifest = manifest_from_table(table, unify_names=unify_names)
-    manifest = dataclasses.replace(manifest, notes=(*notes, *manifest.notes))
+    manifest = dataclasses.replace(manifest, notes=(*notes, *manifest.notes, *doubts_of(manifest.clips)))
     if root is None:
         return manifest
     base = check_folder(root)
@@ -186,13 +191,24 @@ def _renamed(table: Table, columns: Mapping[str, str]) -> Table:
     )
 
 
+def _refuse_paths(table: Table, theirs: str) -> None:
+    """Paths are no clip ids; where they stand in no other column, they may be what ids are made of."""
+    for number, row in table.rows if "path" not in table.header else ():
+        if "/" in row["clip_id"] or "\\" in row["clip_id"]:
+            raise ManifestError(
+                f"{table.path}, row {number}: clip_id {row['clip_id']!r} is a path; expected a plain name: --column path={theirs} instead makes "
+                "clip ids of the files' names without suffix"
+            )
+
+
 def _with_column(table: Table, name: str, value: Callable[[Mapping[str, str]], str]) -> Table:
     rows = tuple((number, {name: value(row), **row}) for number, row in table.rows)
     return dataclasses.replace(table, header=(name, *table.header), rows=rows)
 
 
 def _require_columns(table: Table) -> None:
-    for column in ("clip_id" if "clip_id" in table.header else "path", "label"):
-        require_column(table, column)
+    if "path" not in table.header:
+        require_column(table, "clip_id", instead="path")
+    require_column(table, "label")
     if nearest("subject", table.header):  # a name mistyped is no table without subjects
         require_column(table, "subject")

@@ -15,6 +15,7 @@ from vjepa_fer.disk import is_url
 from vjepa_fer.doors import Column, Sheet, card, frame_of, not_one_of
 from vjepa_fer.errors import ManifestError, RemoteError
 from vjepa_fer.manifest.spelling import (
+    refuse_marked,
     refuse_measurements,
     refuse_missing,
     refuse_parted_otherwise,
@@ -238,6 +239,7 @@ def check_names(labels: Mapping[str, str], subjects: Mapping[str, str], where: s
         refuse_missing(kind, names, where)
         refuse_spelled_twice(f"{kind}s", names, where)
         refuse_parted_otherwise(f"{kind}s", names, where)
+        refuse_marked(f"{kind}s", names, where)
     refuse_measurements(tuple(labels), where)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import PurePosixPath, PureWindowsPath
 
 from vjepa_fer.doors import without_unseen
 from vjepa_fer.errors import ManifestError, VjepaFerError
@@ -58,11 +59,14 @@ MISSING = frozenset(
 MOST_NUMERIC_CLASSES = 12
 """Distinct whole numbers that may still be codes of classes; no list of expressions that goes by numbers has more."""
 
+_SUFFIX = re.compile(r"\.[0-9]?[A-Za-z][A-Za-z0-9]*")
 _QUOTES = "\"'`´«»‹›„“”‟‚‘’‛ "
 _ALIKE = str.maketrans({"\u2010": "-", "\u2212": "-", "\u2018": "'", "\u2019": "'", "\u02bc": "'"})
 _WHOLE = re.compile(r"\+?(-?)0*([0-9]+)(?:\.0*|,00?)?")
 _PADDING = re.compile(r"(?<![0-9.,])0+(?=[0-9])")
 _BETWEEN = re.compile(r"(?<=[^\W\d_])[ _-]+(?=[^\W_])")
+_MARK = re.compile(r"(\s*([*†‡§¶!?.✓✗✔✘\u00b9\u00b2\u00b3\u2070-\u2079]|[(\[][0-9a-z?*]{1,2}[)\]]))+\s*$")
+_LONGEST_MARK = 12
 _MOST_ROWS = 4
 
 
@@ -126,6 +130,15 @@ def respelled(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
     of_form = {canonical(name): name for name in known}
     strangers = (name for name in dict.fromkeys(theirs) if name not in known)
     return {name: of_form[form] for name in strangers if (form := canonical(name)) in of_form}
+
+
+def clip_of_path(name: str, known: Container[str]) -> str:
+    """The known clip that a path of its file means, as many programs write it for an id (``/data/x.mp4``, ``x.wav``); else the name itself."""
+    if name in known:
+        return name
+    file = PureWindowsPath(PurePosixPath(name).name)
+    stem = file.stem if _SUFFIX.fullmatch(file.suffix) else file.name  # 7.0 is no file called 7
+    return stem if stem in known else name
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
@@ -194,6 +207,22 @@ def refuse_parted_otherwise(
             raise error(
                 f"{where}{kind} {said} differ only in what stands between their words; spell them alike, or, where they are really "
                 "different, rename one"
+            )
+
+
+def refuse_marked(
+    kind: str, names: Mapping[str, str], where: str = "", *, error: type[VjepaFerError] = ManifestError
+) -> None:
+    """Raise where two names differ only in a mark at the end, as of a footnote or a doubt: ``angry``, ``angry*``, ``angry (?)``; parameters as
+    of :func:`refuse_spelled_twice`."""
+    known = {canonical(name): name for name in names}
+    for name in names:
+        plain = known.get(canonical(name[:-_LONGEST_MARK] + _MARK.sub("", name[-_LONGEST_MARK:])))
+        if plain is not None and canonical(plain) != canonical(name):
+            said = " and ".join(f"{one!r} ({names[one]})" if names[one] else repr(one) for one in (plain, name))
+            raise error(
+                f"{where}{kind} {said} differ only in a mark at the end; take it away, or, where they are really different, write what it "
+                "means as a word"
             )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,9 @@ from vjepa_fer.manifest.spelling import refuse_missing, refuse_spelled_twice, ro
 from vjepa_fer.manifest.unify import unified
 
 MADE_BY = "`vjepa-fer manifest --help` lists the commands that make one"
+
+ROW_NAMES = "Unnamed: 0"
+"""What a first column without a name is called, as pandas calls it: above the names of rows neither pandas nor R writes anything."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def read_table(
 ) -> Table:
     """Read a text table; empty rows are skipped, but counted in the row numbers.
 
+    A first column without a name is called :data:`ROW_NAMES`; another is none, as separators at line ends make it, and must be empty.
+
     Parameters
     ----------
     path
@@ -61,7 +66,7 @@ def read_table(
     header
         Column names of a file that has no header row.
     corner
-        What the first column is called where the header has no name for it, as pandas leaves it above an index; without one it is refused.
+        What the first column is called where the header has no name for it.
     check
         Called with the table before it has rows: where columns are missing, none of millions of rows need be read.
     made_by
@@ -70,7 +75,8 @@ def read_table(
     Raises
     ------
     ManifestError
-        Missing, a folder, too big, not UTF-8, empty, a column without name or twice, or a row of another length.
+        Missing, a folder, too big, not UTF-8, empty, a column twice, a row of another length, a value in a column without a name, or the
+        header once more.
     """
     file = Path(path)
     try:
@@ -95,16 +101,28 @@ def _table(
     corner: str = "",
 ) -> Table:
     stripped = ((number, [from_spreadsheet(cell.strip()) for cell in row]) for number, row in rows)
-    filled = ((number, cells) for number, cells in stripped if any(cells))
+    filled: Iterator[tuple[int, list[str]]] = ((number, cells) for number, cells in stripped if any(cells))
     if header is None:
         _, header = next(filled, (1, []))
+        filled = _without_header(file, header, filled)
     if not header:
         raise ManifestError(f"{file}: empty file; a table needs a header row and one row a clip")
-    header = [header[0] or corner, *header[1:]]
-    _check_header(file, header)
+    header = [header[0] or corner or ROW_NAMES, *header[1:]]
+    names = tuple(filter(None, header))
+    _check_header(file, names)
     if check is not None:
-        check(Table(file, tuple(header), ()))
-    return Table(file, tuple(header), tuple((number, _as_dict(file, number, header, row)) for number, row in filled))
+        check(Table(file, names, ()))
+    return Table(file, names, tuple((number, _as_dict(file, number, header, row)) for number, row in filled))
+
+
+def _without_header(
+    file: Path, header: Sequence[str], rows: Iterable[tuple[int, list[str]]]
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows, of which none is the header: tables that were put one below the other have it in their midst, as a clip called ``clip_id``."""
+    for number, row in rows:
+        if row == header and len(row) > 1:
+            raise ManifestError(f"{file}, row {number}: the header once more; a table has one: take this row out")
+        yield number, row
 
 
 def _delimiter(first: str) -> str:
@@ -116,9 +134,6 @@ def _delimiter(first: str) -> str:
 
 
 def _check_header(file: Path, header: Sequence[str]) -> None:
-    if "" in header:
-        shown = abridged(map(repr, header), MOST_SHOWN)
-        raise ManifestError(f"{file}, row 1: a column without a name; the columns are {shown}")
     name, count = Counter(header).most_common(1)[0]
     if count > 1:
         raise ManifestError(f"{file}, row 1: column {name!r} is there {'twice' if count == 2 else f'{count:,} times'}")
@@ -130,7 +145,19 @@ def _as_dict(file: Path, number: int, header: Sequence[str], row: Sequence[str])
             f"{file}, row {number}: {len(row)} values, but the header has {len(header)} columns; "
             "a value that holds a separator must stand in quotation marks"
         )
+    if "" in header:
+        return _named(file, number, header, row)
     return {name: cell for name, cell in zip(header, row, strict=True)}  # noqa: C416 - a fifth smaller than dict(zip())
+
+
+def _named(file: Path, number: int, header: Sequence[str], row: Sequence[str]) -> dict[str, str]:
+    """The row without the columns that have no name, which hold nothing."""
+    for name, cell in zip(header, row, strict=True):
+        if cell and not name:
+            raise ManifestError(
+                f"{file}, row {number}: {cell!r} stands in a column without a name; name it in the header, and take lines above the header out"
+            )
+    return {name: cell for name, cell in zip(header, row, strict=True) if name}
 
 
 class Listed(NamedTuple):
@@ -219,16 +246,28 @@ def _clip(row: Mapping[str, str], labels: Sequence[str] | None) -> Clip:
 
 def _check_first(clip_id: str, number: int, first_row: dict[str, int]) -> None:
     if first_row.setdefault(clip_id, number) != number:
-        raise ManifestError(f"clip_id {clip_id!r} is already in row {first_row[clip_id]}; every clip needs its own")
-
-
-def require_column(table: Table, column: str) -> None:
-    """Raise :class:`ManifestError`, listing the columns there are, unless the table has `column`."""
-    if column not in table.header:
         raise ManifestError(
-            f"{table.path}: no column {column!r}; its columns are {abridged(table.header, MOST_SHOWN)}{nearest(column, table.header)}",
-            f"To use another name's column: vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv",
+            f"clip_id {clip_id!r} is already in row {first_row[clip_id]}; every clip needs its own: where names begin anew with each subject "
+            "or session, put that in front, and of a row a frame keep one a clip"
         )
+
+
+def require_column(table: Table, column: str, *, instead: str = "") -> None:
+    """Raise :class:`ManifestError`, listing the columns there are, unless the table has `column`; `instead` would do as well."""
+    if column not in table.header:
+        typed = f"vjepa-fer manifest csv {table.path} --column {column}=NAME -o OUT.csv"
+        advice = (f"To use another name's column: {typed}",) if len(table.header) > 1 else ()
+        raise ManifestError(_no_column(table, column, instead), *advice)
+
+
+def _no_column(table: Table, column: str, instead: str = "", advice: str = "") -> str:
+    """That there is none, which there are, and what to do: of a single one, which all of the line became, something else than `advice`."""
+    either = f" and no column {instead!r}" if instead else ""
+    alone = "; expected commas, semicolons or tabs between cells, and the names of columns in the first line, with nothing above"
+    return (
+        f"{table.path}: no column {column!r}{either}; its columns are {abridged(table.header, MOST_SHOWN)}"
+        f"{nearest(column, table.header)}{alone if len(table.header) == 1 else advice}"
+    )
 
 
 def place_of(manifest: Manifest, clip_id: str) -> str:
@@ -243,6 +282,8 @@ def place_of(manifest: Manifest, clip_id: str) -> str:
 def rename_columns(table: Table, columns: Mapping[str, str]) -> Table:
     """The table under our column names: ``{"label": "emotion"}`` calls its column ``emotion`` ``label``.
 
+    A column of its own that is called so already may be given another name at the same time: ``{"label": "emotion", "valence": "label"}``.
+
     Raises
     ------
     ManifestError
@@ -250,13 +291,19 @@ def rename_columns(table: Table, columns: Mapping[str, str]) -> Table:
     """
     if not columns:  # of millions of rows no copy
         return table
+    new: dict[str, str] = {}
     for ours, theirs in columns.items():
-        require_column(table, theirs)
-        if ours in table.header and ours != theirs:
-            raise ManifestError(f"{table.path}: cannot call {theirs!r} {ours!r}: it has a column {ours!r} already")
-    new = {theirs: ours for ours, theirs in columns.items()}
-    if len(new) < len(columns):
-        raise ManifestError(f"{table.path}: one column cannot have two names: {dict(columns)}")
+        if theirs not in table.header:
+            raise ManifestError(_no_column(table, theirs, advice=f"; --column {ours}=NAME takes one that is there"))
+        if ours in table.header and ours != theirs and ours not in columns.values():
+            raise ManifestError(
+                f"{table.path}: cannot call {theirs!r} {ours!r}: it has a column {ours!r} already; give that another name as well: "
+                f"--column other_{ours}={ours}"
+            )
+        if new.setdefault(theirs, ours) != ours:
+            raise ManifestError(
+                f"{table.path}: one column cannot have two names: {theirs!r} is {new[theirs]} already; copy it in the table for {ours}"
+            )
     header = tuple(new.get(name, name) for name in table.header)
     rows = tuple((number, {new.get(name, name): value for name, value in row.items()}) for number, row in table.rows)
     return Table(table.path, header, rows)

@@ -14,6 +14,7 @@ from vjepa_fer.evaluation import CREMA_D, Reference, VoteBook
 from vjepa_fer.judging import (
     Predictions,
     PredictionTable,
+    agree_if_shifted,
     apply_policy,
     find_policy,
     group_clips,
@@ -84,7 +85,8 @@ def judge_table(
         (clips whose decision has not the largest value), ``leaky`` and ``leaks``, ``damaged``, ``by``; with `fusion` ``fusion``, ``fused``
         (the files or folders) and ``matched_by`` (``clip_id`` or ``recording``), and ``stackers`` (how much each counts, by fold); with `class_order` ``class_order``
         (:class:`vjepa_fer.judging.OrderAgreement`, a classifier each); with a manifest ``n_missing`` and ``missing``, and ``n_relabelled`` and ``relabelled`` (clip, label here, label
-        there); with `unify_names` ``united`` (pairs of names and the spelling that they were taken for); with policies also ``policy``,
+        there); ``shifted`` (where true labels seem to count from another number than the classes: the class without a clip, and the WAR if they did
+        not), ``united`` (pairs of names and what they were taken for: clips for paths of their files, with `unify_names` other spellings); with policies also ``policy``,
         ``definition``, ``coverage``, ``no_shared_mass``, ``n_models`` and ``n_distinct_clips``, without them what raters said of the clips
         (:meth:`vjepa_fer.evaluation.reference.VoteBook.beside`).
 
@@ -192,8 +194,10 @@ def _looked_up(table: PredictionTable, asked: _Asked) -> tuple[Predictions, dict
         left_out = damaged_among(missing, clips)
         missing = tuple(clip for clip in missing if clip not in left_out)
     said["damaged"] = damage_of(predictions.clip_ids.tolist(), clips).to_dict()
-    if asked.unify_names:
+    if asked.unify_names or spelt:
         said["united"] = [list(pair) for pair in sorted({*table.united, *spelt.items()})]
+    if shifted := agree_if_shifted(predictions):
+        said["shifted"] = {"unseen": shifted[0], "agree": shifted[1]}
     contradicted = [spelt.get(clip, clip) for clip in table.contradicted]
     return predictions, said | _of_clips(predictions, contradicted, missing, asked)
 

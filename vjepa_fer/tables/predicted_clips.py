@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from vjepa_fer.errors import RunError
 from vjepa_fer.folds import Split, find_leaks, identities, shortlist
 from vjepa_fer.judging import Predictions
-from vjepa_fer.manifest import MOST_SHOWN, UNIFY, Manifest, abridged, common_names, respelled, shown
+from vjepa_fer.manifest import MOST_SHOWN, UNIFY, Manifest, abridged, clip_of_path, common_names, respelled, shown
 
 
 class Joined(NamedTuple):
@@ -24,7 +25,7 @@ class Joined(NamedTuple):
 def join_manifest(predictions: Predictions, manifest: Manifest, *, unify_names: bool = False) -> Joined:
     """Look every predicted clip up; a subject that the table does not tell is the manifest's.
 
-    With `unify_names` clips and subjects that the table spells otherwise are the manifest's too. Labels are for :func:`labelled_otherwise`.
+    A path of a clip's file is that clip. With `unify_names` clips and subjects that the table spells otherwise are the manifest's too. Labels are for :func:`labelled_otherwise`.
 
     Raises
     ------
@@ -32,13 +33,13 @@ def join_manifest(predictions: Predictions, manifest: Manifest, *, unify_names: 
         A clip that the manifest lacks, or a subject that is another one there, be it in spelling only.
     """
     known = {clip.clip_id: clip.subject for clip in manifest}
-    predictions = _as_spelled(predictions, "clip_ids", "clip", known, unify_names)
+    predictions = _as_spelled(_by_files(predictions, known), "clip_ids", "clip", known, unify_names)
     predictions = _as_spelled(predictions, "subjects", "subject", known.values(), unify_names)
     strangers = [clip for clip in predictions.clip_ids.tolist() if clip not in known]
     if strangers:
         raise RunError(
             f"{len(strangers)} of {len(predictions)} predicted clips are not in the manifest: {shortlist(strangers)}; "
-            "are they of another data set, or are the ids file names?"
+            "are they of another data set, or is --column clip_id=NAME another column?"
         )
     subjects = np.array([known[clip] for clip in predictions.clip_ids.tolist()])
     differ = (predictions.subjects != "") & (predictions.subjects != subjects)
@@ -51,6 +52,19 @@ def join_manifest(predictions: Predictions, manifest: Manifest, *, unify_names: 
     predicted = set(predictions.clip_ids.tolist())
     missing = tuple(clip.clip_id for clip in manifest if clip.clip_id not in predicted)
     return Joined(dataclasses.replace(predictions, subjects=subjects), missing)
+
+
+def _by_files(predictions: Predictions, known: Mapping[str, str]) -> Predictions:
+    """The predictions with the manifest's clips for paths of their files."""
+    said = predictions.clip_ids.tolist()
+    ours = [clip_of_path(name, known) for name in said]
+    if ours == said:
+        return predictions
+    twice = next((clip for clip, count in Counter(ours).items() if count > 1), None)
+    if twice is not None:
+        same = [name for name, clip in zip(said, ours, strict=True) if clip == twice]
+        raise RunError(f"{shortlist(same)} are one clip of the manifest, {twice}; a clip is decided once")
+    return dataclasses.replace(predictions, clip_ids=np.array(ours))
 
 
 class OtherLabel(NamedTuple):
