@@ -63,6 +63,7 @@ def wait_for(condition, seconds):
 def start(tmp_path):
     """Start a command, and wait until it has so many processes beside itself and something to show for them."""
     families = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is ignored by all that a job in the background starts
 
     def start(command, *, others, ready=lambda: True):
         families.append(family := Family(command, tmp_path))
@@ -70,6 +71,7 @@ def start(tmp_path):
         return family
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for pid in [pid for family in families for pid in family.pids()]:
         os.kill(pid, signal.SIGKILL)
 
