@@ -15,10 +15,11 @@ from vjepa_fer.probes.threads import FEW
 
 
 def blas_threads():
-    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+    """The most of any BLAS here: OpenCV's own may have been built for one alone."""
+    return max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
 
 
-@pytest.mark.parametrize(("num_clips", "expected"), [(60, {1}), (FEW // 20 + 1, {2})])
+@pytest.mark.parametrize(("num_clips", "expected"), [(60, 1), (FEW // 20 + 1, 2)])
 def test_products_have_threads_by_the_features_size(monkeypatch, num_clips, expected):
     seen = []
 
@@ -32,7 +33,7 @@ def test_products_have_threads_by_the_features_size(monkeypatch, num_clips, expe
     X = np.zeros((num_clips, 20), np.float32)
     with threadpool_limits(2, user_api="blas"):
         answer_probes([fitted], X)
-        assert blas_threads() == {2}
+        assert blas_threads() == 2
     assert seen == [expected]
 
 
@@ -47,8 +48,8 @@ def test_a_small_fit_has_one_thread_and_gives_the_others_back_even_after_an_erro
     with threadpool_limits(2, user_api="blas"):
         with pytest.raises(ZeroDivisionError):
             fit_probes([make_probe("logreg")], np.eye(6), np.arange(6) % 2)
-        assert blas_threads() == {2}
-    assert seen == [{1}]
+        assert blas_threads() == 2
+    assert seen == [1]
 
 
 def test_a_library_that_comes_later_has_one_thread_as_well():
