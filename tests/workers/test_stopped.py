@@ -63,7 +63,8 @@ def wait_for(condition, seconds):
 def start(tmp_path):
     """Start a command, and wait until it has so many processes beside itself and something to show for them."""
     families = []
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is ignored by all that a job in the background starts
+    # all that a job in the background starts would take no notice of Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(command, *, others, ready=lambda: True):
         families.append(family := Family(command, tmp_path))
