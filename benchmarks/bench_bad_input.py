@@ -28,8 +28,8 @@ import numpy as np
 from vjepa_fer.cache import ClipRows, ShardWriter, open_cache
 from vjepa_fer.cache.copying import merge_caches
 from vjepa_fer.cache.failures import Failure, write_failures
+from vjepa_fer.cache.feature_csv import read_feature_csv
 from vjepa_fer.cache.folder import prepare_cache
-from vjepa_fer.cache.imports import read_feature_csv
 from vjepa_fer.encoder import load_encoder
 from vjepa_fer.errors import VjepaFerError
 from vjepa_fer.extract import ExtractSettings, extract_manifest, make_recipe

@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.experiment import Cell, Experiment, Protocol
 from vjepa_fer.manifest import RAVDESS_LABELS, Clip, Manifest
 from vjepa_fer.sweep import run_experiment, run_fusions

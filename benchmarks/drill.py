@@ -42,7 +42,8 @@ from drill_scenarios import RIGHT, SCENARIOS
 from drill_work import load
 
 from vjepa_fer.cache.description import library_versions
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.manifest import Clip, Manifest, write_manifest
 from vjepa_fer.workers import num_cores
 

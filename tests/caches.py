@@ -8,8 +8,9 @@ import h5py
 import numpy as np
 
 from vjepa_fer.cache import ClipRows, ShardWriter
+from vjepa_fer.cache.feature_csv import read_feature_csv
 from vjepa_fer.cache.folder import prepare_cache
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.cache.sums import row_checksums
 from vjepa_fer.manifest import Clip, Manifest
 from vjepa_fer.recipe import EncoderSpec, Preprocessing, Recipe, Sampling, Storage

@@ -8,9 +8,10 @@ import pytest
 from caches import small_manifest
 from tables import call
 from vjepa_fer.cache import open_cache
+from vjepa_fer.cache.feature_csv import read_feature_csv
 from vjepa_fer.cache.frame_tables import read_frame_tables
 from vjepa_fer.cache.import_arrays import read_feature_table
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.errors import CacheError, RecipeMismatchError
 from vjepa_fer.manifest import csv_manifest, write_manifest
 

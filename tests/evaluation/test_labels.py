@@ -8,7 +8,8 @@ import pytest
 from test_cli_probe import call, call_json
 from test_evaluate import faces
 from vjepa_fer.cache import open_cache
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.errors import ManifestError, ProbeError
 from vjepa_fer.evaluation import LabelledCache, human_ceiling, human_words, make_reference
 from vjepa_fer.evaluation.ceiling import vote_cross_entropy

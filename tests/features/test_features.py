@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vjepa_fer.cache.imports import FeatureTable, import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import FeatureTable, import_features
 from vjepa_fer.errors import CacheError, RunError
 from vjepa_fer.evaluation import cross_validate
 from vjepa_fer.evaluation.fusion import average_probabilities

@@ -7,7 +7,8 @@ import pytest
 from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
 from vjepa_fer.cache import CachedClip
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.errors import SplitError
 from vjepa_fer.folds import ClipFolds, folds_to_json
 from vjepa_fer.manifest import Clip, Manifest

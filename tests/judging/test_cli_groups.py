@@ -6,7 +6,8 @@ import pytest
 
 from test_cli_probe import call, call_json, make_cache
 from test_evaluate import faces
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.errors import ManifestError
 from vjepa_fer.manifest import Clip, Manifest, write_manifest
 

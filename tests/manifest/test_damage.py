@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from test_cli_probe import call, call_json
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.evaluation import human_ceiling, make_reference
 from vjepa_fer.manifest import Clip, Damage, Manifest, crema_d_clips, crema_d_official, damage_of, without_damaged
 from vjepa_fer.manifest.shipped import crema_d_damaged

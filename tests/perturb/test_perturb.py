@@ -65,6 +65,12 @@ def test_what_lies_in_memory_changes_no_coded_frame():
     assert [number for number, film in enumerate(films) if not np.array_equal(coded(film), coded(film))] == []
 
 
+def test_the_recipe_says_how_x264_was_told_to_code_where_it_codes():
+    said = {name: perturbation([name]).library for name in ("jpeg:1", "h264:1")}
+    assert said["h264:1"] == f"{said['jpeg:1']}, x264 mbtree=0"
+    assert perturbation(["jpeg:1", "h264:0"]).library == said["jpeg:1"]
+
+
 @given(any_frames, st.sampled_from(EVERY), st.integers(0, 99))
 def test_severity_0_is_the_identity(frames, name, seed):
     assert np.array_equal(perturb(frames, [f"{name}:0"], seed=seed), frames)

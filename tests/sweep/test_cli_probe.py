@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from test_evaluate import ACTION_UNITS, faces
 from vjepa_fer.cache import open_cache
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.cli import evaluate, probe, runs
 from vjepa_fer.errors import CacheError, RunError, SplitError
 from vjepa_fer.manifest import Clip, Manifest, ravdess_clips

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from tables import call
-from vjepa_fer.cache.imports import import_features, read_feature_csv
+from vjepa_fer.cache.feature_csv import read_feature_csv
+from vjepa_fer.cache.imports import import_features
 from vjepa_fer.errors import CacheError, ExperimentError
 from vjepa_fer.experiment import Cell, Experiment, Protocol, experiment_from_toml, experiment_to_toml
 from vjepa_fer.judging import compare_predictions

@@ -14,11 +14,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from vjepa_fer.cache.chosen_columns import match_columns, named_by, roles_of_others
 from vjepa_fer.cache.column_roles import Role
 from vjepa_fer.cache.hdf5 import link_type
 from vjepa_fer.cache.import_arrays import read_errors, texts_of, whole_dataset
 from vjepa_fer.cache.import_clips import clips_in_folder, hdf5_clips
-from vjepa_fer.cache.imports import check_ids, match_columns, named_by, roles_of_others, sha256_of_file
+from vjepa_fer.cache.imports import check_ids, sha256_of_file
 from vjepa_fer.cache.moments import FrameStream, Moments
 from vjepa_fer.cache.npy import each_of_npz, read_header, read_npz, rows_of_npy, rows_of_npz, shape_in_npz
 from vjepa_fer.doors import read_text

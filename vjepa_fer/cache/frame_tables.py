@@ -19,8 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vjepa_fer.cache.chosen_columns import match_columns, named_by
 from vjepa_fer.cache.column_roles import INDEX_NAMES, UNNAMED, Role
-from vjepa_fer.cache.imports import FEATURE_LIMITS, match_columns, named_by, sha256_of_file
+from vjepa_fer.cache.feature_csv import FEATURE_LIMITS
+from vjepa_fer.cache.frame_times import clock_seconds, refuse_other_unit
+from vjepa_fer.cache.imports import sha256_of_file
 from vjepa_fer.cache.moments import FrameStream, Moments, places_of
 from vjepa_fer.doors import as_number, from_spreadsheet, nearest, read_rows
 from vjepa_fer.errors import CacheError
@@ -32,15 +35,8 @@ LEFT_OUT = "left out"
 _KNOWN = {
     FRAME: ("frame", "frame_idx", "frame_index", "frame_number", "frame_num", "frame_no", "frame_id", "frameid"),
     SECONDS: (
-        "timestamp",
-        "time",
-        "seconds",
-        "frametime",
-        "frame_time",
-        "time_s",
-        "timestamp_s",
-        "video time",
-        "video_time",
+        *("timestamp", "time", "seconds", "frametime", "frame_time", "time_s", "timestamp_s"),
+        *("video time", "video_time"),
     ),
     MILLISECONDS: ("frame_time_in_ms", "timestamp_ms", "time_ms", "time_in_ms"),
     FACE: ("success", "face_found", "face_detected"),
@@ -51,13 +47,6 @@ _SAYS_WHO = frozenset(
         *("approx_time", "frameheight", "framewidth", "samplenumber", "sample_number"),
     }
 )
-_SAYS_SECONDS = frozenset({"seconds", "time_s", "timestamp_s"})
-LONGEST_STEP = 5
-"""Seconds from frame to frame, from which on they are likelier to be milliseconds; a column of seconds by its name may have longer ones."""
-
-_CLOCK = re.compile(r"(?:([0-9]+) days?)?(?: ?([0-9]+):([0-5][0-9]):([0-5][0-9](?:[.,][0-9]+)?))?")
-"""As FaceReader (``00:00:01.040``) and pandas (``0 days 00:00:01.04``) write times."""
-
 _FAILED = ("find_failed", "fit_failed")
 """What FaceReader writes where it finds no face, or cannot fit its model to it."""
 
@@ -331,10 +320,9 @@ def _add(block: _Block, number: int, row: Sequence[str], header: _Header) -> Non
 
 def _seconds(text: str, header: _Header, place: str) -> float:
     """What a cell of times says: a number, or a clock's reading."""
-    clock = _CLOCK.fullmatch(text.strip()) if header.seconds_a_unit == 1 else None
-    if clock and text.strip():
-        days, hours, minutes, seconds = (float((part or "0").replace(",", ".")) for part in clock.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    clock = clock_seconds(text) if header.seconds_a_unit == 1 else None
+    if clock is not None:
+        return clock
     return _number(text, header.names[header.time or 0], place) * header.seconds_a_unit
 
 
@@ -368,7 +356,9 @@ def _features(row: Sequence[str], header: _Header, place: str) -> np.ndarray | N
 def _moments(block: _Block, header: _Header, fps: float | None) -> Moments:
     frames = np.array(block.frames) if header.frame is not None else None
     seconds = np.array(block.times) if header.time is not None else None
-    _refuse_other_unit(block, header)
+    if header.time is not None:
+        where = f"{block.file}, {_rows(block).partition(', ')[2]}"
+        refuse_other_unit(block.times, header.names[header.time], header.seconds_a_unit, where)
     place = places_of(frames, seconds, block.where)
     frame = place if frames is None else frames.astype(np.int64)
     time = seconds if seconds is not None else frame / (fps or 1)
@@ -385,20 +375,6 @@ def _moments(block: _Block, header: _Header, fps: float | None) -> Moments:
         span=int(place[-1]) + 1,
         unfilled=block.unfilled,
     )
-
-
-def _refuse_other_unit(block: _Block, header: _Header) -> None:
-    """Milliseconds under a name that says nothing of them would make a clip of a minute last sixteen hours."""
-    if header.time is None or len(block.times) < 2 or header.names[header.time].lower() in _SAYS_SECONDS:
-        return
-    step = float(np.median(np.diff(block.times)))
-    if step >= LONGEST_STEP:
-        name, told = header.names[header.time], step / header.seconds_a_unit
-        unit = "seconds" if header.seconds_a_unit == 1 else "milliseconds"
-        raise CacheError(
-            f"{block.file}, {_rows(block).partition(', ')[2]}: column {name} goes up by {told:g} from row to row: are these {unit} between frames? "
-            "Call it timestamp_ms where they are milliseconds, timestamp_s where they are seconds, and bring other units to one of these"
-        )
 
 
 def _rows(block: _Block) -> str:

@@ -12,19 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from vjepa_fer.cache.chosen_columns import match_columns, named_by, roles_of_others
 from vjepa_fer.cache.column_roles import Role
+from vjepa_fer.cache.feature_csv import read_feature_csv
 from vjepa_fer.cache.hdf5 import link_type, plain_dataset
 from vjepa_fer.cache.import_clips import hdf5_clips, read_npy_folder, stack_clips
 from vjepa_fer.cache.import_exports import read_parquet, read_safetensors
-from vjepa_fer.cache.imports import (
-    FeatureTable,
-    check_ids,
-    match_columns,
-    named_by,
-    read_feature_csv,
-    roles_of_others,
-    sha256_of_file,
-)
+from vjepa_fer.cache.imports import FeatureTable, check_ids, sha256_of_file
 from vjepa_fer.cache.npy import MAX_BYTES, most_bytes, read_npy, read_npz
 from vjepa_fer.cache.rounding import to_float32
 from vjepa_fer.doors import read_text

@@ -20,12 +20,7 @@ from vjepa_fer.cache.failures import Failure, write_failures
 from vjepa_fer.cache.folder import prepare_cache
 from vjepa_fer.cache.frame_arrays import holds_arrays_over_time, read_frame_arrays
 from vjepa_fer.cache.frame_tables import TABLES, holds_frames, read_frame_tables
-from vjepa_fer.cache.imports import (
-    FeatureTable,
-    absent,
-    spelled_as,
-    without_telling_columns,
-)
+from vjepa_fer.cache.imports import FeatureTable, absent, spelled_as, without_telling_columns
 from vjepa_fer.cache.moments import FrameStream, Moments
 from vjepa_fer.cache.notes import write_notes
 from vjepa_fer.cache.reader import Cache, open_cache

@@ -14,21 +14,9 @@ from vjepa_fer.manifest.spelling import canonical
 
 SUMS = frozenset(
     {
-        *(
-            "total",
-            "totals",
-            "grand total",
-            "sum",
-            "sums",
-            "all",
-            "overall",
-            "mean",
-            "means",
-            "average",
-            "avg",
-            "median",
-        ),
-        *("count", "counts", "sd", "std", "stdev", "min", "max", "accuracy", "acc", "war", "uar", "percent"),
+        *("total", "totals", "grand total", "sum", "sums", "all", "overall", "count", "counts"),
+        *("mean", "means", "average", "avg", "median", "sd", "std", "stdev", "min", "max"),
+        *("accuracy", "acc", "war", "uar", "percent"),
         *("gesamt", "gesamtergebnis", "summe", "mittelwert", "anzahl", "somme", "moyenne", "suma", "promedio", "media"),
         *("总计", "合计", "平均", "合計", "итого", "всего"),
     }
@@ -37,20 +25,8 @@ SUMS = frozenset(
 
 HEADS = frozenset(
     {
-        *(
-            "clip",
-            "clips",
-            "clip id",
-            "clip_id",
-            "video",
-            "file",
-            "filename",
-            "file name",
-            "name",
-            "id",
-            "path",
-            "sample",
-        ),
+        *("clip", "clips", "clip id", "clip_id", "video", "file", "filename", "file name"),
+        *("name", "id", "path", "sample"),
         *("label", "labels", "class", "emotion", "expression", "category", "true_label", "truth", "ground truth"),
         *("text", "string", "str", "int", "integer", "word", "code"),
     }

@@ -6,7 +6,7 @@ The pixels are libavcodec's, and may be others with another version of it: :func
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,13 @@ X264 = (
 )
 
 
-def library() -> str:
-    """Which library codes, and how: ``PyAV 18.1.0, libavcodec 62.28.102, x264 mbtree=0``."""
+def library(names: Collection[str]) -> str:
+    """Which library does these codings, and how: ``PyAV 18.1.0, libavcodec 62.28.102``, for ``h264`` with ``, x264 mbtree=0``."""
     require_extra("extract", ("av",), "--perturb jpeg or h264")
     import av
 
-    return f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}, x264 {X264}"
+    which = f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+    return f"{which}, x264 {X264}" if "h264" in names else which
 
 
 def jpeg(frames: np.ndarray, severity: int, shot: Shot) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from vjepa_fer.perturb import blur, codecs, light, occlusion, order
 from vjepa_fer.perturb.draws import Shot, seed_of
 from vjepa_fer.perturb.noise import noise
-from vjepa_fer.recipe import FaceCrop, Perturbation, Preprocessing, uses_codec
+from vjepa_fer.recipe import FaceCrop, Perturbation, Preprocessing, codings_of
 
 Pictures = Callable[[np.ndarray, int, Shot], np.ndarray]
 """Frames (T, H, W, 3) uint8, a severity from 1, where they come from → frames."""
@@ -124,7 +124,8 @@ def perturbation(steps: Sequence[str], *, seed: int = 0) -> Perturbation | None:
     """
     if not steps:
         return None
-    asked = Perturbation(steps=tuple(steps), seed=seed, library=codecs.library() if uses_codec(steps) else "")
+    coded = codings_of(steps)
+    asked = Perturbation(steps=tuple(steps), seed=seed, library=codecs.library(coded) if coded else "")
     return asked if asked.steps else None
 
 

@@ -21,7 +21,7 @@ from vjepa_fer.recipe.levels import (
     parse_level,
 )
 from vjepa_fer.recipe.libraries import LibraryModel
-from vjepa_fer.recipe.perturbations import CODECS, SEVERITIES, Perturbation, parse_step, uses_codec
+from vjepa_fer.recipe.perturbations import CODECS, SEVERITIES, Perturbation, codings_of, parse_step
 from vjepa_fer.recipe.pixels import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -82,6 +82,7 @@ __all__ = [
     "Storage",
     "TokenDtype",
     "check",
+    "codings_of",
     "fingerprint",
     "flat_recipe",
     "hierarchical_layers",
@@ -102,6 +103,5 @@ __all__ = [
     "require_same_recipe",
     "shown",
     "split_statistics",
-    "uses_codec",
     "with_statistics",
 ]

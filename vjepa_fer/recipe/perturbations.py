@@ -88,6 +88,6 @@ def _range(most: int) -> str:
     return "which has only 1" if most == 1 else f"from 1 (hardly) to {most} (most)"
 
 
-def uses_codec(steps: Sequence[str]) -> bool:
-    """Whether a library's version has a part in the pixels."""
-    return any(severity and name in CODECS for name, severity in map(parse_step, steps))
+def codings_of(steps: Sequence[str]) -> frozenset[str]:
+    """The steps among :data:`CODECS`: a library's version has a part in the pixels."""
+    return frozenset(name for name, severity in map(parse_step, steps) if severity and name in CODECS)
